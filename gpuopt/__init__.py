@@ -1,0 +1,33 @@
+"""gpuopt: fused, single-pass optimizer steps with the same bits on every backend.
+
+>>> import numpy as np, gpuopt
+>>> weights = {"w": np.ones((2, 3), np.float32), "b": np.zeros(3, np.float32)}
+>>> opt = gpuopt.Adam(weights, lr=1e-3)
+>>> opt.step({"w": np.ones((2, 3), np.float32), "b": None})  # in place; None rests
+>>> float(weights["w"][0, 0])
+0.9990000128746033
+"""
+
+from .dispatch import Explanation, explain, use_backend
+from .errors import BackendError
+from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp
+from .registry import RULES, Rule, RuleError, register
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RULES",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BackendError",
+    "Explanation",
+    "Momentum",
+    "RMSProp",
+    "Rule",
+    "RuleError",
+    "explain",
+    "register",
+    "use_backend",
+]

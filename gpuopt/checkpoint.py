@@ -1,0 +1,113 @@
+"""Optimizer states on disk, as safetensors: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from .arrays import describe, to_numpy
+
+FORMAT = "gpuopt-optimizer-1"
+
+
+class Stored:
+    """An array from a file: its values in storage form (bfloat16 as uint16), and its dtype."""
+
+    def __init__(self, values: npt.NDArray[Any], dtype: str) -> None:
+        """Hold ``values`` of ``dtype``."""
+        self.values, self.dtype = values, dtype
+
+
+def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
+    """Write a state dict; an interrupted write leaves the old file as it was.
+
+    bfloat16 states are written as their 16 bits (U16).
+
+    Raises:
+        OSError: the file cannot be written.
+        ImportError: safetensors is not installed.
+    """
+    library = _safetensors()
+    tensors, steps, dtypes = {}, {}, {}
+    for key, state in state_dict["state"].items():
+        steps[str(key)] = state["step"]
+        for name, array in state.items():
+            if name != "step":
+                tensors[f"{key}.{name}"] = to_numpy(array)
+                dtypes[f"{key}.{name}"] = describe(array, name).dtype
+    parts = {"param_groups": state_dict["param_groups"], "steps": steps, "dtypes": dtypes}
+    header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
+    header.update((name, json.dumps(part)) for name, part in parts.items())
+    _replace(Path(path), lambda name: library.numpy.save_file(tensors, name, header))
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `write` wrote; the arrays come as `Stored`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is truncated, or not a file of gpuopt's.
+    """
+    library = _safetensors()
+    name = os.fspath(path)
+    open(name, "rb").close()  # an OSError that names the file, whatever the library would raise
+    try:
+        with library.safe_open(name, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+    except library.SafetensorError as error:
+        raise ValueError(f"{name}: not a safetensors file, or a damaged one: {error}") from None
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{name}: not a file of gpuopt's: expected format {FORMAT!r}, "
+            f"got {header.get('format')!r}"
+        )
+    try:
+        return _assemble(header, tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: a damaged file of gpuopt's: {error!r}") from None
+
+
+def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    groups, steps = json.loads(header["param_groups"]), json.loads(header["steps"])
+    dtypes = json.loads(header["dtypes"])
+    keys = {str(key): key for group in groups for key in group["params"]}
+    state: dict[Any, dict[str, Any]] = {keys[text]: {"step": n} for text, n in steps.items()}
+    for name, dtype in dtypes.items():
+        text, _, state_name = name.rpartition(".")
+        state[keys[text]][state_name] = Stored(tensors[name], dtype)
+    return {"optimizer": header["optimizer"], "state": state, "param_groups": groups}
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            "saving and loading need the package safetensors: pip install 'gpuopt[cpu]'"
+        ) from None
+    return safetensors
+
+
+def _replace(target: Path, write_to: Callable[[str], None]) -> None:
+    """Write a temporary file beside ``target``, flush it to disk, and rename it."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        write_to(name)
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise

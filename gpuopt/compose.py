@@ -1,0 +1,120 @@
+"""One function from a rule and the stages in front of it: what every backend compiles."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import FunctionType
+from typing import Any
+
+from .registry import Rule, Stage
+from .rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """The whole update of one element: ``p, *states = function(p, g, *states, *coefficients)``.
+
+    Attributes:
+        rule: the rule at its heart.
+        stages: what runs in front of it, in order.
+    """
+
+    rule: Rule
+    stages: tuple[Stage, ...]
+
+    @property
+    def name(self) -> str:
+        """The rule's name and its stages'."""
+        return "_".join(("update", self.rule.name, *(stage.name for stage in self.stages)))
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists of arrays that the table has a row for, in the function's order."""
+        return ("params", "grads", *self.rule.states)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The rows that the function's results go to."""
+        return (0, *range(2, len(self.lists)))
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The function's parameters after the values."""
+        own = (name for stage in self.stages for name in stage.coefficient_names)
+        return (*own, *self.rule.coefficient_names)
+
+    @cached_property
+    def source(self) -> str:
+        """The Python text of the function."""
+        values = ("p", "g", *self.rule.states)
+        written = ", ".join(("p", *self.rule.states))
+        body = [f"{s.result} = {s.name}({', '.join(_parameters(s.function))})" for s in self.stages]
+        arguments = ", ".join((*values, *self.rule.coefficient_names))
+        body.append(f"{written} = {self.rule.update.__name__}({arguments})")
+        header = f"def {self.name}({', '.join((*values, *self.coefficient_names))}):"
+        return "\n    ".join((header, *body, f"return ({written},)")) + "\n"
+
+    @cached_property
+    def function(self) -> FunctionType:
+        """The composed NumPy function."""
+        callees = {stage.name: stage.function for stage in self.stages}
+        callees[self.rule.update.__name__] = self.rule.update
+        return _function_from(self.source, self.name, callees)
+
+    def coefficients(self, step: int, options: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the coefficients of one tensor, in float64.
+
+        Args:
+            step: how many updates the tensor will have had after this one (1 for the first).
+            options: the hyperparameters of the rule and of the stages, by name.
+        """
+        values: list[float] = []
+        for stage in self.stages:
+            values += stage.coefficients(**_select(stage.coefficients, options))
+        own = {name: options[name] for name in self.rule.hyperparameters}
+        values += self.rule.coefficients(step, **own)
+        return tuple(float(value) for value in values)
+
+
+@cache
+def compose(rule: Rule, stages: tuple[Stage, ...] = ()) -> Update:
+    """Return the update of ``rule`` behind ``stages``; the same object for the same parts."""
+    return Update(rule, stages)
+
+
+def stages_for(rule: Rule, options: Sequence[Mapping[str, float]]) -> tuple[Stage, ...]:
+    """Return the stages that groups of one rule need: none that would multiply by one.
+
+    Args:
+        rule: decides whether decay is decoupled.
+        options: the hyperparameters of each group.
+    """
+    stages: list[Stage] = []
+    if any(o["maximize"] or o["grad_factor"] != 1.0 for o in options):
+        stages.append(SCALE_GRADIENT)
+    if any(o["weight_decay"] for o in options):
+        stages.append(DECOUPLED_DECAY if rule.decoupled else L2_DECAY)
+    return tuple(stages)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+def _select(function: Callable[..., Any], options: Mapping[str, float]) -> dict[str, float]:
+    return {name: options[name] for name in _parameters(function)}
+
+
+def _function_from(source: str, name: str, callees: dict[str, Callable[..., Any]]) -> FunctionType:
+    """Compile ``source``; its text stays readable for compilers that ask for it."""
+    filename = f"<gpuopt {name} {abs(hash(source)):x}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    names: dict[str, object] = {"__name__": __name__, **callees}
+    exec(compile(source, filename, "exec"), names)
+    function = names[name]
+    assert isinstance(function, FunctionType)
+    return function

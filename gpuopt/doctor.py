@@ -1,0 +1,269 @@
+"""What this machine can run: versions, devices, backends, and what each kind of array gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .dispatch import BACKENDS, explain_devices, forced
+from .errors import BackendError
+from .kernels.threads import thread_count
+
+Report = dict[str, Any]
+
+PACKAGES = {
+    "numpy": ("numpy",),
+    "numba": ("numba",),
+    "torch": ("torch",),
+    "triton": ("triton",),
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+    "ml_dtypes": ("ml_dtypes",),
+    "safetensors": ("safetensors",),
+    "typer": ("typer",),
+    "rich": ("rich",),
+    "matplotlib": ("matplotlib",),
+    "scikit-learn": ("scikit-learn",),
+}
+"""The packages that gpuopt can use, and the distributions that bring each."""
+
+VARIABLES = (
+    "GPUOPT_BACKEND",
+    "GPUOPT_NUM_THREADS",
+    "GPUOPT_REQUIRE_GPU",
+    "CUDA_VISIBLE_DEVICES",
+    "NUMBA_DISABLE_JIT",
+    "TRITON_INTERPRET",
+)
+"""The environment variables that change what runs."""
+
+KINDS = (
+    ("NumPy array", "numpy", "cpu"),
+    ("torch CPU tensor", "torch", "cpu"),
+    ("torch CUDA tensor", "torch", "cuda"),
+    ("CuPy array", "cupy", "cuda"),
+)
+"""Kinds of arrays: what each is called, the package it comes from, the device it lies on."""
+
+
+def doctor(require: Sequence[str], json_path: Path | None) -> int:
+    """Print what this machine can run, and say by the exit code whether it is enough.
+
+    Args:
+        require: names of backends that must be usable (a name may be several, with commas).
+            The one that ``GPUOPT_BACKEND`` names must be, too.
+        json_path: where the report goes as JSON, too; ``-`` for standard output, alone.
+
+    Returns:
+        0 if all is well, 1 if a required backend cannot run, 2 for arguments that make no sense:
+        an unknown backend, or a file that cannot be written.
+    """
+    names = [name.strip() for item in require for name in item.split(",") if name.strip()]
+    for name in names:
+        if name not in BACKENDS:
+            return _fail(2, f"unknown backend {name!r}; known: {', '.join(BACKENDS)}")
+    found = report()
+    if json_path == Path("-"):
+        print(json.dumps(found, indent=2))
+    else:
+        _show(_sections(found))
+        if json_path is not None:
+            try:
+                json_path.write_text(json.dumps(found, indent=2) + "\n")
+            except OSError as error:
+                return _fail(2, f"cannot write {json_path}: {error.strerror}")
+    problems = _problems_of(names)
+    return _fail(1, "; ".join(problems)) if problems else 0
+
+
+def report() -> Report:
+    """Gather the report as plain data, ready for JSON."""
+    packages = {name: _version(*distributions) for name, distributions in PACKAGES.items()}
+    return {
+        "gpuopt": _version("gpuopt"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "devices": {"cpu": _cpu(), "cuda": _cuda()},
+        "backends": {
+            name: {"devices": list(backend.devices), "problem": backend.problem()}
+            for name, backend in BACKENDS.items()
+        },
+        "arrays": {
+            kind: _choice(device)
+            if packages[package]
+            else {"backend": None, "reason": f"{package} is not installed"}
+            for kind, package, device in KINDS
+        },
+    }
+
+
+# --- gathering ------------------------------------------------------------------------------
+
+
+def _version(*distributions: str) -> str | None:
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _cpu() -> Report:
+    try:
+        threads, problem = thread_count(), None
+    except ValueError as error:
+        threads, problem = None, str(error)
+    return {"name": _cpu_name(), "cores": os.cpu_count(), "threads": threads, "problem": problem}
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _cuda() -> Report:
+    """Ask the driver's own tool, so that no heavy library need be there, or be imported."""
+    fields = ("name", "memory.total", "compute_cap", "driver_version")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except FileNotFoundError:
+        return {"devices": [], "problem": "no NVIDIA driver: nvidia-smi was not found"}
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"devices": [], "problem": f"nvidia-smi failed: {error}"}
+    if answer.returncode:
+        said = (answer.stdout + answer.stderr).strip() or f"exit code {answer.returncode}"
+        return {"devices": [], "problem": f"nvidia-smi failed: {said.splitlines()[-1]}"}
+    keys = ("name", "memory", "compute_capability", "driver")
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+    return {"devices": [dict(zip(keys, row, strict=False)) for row in rows], "problem": None}
+
+
+def _choice(device: str) -> Report:
+    """Return which backend arrays on a device get, and why; None where none can."""
+    try:
+        explanation = explain_devices([device])
+    except (BackendError, ValueError) as error:
+        return {"backend": None, "reason": str(error) if forced() else _why_none(device)}
+    name = explanation.chosen[device]
+    return {"backend": name, "reason": explanation.reasons[device][name]}
+
+
+def _why_none(device: str) -> str:
+    candidates = [backend for backend in BACKENDS.values() if device in backend.devices]
+    reasons = [f"{backend.name}: {backend.problem()}" for backend in candidates]
+    return "; ".join(reasons) or f"this version has no backend for arrays on {device}"
+
+
+def _problems_of(names: Sequence[str]) -> list[str]:
+    problems = []
+    for name in names:
+        problem = BACKENDS[name].problem()
+        if problem is not None:
+            problems.append(f"required backend {name!r} cannot run: {problem}")
+    force = forced()
+    if force is not None:
+        name, source = force
+        problem = BACKENDS[name].problem() if name in BACKENDS else "there is no such backend"
+        if problem is not None:
+            problems.append(f"backend {name!r}, forced by {source}, cannot run: {problem}")
+    return problems
+
+
+# --- showing --------------------------------------------------------------------------------
+
+Sections = dict[str, list[tuple[str, str, str]]]
+
+
+def _sections(found: Report) -> Sections:
+    """Return the report as headings with rows of three cells."""
+    cpu, cuda = found["devices"]["cpu"], found["devices"]["cuda"]
+    threads = cpu["problem"] or f"{cpu['cores']} cores, {cpu['threads']} threads a step"
+    devices = [("cpu", cpu["name"], threads)]
+    devices += [
+        (f"cuda:{i}", gpu["name"], ", ".join(list(gpu.values())[1:]))
+        for i, gpu in enumerate(cuda["devices"])
+    ]
+    if cuda["problem"]:
+        devices.append(("cuda", "none", cuda["problem"]))
+    sections = {
+        "Versions": [
+            ("gpuopt", found["gpuopt"] or "not installed", ""),
+            ("python", found["python"], found["platform"]),
+            *((name, version or "-", "") for name, version in found["packages"].items()),
+        ],
+        "Devices": devices,
+        "Backends": [
+            (
+                name,
+                "usable" if backend["problem"] is None else "no",
+                backend["problem"] or f"for arrays on {' and '.join(backend['devices'])}",
+            )
+            for name, backend in found["backends"].items()
+        ],
+        "What each kind of array gets": [
+            (kind, choice["backend"] or "none", choice["reason"])
+            for kind, choice in found["arrays"].items()
+        ],
+    }
+    if found["environment"]:
+        sections["Environment"] = [(k, v, "") for k, v in found["environment"].items()]
+    return sections
+
+
+def _show(sections: Sections) -> None:
+    if not (sys.stdout.isatty() and _show_rich(sections)):
+        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()))
+
+
+def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:
+    """Return a section as plain text, its columns aligned.
+
+    >>> print(_text("Devices", [("cpu", "fast", "2 cores"), ("cuda", "none", "")]))
+    Devices
+      cpu   fast  2 cores
+      cuda  none
+    """
+    first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
+    lines = [f"  {a:{first}}  {b:{second}}  {c}".rstrip() for a, b, c in rows]
+    return "\n".join([heading, *lines])
+
+
+def _show_rich(sections: Sections) -> bool:
+    """Show it in colour, reasons wrapped in their column; False where rich is missing."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return False
+    colours = {"none": "red", "no": "red", "-": "dim", "usable": "green"}
+    console = Console()
+    for heading, rows in sections.items():
+        table = Table(
+            title=heading, title_justify="left", title_style="bold", box=None, show_header=False
+        )
+        for a, b, c in rows:
+            table.add_row(Text(f" {a}", no_wrap=True), Text(b, colours.get(b, "")), Text(c))
+        console.print(table)
+        console.print()
+    return True
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"gpuopt doctor: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,181 @@
+"""What all optimizers over plain arrays share: groups, steps, state dicts and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from . import checkpoint
+from .arrays import FLOATS
+from .compose import Update, compose, stages_for
+from .dispatch import Explanation, explain_devices
+from .options import Options, positive
+from .params import Key, parse
+from .registry import RULES, Rule
+from .state_dicts import Reader, snapshot
+from .step import FusedStep, Group
+
+
+class Option:
+    """An attribute of an optimizer: the option of that name, of all groups at once."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the option's name from the attribute's."""
+        self.name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> Any:
+        """Return the value that all groups share."""
+        if optimizer is None:
+            return self
+        values = [group[self.name] for group in optimizer.param_groups]
+        if any(value != values[0] for value in values):
+            raise AttributeError(
+                f"{self.name} differs among the groups: {values}; read it from param_groups"
+            )
+        return values[0]
+
+    def __set__(self, optimizer: Optimizer, value: Any) -> None:
+        """Change it in every group."""
+        for group in optimizer.param_groups:
+            group[self.name] = value
+
+
+class Optimizer:
+    """One fused step over arrays of any library; the base of the optimizers.
+
+    Attributes:
+        param_groups: the options of each group, as dicts that check what is assigned.
+    """
+
+    param_groups: tuple[Options, ...]
+    __slots__ = ("__weakref__", "_fused", "_plan", "_state_dtype", "_structure", "param_groups")
+
+    lr = Option()
+    weight_decay = Option()
+    maximize = Option()
+
+    variants: ClassVar[Mapping[tuple[bool, ...], str]]
+    """The rule for each combination of the options in `flags`."""
+    flags: ClassVar[tuple[str, ...]] = ()
+    """The options that pick another rule when they are not zero."""
+
+    def __init__(self, params: Any, options: Mapping[str, Any], state_dtype: str | None) -> None:
+        """Take the arrays; ``options`` holds the defaults of every group."""
+        if state_dtype is not None and state_dtype not in FLOATS:
+            raise ValueError(
+                f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {state_dtype!r}"
+            )
+        self._structure, arrays, own = parse(params)
+        defaults = Options(options)
+        for group in own:
+            for name in group:
+                defaults.check(name)
+        self.param_groups = tuple(Options({**options, **group}) for group in own)
+        self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of)
+        self._state_dtype = state_dtype
+        self._plan: tuple[tuple[Any, ...], list[Group]] | None = None
+
+    def step(self, grads: Any, *, scale: float = 1.0) -> None:
+        """Update every parameter that has a gradient, in place, in one pass.
+
+        Args:
+            grads: arrays in the structure of the parameters, each of its parameter's shape
+                and device, in any float dtype and memory order; None: that array rests.
+            scale: what the loss was multiplied with; the gradients are divided by it.
+
+        Raises:
+            TypeError, ValueError: a gradient or an option does not fit. Nothing has been
+                changed, and the optimizer can be used as before.
+            BackendError: a forced backend cannot run here.
+        """
+        positive("scale", scale)
+        self._fused.run(self._structure.flatten(grads), self._groups(1.0 / scale))
+
+    @property
+    def backend(self) -> str:
+        """What updates the arrays: ``"numba"``, or several names joined by ``+``."""
+        return "+".join(self._fused.backends)
+
+    def explain(self) -> Explanation:
+        """Say which backend updates the arrays, and why each other one does not."""
+        return explain_devices(self._fused.devices)
+
+    @property
+    def state(self) -> dict[Key, dict[str, Any]]:
+        """For each array that has been updated: ``step`` and its states, by torch's names.
+
+        The arrays are the live ones; `state_dict` returns copies.
+        """
+        held = zip(self._structure.keys, self._fused.steps.tolist(), self._fused.states)
+        return {key: {"step": step, **states} for key, step, states in held if step or states}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to continue with the same bits."""
+        return snapshot(type(self).__name__, self._structure, self.param_groups, self.state)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the states, step counts and options of a state dict.
+
+        States keep the dtype that they were saved in.
+
+        Raises:
+            TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
+                been changed.
+        """
+        contents = Reader(
+            type(self).__name__,
+            self._structure,
+            self._fused.params,
+            self.param_groups,
+            self.rule_for,
+        ).read(state_dict)
+        self.param_groups = contents.groups
+        self._plan = None
+        self._fused.load(contents.steps, contents.states)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state dict to a safetensors file; the old one is replaced in one move.
+
+        Raises:
+            OSError: the file cannot be written; an old one is unharmed.
+            ImportError: safetensors is not installed.
+        """
+        checkpoint.write(path, self.state_dict())
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read a file that `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is truncated, foreign, or of another optimizer or other arrays.
+                Nothing has been changed.
+        """
+        self.load_state_dict(checkpoint.read(path))
+
+    def __repr__(self) -> str:
+        """Show the options of each group."""
+        groups = ", ".join(map(repr, self.param_groups))
+        return f"{type(self).__name__}({len(self._fused.params)} arrays, {groups})"
+
+    # --- options to rules -----------------------------------------------------------------
+
+    def rule_for(self, options: Mapping[str, Any]) -> Rule:
+        """Return the rule that a group with these options gets."""
+        return RULES[self.variants[tuple(bool(options[name]) for name in self.flags)]]
+
+    def _groups(self, grad_factor: float) -> list[Group]:
+        """Return what each group wants; the same objects as long as no option changes."""
+        key = (grad_factor, *((id(g), g.version) for g in self.param_groups))
+        if self._plan is None or self._plan[0] != key:
+            self._plan = (key, self._new_groups(grad_factor))
+        return self._plan[1]
+
+    def _new_groups(self, grad_factor: float) -> list[Group]:
+        numbers = [{**g.hyperparameters(), "grad_factor": grad_factor} for g in self.param_groups]
+        rules = [self.rule_for(group) for group in self.param_groups]
+        updates: dict[Rule, Update] = {}
+        for rule in rules:
+            alike = [n for n, r in zip(numbers, rules) if r is rule]
+            updates[rule] = compose(rule, stages_for(rule, alike))
+        return [Group(updates[r], n, self._state_dtype) for r, n in zip(rules, numbers)]

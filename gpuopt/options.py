@@ -1,0 +1,125 @@
+"""The options of optimizers: what each accepts, and groups that refuse anything else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+PAIRS = {"betas": ("beta1", "beta2")}
+"""Options that hold several hyperparameters, and their names."""
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (bool, str, bytes)):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _number(accepted: Callable[[float], bool], description: str) -> Callable[[str, Any], float]:
+    def check(name: str, value: Any) -> float:
+        if not _is_number(value):
+            raise TypeError(f"{name}: expected {description}, got {value!r}")
+        if not accepted(float(value)):
+            raise ValueError(f"{name}: expected {description}, got {value!r}")
+        return float(value)
+
+    return check
+
+
+_not_negative = _number(lambda x: math.isfinite(x) and x >= 0, "a finite number of at least 0")
+positive = _number(lambda x: math.isfinite(x) and x > 0, "a finite number above 0")
+_below_one = _number(lambda x: 0 <= x < 1, "a number in [0, 1)")
+
+
+def _two_below_one(name: str, value: Any) -> tuple[float, float]:
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected two numbers in [0, 1), got {value!r}") from None
+    return _below_one(f"{name}[0]", first), _below_one(f"{name}[1]", second)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if value is not True and value is not False:
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return value
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "lr": _not_negative,
+    "beta": _below_one,
+    "betas": _two_below_one,
+    "momentum": _below_one,
+    "eps": _not_negative,
+    "weight_decay": _not_negative,
+    "lr_decay": _not_negative,
+    "initial_accumulator_value": _not_negative,
+    "maximize": _boolean,
+    "nesterov": _boolean,
+    "centered": _boolean,
+    "amsgrad": _boolean,
+}
+"""For each option, the function that returns its value or says what is wrong with it."""
+
+
+class Options(MutableMapping[str, Any]):
+    """The options of one group: a dict that knows its keys and checks its values.
+
+    >>> group = Options({"lr": 0.1})
+    >>> group["lr"] = -1
+    Traceback (most recent call last):
+        ...
+    ValueError: lr: expected a finite number of at least 0, got -1
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Take ``values``; their keys are the options that exist."""
+        self._values = {name: CHECKS[name](name, value) for name, value in values.items()}
+        self.version = 0
+        """How often a value has changed."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of an option."""
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Change an option that exists to a value that it accepts."""
+        self.check(name)
+        self._values[name] = CHECKS[name](name, value)
+        self.version += 1
+
+    def __delitem__(self, name: str) -> None:
+        """Refuse: every option always has a value."""
+        raise TypeError(f"{name}: an option cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return how many options there are."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Show it as a dict."""
+        return repr(self._values)
+
+    def check(self, name: str) -> None:
+        """Raise TypeError unless ``name`` is an option."""
+        if name not in self._values:
+            raise TypeError(f"unknown option {name!r}: expected one of {', '.join(self._values)}")
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return all as numbers by name, pairs taken apart."""
+        numbers: dict[str, float] = {}
+        for name, value in self._values.items():
+            if name in PAIRS:
+                numbers.update(zip(PAIRS[name], value))
+            else:
+                numbers[name] = float(value)
+        return numbers

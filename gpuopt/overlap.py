@@ -1,0 +1,53 @@
+"""Arrays that share memory: found before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import Memory
+
+_EFFORT: Any = (
+    10_000  # steps of np.shares_memory's search; a pair too hard to decide counts as shared
+)
+
+
+def shares_memory(a: Memory, b: Memory) -> bool:
+    """Whether two arrays have a byte in common."""
+    if a.size == 0 or b.size == 0:
+        return False
+    if a.extent[0] >= b.extent[1] or b.extent[0] >= a.extent[1]:
+        return False
+    if a.order is not None or b.order is not None or a.device != "cpu":
+        return True
+    try:
+        return bool(np.shares_memory(a.view, b.view, max_work=_EFFORT))
+    except np.exceptions.TooHardError:
+        return True
+
+
+class Index:
+    """Arrays sorted by address, to be asked which of them another array overlaps."""
+
+    def __init__(self, memories: Sequence[Memory]) -> None:
+        """Sort ``memories``; those without elements overlap nothing."""
+        extents = np.array([m.extent for m in memories], np.int64).reshape(-1, 2)
+        self._memories = memories
+        self._sorted = np.argsort(extents[:, 0], kind="stable")
+        self._low = extents[self._sorted, 0]
+        self._high = np.maximum.accumulate(extents[self._sorted, 1])
+
+    def overlapping(self, memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
+        """Yield (place in ``memories``, place in the index) of each overlapping pair."""
+        extents = np.array([m.extent for m in memories], np.int64).reshape(-1, 2)
+        last = np.searchsorted(self._low, extents[:, 1], side="left")
+        near = np.flatnonzero((last > 0) & (self._high[last - 1] > extents[:, 0]))
+        for place in near.tolist() if len(self._low) else ():
+            k = int(last[place]) - 1
+            while k >= 0 and self._high[k] > extents[place, 0]:
+                other = int(self._sorted[k])
+                if shares_memory(memories[place], self._memories[other]):
+                    yield place, other
+                k -= 1

@@ -1,0 +1,134 @@
+"""The structures in which arrays come: a list, a dict of named arrays, or a list of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Key = int | str
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Where each array of an optimizer stands in what the user passes.
+
+    Attributes:
+        grouped: whether the arrays came as a list of groups.
+        groups: for each group, its keys: names (from a dict) or None and a count (a list).
+        keys: of every array, in order: its name, or its place among all arrays.
+        names: what errors call each.
+        group_of: the group of each.
+    """
+
+    grouped: bool
+    groups: tuple[tuple[str, ...] | int, ...]
+    keys: tuple[Key, ...]
+    names: tuple[str, ...]
+    group_of: tuple[int, ...]
+
+    def flatten(self, grads: Any) -> list[Any]:
+        """Return the gradients in the order of the arrays.
+
+        Raises:
+            TypeError, ValueError: their structure is not that of the parameters.
+        """
+        if not self.grouped:
+            return _flatten_group(grads, self.groups[0], "grads")
+        if not isinstance(grads, (list, tuple)) or len(grads) != len(self.groups):
+            raise ValueError(
+                f"grads: expected a list of {len(self.groups)} groups of gradients, "
+                f"got {_shown(grads)}"
+            )
+        flat: list[Any] = []
+        for i, (group, members) in enumerate(zip(grads, self.groups)):
+            flat += _flatten_group(group, members, f"grads[{i}]")
+        return flat
+
+
+def parse(params: Any) -> tuple[Structure, list[Any], list[dict[str, Any]]]:
+    """Return the structure of ``params``, the arrays in order, and each group's own options.
+
+    Raises:
+        TypeError, ValueError: it is none of the three structures, or empty.
+    """
+    grouped = isinstance(params, (list, tuple)) and any(isinstance(p, Mapping) for p in params)
+    groups = [_group(g, i) for i, g in enumerate(params)] if grouped else [{"params": params}]
+    members: list[tuple[str, ...] | int] = []
+    keys: list[Key] = []
+    names: list[str] = []
+    group_of: list[int] = []
+    arrays: list[Any] = []
+    for i, group in enumerate(groups):
+        inside = f"params[{i}]['params']" if grouped else "params"
+        own = _members(group["params"], inside)
+        members.append(tuple(map(str, own)) if isinstance(group["params"], Mapping) else len(own))
+        for key, array in own.items():
+            keys.append(key if isinstance(key, str) else len(arrays))
+            names.append(f"{inside}[{key!r}]")
+            group_of.append(i)
+            arrays.append(array)
+    _check_keys(keys)
+    options = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+    structure = Structure(grouped, tuple(members), tuple(keys), tuple(names), tuple(group_of))
+    return structure, arrays, options
+
+
+def _group(group: Any, i: int) -> Mapping[str, Any]:
+    if not isinstance(group, Mapping) or "params" not in group:
+        raise TypeError(f"params[{i}]: expected a group, a dict with 'params', got {_shown(group)}")
+    return group
+
+
+def _members(params: Any, name: str) -> dict[Key, Any]:
+    if isinstance(params, Mapping):
+        wrong = [key for key in params if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"{name}: expected names as keys, got {wrong[0]!r}")
+        members: dict[Key, Any] = dict(params)
+    elif _is_no_list(params):
+        raise TypeError(f"{name}: expected a list or a dict of arrays, got {_shown(params)}")
+    else:
+        members = dict(enumerate(params))
+    if not members:
+        raise ValueError(f"{name}: expected at least one array, got none")
+    return members
+
+
+def _is_no_list(params: Any) -> bool:
+    """An array can be iterated over, too, but each row of it is not meant."""
+    array = hasattr(params, "__array_interface__") or hasattr(params, "__dlpack__")
+    return isinstance(params, (str, bytes)) or array or not hasattr(params, "__iter__")
+
+
+def _check_keys(keys: Sequence[Key]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if str(key) in seen:
+            raise ValueError(f"params: the name {str(key)!r} is given twice")
+        seen.add(str(key))
+
+
+def _flatten_group(grads: Any, members: tuple[str, ...] | int, name: str) -> list[Any]:
+    if isinstance(members, int):
+        if not isinstance(grads, (list, tuple)):
+            raise TypeError(f"{name}: expected a list of {members} gradients, got {_shown(grads)}")
+        if len(grads) != members:
+            raise ValueError(f"{name}: expected {members} gradients, got {len(grads)}")
+        return list(grads)
+    if not isinstance(grads, Mapping):
+        raise TypeError(f"{name}: expected a dict of gradients, got {_shown(grads)}")
+    if set(grads) != set(members):
+        missing = [key for key in members if key not in grads]
+        unknown = [key for key in grads if key not in members]
+        raise ValueError(
+            f"{name}: expected the keys of the parameters; missing {missing}, unknown {unknown} "
+            "(None lets an array rest)"
+        )
+    return [grads[key] for key in members]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple, Mapping)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__

@@ -1,0 +1,151 @@
+"""What an update rule is, and the one place where all of them stand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from .kernels.trace import RuleError, trace
+
+__all__ = ["RULES", "Rule", "RuleError", "Stage", "register"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
+
+    Attributes:
+        name: what the registry calls it.
+        update: the pure NumPy function; the reference and the source of every kernel.
+        coefficients: ``coefficients(step, **hyperparameters)``, float64, one tensor; returns
+            the values of the update's last parameters, in their order.
+        states: the names of the states, as torch names them, in the update's order.
+        hyperparameters: the options that ``coefficients`` takes, with their defaults.
+        decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
+            added to the gradient (L2).
+        initial: for a state that does not start at zero, the option that says where.
+    """
+
+    name: str
+    update: Callable[..., Any]
+    coefficients: Callable[..., Any]
+    states: tuple[str, ...]
+    hyperparameters: Mapping[str, float]
+    decoupled: bool
+    initial: Mapping[str, str]
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The update's parameters after the states."""
+        return _parameters(self.update)[2 + len(self.states) :]
+
+    def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
+        """The floor of memory traffic: read everything once, write all but the gradient.
+
+        Args:
+            param: bytes of one element of a parameter.
+            grad: bytes of one element of a gradient.
+            state: bytes of one element of a state.
+
+        >>> RULES["adam"].bytes_per_element()
+        28
+        """
+        return 2 * param + grad + 2 * state * len(self.states)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A step in front of every rule: ``result = function(...)``, such as L2 decay.
+
+    ``function`` takes any of ``p``, ``g`` and, last, its coefficients; ``coefficients`` takes
+    hyperparameters by name.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    result: str
+    coefficients: Callable[..., Any]
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The function's parameters that are not values."""
+        return tuple(name for name in _parameters(self.function) if name not in ("p", "g"))
+
+
+RULES: dict[str, Rule] = {}
+
+
+def register(
+    name: str,
+    update: Callable[..., Any],
+    coefficients: Callable[..., Any],
+    *,
+    states: tuple[str, ...] = (),
+    hyperparameters: Mapping[str, float] | None = None,
+    decoupled: bool = False,
+    initial: Mapping[str, str] | None = None,
+) -> Rule:
+    """Check a rule and put it into the registry; it then runs on every backend.
+
+    Args: the fields of `Rule`.
+
+    Raises:
+        RuleError: the name is taken, the update uses an operation that is not exactly
+            rounded (the message names it), or the parts do not fit together.
+
+    >>> register("square", lambda p, g, lr: p - lr * g**2, lambda step, lr: (lr,))
+    Traceback (most recent call last):
+        ...
+    gpuopt.kernels.trace.RuleError: <lambda> uses the operator **; ...
+    """
+    if name in RULES:
+        raise RuleError(f"the rule {name!r} is registered already")
+    for role, function in (("update", update), ("coefficients", coefficients)):
+        if not isinstance(function, FunctionType):
+            raise RuleError(
+                f"{role} of rule {name!r}: expected a Python function, got {function!r}"
+            )
+    rule = Rule(
+        name,
+        update,
+        coefficients,
+        states,
+        dict(hyperparameters or {}),
+        decoupled,
+        dict(initial or {}),
+    )
+    _check(rule)
+    RULES[name] = rule
+    return rule
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def _check(rule: Rule) -> None:
+    expected = ("p", "g", *rule.states)
+    parameters = _parameters(rule.update)
+    if parameters[: len(expected)] != expected:
+        raise RuleError(
+            f"{rule.name}: update takes {parameters}, but its first parameters must be {expected}"
+        )
+    returned = len(trace(rule.update, parameters).results)
+    if returned != 1 + len(rule.states):
+        raise RuleError(
+            f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
+        )
+    takes = _parameters(rule.coefficients)
+    if takes[:1] != ("step",) or set(takes[1:]) != set(rule.hyperparameters):
+        raise RuleError(
+            f"{rule.name}: coefficients takes {takes}, but must take step and the "
+            f"hyperparameters {tuple(rule.hyperparameters)}"
+        )
+    values = rule.coefficients(1, **rule.hyperparameters)
+    if len(values) != len(rule.coefficient_names):
+        raise RuleError(
+            f"{rule.name}: coefficients returns {len(values)} values for {rule.coefficient_names}"
+        )

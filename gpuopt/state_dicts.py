@@ -1,0 +1,143 @@
+"""State dicts: what an optimizer needs to continue with the same bits, checked before use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import copy_into, describe, to_numpy, zeros_like
+from .checkpoint import Stored
+from .options import Options
+from .params import Key, Structure
+from .registry import Rule
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a state dict says.
+
+    Attributes:
+        groups: the options of each group.
+        steps: how many updates each array has had.
+        states: the states of each array, by name.
+    """
+
+    groups: tuple[Options, ...]
+    steps: list[int]
+    states: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads state dicts for one optimizer; the attributes are that optimizer's."""
+
+    optimizer: str
+    structure: Structure
+    params: Sequence[Any]
+    groups: Sequence[Options]
+    rule_for: Callable[[Options], Rule]
+
+    def read(self, state_dict: Mapping[str, Any]) -> Contents:
+        """Return what ``state_dict`` says, in arrays of its own.
+
+        Raises:
+            TypeError, ValueError: it is of another optimizer, or of other arrays.
+        """
+        _check_shape(state_dict, self.optimizer)
+        groups = self._groups(state_dict["param_groups"])
+        held = state_dict["state"]
+        unknown = [key for key in held if key not in self.structure.keys]
+        if unknown:
+            raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
+        steps, states = [], []
+        for i, key in enumerate(self.structure.keys):
+            rule = self.rule_for(groups[self.structure.group_of[i]])
+            step, arrays = self._state(i, held.get(key, {"step": 0}), rule)
+            steps.append(step)
+            states.append(arrays)
+        return Contents(groups, steps, states)
+
+    def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
+        ours = keys_by_group(self.structure)
+        if [list(group.get("params", ())) for group in groups] != ours:
+            raise ValueError(f"state_dict: expected groups of the arrays {ours}")
+        return tuple(_options(group, mine) for group, mine in zip(groups, self.groups))
+
+    def _state(self, i: int, held: Mapping[str, Any], rule: Rule) -> tuple[int, dict[str, Any]]:
+        name = f"state_dict: state of {self.structure.names[i]}"
+        step = held.get("step")
+        if not isinstance(step, (int, np.integer)) or isinstance(step, bool) or step < 0:
+            raise ValueError(f"{name}: expected a step of at least 0, got {step!r}")
+        arrays = {key: value for key, value in held.items() if key != "step"}
+        if set(arrays) != set(rule.states) and (arrays or step):
+            raise ValueError(f"{name}: expected {rule.states}, got {tuple(arrays)}")
+        return int(step), {
+            key: _state_like(self.params[i], arrays[key], f"{name}[{key!r}]") for key in arrays
+        }
+
+
+def keys_by_group(structure: Structure) -> list[list[Key]]:
+    """Return the keys of the arrays of each group."""
+    keys: list[list[Key]] = [[] for _ in structure.groups]
+    for key, group in zip(structure.keys, structure.group_of):
+        keys[group].append(key)
+    return keys
+
+
+def snapshot(
+    optimizer: str,
+    structure: Structure,
+    groups: Sequence[Options],
+    state: Mapping[Key, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return a state dict of copies; the arguments are `Reader`'s, and the live states."""
+    copies = {
+        key: {name: value if name == "step" else _copy(value) for name, value in held.items()}
+        for key, held in state.items()
+    }
+    listed = [{**group, "params": keys} for group, keys in zip(groups, keys_by_group(structure))]
+    return {"optimizer": optimizer, "state": copies, "param_groups": listed}
+
+
+def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
+    parts = ("optimizer", "state", "param_groups")
+    if not isinstance(state_dict, Mapping) or not set(parts) <= set(state_dict):
+        raise ValueError(f"state_dict: expected a dict with {', '.join(map(repr, parts))}")
+    if state_dict["optimizer"] != optimizer:
+        raise ValueError(
+            f"state_dict: expected one of {optimizer}, got one of {state_dict['optimizer']!r}"
+        )
+
+
+def _options(group: Mapping[str, Any], mine: Options) -> Options:
+    options = {name: value for name, value in group.items() if name != "params"}
+    if set(options) != set(mine):
+        raise ValueError(f"state_dict: expected the options {list(mine)}, got {list(options)}")
+    return Options(options)
+
+
+def _state_like(param: Any, array: Any, name: str) -> Any:
+    """Return a state of ``param`` with the values and the dtype of ``array``."""
+    values, dtype = _values_of(array, name)
+    shape = describe(param, name).shape
+    if values.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {values.shape}")
+    state = zeros_like(param, dtype)
+    copy_into(state, values)
+    return state
+
+
+def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
+    if isinstance(array, Stored):
+        return array.values, array.dtype
+    return to_numpy(array), describe(array, name).dtype
+
+
+def _copy(array: Any) -> Any:
+    copy = zeros_like(array, describe(array, "state").dtype)
+    copy_into(copy, describe(array, "state").view)
+    return copy

@@ -1,0 +1,1 @@
+"""All that touches elements: rules compiled for, and run by, each backend."""

@@ -1,0 +1,71 @@
+"""The reference: the rule itself on NumPy arrays, one cache-sized block at a time, in place.
+
+It takes any strides. No temporary is larger than a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .storage import compute_dtype, decode, encode
+
+BLOCK = 1 << 14
+"""Elements of a block: its values and temporaries together stay in a core's cache."""
+
+
+class Update(Hashable, Protocol):
+    """What a backend asks of a composed update."""
+
+    @property
+    def function(self) -> Any:
+        """The pure NumPy function of values and coefficients."""
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The names of the function's values."""
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Which of them its results replace."""
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The names of its coefficients."""
+
+
+def run(
+    update: Update,
+    arrays: list[npt.NDArray[Any]],
+    dtypes: tuple[str, ...],
+    coefficients: npt.NDArray[Any],
+) -> None:
+    """Update one tensor.
+
+    Args:
+        update: the composed update.
+        arrays: one array for each of its lists, of one shape and any strides; bfloat16 as
+            uint16.
+        dtypes: what each holds.
+        coefficients: its coefficients, in the dtype that the rule computes in.
+    """
+    compute = compute_dtype(dtypes[0])
+    flags: Any = [["readwrite" if i in update.written else "readonly"] for i in range(len(arrays))]
+    with (
+        np.errstate(all="ignore"),
+        np.nditer(
+            arrays,
+            flags=["external_loop", "buffered", "zerosize_ok", "delay_bufalloc"],
+            op_flags=flags,
+            buffersize=BLOCK,
+        ) as blocks,
+    ):
+        blocks.reset()
+        for stored in blocks:
+            values = [decode(x, dtype, compute) for x, dtype in zip(stored, dtypes)]
+            results = update.function(*values, *coefficients)
+            for row, result in zip(update.written, results):
+                stored[row][...] = encode(result, dtypes[row])

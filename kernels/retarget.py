@@ -1,0 +1,43 @@
+"""Point a NumPy rule at another library's functions.
+
+A rule is written once, with ``np.sqrt``, ``np.where`` and so on. A retargeted rule is a copy
+of the same function whose global ``np`` is another object: Numba's, Triton's or a tracer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+
+def retarget(
+    function: FunctionType,
+    library: Any,
+    wrap: Callable[[FunctionType], Any] = lambda function: function,
+    literal: Callable[[float], Any] = lambda value: value,
+    extra_globals: dict[str, Any] | None = None,
+) -> Any:
+    """Return a copy of ``function``, and of all it calls, in which ``np`` is ``library``.
+
+    Args:
+        function: a rule, a stage or a composed update; it may call other such functions.
+        library: what the name ``np`` stands for in the copy.
+        wrap: applied to each copy, innermost first (``numba.njit``, ``triton.jit``).
+        literal: applied to each float written in the code (a compiler that would widen
+            float32 arithmetic for a float64 literal gets a float32 one).
+        extra_globals: further names that the compiler wants to see.
+    """
+    names = {**function.__globals__, "np": library, **(extra_globals or {})}
+    for name in function.__code__.co_names:
+        callee = names.get(name)
+        if isinstance(callee, FunctionType):
+            names[name] = retarget(callee, library, wrap, literal, extra_globals)
+    constants = tuple(
+        literal(value) if isinstance(value, float) else value
+        for value in function.__code__.co_consts
+    )
+    code = function.__code__.replace(co_consts=constants)
+    copy = FunctionType(code, names, function.__name__, function.__defaults__)
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return wrap(copy)

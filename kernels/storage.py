@@ -1,0 +1,59 @@
+"""How elements lie in memory, and how a rule's values come from them and go back.
+
+A rule computes in float32 (float64 for float64 parameters), whatever is stored. Decoding is
+exact; encoding rounds to nearest, ties to even. bfloat16 is held as its 16 bits, so that no
+package is needed for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+STORAGE: dict[str, np.dtype[Any]] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.uint16),
+}
+"""What NumPy holds the elements of a dtype in."""
+
+
+def compute_dtype(params: str) -> str:
+    """Return the dtype that a rule computes in for parameters of a dtype."""
+    return "float64" if params == "float64" else "float32"
+
+
+def decode_bfloat16(bits: Any) -> Any:
+    """Return the float32 values of bfloat16 bits."""
+    return (np.uint32(bits) << np.uint32(16)).view(np.float32)
+
+
+def encode_bfloat16(values: Any) -> Any:
+    """Return the bfloat16 bits nearest to float32 values; a NaN stays a NaN."""
+    bits = values.view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded = (bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)
+    return np.uint16(np.where(values == values, rounded, np.uint32(0x7FC0)))
+
+
+def decode(stored: npt.NDArray[Any], dtype: str, compute: str) -> npt.NDArray[Any]:
+    """Return stored elements as values of the dtype ``compute``."""
+    values = decode_bfloat16(stored) if dtype == "bfloat16" else stored
+    return values.astype(compute, copy=False)
+
+
+def encode(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Return values as the elements that are stored.
+
+    float64 goes to the 16-bit types by way of float32, as in torch and on the GPU.
+    """
+    if dtype in ("float16", "bfloat16"):
+        values = values.astype(np.float32, copy=False)
+    return (
+        encode_bfloat16(values)
+        if dtype == "bfloat16"
+        else values.astype(STORAGE[dtype], copy=False)
+    )

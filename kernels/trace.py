@@ -1,0 +1,196 @@
+"""Run a rule on tracing values: what it computes, as a list of exact operations.
+
+The list is what CUDA C is written from, and the proof that a rule uses nothing but exactly
+rounded operations: whatever is not one of them raises with its name.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, NoReturn
+
+from .retarget import retarget
+
+FUNCTIONS = {
+    "divide": 2,
+    "sqrt": 1,
+    "abs": 1,
+    "maximum": 2,
+    "minimum": 2,
+    "where": 3,
+}
+"""The NumPy functions that a rule may call, and how many arguments each takes."""
+
+OPERATORS = ("+", "-", "*", "-x", "<", "<=", ">", ">=", "==", "!=")
+"""The Python operators that a rule may use."""
+
+ALLOWED = f"operators {' '.join(OPERATORS)} and {', '.join('np.' + n for n in FUNCTIONS)}"
+
+
+class RuleError(ValueError):
+    """A rule that cannot run everywhere with the same bits."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``result = name(*operands)``; a float operand is a literal."""
+
+    name: str
+    operands: tuple[str | float, ...]
+    result: str
+
+
+@dataclass
+class Trace:
+    """What a function does to its arguments, in order."""
+
+    function: str
+    operations: list[Operation] = field(default_factory=list)
+    results: tuple[str, ...] = ()
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise for something that a rule must not do."""
+        raise RuleError(f"{self.function} uses {what}; a rule may use only {ALLOWED}")
+
+    def record(self, name: str, *operands: object) -> Value:
+        """Append an operation and return its result."""
+        result = Value(
+            self, f"t{len(self.operations)}", mask=name in ("<", "<=", ">", ">=", "==", "!=")
+        )
+        self.operations.append(
+            Operation(name, tuple(self._operand(name, x) for x in operands), result.name)
+        )
+        return result
+
+    def _operand(self, name: str, operand: object) -> str | float:
+        if isinstance(operand, Value):
+            return operand.name
+        if isinstance(operand, float) and _exact_in_float32(operand):
+            return operand
+        self.refuse(
+            f"the constant {operand!r} beside {name} (only floats that float32 holds exactly, "
+            "such as 0.0, 0.5 or 2.0, keep the bits equal; make it a coefficient)"
+        )
+
+
+def _exact_in_float32(value: float) -> bool:
+    try:
+        return bool(struct.unpack("f", struct.pack("f", value))[0] == value)
+    except OverflowError:
+        return False
+
+
+def _binary(name: str) -> tuple[Any, Any]:
+    def forward(self: Value, other: object) -> Value:
+        return self.trace.record(name, self, other)
+
+    def backward(self: Value, other: object) -> Value:
+        return self.trace.record(name, other, self)
+
+    return forward, backward
+
+
+def _refused(what: str) -> Any:
+    def method(self: Value, *args: object) -> NoReturn:
+        self.trace.refuse(what)
+
+    return method
+
+
+class Value:
+    """A value of which only its name is known."""
+
+    __hash__ = None  # type: ignore[assignment]  # a traced value equals nothing yet
+    __array_priority__ = 1000.0
+
+    def __init__(self, trace: Trace, name: str, mask: bool = False) -> None:
+        """Name a value of ``trace``; ``mask`` marks the result of a comparison."""
+        self.trace, self.name, self.mask = trace, name, mask
+
+    __add__, __radd__ = _binary("+")
+    __sub__, __rsub__ = _binary("-")
+    __mul__, __rmul__ = _binary("*")
+    __lt__, _ = _binary("<")
+    __le__, _ = _binary("<=")
+    __gt__, _ = _binary(">")
+    __ge__, _ = _binary(">=")
+    __eq__, _ = _binary("==")
+    __ne__, _ = _binary("!=")
+
+    def __neg__(self) -> Value:
+        return self.trace.record("-x", self)
+
+    __truediv__ = __rtruediv__ = _refused("the operator / (write np.divide)")
+    __pow__ = __rpow__ = _refused("the operator **")
+    __floordiv__ = __rfloordiv__ = _refused("the operator //")
+    __mod__ = __rmod__ = _refused("the operator %")
+    __matmul__ = __rmatmul__ = _refused("the operator @")
+    __and__ = __rand__ = _refused("the operator &")
+    __or__ = __ror__ = _refused("the operator |")
+    __xor__ = __rxor__ = _refused("the operator ^")
+    __invert__ = _refused("the operator ~")
+    __abs__ = _refused("the builtin abs (write np.abs)")
+    __bool__ = _refused("a value as a condition (write np.where)")
+    __float__ = __int__ = __index__ = _refused("a value as a Python number")
+    __iter__ = __getitem__ = __len__ = _refused("a value as a sequence")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self.trace.refuse(f"the attribute .{name} of a value")
+
+
+class TracingLibrary:
+    """What ``np`` is while a rule is traced."""
+
+    def __init__(self, trace: Trace) -> None:
+        """Record into ``trace``."""
+        self._trace = trace
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in FUNCTIONS:
+            self._trace.refuse(f"np.{name}")
+
+        def function(*args: object, **kwargs: object) -> Value:
+            if kwargs or len(args) != FUNCTIONS[name]:
+                self._trace.refuse(f"np.{name} with {len(args)} arguments and {sorted(kwargs)}")
+            return self._trace.record(name, *args)
+
+        return function
+
+
+class _ForeignModule:
+    """What any module but NumPy is while a rule is traced."""
+
+    def __init__(self, trace: Trace, name: str) -> None:
+        self._trace, self._name = trace, name
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._trace.refuse(f"{self._name}.{name}")
+
+
+def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
+    """Run ``function`` on named values and return what it did.
+
+    Raises:
+        RuleError: it used something that is not exactly rounded, with the name of it.
+    """
+    if not isinstance(function, FunctionType):
+        raise RuleError(f"expected a Python function, got {function!r}")
+    record = Trace(function.__name__)
+    if function.__closure__:
+        record.refuse(f"variables of an enclosing function {function.__code__.co_freevars}")
+    values = [Value(record, name) for name in arguments]
+    others = {
+        name: _ForeignModule(record, name)
+        for name, value in function.__globals__.items()
+        if isinstance(value, ModuleType) and name in function.__code__.co_names and name != "np"
+    }
+    results = retarget(function, TracingLibrary(record), extra_globals=others)(*values)
+    results = results if isinstance(results, tuple) else (results,)
+    for value in results:
+        if not isinstance(value, Value):
+            record.refuse(f"a result {value!r} that is not computed from its arguments")
+    record.results = tuple(value.name for value in results)
+    return record
