@@ -137,6 +137,16 @@ def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
     describe(array, "array").view[...] = values
 
 
+def assign(target: Any, source: Any) -> None:
+    """Copy between arrays of one library, shape and dtype, whatever their memory order."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(target, torch.Tensor):
+        with torch.no_grad():
+            target.copy_(source)
+    else:
+        describe(target, "array").view[...] = describe(source, "array").view
+
+
 def mark_written(arrays: list[Any]) -> None:
     """Tell autograd that these arrays changed (torch's version counters)."""
     torch = sys.modules.get("torch")
@@ -146,9 +156,17 @@ def mark_written(arrays: list[Any]) -> None:
             torch.autograd.graph.increment_version(tensors)
 
 
-def addresses_may_move(array: Any) -> bool:
-    """Whether the same object can come to lie elsewhere (``tensor.data = ...``)."""
-    return not isinstance(array, np.ndarray)
+def whereabouts(array: Any) -> object:
+    """What changes when the same object comes to lie elsewhere (``tensor.data = ...``).
+
+    None for a NumPy array, which stays; something new at each call where nothing is known.
+    """
+    if isinstance(array, np.ndarray):
+        return None
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        return array.data_ptr(), array.stride(), array.shape, array.dtype
+    return object()
 
 
 @dataclass(frozen=True)
@@ -231,6 +249,8 @@ def _describe_torch(tensor: Any, name: str) -> Memory:
         raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
     if dtype not in FLOATS:
         raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
+    if tensor.is_neg():  # its memory holds the negative of its values
+        raise TypeError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
     if tensor.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name}: expected a CPU or CUDA tensor, got one on {tensor.device}")
     address = tensor.data_ptr()

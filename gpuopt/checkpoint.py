@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .arrays import describe, to_numpy
+from .kernels.storage import STORAGE
 
 FORMAT = "gpuopt-optimizer-1"
 
@@ -60,17 +61,17 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with library.safe_open(name, framework="numpy") as file:
             header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise ValueError(
+                    f"{name}: not a file of gpuopt's: expected format {FORMAT!r}, "
+                    f"got {header.get('format')!r}"
+                )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
     except library.SafetensorError as error:
         raise ValueError(f"{name}: not a safetensors file, or a damaged one: {error}") from None
-    if header.get("format") != FORMAT:
-        raise ValueError(
-            f"{name}: not a file of gpuopt's: expected format {FORMAT!r}, "
-            f"got {header.get('format')!r}"
-        )
     try:
         return _assemble(header, tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: a damaged file of gpuopt's: {error!r}") from None
 
 
@@ -81,6 +82,8 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
     state: dict[Any, dict[str, Any]] = {keys[text]: {"step": n} for text, n in steps.items()}
     for name, dtype in dtypes.items():
         text, _, state_name = name.rpartition(".")
+        if tensors[name].dtype != STORAGE[dtype]:
+            raise ValueError(f"{name} is said to be {dtype}, and is {tensors[name].dtype}")
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
     return {"optimizer": header["optimizer"], "state": state, "param_groups": groups}
 

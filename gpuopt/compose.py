@@ -51,18 +51,47 @@ class Update:
         """The Python text of the function."""
         values = ("p", "g", *self.rule.states)
         written = ", ".join(("p", *self.rule.states))
-        body = [f"{s.result} = {s.name}({', '.join(_parameters(s.function))})" for s in self.stages]
+        body = [
+            f"{stage.result} = apply_{stage.name}({', '.join(_parameters(stage.function))})"
+            for stage in self.stages
+        ]
         arguments = ", ".join((*values, *self.rule.coefficient_names))
-        body.append(f"{written} = {self.rule.update.__name__}({arguments})")
+        body.append(f"{written} = apply_{self.rule.name}({arguments})")
         header = f"def {self.name}({', '.join((*values, *self.coefficient_names))}):"
         return "\n    ".join((header, *body, f"return ({written},)")) + "\n"
 
     @cached_property
     def function(self) -> FunctionType:
         """The composed NumPy function."""
-        callees = {stage.name: stage.function for stage in self.stages}
-        callees[self.rule.update.__name__] = self.rule.update
+        callees = {f"apply_{stage.name}": stage.function for stage in self.stages}
+        callees[f"apply_{self.rule.name}"] = self.rule.update
         return _function_from(self.source, self.name, callees)
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """The numbers that the coefficients are computed from, beside the step."""
+        own = [name for s in self.stages for name in _parameters(s.coefficients)]
+        return tuple(dict.fromkeys((*own, *self.rule.hyperparameters)))
+
+    @cached_property
+    def coefficients_source(self) -> str:
+        """The Python text of `coefficients_function`."""
+        parts = [(stage.name, stage.coefficients, stage.coefficient_names) for stage in self.stages]
+        parts.append(("rule", self.rule.coefficients, self.rule.coefficient_names))
+        body, results = [], []
+        for callee, function, names in parts:
+            own = [f"c{len(results) + i}" for i in range(len(names))]
+            body.append(f"({', '.join(own)},) = {callee}({', '.join(_parameters(function))})")
+            results += own
+        header = f"def coefficients(step, {', '.join(self.option_names)}):"
+        return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
+
+    @cached_property
+    def coefficients_function(self) -> FunctionType:
+        """The composed function of a step and options that returns one tensor's coefficients."""
+        callees = {stage.name: stage.coefficients for stage in self.stages}
+        callees["rule"] = self.rule.coefficients
+        return _function_from(self.coefficients_source, "coefficients", callees)
 
     def coefficients(self, step: int, options: Mapping[str, float]) -> tuple[float, ...]:
         """Return the coefficients of one tensor, in float64.
@@ -71,11 +100,7 @@ class Update:
             step: how many updates the tensor will have had after this one (1 for the first).
             options: the hyperparameters of the rule and of the stages, by name.
         """
-        values: list[float] = []
-        for stage in self.stages:
-            values += stage.coefficients(**_select(stage.coefficients, options))
-        own = {name: options[name] for name in self.rule.hyperparameters}
-        values += self.rule.coefficients(step, **own)
+        values = self.coefficients_function(step, *(options[name] for name in self.option_names))
         return tuple(float(value) for value in values)
 
 
@@ -103,10 +128,6 @@ def stages_for(rule: Rule, options: Sequence[Mapping[str, float]]) -> tuple[Stag
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     code = function.__code__
     return code.co_varnames[: code.co_argcount]
-
-
-def _select(function: Callable[..., Any], options: Mapping[str, float]) -> dict[str, float]:
-    return {name: options[name] for name in _parameters(function)}
 
 
 def _function_from(source: str, name: str, callees: dict[str, Callable[..., Any]]) -> FunctionType:

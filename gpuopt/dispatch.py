@@ -43,6 +43,10 @@ class Backend:
             raise BackendError(f"backend {self.name!r} cannot run here: {problem}")
         return importlib.import_module(self.module)
 
+    def takes(self, kind: str) -> bool:
+        """Whether it can be forced on a kind of device; wider than `devices` in a simulation."""
+        return kind in self.devices or kind in getattr(self.load(), "SIMULATED_ON", ())
+
     def problem(self) -> str | None:
         """Return why it cannot run here and what to install, or None if it can."""
         return _problem(self.module, self.install)
@@ -51,16 +55,20 @@ class Backend:
 @cache
 def _problem(module: str, install: str) -> str | None:
     try:
-        importlib.import_module(module)
-    except ImportError as error:
+        loaded = importlib.import_module(module)
+    except (ImportError, OSError) as error:  # OSError: a shared library that does not load
         return f"{error}; to install it: {install}"
-    return None
+    problem: str | None = loaded.problem() if hasattr(loaded, "problem") else None
+    return problem
 
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        # in the order of preference on each device; CUDA backends go in front
+        # in the order of preference on each device
+        Backend(
+            "triton", "gpuopt.kernels.triton_cuda", ("cuda",), "pip install 'gpuopt[torch,triton]'"
+        ),
         Backend("numba", "gpuopt.kernels.numba_cpu", ("cpu",), "pip install 'gpuopt[cpu]'"),
         Backend("numpy", "gpuopt.kernels.numpy_blocked", ("cpu",), "pip install numpy"),
     )
@@ -131,7 +139,7 @@ def chosen(device: str) -> Backend:
     force = forced()
     if force is not None:
         backend = backend_named(*force)
-        if kind not in backend.devices:
+        if not backend.takes(kind):
             raise BackendError(
                 f"{force[1]} forces backend {backend.name!r}, which takes arrays on "
                 f"{' or '.join(backend.devices)}, not on {device}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint
 from .arrays import FLOATS
@@ -62,7 +62,7 @@ class Optimizer:
 
     def __init__(self, params: Any, options: Mapping[str, Any], state_dtype: str | None) -> None:
         """Take the arrays; ``options`` holds the defaults of every group."""
-        if state_dtype is not None and state_dtype not in FLOATS:
+        if state_dtype is not None and not (isinstance(state_dtype, str) and state_dtype in FLOATS):
             raise ValueError(
                 f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {state_dtype!r}"
             )
@@ -89,8 +89,8 @@ class Optimizer:
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
-        positive("scale", scale)
-        self._fused.run(self._structure.flatten(grads), self._groups(1.0 / scale))
+        grad_factor = 1.0 / positive("scale", scale)
+        self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
     def backend(self) -> str:
@@ -112,6 +112,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
+        self._fused.complete_states(self._groups(1.0))
         return snapshot(type(self).__name__, self._structure, self.param_groups, self.state)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -129,6 +130,7 @@ class Optimizer:
             self._fused.params,
             self.param_groups,
             self.rule_for,
+            frozenset(s for name in self.variants.values() for s in RULES[name].states),
         ).read(state_dict)
         self.param_groups = contents.groups
         self._plan = None
@@ -152,6 +154,13 @@ class Optimizer:
                 Nothing has been changed.
         """
         self.load_state_dict(checkpoint.read(path))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: a copy would update the arrays of the original."""
+        raise TypeError(
+            f"{type(self).__name__}: an optimizer cannot be copied or pickled; make a new one over "
+            "the other arrays, and give it this one's state_dict()"
+        )
 
     def __repr__(self) -> str:
         """Show the options of each group."""

@@ -321,6 +321,7 @@ class Adagrad(Optimizer):
     variants = {(): "adagrad"}  # noqa: RUF012 - as above
     lr_decay = Option()
     eps = Option()
+    initial_accumulator_value = Option()
 
     def __init__(
         self,

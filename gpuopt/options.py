@@ -10,23 +10,29 @@ PAIRS = {"betas": ("beta1", "beta2")}
 """Options that hold several hyperparameters, and their names."""
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, (bool, str, bytes)):
-        return False
+def _as_float(value: Any) -> float | None:
+    """Return a number, of any library, as a float; None for what is no real number."""
+    kind = str(getattr(value, "dtype", type(value).__name__))
+    if not hasattr(value, "__float__") or "bool" in kind or "complex" in kind:
+        return None
+    if getattr(value, "ndim", 0) != 0:
+        return None
     try:
-        float(value)
+        return float(value)
+    except OverflowError:  # an int beyond the largest float
+        return math.inf
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
 
 
 def _number(accepted: Callable[[float], bool], description: str) -> Callable[[str, Any], float]:
     def check(name: str, value: Any) -> float:
-        if not _is_number(value):
+        number = _as_float(value)
+        if number is None:
             raise TypeError(f"{name}: expected {description}, got {value!r}")
-        if not accepted(float(value)):
+        if not accepted(number):
             raise ValueError(f"{name}: expected {description}, got {value!r}")
-        return float(value)
+        return number
 
     return check
 
@@ -89,8 +95,14 @@ class Options(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Change an option that exists to a value that it accepts."""
-        self.check(name)
-        self._values[name] = CHECKS[name](name, value)
+        self.update({name: value})
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several options as a dict's update does, or none if one is not accepted."""
+        given = dict(*args, **kwargs)
+        for name in given:
+            self.check(name)
+        self._values.update({name: CHECKS[name](name, value) for name, value in given.items()})
         self.version += 1
 
     def __delitem__(self, name: str) -> None:

@@ -36,7 +36,8 @@ class Structure:
         if not self.grouped:
             return _flatten_group(grads, self.groups[0], "grads")
         if not isinstance(grads, (list, tuple)) or len(grads) != len(self.groups):
-            raise ValueError(
+            error = ValueError if isinstance(grads, (list, tuple)) else TypeError
+            raise error(
                 f"grads: expected a list of {len(self.groups)} groups of gradients, "
                 f"got {_shown(grads)}"
             )
@@ -96,9 +97,10 @@ def _members(params: Any, name: str) -> dict[Key, Any]:
 
 
 def _is_no_list(params: Any) -> bool:
-    """An array can be iterated over, too, but each row of it is not meant."""
+    """An array can be iterated over, too, but each row of it is not meant; a set has no order."""
     array = hasattr(params, "__array_interface__") or hasattr(params, "__dlpack__")
-    return isinstance(params, (str, bytes)) or array or not hasattr(params, "__iter__")
+    other = isinstance(params, (str, bytes, set, frozenset))
+    return other or array or not hasattr(params, "__iter__")
 
 
 def _check_keys(keys: Sequence[Key]) -> None:

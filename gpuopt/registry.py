@@ -77,6 +77,9 @@ class Stage:
 
 RULES: dict[str, Rule] = {}
 
+RESERVED = frozenset({"factor", "grad_factor", "maximize", "shrink", "weight_decay"})
+"""What the stages in front of every rule call their coefficients and hyperparameters."""
+
 
 def register(
     name: str,
@@ -101,6 +104,8 @@ def register(
         ...
     gpuopt.kernels.trace.RuleError: <lambda> uses the operator **; ...
     """
+    if not name.isidentifier():
+        raise RuleError(f"the name of a rule must be an identifier, got {name!r}")
     if name in RULES:
         raise RuleError(f"the rule {name!r} is registered already")
     for role, function in (("update", update), ("coefficients", coefficients)):
@@ -133,11 +138,20 @@ def _check(rule: Rule) -> None:
         raise RuleError(
             f"{rule.name}: update takes {parameters}, but its first parameters must be {expected}"
         )
-    returned = len(trace(rule.update, parameters).results)
+    kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
+    if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
+        raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
+    reserved = sorted(RESERVED & {*parameters, *rule.hyperparameters})
+    if reserved:
+        raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
+    traced = trace(rule.update, parameters)
+    returned = len(traced.results)
     if returned != 1 + len(rule.states):
         raise RuleError(
             f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
         )
+    if traced.packed and not rule.states:
+        raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     takes = _parameters(rule.coefficients)
     if takes[:1] != ("step",) or set(takes[1:]) != set(rule.hyperparameters):
         raise RuleError(
@@ -145,6 +159,8 @@ def _check(rule: Rule) -> None:
             f"hyperparameters {tuple(rule.hyperparameters)}"
         )
     values = rule.coefficients(1, **rule.hyperparameters)
+    if not isinstance(values, tuple):
+        raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
     if len(values) != len(rule.coefficient_names):
         raise RuleError(
             f"{rule.name}: coefficients returns {len(values)} values for {rule.coefficient_names}"

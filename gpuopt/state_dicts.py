@@ -15,6 +15,9 @@ from .options import Options
 from .params import Key, Structure
 from .registry import Rule
 
+LAST_STEP = int(np.iinfo(np.int64).max)
+"""Steps are counted in int64."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -40,6 +43,8 @@ class Reader:
     params: Sequence[Any]
     groups: Sequence[Options]
     rule_for: Callable[[Options], Rule]
+    state_names: frozenset[str]
+    """Of all rules that its options can pick: changed options leave states of the rule before."""
 
     def read(self, state_dict: Mapping[str, Any]) -> Contents:
         """Return what ``state_dict`` says, in arrays of its own.
@@ -50,6 +55,8 @@ class Reader:
         _check_shape(state_dict, self.optimizer)
         groups = self._groups(state_dict["param_groups"])
         held = state_dict["state"]
+        if not isinstance(held, Mapping):
+            raise TypeError(f"state_dict: expected a dict as 'state', got {type(held).__name__}")
         unknown = [key for key in held if key not in self.structure.keys]
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
@@ -63,17 +70,26 @@ class Reader:
 
     def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
         ours = keys_by_group(self.structure)
-        if [list(group.get("params", ())) for group in groups] != ours:
-            raise ValueError(f"state_dict: expected groups of the arrays {ours}")
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(g, Mapping) for g in groups):
+            raise TypeError(
+                f"state_dict: expected a list of dicts as 'param_groups', got {groups!r}"
+            )
+        theirs = [group.get("params") for group in groups]
+        if theirs != ours:
+            raise ValueError(f"state_dict: expected groups of the arrays {ours}, got {theirs}")
         return tuple(_options(group, mine) for group, mine in zip(groups, self.groups))
 
     def _state(self, i: int, held: Mapping[str, Any], rule: Rule) -> tuple[int, dict[str, Any]]:
         name = f"state_dict: state of {self.structure.names[i]}"
+        if not isinstance(held, Mapping):
+            raise TypeError(f"{name}: expected a dict, got {type(held).__name__}")
         step = held.get("step")
-        if not isinstance(step, (int, np.integer)) or isinstance(step, bool) or step < 0:
-            raise ValueError(f"{name}: expected a step of at least 0, got {step!r}")
+        if not isinstance(step, (int, np.integer)) or isinstance(step, bool):
+            raise TypeError(f"{name}: expected an integer as step, got {step!r}")
+        if not 0 <= step < LAST_STEP:
+            raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
         arrays = {key: value for key, value in held.items() if key != "step"}
-        if set(arrays) != set(rule.states) and (arrays or step):
+        if not set(rule.states) <= set(arrays) <= self.state_names and (arrays or step):
             raise ValueError(f"{name}: expected {rule.states}, got {tuple(arrays)}")
         return int(step), {
             key: _state_like(self.params[i], arrays[key], f"{name}[{key!r}]") for key in arrays

@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Memory, addresses_may_move, describe, mark_written, zeros_like
-from .compose import Update
+from .arrays import Memory, describe, mark_written, whereabouts, zeros_like
 from .dispatch import chosen
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
+from .launch import DeviceLaunch, Group, HostLaunch, Launch, coefficients_of
 from .overlap import Index
+from .staging import Staged, stage
 from .table import Entry, Table, build_tables, grad_address
 
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """What one group of tensors wants from the next step.
-
-    Attributes:
-        update: the composed update.
-        options: the hyperparameters that its coefficients are computed from.
-        state_dtype: of the states, or None for float32 (float64 for float64 parameters).
-    """
-
-    update: Update
-    options: Mapping[str, float]
-    state_dtype: str | None = None
+__all__ = ["FusedStep", "Group"]
 
 
 def _nothing() -> None:
@@ -49,7 +36,6 @@ class FusedStep:
     Attributes:
         params: the arrays that are updated.
         group_of: the group of each.
-        steps: int64, how many updates each has had.
         states: by tensor, its states by name; empty until its first gradient.
     """
 
@@ -70,25 +56,40 @@ class FusedStep:
         self.params = list(params)
         self.names = list(names)
         self.group_of = np.array(group_of, np.int64)
-        self.steps = np.zeros(len(params), np.int64)
+        self._steps = np.zeros(len(params), np.int64)
         self.states: list[dict[str, Any]] = [{} for _ in params]
         self._memory = [describe(p, name) for p, name in zip(params, names)]
         self._check_params(self._memory)
-        self._mobile = [i for i, p in enumerate(params) if addresses_may_move(p)]
+        places = ((i, whereabouts(p)) for i, p in enumerate(params))
+        self._places = {i: place for i, place in places if place is not None}
+        self._grad_places: dict[int, object] = {}
         self._grads: list[Memory | None] = [None] * len(params)
         self._last: list[Callable[[], Any]] = [_nothing] * len(params)
         self._addresses = np.zeros(len(params), np.int64)
         self._forget_tables()
 
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """How many updates each parameter has had; waits for devices that count themselves."""
+        for launch in self._launches:
+            launch.pull_steps(self._steps)
+        return self._steps
+
     def load(self, steps: Sequence[int], states: Sequence[dict[str, Any]]) -> None:
         """Take over step counts and states; the next step builds its tables anew."""
-        self.steps[:] = steps
+        self._steps[:] = steps
         self.states = list(states)
         self._forget_tables()
 
+    def complete_states(self, groups: Sequence[Group]) -> None:
+        """Allocate the states that updated tensors lack since an option picked another rule."""
+        updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
+        self._allocate_states(updated, groups)
+
     def _forget_tables(self) -> None:
-        self._tables: list[tuple[Table, ModuleType]] = []
+        self._launches: list[Launch] = []
         self._loose: list[Entry] = []
+        self._staged: list[Staged] = []
         self._built_for: tuple[Any, ...] | None = None
         self._written: Index | None = None
 
@@ -115,8 +116,8 @@ class FusedStep:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
             BackendError: the forced backend cannot run; nothing has been changed.
         """
-        moved = self._describe_moved(grads)
         params = self._moved_params()
+        moved = self._describe_moved(grads, params)
         backends = {device: chosen(device) for device in self.devices}
         key = (
             tuple(g.update for g in groups),
@@ -137,9 +138,8 @@ class FusedStep:
             self._build(groups)
             self._built_for = key
         if stale or moved:
-            for table, _ in self._tables:
-                table.addresses[1] = self._addresses[table.tensors]
-        self._launch(groups)
+            self._send_addresses()
+        self._launch(grads, groups)
 
     # --- finding out what changed ---------------------------------------------------------
 
@@ -161,26 +161,29 @@ class FusedStep:
                 names = self.names[first[id(param)]], self.names[i]
                 raise ValueError(f"{names[0]} and {names[1]} are the same array")
 
-    def _describe_moved(self, grads: Sequence[Any]) -> dict[int, Memory | None]:
-        """Describe and check the gradients that are not where they were; None: now resting."""
+    def _describe_moved(
+        self, grads: Sequence[Any], params: Mapping[int, Memory]
+    ) -> dict[int, Memory | None]:
+        """Describe and check the gradients that are not where they were; None: now resting.
+
+        ``params``: the parameters that are not where they were.
+        """
         moved: dict[int, Memory | None] = {}
         for i, (grad, last) in enumerate(zip(grads, self._last)):
-            if grad is not last():
-                moved[i] = None if grad is None else self._describe_grad(i, grad)
-        for i in self._mobile_grads(grads):
-            if i not in moved and grads[i].data_ptr() != self._grad_pointer(i):
+            if grad is None:
+                if self._addresses[i]:
+                    moved[i] = None
+            elif grad is not last():
+                moved[i] = self._describe_grad(i, grad)
+        for i, place in self._grad_places.items():
+            if i not in moved and whereabouts(grads[i]) != place:
                 moved[i] = self._describe_grad(i, grads[i])
-        present = {i: memory for i, memory in moved.items() if memory is not None}
+        # A parameter that moved may have come to lie on a gradient that stayed.
+        known = {**dict(enumerate(self._grads)), **moved} if params else moved
+        present = {i: m for i, m in known.items() if m is not None and grads[i] is not None}
         if present:
-            self._check_grads_apart(present)
+            self._check_grads_apart(present, params)
         return moved
-
-    def _mobile_grads(self, grads: Sequence[Any]) -> list[int]:
-        return [i for i in self._mobile if hasattr(grads[i], "data_ptr")]
-
-    def _grad_pointer(self, i: int) -> int:
-        memory = self._grads[i]
-        return -1 if memory is None else memory.address
 
     def _describe_grad(self, i: int, grad: Any) -> Memory:
         param, name = self._memory[i], f"gradient of {self.names[i]}"
@@ -191,21 +194,24 @@ class FusedStep:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
         return memory
 
-    def _check_grads_apart(self, moved: dict[int, Memory]) -> None:
-        if self._written is None:
+    def _check_grads_apart(self, grads: dict[int, Memory], params: Mapping[int, Memory]) -> None:
+        written = None if params else self._written
+        if written is None:
             states = [describe(s, "state") for held in self.states for s in held.values()]
-            self._written = Index([*self._memory, *states])
-        places = list(moved)
-        for place, other in self._written.overlapping(list(moved.values())):
+            written = Index([*(params.get(i, m) for i, m in enumerate(self._memory)), *states])
+        if not params:
+            self._written = written
+        places = list(grads)
+        for place, other in written.overlapping(list(grads.values())):
             what = self.names[other] if other < len(self.names) else "a state"
             raise ValueError(f"gradient of {self.names[places[place]]}: overlaps {what} in memory")
 
     def _moved_params(self) -> dict[int, Memory]:
         """Describe and check the parameters that are not where they were."""
         moved = {}
-        for i in self._mobile:
+        for i, place in self._places.items():
             param, before = self.params[i], self._memory[i]
-            if not hasattr(param, "data_ptr") or param.data_ptr() != before.address:
+            if whereabouts(param) != place:
                 memory = describe(param, self.names[i])
                 if memory.shape != before.shape or memory.device != before.device:
                     raise ValueError(
@@ -233,8 +239,14 @@ class FusedStep:
     ) -> None:
         for i, memory in params.items():
             self._memory[i] = memory
+            self._places[i] = whereabouts(self.params[i])
             self._written = None
         for i, grad in moved.items():
+            place = whereabouts(grads[i])
+            if place is None or grad is None:
+                self._grad_places.pop(i, None)
+            else:
+                self._grad_places[i] = place
             self._addresses[i] = 0 if grad is None else grad_address(grad)
             self._last[i] = _nothing if grad is None else _reference(grads[i])
             self._grads[i] = grad or self._grads[i]
@@ -242,21 +254,45 @@ class FusedStep:
     # --- building -------------------------------------------------------------------------
 
     def _build(self, groups: Sequence[Group]) -> None:
+        steps = self.steps
         known = [i for i, grad in enumerate(self._grads) if grad is not None]
         self._allocate_states(known, groups)
         entries = [self._entry(i, groups) for i in known]
-        tables: list[tuple[Table, ModuleType]] = []
+        launches: list[Launch] = []
         loose: list[Entry] = []
+        staged: list[Staged] = []
         for device in self.devices:
             here = [e for e in entries if e.memory[0].device == device]
             module = chosen(device).load()
-            flat = [e for e in here if module is not numpy_blocked and e.flat]
-            taken = {e.index for e in flat}
-            loose += [e for e in here if e.index not in taken]
-            for table in build_tables(flat, getattr(module, "CHUNK", 1)):
-                module.compile(table.update, table.dtypes)
-                tables.append((table, module))
-        self._tables, self._loose = tables, loose
+            if module is numpy_blocked:
+                loose += here
+                continue
+            flat = [e for e in here if e.flat]
+            others = [e for e in here if not e.flat]
+            if hasattr(module, "DeviceTable"):
+                staged += [self._stage(entry) for entry in others]
+                flat += [s.entry for s in staged if s.entry.memory[0].device == device]
+            else:
+                loose += others
+            for table in build_tables(flat, module.CHUNK):
+                launches.append(self._new_launch(table, module, steps, groups))
+        self._launches, self._loose, self._staged = launches, loose, staged
+
+    def _new_launch(
+        self,
+        table: Table,
+        module: ModuleType,
+        steps: npt.NDArray[np.int64],
+        groups: Sequence[Group],
+    ) -> Launch:
+        group_of = self.group_of[table.tensors]
+        if hasattr(module, "DeviceTable"):
+            return DeviceLaunch(table, module, group_of, steps, groups)
+        return HostLaunch(table, module, group_of)
+
+    def _stage(self, entry: Entry) -> Staged:
+        states = [self.states[entry.index][name] for name in entry.update.rule.states]
+        return stage(entry, self.params[entry.index], states)
 
     def _entry(self, i: int, groups: Sequence[Group]) -> Entry:
         update = groups[self.group_of[i]].update
@@ -282,42 +318,32 @@ class FusedStep:
 
     # --- running --------------------------------------------------------------------------
 
-    def _launch(self, groups: Sequence[Group]) -> None:
+    def _send_addresses(self) -> None:
+        addresses = self._addresses.copy()
+        for staged in self._staged:
+            i = staged.entry.index
+            addresses[i] = grad_address(staged.entry.memory[1]) if addresses[i] else 0
+        for launch in self._launches:
+            row = addresses[launch.table.tensors]
+            if not np.array_equal(row, launch.table.addresses[1]):
+                launch.table.addresses[1] = row
+                launch.send_addresses()
+
+    def _launch(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
         active = self._addresses != 0
-        for table, _ in self._tables:
-            self._fill_coefficients(table, groups)
-        for table, module in self._tables:
-            module.run(
-                table.update,
-                table.dtypes,
-                table.addresses,
-                table.sizes,
-                table.chunks,
-                table.coefficients,
-                table.ends,
-            )
+        staged = [s for s in self._staged if active[s.entry.index]]
+        for tensor in staged:
+            tensor.before(grads[tensor.entry.index])
+        for launch in self._launches:
+            launch.run(self._steps, groups)
+        for tensor in staged:
+            tensor.after()
         for entry in self._loose:
             if active[entry.index]:
                 self._run_loose(entry, groups)
-        self.steps += active
-        if self._mobile:
-            mark_written([self.params[i] for i in self._mobile if active[i]])
-
-    def _fill_coefficients(self, table: Table, groups: Sequence[Group]) -> None:
-        """Compute them once for each pair of group and step count in the table."""
-        keys = np.stack([self.group_of[table.tensors], self.steps[table.tensors] + 1])
-        if (keys == keys[:, :1]).all():
-            table.coefficients[...] = self._coefficients(groups, keys[:, 0])
-            return
-        distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-        rows = [self._coefficients(groups, key) for key in distinct.T]
-        table.coefficients[...] = np.array(rows)[inverse.reshape(-1)]
-
-    def _coefficients(
-        self, groups: Sequence[Group], key: npt.NDArray[np.int64]
-    ) -> tuple[float, ...]:
-        group = groups[key[0]]
-        return group.update.coefficients(int(key[1]), group.options)
+        self._steps += active
+        if self._places:
+            mark_written([self.params[i] for i in self._places if active[i]])
 
     def _run_loose(self, entry: Entry, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
@@ -325,10 +351,11 @@ class FusedStep:
         param, _, *states = entry.memory
         grad = self._grads[i]
         assert grad is not None
-        key = np.array([self.group_of[i], self.steps[i] + 1])
-        coefficients = np.array(self._coefficients(groups, key)).astype(compute_dtype(param.dtype))
+        coefficients = coefficients_of(groups, int(self.group_of[i]), int(self._steps[i]) + 1)
+        with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
+            rounded = np.array(coefficients).astype(compute_dtype(param.dtype))
         arrays = [m.view for m in (param, grad, *states)]
-        numpy_blocked.run(entry.update, arrays, entry.dtypes, coefficients)
+        numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
 
 
 def _reference(array: Any) -> Callable[[], Any]:

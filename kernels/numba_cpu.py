@@ -18,9 +18,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .numpy_blocked import Update
 from .retarget import retarget
 from .storage import compute_dtype
+from .table import Update
 from .threads import for_each_share
 
 CHUNK = 1 << 14
@@ -88,12 +88,12 @@ def _divide(a: Any, b: Any) -> Any:
 
 @_jit
 def _maximum(a: Any, b: Any) -> Any:
-    return where((a >= b) | (a != a), a, b)
+    return where((a > b) | (a != a), a, b)  # b where they are equal, as NumPy on x86
 
 
 @_jit
 def _minimum(a: Any, b: Any) -> Any:
-    return where((a <= b) | (a != a), a, b)
+    return where((a < b) | (a != a), a, b)
 
 
 @_jit

@@ -5,36 +5,18 @@ It takes any strides. No temporary is larger than a block.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Protocol
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .retarget import retarget
 from .storage import compute_dtype, decode, encode
+from .table import Update
 
 BLOCK = 1 << 14
 """Elements of a block: its values and temporaries together stay in a core's cache."""
-
-
-class Update(Hashable, Protocol):
-    """What a backend asks of a composed update."""
-
-    @property
-    def function(self) -> Any:
-        """The pure NumPy function of values and coefficients."""
-
-    @property
-    def lists(self) -> tuple[str, ...]:
-        """The names of the function's values."""
-
-    @property
-    def written(self) -> tuple[int, ...]:
-        """Which of them its results replace."""
-
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """The names of its coefficients."""
 
 
 def run(
@@ -53,6 +35,7 @@ def run(
         coefficients: its coefficients, in the dtype that the rule computes in.
     """
     compute = compute_dtype(dtypes[0])
+    function = _in_dtype(update.function, compute)
     flags: Any = [["readwrite" if i in update.written else "readonly"] for i in range(len(arrays))]
     with (
         np.errstate(all="ignore"),
@@ -66,6 +49,12 @@ def run(
         blocks.reset()
         for stored in blocks:
             values = [decode(x, dtype, compute) for x, dtype in zip(stored, dtypes)]
-            results = update.function(*values, *coefficients)
+            results = function(*values, *coefficients)
             for row, result in zip(update.written, results):
                 stored[row][...] = encode(result, dtypes[row])
+
+
+@cache
+def _in_dtype(function: Any, compute: str) -> Any:
+    """Return the function with its literals in ``compute``: np.where(m, 1.0, -1.0) is float64."""
+    return retarget(function, np, literal=np.dtype(compute).type)

@@ -46,38 +46,56 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
         work: updates the items from ``first`` up to ``last``.
         ends: the summed weight of all items up to and with each.
     """
+    threads = thread_count()  # a wrong number is an error before anything has changed
     total = int(ends[-1]) if len(ends) else 0
-    count = 1 if total < SMALL else min(thread_count(), len(ends))
+    count = 1 if total < SMALL else min(threads, len(ends))
     if count == 1:
         work(0, len(ends))
         return
     bounds = [0, *np.searchsorted(ends, [total * k // count for k in range(1, count)]), len(ends)]
     shares = [(int(a), int(b)) for a, b in pairwise(bounds)]
-    futures = [_submit(work, *share) for share in shares[1:]]
+    futures: list[Future[None]] = []
     try:
+        for share in shares[1:]:
+            futures.append(_submit(work, *share))
         work(*shares[0])
     finally:
-        _finish([future for future in futures if future is not None])
+        _finish(futures)
     for share, future in zip(shares[1:], futures):
-        if future is None:
+        if future.cancelled():
             work(*share)
         else:
             future.result()
 
 
-def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[None] | None:
-    """Hand one share over; None where the interpreter is exiting and starts no more threads."""
+def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[None]:
+    """Hand one share over; it is cancelled where no further thread can be started.
+
+    The pool may refuse work and yet keep it in its queue. A cancelled share stays undone there.
+    """
+    share: Future[None] = Future()
+
+    def run() -> None:
+        if share.set_running_or_notify_cancel():
+            try:
+                work(first, last)
+            except BaseException as error:
+                share.set_exception(error)
+            else:
+                share.set_result(None)
+
     try:
-        return _get_pool().submit(work, first, last)
-    except RuntimeError:
-        return None
+        _get_pool().submit(run)
+    except RuntimeError:  # the interpreter is exiting, or the system is out of threads
+        share.cancel()
+    return share
 
 
-def _finish(futures: list[Future[None]]) -> None:
+def _finish(shares: list[Future[None]]) -> None:
     try:
-        wait(futures)
+        wait([share for share in shares if not share.cancelled()])
     except BaseException:  # Ctrl-C: memory must not change after the call is over
-        wait(futures)
+        _finish(shares)
         raise
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from .retarget import retarget
@@ -26,6 +26,9 @@ FUNCTIONS = {
 
 OPERATORS = ("+", "-", "*", "-x", "<", "<=", ">", ">=", "==", "!=")
 """The Python operators that a rule may use."""
+
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+"""Those whose result is a mask: the condition of np.where, and nothing else."""
 
 ALLOWED = f"operators {' '.join(OPERATORS)} and {', '.join('np.' + n for n in FUNCTIONS)}"
 
@@ -50,6 +53,8 @@ class Trace:
     function: str
     operations: list[Operation] = field(default_factory=list)
     results: tuple[str, ...] = ()
+    packed: bool = False
+    """Whether the results came as a tuple."""
 
     def refuse(self, what: str) -> NoReturn:
         """Raise for something that a rule must not do."""
@@ -57,9 +62,13 @@ class Trace:
 
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""
-        result = Value(
-            self, f"t{len(self.operations)}", mask=name in ("<", "<=", ">", ">=", "==", "!=")
-        )
+        for place, operand in enumerate(operands):
+            is_mask = isinstance(operand, Value) and operand.mask
+            if is_mask and (name, place) != ("where", 0):
+                self.refuse(f"a comparison as an operand of {name} (write np.where)")
+            if not is_mask and (name, place) == ("where", 0):
+                self.refuse("np.where with a condition that is not a comparison")
+        result = Value(self, f"t{len(self.operations)}", mask=name in COMPARISONS)
         self.operations.append(
             Operation(name, tuple(self._operand(name, x) for x in operands), result.name)
         )
@@ -123,16 +132,21 @@ class Value:
     def __neg__(self) -> Value:
         return self.trace.record("-x", self)
 
+    __pos__ = _refused("the operator +x")
     __truediv__ = __rtruediv__ = _refused("the operator / (write np.divide)")
     __pow__ = __rpow__ = _refused("the operator **")
     __floordiv__ = __rfloordiv__ = _refused("the operator //")
     __mod__ = __rmod__ = _refused("the operator %")
     __matmul__ = __rmatmul__ = _refused("the operator @")
+    __divmod__ = __rdivmod__ = _refused("the builtin divmod")
+    __lshift__ = __rlshift__ = _refused("the operator <<")
+    __rshift__ = __rrshift__ = _refused("the operator >>")
     __and__ = __rand__ = _refused("the operator &")
     __or__ = __ror__ = _refused("the operator |")
     __xor__ = __rxor__ = _refused("the operator ^")
     __invert__ = _refused("the operator ~")
     __abs__ = _refused("the builtin abs (write np.abs)")
+    __round__ = _refused("the builtin round")
     __bool__ = _refused("a value as a condition (write np.where)")
     __float__ = __int__ = __index__ = _refused("a value as a Python number")
     __iter__ = __getitem__ = __len__ = _refused("a value as a sequence")
@@ -181,6 +195,9 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     record = Trace(function.__name__)
     if function.__closure__:
         record.refuse(f"variables of an enclosing function {function.__code__.co_freevars}")
+    for constant in function.__code__.co_consts:
+        if isinstance(constant, CodeType):  # its literals would escape retarget
+            record.refuse(f"a function defined inside it, {constant.co_name}")
     values = [Value(record, name) for name in arguments]
     others = {
         name: _ForeignModule(record, name)
@@ -188,9 +205,12 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
         if isinstance(value, ModuleType) and name in function.__code__.co_names and name != "np"
     }
     results = retarget(function, TracingLibrary(record), extra_globals=others)(*values)
-    results = results if isinstance(results, tuple) else (results,)
+    record.packed = isinstance(results, tuple)
+    results = results if record.packed else (results,)
     for value in results:
         if not isinstance(value, Value):
             record.refuse(f"a result {value!r} that is not computed from its arguments")
+        if value.mask:
+            record.refuse("a comparison as a result (write np.where)")
     record.results = tuple(value.name for value in results)
     return record

@@ -1,0 +1,5 @@
+"""`python -m gpuopt` is `gpuopt`."""
+
+from gpuopt.cli import main
+
+main()
