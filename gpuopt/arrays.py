@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -80,6 +80,14 @@ class Memory:
         low = sum(r for r in reach if r < 0)
         high = sum(r for r in reach if r > 0) + 1
         return self.address + low * self.itemsize, self.address + high * self.itemsize
+
+    def at(self, address: int) -> Memory:
+        """Return the same layout at another address."""
+        moved = replace(self, address=address)
+        known: dict[str, Any] = {"size": self.size, "order": self.order}
+        known["extent"] = tuple(end + address - self.address for end in self.extent)
+        moved.__dict__.update(known)
+        return moved
 
     @property
     def overlaps_itself(self) -> bool:
@@ -154,19 +162,6 @@ def mark_written(arrays: list[Any]) -> None:
         tensors = [a for a in arrays if isinstance(a, torch.Tensor)]
         if tensors:
             torch.autograd.graph.increment_version(tensors)
-
-
-def whereabouts(array: Any) -> object:
-    """What changes when the same object comes to lie elsewhere (``tensor.data = ...``).
-
-    None for a NumPy array, which stays; something new at each call where nothing is known.
-    """
-    if isinstance(array, np.ndarray):
-        return None
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(array, torch.Tensor):
-        return array.data_ptr(), array.stride(), array.shape, array.dtype
-    return object()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"The gpuopt command needs {error.name}: pip install 'gpuopt[demo]'", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     app(prog_name="gpuopt")
 
 
@@ -24,7 +26,12 @@ def application() -> "typer.Typer":
 
     from gpuopt.demo.commands import compare, sweep
 
-    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
     app.command()(compare)
     app.command()(sweep)
 

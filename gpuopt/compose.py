@@ -78,7 +78,8 @@ class Update:
         """The Python text of `coefficients_function`."""
         parts = [(stage.name, stage.coefficients, stage.coefficient_names) for stage in self.stages]
         parts.append(("rule", self.rule.coefficients, self.rule.coefficient_names))
-        body, results = [], []
+        body: list[str] = []
+        results: list[str] = []
         for callee, function, names in parts:
             own = [f"c{len(results) + i}" for i in range(len(names))]
             body.append(f"({', '.join(own)},) = {callee}({', '.join(_parameters(function))})")

@@ -10,12 +10,15 @@ PAIRS = {"betas": ("beta1", "beta2")}
 """Options that hold several hyperparameters, and their names."""
 
 
+_NOT_REAL = ("bool", "complex", "datetime", "timedelta")  # in the dtypes of NumPy and torch
+
+
 def _as_float(value: Any) -> float | None:
     """Return a number, of any library, as a float; None for what is no real number."""
-    kind = str(getattr(value, "dtype", type(value).__name__))
-    if not hasattr(value, "__float__") or "bool" in kind or "complex" in kind:
+    dtype = getattr(value, "dtype", type(value).__name__)
+    if not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
         return None
-    if getattr(value, "ndim", 0) != 0:
+    if getattr(dtype, "kind", "") in tuple("SUO") or any(k in str(dtype) for k in _NOT_REAL):
         return None
     try:
         return float(value)

@@ -121,8 +121,11 @@ def snapshot(
 
 def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
     parts = ("optimizer", "state", "param_groups")
-    if not isinstance(state_dict, Mapping) or not set(parts) <= set(state_dict):
-        raise ValueError(f"state_dict: expected a dict with {', '.join(map(repr, parts))}")
+    expected = f"state_dict: expected a dict with {', '.join(map(repr, parts))}"
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"{expected}, got {type(state_dict).__name__}")
+    if not set(parts) <= set(state_dict):
+        raise ValueError(f"{expected}, got one with {list(state_dict)}")
     if state_dict["optimizer"] != optimizer:
         raise ValueError(
             f"state_dict: expected one of {optimizer}, got one of {state_dict['optimizer']!r}"
@@ -133,7 +136,10 @@ def _options(group: Mapping[str, Any], mine: Options) -> Options:
     options = {name: value for name, value in group.items() if name != "params"}
     if set(options) != set(mine):
         raise ValueError(f"state_dict: expected the options {list(mine)}, got {list(options)}")
-    return Options(options)
+    try:
+        return Options(options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"state_dict: {error}") from None
 
 
 def _state_like(param: Any, array: Any, name: str) -> Any:
@@ -150,7 +156,8 @@ def _state_like(param: Any, array: Any, name: str) -> Any:
 def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
     if isinstance(array, Stored):
         return array.values, array.dtype
-    return to_numpy(array), describe(array, name).dtype
+    dtype = describe(array, name).dtype
+    return to_numpy(array), dtype
 
 
 def _copy(array: Any) -> Any:

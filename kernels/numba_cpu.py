@@ -98,7 +98,7 @@ def _minimum(a: Any, b: Any) -> Any:
 
 @_jit
 def _decode_bfloat16(bits: Any) -> Any:
-    return (np.uint32(bits) << np.uint32(16)).view(np.float32)
+    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)  # the shift widens
 
 
 @_jit
@@ -162,7 +162,8 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
     rows = range(len(dtypes))
     sizes = [_itemsize(dtype) for dtype in dtypes]
     coefficients = [f"c{i}" for i in range(len(update.coefficient_names))]
-    values = ", ".join([*(f"decode_{d}(a{i}[i])" for i, d in enumerate(dtypes)), *coefficients])
+    decoded = [f"number(decode_{dtype}(a{i}[i]))" for i, dtype in enumerate(dtypes)]
+    values = ", ".join([*decoded, *coefficients])
     results = "".join(f"r{i}, " for i in update.written)
     lines = [
         "def walk(addresses, sizes, chunks, coefficients, first, last):",

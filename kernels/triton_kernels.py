@@ -1,0 +1,208 @@
+"""What Triton compiles: the walk over the table, and the coefficients of its tensors.
+
+The rule and its coefficients are the NumPy functions themselves, compiled with ``np`` pointed
+at Triton's exactly rounded operations. Nothing here knows a formula.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from .retarget import retarget
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether kernels run in Triton's interpreter, on the CPU."""
+
+_INTERPRETED = tl.constexpr(INTERPRETED)
+
+
+# --- what np is inside a rule --------------------------------------------------------------
+
+
+@triton.jit
+def _divide(a, b):
+    if (a + b).dtype == tl.float64:  # the sum: either may be a literal, which has no dtype
+        return a / b
+    else:
+        return tl.div_rn(a, b)
+
+
+@triton.jit
+def _sqrt(a):
+    if a.dtype == tl.float64:
+        return tl.sqrt(a)
+    else:
+        return tl.sqrt_rn(a)
+
+
+@triton.jit
+def _abs(a):
+    return tl.abs(a)
+
+
+@triton.jit
+def _where(condition, a, b):
+    return tl.where(condition, a, b)
+
+
+@triton.jit
+def _maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _minimum(a, b):
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _power(base, exponent):
+    """The squarings of gpuopt.rules.power, for exponents below 2**53 held in float64."""
+    n = exponent.to(tl.int64)
+    result = tl.full(base.shape, 1.0, tl.float64)
+    for _ in range(53):
+        result = tl.where((n & 1) == 1, result * base, result)
+        base = base * base
+        n = n >> 1
+    return result
+
+
+LIBRARY = ModuleType("triton_maths")
+vars(LIBRARY).update(
+    divide=_divide, sqrt=_sqrt, abs=_abs, maximum=_maximum, minimum=_minimum, where=_where
+)
+
+
+def jit(function: Any) -> Any:
+    """Compile a NumPy rule, or a function of coefficients, for Triton."""
+    return retarget(function, LIBRARY, triton.jit, extra_globals={"tl": tl, "power": _power})
+
+
+# --- the kernels ---------------------------------------------------------------------------
+
+
+@triton.jit
+def _load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr):
+    values = ()
+    for i in tl.static_range(len(pointers)):
+        if MASKED:
+            stored = tl.load(pointers[i] + offsets, mask=mask)
+        else:
+            stored = tl.load(pointers[i] + offsets)
+        values = values + (stored.to(COMPUTE),)
+    return values
+
+
+@triton.jit
+def _encode(value, DTYPE: tl.constexpr):
+    if DTYPE.primitive_bitwidth == 16:
+        value = value.to(tl.float32)  # float64 goes to 16 bits by way of float32, everywhere
+    if _INTERPRETED and DTYPE == tl.bfloat16:
+        # The interpreter cuts the low bits off; as kernels.storage does, this rounds.
+        bits = value.to(tl.uint32, bitcast=True)
+        bits = tl.where(value == value, bits + 0x7FFF + ((bits >> 16) & 1), 0x7FC00000)
+        value = (bits & 0xFFFF0000).to(tl.float32, bitcast=True)
+    return value.to(DTYPE)
+
+
+@triton.jit
+def _store(
+    pointers,
+    offsets,
+    mask,
+    results,
+    DTYPES: tl.constexpr,
+    WRITTEN: tl.constexpr,
+    MASKED: tl.constexpr,
+):
+    for i in tl.static_range(len(WRITTEN)):
+        value = _encode(results[i], DTYPES[WRITTEN[i]])
+        if MASKED:
+            tl.store(pointers[WRITTEN[i]] + offsets, value, mask=mask)
+        else:
+            tl.store(pointers[WRITTEN[i]] + offsets, value)
+
+
+@triton.jit(do_not_specialize=["n_tensors"])
+def multi_tensor_update(
+    addresses_ptr,
+    sizes_ptr,
+    chunks_ptr,
+    coefficients_ptr,
+    n_tensors,
+    UPDATE: tl.constexpr,
+    DTYPES: tl.constexpr,
+    WRITTEN: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    N_COEFFICIENTS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    """Update one chunk of one tensor; the arguments are `gpuopt.table.Table`'s."""
+    program = tl.program_id(0).to(tl.int64)
+    tensor = tl.load(chunks_ptr + 2 * program).to(tl.int64)
+    begin = tl.load(chunks_ptr + 2 * program + 1).to(tl.int64) * CHUNK
+    left = tl.load(sizes_ptr + tensor) - begin
+    rests = tl.load(addresses_ptr + n_tensors + tensor) == 0
+    if rests:
+        return
+    coefficients = ()
+    for i in tl.static_range(N_COEFFICIENTS):
+        value = tl.load(coefficients_ptr + tensor * N_COEFFICIENTS + i)
+        coefficients = coefficients + (value,)
+    pointers = ()
+    for i in tl.static_range(len(DTYPES)):
+        address = tl.load(addresses_ptr + i * n_tensors + tensor)
+        pointer = address.to(tl.pointer_type(DTYPES[i])) + begin
+        pointers = pointers + (tl.multiple_of(pointer, VECTOR),)
+    lanes = tl.arange(0, BLOCK)
+    if left >= CHUNK:
+        for first in range(0, CHUNK, BLOCK):
+            offsets = first + lanes
+            values = _load(pointers, offsets, None, False, COMPUTE)
+            results = UPDATE(*values, *coefficients)
+            _store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
+    else:
+        for start in range(0, CHUNK, BLOCK):
+            if start < left:
+                within = start + lanes
+                mask = within < left
+                masked_values = _load(pointers, within, mask, True, COMPUTE)
+                masked_results = UPDATE(*masked_values, *coefficients)
+                _store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
+
+
+@triton.jit(do_not_specialize=["n_tensors"])
+def multi_tensor_coefficients(
+    grads_ptr,
+    steps_ptr,
+    groups_ptr,
+    options_ptr,
+    coefficients_ptr,
+    n_tensors,
+    COEFFICIENTS: tl.constexpr,
+    N_OPTIONS: tl.constexpr,
+    N_COEFFICIENTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Count one step of each tensor with a gradient, and compute its coefficients in float64."""
+    tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = tensor < n_tensors
+    active = tl.load(grads_ptr + tensor, mask=mask, other=0) != 0
+    step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
+    tl.store(steps_ptr + tensor, step, mask=mask)
+    group = tl.load(groups_ptr + tensor, mask=mask, other=0)
+    options = ()
+    for i in tl.static_range(N_OPTIONS):
+        option = tl.load(options_ptr + group * N_OPTIONS + i, mask=mask, other=0.0)
+        options = options + (option,)
+    results = COEFFICIENTS(step.to(tl.float64), *options)
+    for i in tl.static_range(N_COEFFICIENTS):
+        value = results[i].to(coefficients_ptr.dtype.element_ty)
+        tl.store(coefficients_ptr + tensor * N_COEFFICIENTS + i, value, mask=mask)
