@@ -108,6 +108,8 @@ class Memory:
     @cached_property
     def view(self) -> npt.NDArray[Any]:
         """The elements as a NumPy array over the same memory (bfloat16 as uint16)."""
+        if self.device != "cpu":
+            raise RuntimeError(f"the memory of {self.device} cannot be read from the host")
         storage = STORAGE[self.dtype]
         if self.size == 0:
             return np.empty(self.shape, storage)
@@ -137,12 +139,16 @@ def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
 
 def to_numpy(array: Any) -> npt.NDArray[Any]:
     """Return a copy of ``array`` on the host, in C order (bfloat16 as uint16)."""
-    return np.array(describe(array, "array").view, order="C", copy=True)
+    host = _library_of(array, "array").on_host(array)
+    return np.array(describe(host, "array").view, order="C", copy=True)
 
 
 def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
     """Write ``values``, of the shape and storage dtype of ``array``, into it."""
-    describe(array, "array").view[...] = values
+    host = _library_of(array, "array").on_host(array)
+    describe(host, "array").view[...] = values
+    if host is not array:
+        assign(array, host)
 
 
 def assign(target: Any, source: Any) -> None:
@@ -170,6 +176,7 @@ class _Library:
 
     describe: Callable[[Any, str], Memory]
     full_like: Callable[[Any, str, float], Any]
+    on_host: Callable[[Any], Any] = lambda array: array
 
 
 def _library_of(array: Any, name: str) -> _Library:
@@ -259,7 +266,7 @@ def _full_like_torch(tensor: Any, dtype: str, fill: float) -> Any:
     ).requires_grad_(False)
 
 
-_TORCH = _Library(_describe_torch, _full_like_torch)
+_TORCH = _Library(_describe_torch, _full_like_torch, lambda tensor: tensor.detach().cpu())
 
 
 # --- any other library, through DLPack -------------------------------------------------------

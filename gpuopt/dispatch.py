@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -131,9 +132,11 @@ def forced() -> tuple[str, str] | None:
 def chosen(device: str) -> Backend:
     """Return the backend for arrays on a device (``"cpu"``, ``"cuda:0"``).
 
+    Where none runs, that is the reference, on copies on the host, with one warning.
+
     Raises:
         ValueError: a backend that does not exist is forced.
-        BackendError: no backend, or not the forced one, can run there.
+        BackendError: the forced backend cannot run there.
     """
     kind = device.partition(":")[0]
     force = forced()
@@ -149,7 +152,19 @@ def chosen(device: str) -> Backend:
     for backend in BACKENDS.values():
         if kind in backend.devices and backend.problem() is None:
             return backend
-    raise BackendError(f"no backend takes arrays on {device}: see gpuopt doctor")
+    _warn_once(f"arrays on {device} are updated on the host, slowly: {_missing(kind)}")
+    return BACKENDS["numpy"]
+
+
+@cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def _missing(kind: str) -> str:
+    """Return why no backend for a kind of device runs here, and what to install."""
+    problems = {b.name: b.problem() for b in BACKENDS.values() if kind in b.devices}
+    return "; ".join(f"{name}: {problem}" for name, problem in problems.items())
 
 
 @dataclass(frozen=True)
@@ -225,6 +240,8 @@ def _reason(backend: Backend, device: str, picked: str) -> str:
         if backend.name == picked:
             return f"forced by {force[1]}"
         return f"not asked for: {force[1]} forces {picked!r}"
+    if backend.name == picked and picked == "numpy" and device != "cpu":
+        return f"computed on the host, slowly: {_missing(device.partition(':')[0])}"
     if device.partition(":")[0] not in backend.devices:
         return f"takes arrays on {' or '.join(backend.devices)} only"
     problem = backend.problem()

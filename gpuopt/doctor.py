@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -156,17 +157,13 @@ def _cuda() -> Report:
 def _choice(device: str) -> Report:
     """Return which backend arrays on a device get, and why; None where none can."""
     try:
-        explanation = explain_devices([device])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the reason says it, too
+            explanation = explain_devices([device])
     except (BackendError, ValueError) as error:
-        return {"backend": None, "reason": str(error) if forced() else _why_none(device)}
+        return {"backend": None, "reason": str(error)}
     name = explanation.chosen[device]
     return {"backend": name, "reason": explanation.reasons[device][name]}
-
-
-def _why_none(device: str) -> str:
-    candidates = [backend for backend in BACKENDS.values() if device in backend.devices]
-    reasons = [f"{backend.name}: {backend.problem()}" for backend in candidates]
-    return "; ".join(reasons) or f"this version has no backend for arrays on {device}"
 
 
 def _problems_of(names: Sequence[str]) -> list[str]:

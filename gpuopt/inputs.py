@@ -75,13 +75,15 @@ class Inputs:
         """
         params_seen, params_moved = watch.look(self._arrays, self._seen[0])
         grads_seen, grads_moved = watch.look(grads, self._seen[1])
-        params = {i: self._moved_param(i) for i in params_moved}
+        described = {i: self._moved_param(i) for i in params_moved}
+        params = {i: memory for i, memory in described.items() if memory != self.params[i]}
         moved = {
             i: None if grads[i] is None else self._moved_grad(i, grads[i], grads_seen)
             for i in grads_moved
         }
         if params:
             self._check_params([params.get(i, m) for i, m in enumerate(self.params)])
+            self._check_apart_from_states(params, states)
         if params or moved:
             # A parameter that moved may have come to lie on a gradient that stayed.
             known = {**dict(enumerate(self.grads)), **moved} if params else moved
@@ -124,6 +126,14 @@ class Inputs:
                 what = "are the same array" if same else "overlap in memory"
                 raise ValueError(f"{self.names[a]} and {self.names[b]} {what}")
         self._check_given_once()
+
+    def _check_apart_from_states(
+        self, params: Mapping[int, Memory], states: Sequence[Mapping[str, Any]]
+    ) -> None:
+        held = [describe(s, "state") for named in states for s in named.values()]
+        places = list(params)
+        for place, _ in Index(held).overlapping(list(params.values())):
+            raise ValueError(f"{self.names[places[place]]}: overlaps a state in memory")
 
     def _check_given_once(self) -> None:
         first: dict[int, str] = {}

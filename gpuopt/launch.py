@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -22,11 +22,13 @@ class Group:
         update: the composed update.
         options: the hyperparameters that its coefficients are computed from.
         state_dtype: of the states, or None for float32 (float64 for float64 parameters).
+        tensors: the options whose values are tensors; a device reads those that lie on it.
     """
 
     update: Update
     options: Mapping[str, float]
     state_dtype: str | None = None
+    tensors: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Launch(Protocol):
@@ -107,6 +109,9 @@ class DeviceLaunch:
         if groups is not self._groups:
             self._groups = groups
             self._memory.send_options(self._options(groups))
+        for row, group in enumerate(groups):
+            for name, tensor in group.tensors.items():
+                self._memory.follow(row, self.table.update.option_names.index(name), tensor)
         self._memory.run()
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:

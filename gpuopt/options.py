@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -59,8 +60,25 @@ def _boolean(name: str, value: Any) -> bool:
     return value
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor of torch's."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _number_or_tensor(name: str, value: Any) -> Any:
+    """Keep a tensor as it is: its value counts at each step, and is not read on a device."""
+    if not is_tensor(value):
+        return _not_negative(name, value)
+    if value.numel() != 1 or not value.is_floating_point():
+        raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
+    if value.device.type == "cpu":
+        _not_negative(name, float(value))
+    return value
+
+
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "lr": _not_negative,
+    "lr": _number_or_tensor,
     "beta": _below_one,
     "betas": _two_below_one,
     "momentum": _below_one,
@@ -135,6 +153,12 @@ class Options(MutableMapping[str, Any]):
         for name, value in self._values.items():
             if name in PAIRS:
                 numbers.update(zip(PAIRS[name], value))
+            elif is_tensor(value) and value.device.type != "cpu":
+                numbers[name] = 0.0  # the device reads it
             else:
-                numbers[name] = float(value)
+                numbers[name] = float(CHECKS[name](name, value))
         return numbers
+
+    def tensors(self) -> dict[str, Any]:
+        """Return the options whose values are tensors."""
+        return {name: value for name, value in self._values.items() if is_tensor(value)}

@@ -41,10 +41,12 @@ class Index:
 
     def overlapping(self, memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
         """Yield (place in ``memories``, place in the index) of each overlapping pair."""
+        if not len(self._low):
+            return
         extents = np.array([m.extent for m in memories], np.int64).reshape(-1, 2)
         last = np.searchsorted(self._low, extents[:, 1], side="left")
         near = np.flatnonzero((last > 0) & (self._high[last - 1] > extents[:, 0]))
-        for place in near.tolist() if len(self._low) else ():
+        for place in near.tolist():
             k = int(last[place]) - 1
             while k >= 0 and self._high[k] > extents[place, 0]:
                 other = int(self._sorted[k])

@@ -22,6 +22,11 @@ class Staged:
     entry: Entry
     copies: list[tuple[int, Any, Any]] = field(default_factory=list)
 
+    @property
+    def copies_grad(self) -> bool:
+        """Whether the gradient has a stand-in; else it lies where the step's gradient lies."""
+        return any(row == 1 for row, _, _ in self.copies)
+
     def before(self, grad: Any) -> None:
         """Fill the stand-ins."""
         for row, array, stand_in in self.copies:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .arrays import copy_into, describe, to_numpy, zeros_like
 from .checkpoint import Stored
-from .options import Options
+from .options import Options, is_tensor
 from .params import Key, Structure
 from .registry import Rule
 
@@ -115,8 +115,15 @@ def snapshot(
         key: {name: value if name == "step" else _copy(value) for name, value in held.items()}
         for key, held in state.items()
     }
-    listed = [{**group, "params": keys} for group, keys in zip(groups, keys_by_group(structure))]
+    listed = [
+        {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
+    ]
     return {"optimizer": optimizer, "state": copies, "param_groups": listed}
+
+
+def _plain(group: Options) -> dict[str, Any]:
+    """Return options as plain values; waits for a tensor on a device."""
+    return {name: float(v) if is_tensor(v) else v for name, v in group.items()}
 
 
 def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:

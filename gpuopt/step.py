@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import describe, mark_written, zeros_like
+from .arrays import copy_into, describe, mark_written, to_numpy, zeros_like
 from .dispatch import chosen
 from .inputs import Inputs
 from .kernels import numpy_blocked
@@ -189,7 +189,8 @@ class FusedStep:
         addresses = self.inputs.addresses.copy()
         for staged in self._staged:
             i = staged.entry.index
-            addresses[i] = grad_address(staged.entry.memory[1]) if addresses[i] else 0
+            if staged.copies_grad and addresses[i]:
+                addresses[i] = grad_address(staged.entry.memory[1])
         for launch in self._launches:
             row = addresses[launch.table.tensors]
             if not np.array_equal(row, launch.table.addresses[1]):
@@ -207,12 +208,13 @@ class FusedStep:
             tensor.after()
         for entry in self._loose:
             if active[entry.index]:
-                self._run_loose(entry, groups)
+                self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
         if self._tracked:
-            mark_written([self.params[i] for i in self._tracked if active[i]])
+            updated = active.tolist()  # a NumPy bool takes longer to test
+            mark_written([self.params[i] for i in self._tracked if updated[i]])
 
-    def _run_loose(self, entry: Entry, groups: Sequence[Group]) -> None:
+    def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
@@ -221,5 +223,18 @@ class FusedStep:
         coefficients = coefficients_of(groups, int(self.group_of[i]), int(self._steps[i]) + 1)
         with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
             rounded = np.array(coefficients).astype(compute_dtype(param.dtype))
+        if param.device != "cpu":
+            self._run_on_host(entry, array, rounded)
+            return
         arrays = [m.view for m in (param, grad, *states)]
         numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
+
+    def _run_on_host(self, entry: Entry, grad: Any, coefficients: npt.NDArray[Any]) -> None:
+        """Update a tensor of a device without a backend: through copies on the host."""
+        held = self.states[entry.index]
+        states = [held[name] for name in entry.update.rule.states]
+        arrays = [self.params[entry.index], grad, *states]
+        copies = [to_numpy(array) for array in arrays]
+        numpy_blocked.run(entry.update, copies, entry.dtypes, coefficients)
+        for row in entry.update.written:
+            copy_into(arrays[row], copies[row])

@@ -27,10 +27,12 @@ class Sight:
     Attributes:
         columns: addresses, strides, dtypes and shapes, if all are torch tensors.
         signatures: one of each array, if not.
+        still: whether the signatures are references to NumPy arrays, all of them.
     """
 
     columns: tuple[list[Any], ...] = ()
     signatures: list[Any] | None = None
+    still: bool = False
 
 
 def look(arrays: Sequence[Any], last: Sight | None = None) -> tuple[Sight, list[int]]:
@@ -75,18 +77,30 @@ def moved_only(
     addresses, *rest = sight.columns
     if any(column[i] != before[i] for column, before in zip(rest, last.columns[1:])):
         return None
+    if array.is_neg():
+        return None  # not like any: to be described, and refused
     return memory.at(addresses[i]) if str(array.device) == memory.device else None
 
 
 def _look_at_each(arrays: Sequence[Any], last: Sight | None) -> tuple[Sight, list[int]]:
+    if last is not None and last.still and _are(arrays, last.signatures):
+        return last, []
     signatures = [_signature(array) for array in arrays]
-    sight = Sight((), signatures)
+    sight = Sight((), signatures, all(isinstance(s, weakref.ref) for s in signatures))
     if last is None or last.signatures is None:
         return sight, list(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)):
         return sight, []
     pairs = enumerate(zip(signatures, last.signatures))
     return sight, [i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)]
+
+
+def _are(arrays: Sequence[Any], references: Sequence[Any] | None) -> bool:
+    """Whether these are the very arrays that are referred to."""
+    try:
+        return all(map(is_, map(weakref.ref, arrays), references or ()))
+    except TypeError:  # None has no references
+        return False
 
 
 def _signature(array: Any) -> Any:

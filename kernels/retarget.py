@@ -24,17 +24,15 @@ def retarget(
         function: a rule, a stage or a composed update; it may call other such functions.
         library: what the name ``np`` stands for in the copy.
         wrap: applied to each copy, innermost first (``numba.njit``, ``triton.jit``).
-        literal: applied to each float written in the code or held by a global name (what
-            would widen float32 arithmetic for a float64 literal gets a float32 one).
+        literal: applied to each float written in the code (a compiler that would widen
+            float32 arithmetic for a float64 literal gets a float32 one).
         extra_globals: further names that the compiler wants to see.
     """
     names = {**function.__globals__, "np": library, **(extra_globals or {})}
     for name in function.__code__.co_names:
-        value = names.get(name)
-        if isinstance(value, FunctionType):
-            names[name] = retarget(value, library, wrap, literal, extra_globals)
-        elif isinstance(value, float):
-            names[name] = literal(value)
+        callee = names.get(name)
+        if isinstance(callee, FunctionType):
+            names[name] = retarget(callee, library, wrap, literal, extra_globals)
     constants = tuple(
         literal(value) if isinstance(value, float) else value
         for value in function.__code__.co_consts

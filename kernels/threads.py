@@ -52,7 +52,8 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
     if count == 1:
         work(0, len(ends))
         return
-    bounds = [0, *np.searchsorted(ends, [total * k // count for k in range(1, count)]), len(ends)]
+    targets = [total * k // count for k in range(1, count)]
+    bounds = [0, *np.searchsorted(ends, targets, side="right"), len(ends)]
     shares = [(int(a), int(b)) for a, b in pairwise(bounds)]
     futures: list[Future[None]] = []
     try:

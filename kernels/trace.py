@@ -6,9 +6,11 @@ rounded operations: whatever is not one of them raises with its name.
 
 from __future__ import annotations
 
+import dis
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Number
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
@@ -62,6 +64,8 @@ class Trace:
 
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""
+        if not any(isinstance(operand, Value) for operand in operands):
+            self.refuse(f"np.{name} on constants alone (make its result a coefficient)")
         for place, operand in enumerate(operands):
             is_mask = isinstance(operand, Value) and operand.mask
             if is_mask and (name, place) != ("where", 0):
@@ -184,6 +188,27 @@ class _ForeignModule:
         self._trace.refuse(f"{self._name}.{name}")
 
 
+def _foreign_modules(function: FunctionType, record: Trace) -> dict[str, _ForeignModule]:
+    """Stand-ins for the modules that a function, and all it calls, read; refuses hidden inputs."""
+    code = function.__code__
+    if code.co_freevars:
+        record.refuse(f"variables of an enclosing function {code.co_freevars}")
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):  # its literals would escape retarget
+            record.refuse(f"a function defined inside it, {constant.co_name}")
+    modules = {}
+    for instruction in dis.get_instructions(code):
+        name = instruction.argval if instruction.opname == "LOAD_GLOBAL" else None
+        value = function.__globals__.get(name)
+        if isinstance(value, Number):  # Numba would widen to it, Triton would not compile it
+            record.refuse(f"the number {name} by name (write it there, or make it a coefficient)")
+        if isinstance(value, ModuleType) and name != "np":
+            modules[name] = _ForeignModule(record, name)
+        if isinstance(value, FunctionType):
+            modules.update(_foreign_modules(value, record))
+    return modules
+
+
 def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     """Run ``function`` on named values and return what it did.
 
@@ -193,17 +218,8 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = Trace(function.__name__)
-    if function.__closure__:
-        record.refuse(f"variables of an enclosing function {function.__code__.co_freevars}")
-    for constant in function.__code__.co_consts:
-        if isinstance(constant, CodeType):  # its literals would escape retarget
-            record.refuse(f"a function defined inside it, {constant.co_name}")
+    others = _foreign_modules(function, record)
     values = [Value(record, name) for name in arguments]
-    others = {
-        name: _ForeignModule(record, name)
-        for name, value in function.__globals__.items()
-        if isinstance(value, ModuleType) and name in function.__code__.co_names and name != "np"
-    }
     results = retarget(function, TracingLibrary(record), extra_globals=others)(*values)
     record.packed = isinstance(results, tuple)
     results = results if record.packed else (results,)

@@ -5,27 +5,25 @@ This is the host's side: what is compiled, what is copied to the device, and the
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import triton
-import triton.language as tl
 
-from .storage import STORAGE, compute_dtype
-from .table import Table, Update
+from .table import Table
 from .torch_memory import Mailbox, upload
-from .triton_kernels import INTERPRETED, jit, multi_tensor_coefficients, multi_tensor_update
+from .triton_constants import (
+    CHUNK,
+    COEFFICIENT_BLOCK,
+    OPTIONS,
+    coefficients_constants,
+    update_constants,
+)
+from .triton_kernels import INTERPRETED, multi_tensor_coefficients, multi_tensor_update
 
-CHUNK = 8192
-"""Elements that one program updates: enough to keep a stream of loads going, few enough that
-a small model still fills the device."""
-
-WARPS = 4
-"""Warps of a program."""
-
+__all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
 
 SIMULATED_ON = ("cpu",) if INTERPRETED else ()
 """Kinds of device whose memory it can walk without a GPU."""
@@ -38,49 +36,6 @@ def problem() -> str | None:
     if torch.version.cuda is None:
         return "this torch is built without CUDA; install a CUDA build of torch"
     return "torch finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
-
-
-def block_size(dtypes: tuple[str, ...]) -> int:
-    """Return how many elements a program updates at once: one table for all architectures.
-
-    1,024 elements on 128 threads are 8 a thread: two 16-byte accesses for each float32 list.
-    With a 16-bit list beside a wider one, 512 keep Triton from exchanging values between
-    threads through shared memory; float64 rules need twice the registers.
-    """
-    return 512 if len(set(dtypes)) > 1 or "float64" in dtypes else 1024
-
-
-# --- the host's side -----------------------------------------------------------------------
-
-COEFFICIENT_BLOCK = 128
-"""Tensors whose coefficients one program computes."""
-
-
-@cache
-def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> dict[str, Any]:
-    """Return the compile-time arguments of `multi_tensor_update`."""
-    narrowest = min(STORAGE[dtype].itemsize for dtype in dtypes)
-    return {
-        "UPDATE": jit(update.function),
-        "DTYPES": tuple(getattr(tl, dtype) for dtype in dtypes),
-        "WRITTEN": update.written,
-        "COMPUTE": getattr(tl, compute_dtype(dtypes[0])),
-        "N_COEFFICIENTS": len(update.coefficient_names),
-        "CHUNK": CHUNK,
-        "BLOCK": block_size(dtypes),
-        "VECTOR": 16 if vectors else narrowest,
-    }
-
-
-@cache
-def coefficients_constants(update: Update) -> dict[str, Any]:
-    """Return the compile-time arguments of `multi_tensor_coefficients`."""
-    return {
-        "COEFFICIENTS": jit(update.coefficients_function),
-        "N_OPTIONS": len(update.option_names),
-        "N_COEFFICIENTS": len(update.coefficient_names),
-        "BLOCK": COEFFICIENT_BLOCK,
-    }
 
 
 class DeviceTable:
@@ -139,19 +94,21 @@ class DeviceTable:
         with self._on_device():
             self._options.send(options)
 
+    def follow(self, group: int, option: int, tensor: torch.Tensor) -> None:
+        """Take an option from a tensor on the device: at a replay, its value by then."""
+        if tensor.device.type == self._device.type:
+            self._options.tensor[group, option].copy_(tensor.detach().reshape(()))
+
     def run(self) -> None:
         """Update every tensor that has a gradient, on the current stream of the device."""
-        with self._on_device():
+        with self._on_device(), np.errstate(all="ignore"):  # the interpreter computes in NumPy
             multi_tensor_coefficients[self._coefficient_grid](
                 *self._coefficient_arguments,
                 **self._coefficient_constants,
-                num_warps=WARPS,
-                enable_fp_fusion=False,
+                **OPTIONS,
             )
             if self._grid[0]:
-                multi_tensor_update[self._grid](
-                    *self._arguments, **self._constants, num_warps=WARPS, enable_fp_fusion=False
-                )
+                multi_tensor_update[self._grid](*self._arguments, **self._constants, **OPTIONS)
 
     def read_steps(self) -> npt.NDArray[np.int64]:
         """Return how many updates each tensor has had; waits for the device."""

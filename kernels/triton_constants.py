@@ -1,0 +1,68 @@
+"""What Triton's kernels are told at compile time.
+
+torch is not needed for it: `gpuopt inspect` compiles with the very same constants anywhere.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import triton.language as tl
+
+from .storage import STORAGE, compute_dtype
+from .table import Update
+from .triton_kernels import jit
+
+CHUNK = 8192
+"""Elements that one program updates: enough to keep a stream of loads going, few enough that
+a small model still fills the device."""
+
+WARPS = 4
+"""Warps of a program."""
+
+COEFFICIENT_BLOCK = 128
+"""Tensors whose coefficients one program computes."""
+
+OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
+"""What both kernels are compiled with: nothing is contracted to an fma."""
+
+
+def block_size(dtypes: tuple[str, ...]) -> int:
+    """Return how many elements a program updates at once: one table for all architectures.
+
+    1,024 elements on 128 threads are 8 a thread: two 16-byte accesses for each float32 list.
+    With a 16-bit list beside a wider one, 512 keep Triton from exchanging values between
+    threads through shared memory. float64 takes two registers a value: 256, one 16-byte access
+    for each list (with 512, ptxas spills on some architectures).
+    """
+    if set(dtypes) == {"float64"}:
+        return 256
+    return 512 if len(set(dtypes)) > 1 else 1024
+
+
+@cache
+def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> dict[str, Any]:
+    """Return the compile-time arguments of `multi_tensor_update`."""
+    narrowest = min(STORAGE[dtype].itemsize for dtype in dtypes)
+    return {
+        "UPDATE": jit(update.function),
+        "DTYPES": tuple(getattr(tl, dtype) for dtype in dtypes),
+        "WRITTEN": update.written,
+        "COMPUTE": getattr(tl, compute_dtype(dtypes[0])),
+        "N_COEFFICIENTS": len(update.coefficient_names),
+        "CHUNK": CHUNK,
+        "BLOCK": block_size(dtypes),
+        "VECTOR": 16 if vectors else narrowest,
+    }
+
+
+@cache
+def coefficients_constants(update: Update) -> dict[str, Any]:
+    """Return the compile-time arguments of `multi_tensor_coefficients`."""
+    return {
+        "COEFFICIENTS": jit(update.coefficients_function),
+        "N_OPTIONS": len(update.option_names),
+        "N_COEFFICIENTS": len(update.coefficient_names),
+        "BLOCK": COEFFICIENT_BLOCK,
+    }
