@@ -1,4 +1,4 @@
-"""The command line: gpuopt compare, sweep and doctor."""
+"""The command line: gpuopt compare, sweep, doctor and inspect."""
 
 import sys
 from pathlib import Path
@@ -48,5 +48,40 @@ def application() -> "typer.Typer":
         from gpuopt.doctor import doctor as examine
 
         raise typer.Exit(examine([require], json))
+
+    @app.command()
+    def inspect(
+        rule: Annotated[str, typer.Option(help="Rules, with commas between them, or all.")] = "",
+        dtype: Annotated[
+            str, typer.Option(help="Dtypes, or param:grad:state, with commas between them, or all.")
+        ] = "",
+        arch: Annotated[
+            str, typer.Option(help="Architectures such as 80,90, with commas, or all.")
+        ] = "",
+        variant: Annotated[
+            str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
+        ] = "",
+        backend: Annotated[str, typer.Option(help="Whose code.")] = "triton",
+        check: Annotated[
+            bool, typer.Option("--check", help="Hold the gate; exit code 1 if anything fails.")
+        ] = False,
+        json: Annotated[
+            Path | None, typer.Option(help="A file for the facts; - prints them as JSON.")
+        ] = None,
+        dump: Annotated[
+            Path | None, typer.Option(help="A folder for PTX, cubin and a manifest.")
+        ] = None,
+    ) -> None:
+        """Compile the GPU code, without a GPU, and say what an element costs.
+
+        Bytes, instructions, registers, exactness, and what limits it on which GPU. Without
+        options: Adam, float32, sm_90. With `--check`: every rule, and float32, bfloat16 (with
+        float32 states) and float64 on every architecture.
+        """
+        from gpuopt.inspection.command import Request
+        from gpuopt.inspection.command import inspect as examine
+
+        request = Request((rule,), (dtype,), (arch,), (variant,), backend, check, json, dump)
+        raise typer.Exit(examine(request))
 
     return app

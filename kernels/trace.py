@@ -196,9 +196,8 @@ def _foreign_modules(function: FunctionType, record: Trace) -> dict[str, _Foreig
     for constant in code.co_consts:
         if isinstance(constant, CodeType):  # its literals would escape retarget
             record.refuse(f"a function defined inside it, {constant.co_name}")
-    modules = {}
-    for instruction in dis.get_instructions(code):
-        name = instruction.argval if instruction.opname == "LOAD_GLOBAL" else None
+    modules: dict[str, _ForeignModule] = {}
+    for name in [i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]:
         value = function.__globals__.get(name)
         if isinstance(value, Number):  # Numba would widen to it, Triton would not compile it
             record.refuse(f"the number {name} by name (write it there, or make it a coefficient)")

@@ -27,18 +27,32 @@ COEFFICIENT_BLOCK = 128
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 """What both kernels are compiled with: nothing is contracted to an fma."""
 
+MOST_REGISTERS = 128
+"""Of a thread, where a rule computes in float64."""
+
 
 def block_size(dtypes: tuple[str, ...]) -> int:
     """Return how many elements a program updates at once: one table for all architectures.
 
     1,024 elements on 128 threads are 8 a thread: two 16-byte accesses for each float32 list.
     With a 16-bit list beside a wider one, 512 keep Triton from exchanging values between
-    threads through shared memory. float64 takes two registers a value: 256, one 16-byte access
-    for each list (with 512, ptxas spills on some architectures).
+    threads through shared memory: 16 bytes a thread of the wider list, 8 of the other. For the
+    same reason, and since it takes two registers a value, float64 gets 256.
     """
-    if set(dtypes) == {"float64"}:
+    if "float64" in (dtypes[0], *dtypes[2:]):  # written, that is
         return 256
-    return 512 if len(set(dtypes)) > 1 else 1024
+    return 512 if len({STORAGE[dtype].itemsize for dtype in dtypes}) > 1 else 1024
+
+
+def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what `multi_tensor_update` is compiled with.
+
+    Left alone, ptxas spills a few float64 values on some architectures to fit one block more
+    on a multiprocessor; told the most registers that it may take, it takes what it needs.
+    """
+    if compute_dtype(dtypes[0]) == "float64":
+        return {**OPTIONS, "maxnreg": MOST_REGISTERS}
+    return dict(OPTIONS)
 
 
 @cache

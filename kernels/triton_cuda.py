@@ -20,6 +20,7 @@ from .triton_constants import (
     OPTIONS,
     coefficients_constants,
     update_constants,
+    update_options,
 )
 from .triton_kernels import INTERPRETED, multi_tensor_coefficients, multi_tensor_update
 
@@ -71,7 +72,7 @@ class DeviceTable:
             len(table.sizes),
         )
         self._coefficient_arguments = (
-            self._addresses.tensor[1],
+            self._addresses.tensor,
             self._steps,
             upload(groups, device),
             self._options.tensor,
@@ -80,8 +81,11 @@ class DeviceTable:
         )
         self._grid = (len(table.chunks),)
         self._coefficient_grid = (triton.cdiv(len(table.sizes), COEFFICIENT_BLOCK),)
-        self._constants = update_constants(table.update, table.dtypes, table.vectors)
-        self._coefficient_constants = coefficients_constants(table.update)
+        self._constants = {
+            **update_constants(table.update, table.dtypes, table.vectors),
+            **update_options(table.dtypes),
+        }
+        self._coefficient_constants = {**coefficients_constants(table.update), **OPTIONS}
         self._device = torch.device(device)
 
     def send_addresses(self, addresses: npt.NDArray[np.int64]) -> None:
@@ -103,12 +107,10 @@ class DeviceTable:
         """Update every tensor that has a gradient, on the current stream of the device."""
         with self._on_device(), np.errstate(all="ignore"):  # the interpreter computes in NumPy
             multi_tensor_coefficients[self._coefficient_grid](
-                *self._coefficient_arguments,
-                **self._coefficient_constants,
-                **OPTIONS,
+                *self._coefficient_arguments, **self._coefficient_constants
             )
             if self._grid[0]:
-                multi_tensor_update[self._grid](*self._arguments, **self._constants, **OPTIONS)
+                multi_tensor_update[self._grid](*self._arguments, **self._constants)
 
     def read_steps(self) -> npt.NDArray[np.int64]:
         """Return how many updates each tensor has had; waits for the device."""

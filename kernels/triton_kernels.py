@@ -180,7 +180,7 @@ def multi_tensor_update(
 
 @triton.jit(do_not_specialize=["n_tensors"])
 def multi_tensor_coefficients(
-    grads_ptr,
+    addresses_ptr,
     steps_ptr,
     groups_ptr,
     options_ptr,
@@ -194,7 +194,7 @@ def multi_tensor_coefficients(
     """Count one step of each tensor with a gradient, and compute its coefficients in float64."""
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = tensor < n_tensors
-    active = tl.load(grads_ptr + tensor, mask=mask, other=0) != 0
+    active = tl.load(addresses_ptr + n_tensors + tensor, mask=mask, other=0) != 0
     step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
     tl.store(steps_ptr + tensor, step, mask=mask)
     group = tl.load(groups_ptr + tensor, mask=mask, other=0)
