@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -45,7 +46,9 @@ def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     parts = {"param_groups": state_dict["param_groups"], "steps": steps, "dtypes": dtypes}
     header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     header.update((name, json.dumps(part)) for name, part in parts.items())
-    _replace(Path(path), lambda name: library.numpy.save_file(tensors, name, header))
+    _replace(
+        Path(os.path.realpath(path)), lambda name: library.numpy.save_file(tensors, name, header)
+    )
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -101,6 +104,8 @@ def _safetensors() -> Any:
 
 def _replace(target: Path, write_to: Callable[[str], None]) -> None:
     """Write a temporary file beside ``target``, flush it to disk, and rename it."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(target))
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     try:

@@ -209,6 +209,7 @@ def explain(arrays: Any) -> Explanation:
     >>> with use_backend("numpy"):
     ...     print(explain(np.zeros(3)))
     arrays on cpu: numpy
+      triton: not asked for: use_backend forces 'numpy'
       numba: not asked for: use_backend forces 'numpy'
       numpy: forced by use_backend
     """

@@ -1,22 +1,21 @@
-"""The reference: the rule itself on NumPy arrays, one cache-sized block at a time, in place.
+"""The reference: the rule's own operations in NumPy, one cache-sized block at a time, in place.
 
 It takes any strides. No temporary is larger than a block.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .retarget import retarget
+from .numpy_program import program
 from .storage import compute_dtype, decode, encode
 from .table import Update
 
-BLOCK = 1 << 14
-"""Elements of a block: its values and temporaries together stay in a core's cache."""
+BLOCK = 1 << 15
+"""Elements of a block: its values and what is computed from them stay in a core's cache."""
 
 
 def run(
@@ -35,7 +34,9 @@ def run(
         coefficients: its coefficients, in the dtype that the rule computes in.
     """
     compute = compute_dtype(dtypes[0])
-    function = _in_dtype(update.function, compute)
+    in_place = tuple(i for i in update.written if dtypes[i] == compute)
+    compiled = program(update, compute, in_place)
+    scratch = [np.empty(min(BLOCK, arrays[0].size), dtype) for dtype in compiled.scratch]
     flags: Any = [["readwrite" if i in update.written else "readonly"] for i in range(len(arrays))]
     with (
         np.errstate(all="ignore"),
@@ -49,12 +50,8 @@ def run(
         blocks.reset()
         for stored in blocks:
             values = [decode(x, dtype, compute) for x, dtype in zip(stored, dtypes)]
-            results = function(*values, *coefficients)
+            n = len(stored[0])
+            results = compiled.function(*values, *coefficients, *[s[:n] for s in scratch])
             for row, result in zip(update.written, results):
-                stored[row][...] = encode(result, dtypes[row])
-
-
-@cache
-def _in_dtype(function: Any, compute: str) -> Any:
-    """Return the function with its literals in ``compute``: np.where(m, 1.0, -1.0) is float64."""
-    return retarget(function, np, literal=np.dtype(compute).type)
+                if result is not stored[row]:
+                    stored[row][...] = encode(result, dtypes[row])

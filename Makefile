@@ -1,0 +1,65 @@
+# make demo    train with every method and compare them: a table and compare.png
+# make test    lint, types, tests, and what make inspect does
+# make inspect compile the GPU code, without a GPU, and hold it to its limits (Linux)
+# make bench   the speed of a step on this CPU, beside its peers
+#
+# Each creates .venv and installs what it needs; the second time it starts at once.
+# PYTHON=python3.12 picks the interpreter that .venv is made from, VENV=... its place.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py.typed)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types unit inspect bench
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+demo: $(VENV)/.demo
+	@$(BIN)/gpuopt compare
+
+# Triton has wheels for Linux alone.
+test: lint types unit $(if $(filter Linux,$(shell uname -s)),inspect)
+
+lint: $(VENV)/.test
+	@echo '== lint'
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: build/typed/.stamp
+	@echo '== types'
+	@cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
+	    --cache-dir ../mypy -p gpuopt
+
+unit: $(VENV)/.test
+	@echo '== tests'
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+inspect: $(VENV)/.test
+	@echo '== GPU code'
+	@$(BIN)/gpuopt inspect --check
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.cpu_step
+
+# One environment; each stamp says that the extra of its name is installed in it.
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	@echo '== installing gpuopt[$*] into $(VENV)'
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+
+# mypy does not see through the editable mapping of kernels/: it gets an installed copy.
+# build/lib goes first, since setuptools would install what was deleted from the sources.
+build/typed/.stamp: $(SOURCES) pyproject.toml $(VENV)/.test
+	@rm -rf build/lib build/typed
+	@$(PIP) --no-deps --no-build-isolation --target build/typed .
+	@touch $@

@@ -1,0 +1,1 @@
+"""How fast a step is, beside its peers. Not installed; run from the root of the sources."""

@@ -1,0 +1,89 @@
+"""The rules that are timed: gpuopt's, torch's and the textbook's form of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gpuopt
+from gpuopt.registry import RULES, Rule
+
+from . import textbook
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule, and how each contender calls it.
+
+    Attributes:
+        name: what ``--rules`` calls it.
+        rule: its entry in the registry.
+        optimizer: gpuopt's.
+        options: of gpuopt's optimizer; those that are no flags go to the textbook, too.
+        torch: the name of the optimizer in torch.optim.
+        torch_options: its options.
+        textbook: one tensor's update, of `benchmarks.textbook`.
+        note: what is to be said about the comparison.
+    """
+
+    name: str
+    rule: Rule
+    optimizer: type[Any]
+    options: Options
+    torch: str
+    torch_options: Options
+    textbook: Callable[..., None]
+    note: str = ""
+
+
+_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
+_ADAMW = {**_ADAM, "weight_decay": 1e-2}
+_AMSGRAD = {**_ADAM, "amsgrad": True}
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case(
+            "sgd",
+            RULES["gradient_descent"],
+            gpuopt.SGD,
+            {"lr": 1e-2},
+            "SGD",
+            {"lr": 1e-2},
+            textbook.sgd,
+        ),
+        Case(
+            "momentum",
+            RULES["momentum"],
+            gpuopt.Momentum,
+            {"lr": 1e-2, "beta": 0.9},
+            "SGD",
+            {"lr": 1e-2, "momentum": 0.9},
+            textbook.momentum,
+            "torch.optim.SGD keeps lr outside the velocity: the same parameters while lr stays",
+        ),
+        Case(
+            "rmsprop",
+            RULES["rmsprop"],
+            gpuopt.RMSProp,
+            {"lr": 1e-2, "beta": 0.9, "eps": 1e-8},
+            "RMSprop",
+            {"lr": 1e-2, "alpha": 0.9, "eps": 1e-8},
+            textbook.rmsprop,
+        ),
+        Case("adam", RULES["adam"], gpuopt.Adam, _ADAM, "Adam", _ADAM, textbook.adam),
+        Case("adamw", RULES["adamw"], gpuopt.AdamW, _ADAMW, "AdamW", _ADAMW, textbook.adamw),
+        Case(
+            "amsgrad",
+            RULES["amsgrad"],
+            gpuopt.Adam,
+            _AMSGRAD,
+            "Adam",
+            _AMSGRAD,
+            textbook.amsgrad,
+        ),
+    )
+}

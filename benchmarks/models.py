@@ -1,0 +1,56 @@
+"""Models as the optimizer sees them: the shapes of their tensors."""
+
+from __future__ import annotations
+
+from math import prod
+
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+
+
+def gpt2(layers: int = 12, width: int = 768, words: int = 50257, context: int = 1024) -> Shapes:
+    """GPT-2's tensors, as its released weights have them: 148 of them, 124M elements."""
+    norm = ((width,), (width,))
+    block = (
+        *norm,
+        *((width, 3 * width), (3 * width,), (width, width), (width,)),
+        *norm,
+        *((width, 4 * width), (4 * width,), (4 * width, width), (width,)),
+    )
+    return ((words, width), (context, width), *(block * layers), *norm)
+
+
+def resnet50(classes: int = 1000) -> Shapes:
+    """ResNet-50's tensors: 161 of them, 25.6M elements."""
+    shapes: list[Shape] = [(64, 3, 7, 7), (64,), (64,)]
+    before = 64
+    for blocks, width in ((3, 64), (4, 128), (6, 256), (3, 512)):
+        after = 4 * width
+        for block in range(blocks):
+            convolutions = [(width, before, 1, 1), (width, width, 3, 3), (after, width, 1, 1)]
+            if block == 0:
+                convolutions.append((after, before, 1, 1))
+            for shape in convolutions:
+                shapes += [shape, shape[:1], shape[:1]]
+            before = after
+    return (*shapes, (classes, before), (classes,))
+
+
+MODELS: dict[str, Shapes] = {
+    "16m": ((1 << 24,),),
+    "gpt2": gpt2(),
+    "resnet50": resnet50(),
+    "tiny500": ((64,),) * 500,
+}
+"""What ``--models`` knows."""
+
+
+def elements(shapes: Shapes) -> int:
+    """Return how many elements all tensors have together.
+
+    >>> len(MODELS["gpt2"]), elements(MODELS["gpt2"])
+    (148, 124439808)
+    >>> len(MODELS["resnet50"]), elements(MODELS["resnet50"])
+    (161, 25557032)
+    """
+    return sum(map(prod, shapes))

@@ -1,0 +1,1 @@
+"""The demonstration: gradient descent and its relatives on real handwritten digits."""

@@ -1,0 +1,145 @@
+"""Train the same network with several methods, from the same start, on the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+
+import numpy as np
+
+from gpuopt.demo import mlp
+from gpuopt.demo.data import CLASSES, Digits
+from gpuopt.demo.methods import Method
+from gpuopt.demo.mlp import Array
+from gpuopt.demo.training import Epoch, StepClock, train
+from gpuopt.demo.watch import Finding, Watch
+
+TARGET_ACCURACY = 0.95
+LOSS_OF_GUESSING = log(CLASSES)
+RISEN = 1.001  # by more than the rounding of a loss that stands still
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all the methods of a comparison share."""
+
+    seed: int = 0
+    epochs: int = 30
+    batch_size: int = 32
+    hidden: tuple[int, ...] = (64, 32)
+
+    def sizes(self, digits: Digits) -> tuple[int, ...]:
+        """Neurons in each layer, from the pixels to the classes."""
+        return (digits.train.images.shape[1], *self.hidden, CLASSES)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A method with the learning rate and the beta to try it with; None: its own."""
+
+    method: Method
+    lr: float | None = None
+    beta: float | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate that is used."""
+        return self.method.lr if self.lr is None else self.lr
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished trial."""
+
+    trial: Trial
+    batch_size: int
+    backend: str
+    epochs: tuple[Epoch, ...]
+    findings: tuple[Finding, ...]
+    clock: StepClock
+
+    @property
+    def final(self) -> Epoch:
+        """The state at the end."""
+        return self.epochs[-1]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended at NaN, or worse than guessing after the loss had risen."""
+        losses = [epoch.train_loss for epoch in self.epochs]
+        risen = any(after > RISEN * before for before, after in pairwise(losses))
+        return not self.final.finite or (losses[-1] > LOSS_OF_GUESSING and risen)
+
+    def epochs_to(self, accuracy: float = TARGET_ACCURACY) -> int | None:
+        """The first epoch after which the test accuracy is reached, or None."""
+        reached = (epoch.number for epoch in self.epochs if epoch.test_accuracy >= accuracy)
+        return next(reached, None)
+
+
+class Observer:
+    """Is told what happens while trials run; this one does nothing with it."""
+
+    def started(self, trial: Trial) -> None:
+        """A trial begins."""
+
+    def epoch_ended(self, trial: Trial, epoch: Epoch) -> None:
+        """An epoch of it has ended."""
+
+    def noticed(self, trial: Trial, finding: Finding) -> None:
+        """Something was noticed."""
+
+    def ended(self, trial: Trial) -> None:
+        """It is over."""
+
+
+SILENT = Observer()
+
+
+def batch_size_of(method: Method, settings: Settings, digits: Digits) -> int:
+    """Images behind each gradient: the method's own number, else the one in the settings."""
+    own = method.batch_size
+    return settings.batch_size if own is None else own or len(digits.train)
+
+
+def warm_up(trial: Trial, params: Sequence[Array]) -> None:
+    """Step once with copies: a backend may compile at its first step, which nobody should time."""
+    copies = [param.copy() for param in params]
+    trial.method.build(copies, trial.lr, trial.beta).step([np.zeros_like(p) for p in copies])
+
+
+def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = SILENT) -> Result:
+    """Train a new network from the seed's start, and watch it."""
+    observer.started(trial)
+    params = mlp.initialise(settings.sizes(digits), settings.seed)
+    warm_up(trial, params)
+    optimizer = trial.method.build(params, trial.lr, trial.beta)
+    batch_size = batch_size_of(trial.method, settings, digits)
+    clock, watch = StepClock(), Watch()
+    epochs: list[Epoch] = []
+    findings: list[Finding] = []
+    for epoch in train(
+        params,
+        optimizer,
+        digits,
+        epochs=settings.epochs,
+        batch_size=batch_size,
+        seed=settings.seed,
+        clock=clock,
+    ):
+        epochs.append(epoch)
+        observer.epoch_ended(trial, epoch)
+        for finding in watch.look(epoch):
+            findings.append(finding)
+            observer.noticed(trial, finding)
+    observer.ended(trial)
+    return Result(trial, batch_size, optimizer.backend, tuple(epochs), tuple(findings), clock)
+
+
+def run_all(
+    trials: Iterable[Trial], digits: Digits, settings: Settings, observer: Observer = SILENT
+) -> Iterator[Result]:
+    """Run one trial after another, yielding each result as it is there."""
+    for trial in trials:
+        yield run(trial, digits, settings, observer)

@@ -1,0 +1,100 @@
+"""Check what the command line was given; every refusal names the option and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from gpuopt.dispatch import BACKENDS
+
+STANDARD_OUTPUT = Path("-")
+PICTURE_FORMATS = (".png", ".svg", ".pdf")
+
+
+def refuse(option: str, given: object, accepted: str) -> NoReturn:
+    """End with exit code 2 and a message that says what was given and what is accepted."""
+    raise typer.BadParameter(f"got {given}, expected {accepted}.", param_hint=f"'{option}'")
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated list, without the spaces around them."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def names(option: str, text: str, known: Iterable[str]) -> list[str]:
+    """Read a comma-separated list of names; capitals and hyphens do not matter."""
+    accepted = list(known)
+    read = [part.lower().replace("-", "_") for part in listed(text)]
+    for given in read:
+        if given not in accepted:
+            refuse(option, repr(given), f"names out of {', '.join(accepted)}")
+    return read
+
+
+def backend(option: str, name: str | None) -> str | None:
+    """Take nothing, or the name of a backend that there is, whether it runs here or not."""
+    if name is not None and name not in BACKENDS:
+        refuse(option, repr(name), f"one of {', '.join(BACKENDS)}")
+    return name
+
+
+def learning_rate(option: str, value: float) -> float:
+    """Take a finite number above 0."""
+    if not (isfinite(value) and value > 0):
+        refuse(option, f"{value:g}", "a finite number above 0")
+    return value
+
+
+def decay(option: str, value: float) -> float:
+    """Take a number in [0, 1)."""
+    if not 0 <= value < 1:
+        refuse(option, f"{value:g}", "a number from 0 up to, but not including, 1")
+    return value
+
+
+def at_least(option: str, value: int, least: int) -> int:
+    """Take a whole number that is not too small."""
+    if value < least:
+        refuse(option, value, f"a whole number from {least}")
+    return value
+
+
+def numbers(option: str, text: str, check: Callable[[str, float], float]) -> tuple[float, ...]:
+    """Read a comma-separated list of numbers, each of which must pass the check, in order."""
+    values = []
+    for part in listed(text):
+        try:
+            values.append(check(option, float(part)))
+        except ValueError:
+            refuse(option, repr(part), "numbers with commas between them, such as 0.01,0.1")
+    if not values:
+        refuse(option, repr(text), "at least one number")
+    return tuple(sorted(set(values)))
+
+
+def picture(option: str, path: Path) -> Path:
+    """Take a path that can be written, with an ending that names a picture format."""
+    if path.suffix.lower() not in PICTURE_FORMATS:
+        refuse(option, repr(str(path)), f"a name that ends in {', '.join(PICTURE_FORMATS)}")
+    return writable(option, path)
+
+
+def numbers_file(option: str, path: Path | None) -> Path | None:
+    """Take nothing, a hyphen for standard output, or a path that can be written."""
+    return path if path in (None, STANDARD_OUTPUT) else writable(option, path)
+
+
+def writable(option: str, path: Path) -> Path:
+    """Take a path that can be written: try it now, not after the training."""
+    existed = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        refuse(option, repr(str(path)), f"a file that can be written ({error.strerror})")
+    if not existed:
+        path.unlink()
+    return path

@@ -1,0 +1,137 @@
+"""Train the network with one optimizer, and measure it after every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from gpuopt.demo import mlp
+from gpuopt.demo.data import Digits, Split
+from gpuopt.demo.mlp import Array
+
+quietly = np.errstate(all="ignore")  # a run that diverges is a result here, not a warning
+
+
+class Optimizer(Protocol):
+    """What the training loop asks of an optimizer."""
+
+    @property
+    def backend(self) -> str:
+        """The name of what computes the step."""
+
+    def step(self, grads: list[Array]) -> None:
+        """Update the parameters in place."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The state after so many passes over the training images; epoch 0 is before the first.
+
+    gradient_norms: the norm of the whole training loss's gradient, weight and bias together,
+    for each layer. It is the same quantity whatever batches a method learns from.
+    """
+
+    number: int
+    train_loss: float
+    test_loss: float
+    train_accuracy: float
+    test_accuracy: float
+    gradient_norms: tuple[float, ...]
+
+    @property
+    def finite(self) -> bool:
+        """Whether the numbers that training goes on from are still numbers."""
+        return isfinite(self.train_loss) and all(map(isfinite, self.gradient_norms))
+
+
+@dataclass
+class StepClock:
+    """Times of optimizer steps, and of nothing around them, in seconds."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def step(self, optimizer: Optimizer, grads: list[Array]) -> None:
+        """Let the optimizer step, and note how long it took."""
+        start = perf_counter()
+        optimizer.step(grads)
+        self.seconds.append(perf_counter() - start)
+
+    @property
+    def median(self) -> float:
+        """The typical step: a few that something interrupted do not count."""
+        return float(np.median(self.seconds)) if self.seconds else 0.0
+
+
+def layer_norms(grads: Sequence[Array]) -> tuple[float, ...]:
+    """Euclidean norm of each layer's gradient, summed in float64."""
+    return tuple(
+        float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in layer)))
+        for layer in mlp.by_layer(grads)
+    )
+
+
+@quietly
+def measure(number: int, params: Sequence[Array], digits: Digits) -> Epoch:
+    """Losses, accuracies and gradient norms over all the images."""
+    train, test = digits.train, digits.test
+    values = mlp.forward(params, train.images)
+    test_logits = mlp.forward(params, test.images)[-1]
+    return Epoch(
+        number,
+        mlp.cross_entropy(values[-1], train.labels),
+        mlp.cross_entropy(test_logits, test.labels),
+        mlp.accuracy(values[-1], train.labels),
+        mlp.accuracy(test_logits, test.labels),
+        layer_norms(mlp.backward(params, values, train.labels)),
+    )
+
+
+def batches(split: Split, batch_size: int, rng: np.random.Generator) -> Iterator[Split]:
+    """All the images once, in a new random order, a batch at a time; the last may be smaller."""
+    order = rng.permutation(len(split))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        yield Split(split.images[chosen], split.labels[chosen])
+
+
+@quietly
+def pass_over(
+    digits: Split,
+    params: list[Array],
+    optimizer: Optimizer,
+    batch_size: int,
+    rng: np.random.Generator,
+    clock: StepClock,
+) -> None:
+    """One epoch: a step of the optimizer for every batch."""
+    for batch in batches(digits, batch_size, rng):
+        values = mlp.forward(params, batch.images)
+        clock.step(optimizer, mlp.backward(params, values, batch.labels))
+
+
+def train(
+    params: list[Array],
+    optimizer: Optimizer,
+    digits: Digits,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    clock: StepClock,
+) -> Iterator[Epoch]:
+    """Yield epoch 0, then every epoch as it ends; stop after one that is no longer finite.
+
+    The order of the images depends on the seed alone, so every method sees the same order.
+    """
+    rng = np.random.default_rng(seed)
+    epoch = measure(0, params, digits)
+    yield epoch
+    while epoch.number < epochs and epoch.finite:
+        pass_over(digits.train, params, optimizer, batch_size, rng, clock)
+        epoch = measure(epoch.number + 1, params, digits)
+        yield epoch

@@ -1,0 +1,75 @@
+"""The compilers that can be asked, and what their results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from .. import kernels
+
+_FOLDER = Path(__file__).parent
+_KERNELS = Path(str(kernels.__file__)).parent
+_RULES = ("../rules.py", "../compose.py")
+_READERS = ("cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A backend whose code can be inspected.
+
+    Attributes:
+        name: of the backend.
+        module: of this package; its ``compile_case`` compiles a `Case` to `Code`.
+        package: the distribution that compiles.
+        sources: files of the kernels.
+        install: how to get the package.
+    """
+
+    name: str
+    module: str
+    package: str
+    sources: tuple[str, ...]
+    install: str
+
+    def load(self) -> ModuleType:
+        """Import what compiles."""
+        return importlib.import_module(self.module)
+
+    def version(self) -> str | None:
+        """Return the version of the compiler, or None if it is not installed."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+
+BACKENDS = {
+    compiler.name: compiler
+    for compiler in (
+        Compiler(
+            "triton",
+            "gpuopt.inspection.triton_code",
+            "triton",
+            ("retarget.py", "storage.py", "triton_constants.py", "triton_kernels.py"),
+            "pip install 'gpuopt[triton]' (for Linux)",
+        ),
+    )
+}
+
+
+@cache
+def fingerprint(backend: str) -> str:
+    """Return what changes whenever a case of a backend may compile to, or be read as, else."""
+    compiler = BACKENDS[backend]
+    module = f"{compiler.module.rpartition('.')[2]}.py"
+    files = [_KERNELS / name for name in compiler.sources]
+    files += [_FOLDER / name for name in (*_RULES, *_READERS, module)]
+    digest = hashlib.sha256(f"{compiler.package} {compiler.version()}".encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

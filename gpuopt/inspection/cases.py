@@ -1,0 +1,155 @@
+"""What is inspected: a rule, a variant of it, the dtypes of its lists, and an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..arrays import FLOATS
+from ..compose import Update, compose
+from ..kernels.storage import STORAGE, compute_dtype
+from ..registry import RULES, Rule, Stage
+from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+
+ARCHS = (75, 80, 86, 89, 90, 100, 120)
+"""The architectures, as in sm_90."""
+
+DTYPES = ("float32", "bfloat16", "float64")
+"""What is inspected when nothing is said: float32, mixed precision, float64."""
+
+
+def _decay(rule: Rule) -> tuple[Stage, ...]:
+    return (DECOUPLED_DECAY if rule.decoupled else L2_DECAY,)
+
+
+VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
+    "plain": lambda rule: (),
+    "decay": _decay,
+    "scale": lambda rule: (SCALE_GRADIENT,),
+    "scale_decay": lambda rule: (SCALE_GRADIENT, *_decay(rule)),
+    "misaligned": lambda rule: (),
+}
+"""The stages in front of a rule: weight decay, and the factor of maximize, unscaling and
+clipping. ``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One kernel to compile.
+
+    Attributes:
+        backend: whose kernel.
+        kernel: ``"update"``, or ``"coefficients"`` for the small one that runs before it.
+        rule: name of a rule.
+        variant: one of `VARIANTS`.
+        dtypes: of the parameters, the gradients and the states.
+        arch: one of `ARCHS`.
+    """
+
+    backend: str
+    kernel: str
+    rule: str
+    variant: str
+    dtypes: tuple[str, str, str]
+    arch: int
+
+    @property
+    def update(self) -> Update:
+        """The function that is compiled."""
+        rule = RULES[self.rule]
+        return compose(rule, VARIANTS[self.variant](rule))
+
+    @property
+    def list_dtypes(self) -> tuple[str, ...]:
+        """The dtype of each list of the update."""
+        param, grad, state = self.dtypes
+        return (param, grad, *(state for _ in RULES[self.rule].states))
+
+    @property
+    def floor(self) -> int:
+        """The least bytes that an element can cost."""
+        param, grad, state = (STORAGE[dtype].itemsize for dtype in self.dtypes)
+        return RULES[self.rule].bytes_per_element(param, grad, state)
+
+    @property
+    def vectors(self) -> bool:
+        """Whether the arrays are aligned to 16 bytes."""
+        return self.variant != "misaligned"
+
+    @property
+    def coefficients(self) -> Case:
+        """The case of the kernel that computes the coefficients of this one."""
+        compute = compute_dtype(self.dtypes[0])
+        variant = self.variant if self.vectors else "plain"
+        dtypes = (compute, compute, compute)
+        return replace(self, kernel="coefficients", variant=variant, dtypes=dtypes)
+
+    @property
+    def label(self) -> str:
+        """A short name that is the case's own, and fit for a file."""
+        dtypes = dtype_label(self.dtypes).replace(":", "-")
+        kernel = "" if self.kernel == "update" else f".{self.kernel}"
+        return f"{self.rule}.{self.variant}.{dtypes}.sm_{self.arch}{kernel}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the case as plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Case:
+        """Return the case that `to_json` wrote."""
+        return Case(**{**data, "dtypes": tuple(data["dtypes"])})
+
+
+def dtypes_of(text: str) -> tuple[str, str, str]:
+    """Read the dtypes of parameters, gradients and states.
+
+    One name stands for parameters and gradients; the states of 16-bit ones are float32.
+
+    Raises:
+        ValueError: it is no such thing.
+
+    >>> dtypes_of("bfloat16"), dtypes_of("float32:bfloat16:float32")
+    (('bfloat16', 'bfloat16', 'float32'), ('float32', 'bfloat16', 'float32'))
+    """
+    names = text.split(":")
+    if len(names) == 1:
+        state = "float64" if text == "float64" else "float32"
+        names = [text, text, state]
+    if len(names) != 3 or any(name not in FLOATS for name in names):
+        raise ValueError(text)
+    param, grad, state = names
+    return param, grad, state
+
+
+def dtype_label(dtypes: Sequence[str]) -> str:
+    """Return the shortest text that `dtypes_of` reads as these dtypes.
+
+    >>> dtype_label(("bfloat16", "bfloat16", "float32")), dtype_label(("float32",) * 3)
+    ('bfloat16', 'float32')
+    """
+    return dtypes[0] if dtypes_of(dtypes[0]) == tuple(dtypes) else ":".join(dtypes)
+
+
+def default_variant(rule: str) -> str:
+    """Return the variant that stands for a rule: AdamW without decay would be Adam."""
+    return "decay" if RULES[rule].decoupled else "plain"
+
+
+def cases_for(
+    backend: str,
+    rules: Iterable[str],
+    variants: Sequence[str],
+    dtypes: Sequence[tuple[str, str, str]],
+    archs: Sequence[int],
+    kernel: str = "update",
+) -> list[Case]:
+    """Return all combinations; without variants, each rule's own."""
+    return [
+        Case(backend, kernel, rule, variant, dtype, arch)
+        for rule in rules
+        for variant in variants or (default_variant(rule),)
+        for dtype in dtypes
+        for arch in archs
+    ]

@@ -1,0 +1,199 @@
+"""The gate: what the code of every kernel has to hold, and the exemptions, with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..kernels.storage import STORAGE
+from .cases import ARCHS, DTYPES, Case, cases_for, dtypes_of
+from .facts import Facts
+from .gpus import ARCH
+from .predict import LIMITERS, predictions
+
+WIDEST = 16
+"""Bytes of an access in the main path, where one dtype is alone."""
+
+WIDE_ENOUGH = 8
+"""Bytes of an access to the narrower dtype, where two of them meet."""
+
+INSTRUCTIONS = {("adam", "plain", ("float32",) * 3): 50}
+"""The most instructions for an element; torch's own fused Adam has 50.5 (sm_90)."""
+
+
+def bytes_at_floor(facts: Facts) -> Iterator[str]:
+    """Every element is read once and written once, and nothing else moves."""
+    if facts.main is not None and facts.main.total_bytes != facts.case.floor:
+        yield f"{facts.main.total_bytes:g} bytes per element, and the floor is {facts.case.floor}"
+
+
+def wide_accesses(facts: Facts) -> Iterator[str]:
+    """Every access of the main path is 16 bytes wide, beside a wider dtype at least 8."""
+    if facts.main is None:
+        return
+    sizes = [_bytes_of(dtype) for dtype in facts.case.list_dtypes]
+    written = [2 if index != 1 else 1 for index in range(len(sizes))]  # all but the gradient
+    mixed = sum(size * n for size, n in zip(sizes, written) if size < max(sizes))
+    narrow = {width: moved for width, moved in facts.main.widths.items() if width < WIDEST}
+    for width, moved in narrow.items():
+        if width < WIDE_ENOUGH or moved > mixed:
+            yield f"{moved:g} bytes per element move in accesses of {width} bytes"
+
+
+def no_local_memory(facts: Facts) -> Iterator[str]:
+    """Nothing is spilled."""
+    if facts.local or facts.spills:
+        yield f"{facts.local} bytes of local memory, {facts.spills} instructions that use it"
+
+
+def no_shared_memory(facts: Facts) -> Iterator[str]:
+    """Threads exchange nothing."""
+    if facts.shared:
+        yield f"{facts.shared} bytes of shared memory"
+
+
+def exactly_rounded(facts: Facts) -> Iterator[str]:
+    """Every operation gives the bits of IEEE arithmetic."""
+    if facts.inexact:
+        yield f"not exactly rounded: {', '.join(facts.inexact)}"
+
+
+def few_instructions(facts: Facts) -> Iterator[str]:
+    """No more instructions than the limit, where there is one; the setup counts."""
+    limit = INSTRUCTIONS.get((facts.case.rule, facts.case.variant, facts.case.dtypes))
+    if facts.main is not None and limit is not None and facts.main.total_instructions > limit:
+        yield f"{facts.main.total_instructions:.1f} instructions per element, at most {limit}"
+
+
+def memory_bound(facts: Facts) -> Iterator[str]:
+    """Memory is what limits it, on every GPU of its architecture."""
+    for one in predictions(facts):
+        if one.limiter != LIMITERS["memory"]:
+            yield f"{one.gpu.name}: limited by {one.limiter}, {one.fraction:.0%} of peak bandwidth"
+
+
+def main_path_read(facts: Facts) -> Iterator[str]:
+    """The main path of an update was found, and PTX and SASS agree about it."""
+    if facts.problem:
+        yield facts.problem
+
+
+CHECKS: dict[str, Callable[[Facts], Iterator[str]]] = {
+    "main path": main_path_read,
+    "bytes": bytes_at_floor,
+    "width": wide_accesses,
+    "local memory": no_local_memory,
+    "shared memory": no_shared_memory,
+    "exactness": exactly_rounded,
+    "instructions": few_instructions,
+    "memory-bound": memory_bound,
+}
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """Cases that need not pass a check.
+
+    Attributes:
+        check: its name.
+        applies: whether a case is one of them.
+        reason: why.
+    """
+
+    check: str
+    applies: Callable[[Case], bool]
+    reason: str
+
+
+def _bytes_of(dtype: str) -> int:
+    return STORAGE[dtype].itemsize
+
+
+EXEMPTIONS = (
+    Exemption(
+        "width",
+        lambda case: not case.vectors,
+        "of misaligned arrays only the alignment of an element is known",
+    ),
+    Exemption(
+        "width",
+        lambda case: "float64" in case.dtypes and min(map(_bytes_of, case.dtypes)) == 2,
+        "beside float64 a thread has two elements: 4 bytes of a 16-bit type",
+    ),
+    Exemption(
+        "memory-bound",
+        lambda case: case.dtypes[0] == "float64" and ARCH[case.arch].lanes["fp64"] <= 2,
+        "two float64 operations a cycle are all that a multiprocessor of these GPUs can do",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that a kernel does not pass; ``exempt`` is the reason why it need not."""
+
+    case: Case
+    check: str
+    message: str
+    exempt: str = ""
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Return all checks that a kernel does not pass."""
+    return [
+        Finding(facts.case, name, message, _reason(name, facts.case))
+        for name, check in CHECKS.items()
+        for message in check(facts)
+    ]
+
+
+def _reason(check: str, case: Case) -> str:
+    reasons = [one.reason for one in EXEMPTIONS if one.check == check and one.applies(case)]
+    return reasons[0] if reasons else ""
+
+
+# --- what is checked when nothing is said ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Cases that are checked together.
+
+    Attributes:
+        text: what they are.
+        kernel: ``"update"`` or ``"coefficients"``.
+        variants: of each rule; none for the rule's own.
+        dtypes: as `dtypes_of` reads them.
+        archs: architectures.
+    """
+
+    text: str
+    kernel: str
+    variants: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    archs: tuple[int, ...]
+
+
+SCOPES = (
+    Scope("update, every architecture", "update", (), DTYPES, ARCHS),
+    Scope("update with scaling and decay", "update", ("scale_decay",), DTYPES[:2], (90,)),
+    Scope("update of misaligned arrays", "update", ("misaligned",), DTYPES[:1], (90,)),
+    Scope("coefficients", "coefficients", ("scale_decay",), DTYPES[:1], (75, 90, 120)),
+)
+"""Beside what every kernel has to hold everywhere, what differs in few places is seen in few."""
+
+
+def scope_cases(backend: str, rules: list[str]) -> list[Case]:
+    """Return the cases of all scopes for some rules."""
+    return [
+        case
+        for scope in SCOPES
+        for case in cases_for(
+            backend,
+            rules,
+            scope.variants,
+            [dtypes_of(dtype) for dtype in scope.dtypes],
+            scope.archs,
+            scope.kernel,
+        )
+    ]

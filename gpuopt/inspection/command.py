@@ -1,0 +1,163 @@
+"""`gpuopt inspect`: read the options, compile, and report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..arrays import FLOATS
+from ..registry import RULES
+from . import report
+from .backends import BACKENDS
+from .cases import ARCHS, DTYPES, VARIANTS, Case, cases_for, dtypes_of
+from .check import scope_cases
+from .compile import compile_cases
+from .dump import dump
+
+_T = TypeVar("_T")
+
+ALL = "all"
+FORMS = f"{', '.join(FLOATS)}, param:grad:state"
+STANDARD_OUTPUT = Path("-")
+
+
+class BadOptionError(ValueError):
+    """An option that makes no sense; the message names it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; each tuple holds texts with commas between names.
+
+    Attributes:
+        rules: names of rules, or ``all``.
+        dtypes: as `dtypes_of` reads them, or ``all``.
+        archs: as in ``90``, or ``all``.
+        variants: of each rule, or ``all``; none for the rule's own.
+        backend: whose code.
+        check: whether the gate is to be held.
+        json: where the facts go as JSON; ``-`` for standard output.
+        dump: where the code goes.
+    """
+
+    rules: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    archs: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    backend: str = "triton"
+    check: bool = False
+    json: Path | None = None
+    dump: Path | None = None
+
+
+def inspect(request: Request) -> int:
+    """Do what is asked.
+
+    Returns:
+        0 if all is well, 1 if a kernel does not compile or does not pass the gate, 2 for
+        options that make no sense.
+    """
+    try:
+        cases = cases_of(request)
+        _prepare(request)
+    except BadOptionError as error:
+        print(f"gpuopt inspect: {error}", file=sys.stderr)
+        return 2
+    results = compile_cases(cases, _progress if sys.stderr.isatty() else _silence)
+    if request.dump is not None:
+        made = [result.case for result in results if result.facts is not None]
+        print(f"wrote {dump(made, request.dump)}", file=sys.stderr)
+    if request.json is not None:
+        _write(json.dumps(report.data_of(results), indent=2) + "\n", request.json)
+    if request.json != STANDARD_OUTPUT:
+        (report.show_check if request.check else report.show)(results)
+    if request.check:
+        return 1 if report.failures(results) else 0
+    return 0 if all(result.facts is not None for result in results) else 1
+
+
+def cases_of(request: Request) -> list[Case]:
+    """Return what to compile.
+
+    Raises:
+        BadOptionError: an option makes no sense.
+    """
+    if request.backend not in BACKENDS:
+        raise BadOptionError(f"--backend: {request.backend!r} is none of {', '.join(BACKENDS)}")
+    rules = _names("--rule", request.rules, tuple(RULES))
+    variants = _names("--variant", request.variants, tuple(VARIANTS))
+    archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(str, ARCHS)))
+    dtypes = _chosen(
+        "--dtype", request.dtypes, [dtypes_of(one) for one in DTYPES], dtypes_of, FORMS
+    )
+    if request.check and not (variants or archs or dtypes):
+        return scope_cases(request.backend, rules or list(RULES))
+    dtypes = dtypes or [dtypes_of(one) for one in (DTYPES if request.check else DTYPES[:1])]
+    archs = archs or (list(ARCHS) if request.check else [90])
+    rules = rules or (list(RULES) if request.check else ["adam"])
+    cases = cases_for(request.backend, rules, variants, dtypes, archs)
+    if request.dump is not None:
+        cases += [case.coefficients for case in cases]
+    return list(dict.fromkeys(cases))
+
+
+def _chosen(
+    option: str, texts: Iterable[str], known: Sequence[_T], read: Callable[[str], _T], takes: str
+) -> list[_T]:
+    """Return what an option names; everything that is known for ``all``."""
+    names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    if ALL in names:
+        return list(known)
+    chosen = []
+    for name in names:
+        try:
+            chosen.append(read(name))
+        except ValueError:
+            raise BadOptionError(f"{option}: {name!r} is none of {takes}, {ALL}") from None
+    return list(dict.fromkeys(chosen))
+
+
+def _names(option: str, texts: Iterable[str], known: Sequence[str]) -> list[str]:
+    return _chosen(option, texts, known, lambda name: known[known.index(name)], ", ".join(known))
+
+
+def _arch(name: str) -> int:
+    return ARCHS[ARCHS.index(int(name.removeprefix("sm_")))]
+
+
+def _prepare(request: Request) -> None:
+    """Find out now, not after minutes of compiling, that something is missing."""
+    compiler = BACKENDS[request.backend]
+    if compiler.version() is None:
+        raise BadOptionError(f"{compiler.package} is not installed: {compiler.install}")
+    for option, path in (("--json", request.json), ("--dump", request.dump)):
+        if path is None or path == STANDARD_OUTPUT:
+            continue
+        try:
+            if option == "--dump":
+                path.mkdir(parents=True, exist_ok=True)
+            else:
+                path.open("ab").close()
+        except OSError as error:
+            raise BadOptionError(f"{option}: cannot write {path}: {error.strerror}") from None
+
+
+def _write(text: str, path: Path) -> None:
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+    else:
+        path.write_text(text)
+
+
+def _progress(done: int, total: int) -> None:
+    """Rewrite one line of the terminal, and clear it at the end."""
+    text = f"compiled {done} of {total}"
+    print(f"\r{text if done < total else ' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
+
+
+def _silence(done: int, total: int) -> None:
+    pass

@@ -1,0 +1,185 @@
+"""Facts for cases: from the cache, or from compilers in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Timer
+from typing import IO
+
+from .cache import entry_of, prune, read_facts
+from .cases import Case
+from .facts import Facts
+
+TIMEOUT = 600.0
+"""Seconds for one kernel."""
+
+_STDERR = 600
+"""Last characters of what a dead process said, shown as the reason."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case: its facts, or why there are none."""
+
+    case: Case
+    facts: Facts | None
+    error: str = ""
+
+
+def compile_cases(
+    cases: Sequence[Case],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int = 0,
+) -> list[Result]:
+    """Return the result of every case, in their order.
+
+    Args:
+        cases: what to compile.
+        progress: called with how many have been compiled, of how many that were not cached.
+        workers: processes; 0 for one a core.
+    """
+    found = {case: read_facts(entry_of(case)) for case in cases}
+    missing = [case for case, facts in found.items() if facts is None]
+    results = {case: Result(case, facts) for case, facts in found.items()}
+    if missing:
+        for done, result in enumerate(_compile(missing, workers or _cores()), 1):
+            results[result.case] = result
+            progress(done, len(missing))
+        prune()
+    return [results[case] for case in cases]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _compile(cases: Sequence[Case], workers: int) -> Iterator[Result]:
+    waiting: SimpleQueue[Case] = SimpleQueue()
+    done: SimpleQueue[Result] = SimpleQueue()
+    for case in cases:
+        waiting.put(case)
+    count = min(workers, len(cases))
+    with ThreadPoolExecutor(count) as pool:
+        threads = [pool.submit(_serve, waiting, done) for _ in range(count)]
+        try:
+            for _ in cases:
+                yield done.get()
+        finally:
+            _empty(waiting)
+        for thread in threads:
+            thread.result()
+
+
+def _empty(waiting: SimpleQueue[Case]) -> None:
+    """Leave nothing to do: the caller went away, or all is done."""
+    while True:
+        try:
+            waiting.get_nowait()
+        except Empty:
+            return
+
+
+def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
+    """Compile cases in one process after the other, until none is left."""
+    worker: _Worker | None = None
+    while True:
+        try:
+            case = waiting.get_nowait()
+        except Empty:
+            break
+        worker = worker or _Worker()
+        error = worker.ask(case)
+        facts = None if error else read_facts(entry_of(case))
+        if facts is None:
+            error = error or "its result could not be read from the cache"
+        done.put(Result(case, facts, error))
+        if not worker.alive:
+            worker = None
+    if worker is not None:
+        worker.stop()
+
+
+class _Worker:
+    """A process that compiles cases one by one, with a Triton cache that goes with it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="gpuopt-inspect-")
+        self._errors = Path(self._folder.name, "stderr")
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gpuopt.inspection.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=_environment(self._folder.name),
+            )
+        self.alive = True
+
+    def ask(self, case: Case) -> str:
+        """Compile a case into its entry; return why not, or an empty string."""
+        request = json.dumps({"case": case.to_json(), "entry": str(entry_of(case))})
+        timer = Timer(TIMEOUT, self._process.kill)
+        timer.start()
+        try:
+            answer = self._exchange(request)
+        finally:
+            timer.cancel()
+        if answer:
+            return str(json.loads(answer).get("error", ""))
+        reason = self._reason()
+        self.stop()
+        return reason
+
+    def _exchange(self, request: str) -> str:
+        try:
+            print(request, file=_pipe(self._process.stdin), flush=True)
+            return _pipe(self._process.stdout).readline()
+        except BrokenPipeError:
+            return ""
+
+    def _reason(self) -> str:
+        code = self._process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        said = self._errors.read_text(errors="replace").strip()
+        return " ".join(f"the compiler's process {how}. {said[-_STDERR:]}".split())
+
+    def stop(self) -> None:
+        """End the process, and delete what it left."""
+        self.alive = False
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):
+                _pipe(pipe).close()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return the environment of a worker: Triton as it comes, whatever is set here.
+
+    Paths of its tools stay. The interpreter, overrides and dumps would give other code than
+    a launch does.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TRITON_") or name.endswith("_PATH")
+    }
+    return {**kept, "TRITON_CACHE_DIR": folder}

@@ -1,0 +1,80 @@
+"""Kernels as files, with all that another program needs to load and launch them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..kernels.storage import compute_dtype
+from ..table import VECTOR
+from . import ptx
+from .backends import BACKENDS
+from .cache import entry_of, read_code
+from .cases import Case
+from .code import Code
+
+MANIFEST = "manifest.json"
+
+STEP = (
+    "A step is two launches on one stream: first the coefficients kernel, which counts the steps "
+    "and computes each tensor's coefficients, then the update, one block for each row of chunks. "
+    "A tensor of n elements has the chunks 0 ... ceil(n / chunk) - 1. All pointers are to device "
+    "memory; tables are aligned to 16 bytes, arrays as the kernel's alignment says."
+)
+
+
+def dump(cases: Sequence[Case], folder: Path) -> Path:
+    """Write ``.ptx``, ``.cubin`` and one manifest for compiled cases; return the manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    backends = sorted({case.backend for case in cases})
+    manifest = {
+        "compilers": {name: f"{name} {BACKENDS[name].version()}" for name in backends},
+        "step": STEP,
+        "kernels": [_dump_one(case, read_code(entry_of(case)), folder) for case in cases],
+    }
+    file = folder / MANIFEST
+    file.write_text(json.dumps(manifest, indent=2) + "\n")
+    return file
+
+
+def _dump_one(case: Case, code: Code, folder: Path) -> dict[str, Any]:
+    (folder / f"{case.label}.ptx").write_text(code.ptx)
+    (folder / f"{case.label}.cubin").write_bytes(code.cubin)
+    common = {
+        "name": case.label,
+        "ptx": f"{case.label}.ptx",
+        "cubin": f"{case.label}.cubin",
+        "entry": ptx.parse(code.ptx).name,
+        "kernel": case.kernel,
+        "backend": case.backend,
+        "rule": case.rule,
+        "variant": case.variant,
+        "arch": case.arch,
+        "arguments": [asdict(argument) for argument in code.arguments],
+        "grid": [code.grid, 1, 1],
+        "threads": code.threads,
+        "dynamic_shared_bytes": code.shared,
+        "coefficients": list(case.update.coefficient_names),
+        "coefficients_dtype": compute_dtype(case.dtypes[0]),
+    }
+    return {**common, **(_of_update if case.kernel == "update" else _of_coefficients)(case, code)}
+
+
+def _of_update(case: Case, code: Code) -> dict[str, Any]:
+    update = case.update
+    return {
+        "coefficients_kernel": case.coefficients.label,
+        "chunk": code.elements,
+        "alignment": VECTOR if case.vectors else "that of an element",
+        "lists": [
+            {"name": name, "dtype": dtype, "written": index in update.written}
+            for index, (name, dtype) in enumerate(zip(update.lists, case.list_dtypes))
+        ],
+    }
+
+
+def _of_coefficients(case: Case, code: Code) -> dict[str, Any]:
+    return {"options": list(case.update.option_names)}

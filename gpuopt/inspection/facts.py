@@ -1,0 +1,239 @@
+"""The facts of a kernel: what its code costs, read from PTX and SASS."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import flow, ptx, sass
+from .cases import Case
+from .code import Code, usage_of
+
+
+@dataclass(frozen=True)
+class Main:
+    """The main path of an update, for one element (of one thread, where it says so).
+
+    Attributes:
+        loaded: bytes.
+        stored: bytes.
+        widths: bytes that move in accesses of each width.
+        instructions: all that a thread executes for it in the main path.
+        setup: instructions that a thread executes before, for a whole chunk.
+        share_of_setup: of the setup, what falls to one element.
+        pipes: operations of each unit: fp32, fp64, special.
+        in_flight: bytes that a thread asks for before it waits.
+    """
+
+    loaded: float
+    stored: float
+    widths: dict[int, float]
+    instructions: float
+    setup: int
+    share_of_setup: float
+    pipes: dict[str, float]
+    in_flight: int
+
+    @property
+    def total_bytes(self) -> float:
+        """Loaded and stored."""
+        return self.loaded + self.stored
+
+    @property
+    def total_instructions(self) -> float:
+        """With the share of the setup."""
+        return self.instructions + self.share_of_setup
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a compiled kernel.
+
+    Attributes:
+        case: which kernel.
+        registers: of a thread.
+        local: bytes of local memory of a thread (its stack).
+        spills: instructions that use local memory.
+        shared: bytes of shared memory of a block.
+        threads: of a block.
+        elements: what one block works on.
+        inexact: operations that are not exactly rounded.
+        main: the main path; None if it has none, or could not be read.
+        problem: why it could not be read, or an empty string.
+    """
+
+    case: Case
+    registers: int
+    local: int
+    spills: int
+    shared: int
+    threads: int
+    elements: int
+    inexact: tuple[str, ...]
+    main: Main | None
+    problem: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Facts:
+        """Return the facts that `to_json` wrote."""
+        main = data["main"]
+        if main is not None:
+            widths = {int(width): share for width, share in main["widths"].items()}
+            main = Main(**{**main, "widths": widths})
+        case = Case.from_json(data["case"])
+        return Facts(**{**data, "case": case, "inexact": tuple(data["inexact"]), "main": main})
+
+
+def facts_of(case: Case, code: Code) -> Facts:
+    """Read the code of a case."""
+    entry = ptx.parse(code.ptx)
+    blocks = sass.parse(code.sass)
+    usage = usage_of(code.usage)
+    machine = [one for block in blocks for one in block.instructions]
+    inexact = set(ptx.inexact(entry.instructions))
+    main, problem = None, ""
+    if case.kernel == "update":
+        try:
+            main, unknown = read_main(entry, blocks, code.elements // code.threads)
+            inexact |= unknown
+        except ValueError as error:
+            problem = str(error)
+    return Facts(
+        case,
+        usage.registers,
+        usage.stack,
+        sass.spills(machine),
+        usage.shared + code.shared,
+        code.threads,
+        code.elements,
+        tuple(sorted(inexact)),
+        main,
+        problem,
+    )
+
+
+def read_main(
+    entry: ptx.Entry, blocks: Sequence[flow.Block], elements: int
+) -> tuple[Main, set[str]]:
+    """Read the main path: its cost, and special functions that no division or root asks for.
+
+    The PTX says how often its loop runs. The assembler unrolls as it likes, but moves the same
+    bytes: they tell how often the loop of the machine code runs.
+
+    Args:
+        entry: the PTX.
+        blocks: the machine code.
+        elements: of a chunk, for each thread.
+
+    Raises:
+        ValueError: the main path cannot be told from the rest, or PTX and SASS disagree.
+    """
+    source = _weigh_ptx(entry)
+    machine = _weigh_sass(blocks, source.bytes)
+    instructions = machine.instructions
+    main = Main(
+        source.loaded / elements,
+        source.stored / elements,
+        {width: total / elements for width, total in sorted(machine.widths.items())},
+        instructions / elements,
+        machine.setup,
+        machine.setup / elements,
+        {pipe: count / elements for pipe, count in sorted(machine.pipes.items())},
+        machine.in_flight,
+    )
+    expected = Counter(RCP=source.names["div"] + source.names["rcp"], RSQ=source.names["sqrt"])
+    unknown = {
+        f"MUFU.{kind}" for kind, count in machine.functions.items() if count > expected[kind]
+    }
+    return main, unknown
+
+
+# --- weighing --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    loaded: int
+    stored: int
+    names: Counter[str]
+
+    @property
+    def bytes(self) -> int:
+        return self.loaded + self.stored
+
+
+@dataclass(frozen=True)
+class _Machine:
+    widths: Counter[int]
+    instructions: int
+    setup: int
+    pipes: Counter[str]
+    functions: Counter[str]
+    in_flight: int
+
+
+def _weigh_ptx(entry: ptx.Entry) -> _Source:
+    blocks = entry.blocks
+    graph = flow.graph_of(blocks)
+    accesses = [ptx.accesses(block) for block in blocks]
+    path = _path(graph, accesses)
+    rounds = ptx.iterations(blocks, graph, path.loop) if path.loop else 0
+    moved: Counter[bool] = Counter()
+    names: Counter[str] = Counter()
+    for index, weight in _weights(path, rounds):
+        for access in accesses[index]:
+            moved[access.store] += weight * access.width
+        for one in blocks[index].instructions:
+            names[one.name] += weight * (2 if "x2" in one.opcode else 1)
+    return _Source(moved[False], moved[True], names)
+
+
+def _weigh_sass(blocks: Sequence[flow.Block], total: int) -> _Machine:
+    graph = flow.without(flow.graph_of(blocks), sass.slow_paths(blocks))
+    accesses = [sass.accesses(block.instructions) for block in blocks]
+    path = _path(graph, accesses)
+    rounds = _rounds(
+        total,
+        sum(access.width for index in path.straight for access in accesses[index]),
+        sum(access.width for index in path.loop for access in accesses[index]),
+    )
+    widths: Counter[int] = Counter()
+    pipes: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    instructions = 0
+    for index, weight in _weights(path, rounds):
+        own = blocks[index].instructions
+        instructions += weight * len(own)
+        for access in accesses[index]:
+            widths[access.width] += weight * access.width
+        for counter, counts in ((pipes, sass.pipes(own)), (functions, sass.special_functions(own))):
+            for name, count in counts.items():
+                counter[name] += weight * count
+    body = [one for index in path.loop or path.straight for one in blocks[index].instructions]
+    setup = sum(len(blocks[index].instructions) for index in path.setup)
+    return _Machine(widths, instructions, setup, pipes, functions, sass.loads_in_flight(body))
+
+
+def _path(graph: flow.Graph, accesses: Sequence[Sequence[flow.Access]]) -> flow.MainPath:
+    stores = [[one for one in block if one.store] for block in accesses]
+    main = [index for index, block in enumerate(stores) if any(not one.guarded for one in block)]
+    masked = [index for index, block in enumerate(stores) if any(one.guarded for one in block)]
+    return flow.main_path(graph, main, masked)
+
+
+def _weights(path: flow.MainPath, rounds: int) -> list[tuple[int, int]]:
+    return [(i, 1) for i in path.straight] + [(i, rounds) for i in path.loop]
+
+
+def _rounds(total: int, straight: int, loop: int) -> int:
+    if loop and (total - straight) % loop == 0:
+        return (total - straight) // loop
+    if not loop and straight == total:
+        return 0
+    raise ValueError(f"PTX moves {total} bytes a thread, SASS {straight} and then {loop} at a time")

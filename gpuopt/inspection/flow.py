@@ -1,0 +1,167 @@
+"""The flow of a function's basic blocks: which of them run for a whole chunk, and how often.
+
+The same for PTX and for SASS, whose parsers bring their instructions into this form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Graph = Sequence[Sequence[int]]
+"""The blocks that may follow each block."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction.
+
+    Attributes:
+        guard: the predicate that it depends on (``"@!%p1"``), or an empty string.
+        opcode: with its modifiers: ``"add.rn.f32"``, ``"LDG.E.128"``.
+        operands: their text.
+    """
+
+    guard: str
+    opcode: str
+    operands: str
+
+    @property
+    def name(self) -> str:
+        """The opcode without modifiers."""
+        return self.opcode.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Instructions that run one after the other.
+
+    Attributes:
+        label: its name, or an empty string.
+        instructions: what it does.
+        target: the label that its last instruction may jump to, or an empty string.
+        falls_through: whether the next block may follow.
+    """
+
+    label: str
+    instructions: tuple[Instruction, ...]
+    target: str = ""
+    falls_through: bool = True
+
+
+@dataclass(frozen=True)
+class Access:
+    """One access to global memory by one thread.
+
+    Attributes:
+        store: whether it writes.
+        guarded: whether a predicate guards it.
+        width: bytes.
+    """
+
+    store: bool
+    guarded: bool
+    width: int
+
+
+@dataclass(frozen=True)
+class MainPath:
+    """The blocks that update a whole chunk, as opposed to the last, masked one of a tensor.
+
+    Attributes:
+        loop: the blocks of the loop over the chunk; none if it is unrolled altogether.
+        straight: the blocks that run once for a whole chunk, and only for one: what leads to
+            the loop, rounds that were peeled off it, or the unrolled update.
+        setup: what runs before, whatever the chunk.
+    """
+
+    loop: tuple[int, ...]
+    straight: tuple[int, ...]
+    setup: tuple[int, ...]
+
+
+def graph_of(blocks: Sequence[Block]) -> list[list[int]]:
+    """Return which blocks may follow each block.
+
+    Raises:
+        ValueError: a jump leads to a label that is not there.
+    """
+    places = {block.label: index for index, block in enumerate(blocks) if block.label}
+    graph = []
+    for index, block in enumerate(blocks):
+        after = [index + 1] if block.falls_through and index + 1 < len(blocks) else []
+        if block.target:
+            if block.target not in places:
+                raise ValueError(f"a jump to {block.target}, which is not there")
+            after.append(places[block.target])
+        graph.append(after)
+    return graph
+
+
+def without(graph: Graph, removed: Iterable[int]) -> list[list[int]]:
+    """Return the graph as if nothing led to the removed blocks, nor from them."""
+    gone = set(removed)
+    return [
+        [] if index in gone else [other for other in after if other not in gone]
+        for index, after in enumerate(graph)
+    ]
+
+
+def reachable(graph: Graph, start: Iterable[int]) -> set[int]:
+    """Return the blocks that may run after (or as) one of ``start``.
+
+    >>> sorted(reachable([[1], [2], [1], [0]], [1]))
+    [1, 2]
+    """
+    found: set[int] = set()
+    waiting = list(start)
+    while waiting:
+        block = waiting.pop()
+        if block not in found:
+            found.add(block)
+            waiting += graph[block]
+    return found
+
+
+def main_path(graph: Graph, main: Iterable[int], masked: Iterable[int]) -> MainPath:
+    """Find the main path.
+
+    Args:
+        graph: the blocks that may follow each; the first is where the function begins.
+        main: the blocks with stores that nothing guards.
+        masked: the blocks with guarded stores.
+
+    Raises:
+        ValueError: there is none, or none that could be told from the masked path.
+    """
+    alive = reachable(graph, [0])
+    stores = alive & set(main)
+    if not stores:
+        raise ValueError("no store is without a mask: there is no main path")
+    loops = {tuple(sorted(_loop(graph, block))) for block in stores} - {()}
+    if len(loops) > 1:
+        raise ValueError(f"the main path has {len(loops)} loops: their rounds cannot be told")
+    loop = loops.pop() if loops else ()
+    backward = _reversed(graph)
+    before = alive & reachable(backward, stores) - set(loop)
+    masked_too = reachable(backward, alive & set(masked))
+    straight = before - masked_too
+    if not stores <= straight | set(loop):
+        raise ValueError("the main path is not apart from the masked one")
+    return MainPath(loop, tuple(sorted(straight)), tuple(sorted(before - straight)))
+
+
+def _loop(graph: Graph, block: int) -> set[int]:
+    """Return the blocks on a cycle with ``block``; none if it runs once."""
+    after = reachable(graph, graph[block])
+    if block not in after:
+        return set()
+    return {other for other in after if block in reachable(graph, graph[other])}
+
+
+def _reversed(graph: Graph) -> list[list[int]]:
+    backward: list[list[int]] = [[] for _ in graph]
+    for index, after in enumerate(graph):
+        for other in after:
+            backward[other].append(index)
+    return backward

@@ -1,0 +1,211 @@
+"""Facts for people, as tables, and for programs, as plain data."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from .backends import BACKENDS
+from .cases import dtype_label
+from .check import Finding, findings
+from .compile import Result
+from .facts import Facts
+from .gpus import GPUS
+from .predict import bytes_in_flight, predictions, warps
+
+LAUNCHES = 2
+"""Of a step, for all tensors of a device and dtype combination: coefficients, and update."""
+
+_FEW = 16
+"""Kernels whose predictions are shown one by one."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text: the heads of its columns, and rows."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def facts_table(facts: Sequence[Facts]) -> Table:
+    """Return one row a kernel."""
+    heads = (
+        *("rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
+        *("local", "shared", "inexact", "warps", "KiB/SM", "limited by"),
+    )
+    return Table("Per element of the main path", heads, tuple(map(_facts_row, facts)))
+
+
+def _facts_row(facts: Facts) -> tuple[str, ...]:
+    case, main = facts.case, facts.main
+    of_main = ("-",) * 4
+    if main is not None:
+        widths = "/".join(map(str, sorted(main.widths, reverse=True)))
+        of_main = (
+            *(f"{main.total_bytes:g}", str(case.floor), widths),
+            f"{main.total_instructions:.1f}",
+        )
+    kernel = case.variant if case.kernel == "update" else f"{case.variant} {case.kernel}"
+    return (
+        *(case.rule, kernel, dtype_label(case.dtypes), f"sm_{case.arch}", *of_main),
+        *(str(facts.registers), str(facts.local), str(facts.shared)),
+        *(", ".join(facts.inexact) or "none", str(warps(facts))),
+        *(f"{bytes_in_flight(facts) / 1024:.0f}" if main else "-", _limiters(facts)),
+    )
+
+
+def _limiters(facts: Facts) -> str:
+    """Return what limits it, with the GPUs where that is not the same for all."""
+    found = predictions(facts)
+    if len({one.limiter for one in found}) <= 1:
+        return found[0].limiter if found else facts.problem or "-"
+    return ", ".join(f"{one.gpu.name}: {one.limiter}" for one in found)
+
+
+def prediction_table(facts: Sequence[Facts]) -> Table:
+    """Return one row for each kernel and GPU."""
+    heads = ("GPU", "kernel", "limited by", "of peak", "busiest unit", "latency covered")
+    rows = tuple(
+        (
+            *(one.gpu.name, f"{kernel.case.rule} {dtype_label(kernel.case.dtypes)}", one.limiter),
+            *(f"{one.fraction:.0%}", f"{one.issue:.0%}", f"{one.latency:.0f} ns"),
+        )
+        for kernel in facts
+        for one in predictions(kernel)
+    )
+    return Table("Predicted at boost clock and peak bandwidth", heads, rows)
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the tables, and why there are no facts of the rest."""
+    facts = [result.facts for result in results if result.facts is not None]
+    tables = [facts_table(facts)] if facts else []
+    if facts and len(facts) <= _FEW:
+        tables.append(prediction_table(facts))
+    print_tables([table for table in tables if table.rows])
+    if facts:
+        print(f"Launches of a step: {LAUNCHES}, whatever the number of tensors.")
+    for result in results:
+        if result.facts is None:
+            print(f"{result.case.label}: {result.error}")
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """Print tables, in colour on a terminal where rich is installed."""
+    if not (sys.stdout.isatty() and _print_rich(tables)):
+        print("\n\n".join(map(text_of, tables)))
+
+
+def text_of(table: Table) -> str:
+    """Return a table as text, its columns aligned.
+
+    >>> print(text_of(Table("Sizes", ("name", "bytes"), (("adam", "28"), ("sgd", "12")))))
+    Sizes
+      name  bytes
+      adam  28
+      sgd   12
+    """
+    rows = (table.heads, *table.rows)
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([table.title, *(f"  {line}" for line in lines)])
+
+
+def _print_rich(tables: Sequence[Table]) -> bool:
+    try:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table as RichTable
+    except ImportError:
+        return False
+    for table in tables:
+        shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for head in table.heads:
+            shown.add_column(head)
+        for row in table.rows:
+            shown.add_row(*row)
+        Console().print(shown)
+    return True
+
+
+# --- the gate ----------------------------------------------------------------------------------
+
+
+def failures(results: Sequence[Result]) -> list[str]:
+    """Return what holds back each kernel that does not compile, or does not pass the gate."""
+    lines = []
+    for result in results:
+        if result.facts is None:
+            lines.append(f"{result.case.label}: {result.error}")
+            continue
+        failed = [one for one in findings(result.facts) if not one.exempt]
+        lines += [f"{result.case.label}: {one.check}: {one.message}" for one in failed]
+    return lines
+
+
+def show_check(results: Sequence[Result]) -> None:
+    """Print what the gate found."""
+    failed = failures(results)
+    for line in failed:
+        print(f"FAILED {line}")
+    found = [one for result in results if result.facts for one in findings(result.facts)]
+    for line in _exempted(found):
+        print(line)
+    print(f"{len(results)} kernels checked, {len(failed)} failures. They are {coverage(results)}.")
+
+
+def _exempted(found: Sequence[Finding]) -> list[str]:
+    counts = Counter((one.check, one.exempt) for one in found if one.exempt)
+    return [f"exempt, {check}, {n} times: {reason}" for (check, reason), n in counts.items()]
+
+
+def coverage(results: Sequence[Result]) -> str:
+    """Return in words what was inspected."""
+    cases = [result.case for result in results]
+    parts = (
+        ", ".join(dict.fromkeys(case.rule for case in cases)),
+        ", ".join(dict.fromkeys(dtype_label(case.dtypes) for case in cases)),
+        ", ".join(dict.fromkeys(case.variant for case in cases)),
+        ", ".join(f"sm_{arch}" for arch in sorted({case.arch for case in cases})),
+    )
+    return "; ".join(parts)
+
+
+# --- as data -----------------------------------------------------------------------------------
+
+
+def data_of(results: Sequence[Result]) -> dict[str, Any]:
+    """Return everything as plain data, ready for JSON."""
+    backends = sorted({result.case.backend for result in results})
+    return {
+        "gpuopt": metadata.version("gpuopt"),
+        "compilers": {name: BACKENDS[name].version() for name in backends},
+        "kernels": [_kernel_data(result) for result in results],
+        "gpus": [asdict(gpu) for gpu in GPUS],
+    }
+
+
+def _kernel_data(result: Result) -> dict[str, Any]:
+    base: dict[str, Any] = {"name": result.case.label, "case": result.case.to_json()}
+    if result.facts is None:
+        return {**base, "error": result.error}
+    facts = result.facts
+    return {
+        **base,
+        **{name: value for name, value in facts.to_json().items() if name != "case"},
+        "floor": result.case.floor,
+        "resident_warps": warps(facts),
+        "bytes_in_flight": bytes_in_flight(facts),
+        "launches_per_step": LAUNCHES,
+        "predictions": [{**asdict(one), "gpu": one.gpu.name} for one in predictions(facts)],
+        "findings": [
+            {"check": one.check, "message": one.message, "exempt": one.exempt}
+            for one in findings(facts)
+        ],
+    }

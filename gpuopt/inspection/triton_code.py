@@ -1,0 +1,113 @@
+"""Compile a case with Triton for an architecture, without a GPU or a driver.
+
+The kernels are given the types and attributes that Triton's JIT gives them at a launch: every
+table is aligned to 16 bytes, the number of tensors is a plain 32-bit integer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from ..kernels import triton_constants as constants
+from ..kernels.storage import compute_dtype
+from ..kernels.triton_kernels import multi_tensor_coefficients, multi_tensor_update
+from .cases import Case
+from .code import Argument, Code, disassemble
+
+_FLOAT = {"float32": "*fp32", "float64": "*fp64"}
+_IN_C = {"*i32": "int*", "*i64": "long long*", "*fp32": "float*", "*fp64": "double*", "i32": "int"}
+
+_MEANINGS = {
+    "addresses_ptr": "[n_lists, n_tensors], row-major: where the arrays of each list lie; "
+    "a gradient at 0 is none, and its tensor rests",
+    "sizes_ptr": "[n_tensors]: elements of each tensor",
+    "chunks_ptr": "[n_chunks, 2], row-major: a tensor, and which of its chunks",
+    "coefficients_ptr": "[n_tensors, n_coefficients], row-major",
+    "n_tensors": "the number of tensors",
+    "steps_ptr": "[n_tensors]: updates that each tensor has had; counted up by the kernel",
+    "groups_ptr": "[n_tensors]: the group of each tensor",
+    "options_ptr": "[n_groups, n_options], row-major",
+}
+
+
+def signature_of(case: Case) -> dict[str, str]:
+    """Return the types of a kernel's run-time arguments, as Triton writes them."""
+    coefficients = _FLOAT[compute_dtype(case.dtypes[0])]
+    if case.kernel == "update":
+        return {
+            "addresses_ptr": "*i64",
+            "sizes_ptr": "*i64",
+            "chunks_ptr": "*i32",
+            "coefficients_ptr": coefficients,
+            "n_tensors": "i32",
+        }
+    return {
+        "addresses_ptr": "*i64",
+        "steps_ptr": "*i64",
+        "groups_ptr": "*i64",
+        "options_ptr": "*fp64",
+        "coefficients_ptr": coefficients,
+        "n_tensors": "i32",
+    }
+
+
+def constants_of(case: Case) -> dict[str, Any]:
+    """Return the compile-time arguments of a kernel."""
+    if case.kernel == "update":
+        return constants.update_constants(case.update, case.list_dtypes, case.vectors)
+    return constants.coefficients_constants(case.update)
+
+
+def options_of(case: Case) -> dict[str, Any]:
+    """Return what a kernel is compiled with."""
+    if case.kernel == "update":
+        return constants.update_options(case.list_dtypes)
+    return dict(constants.OPTIONS)
+
+
+def source_of(case: Case) -> Any:
+    """Return what a launch of the case would hand to Triton's compiler."""
+    kernel = multi_tensor_update if case.kernel == "update" else multi_tensor_coefficients
+    signature, fixed = signature_of(case), constants_of(case)
+    aligned = [["tt.divisibility", 16]]
+    attributes = {
+        (place,): aligned for place, kind in enumerate(signature.values()) if kind.startswith("*")
+    }
+    return ASTSource(kernel, {**signature, **dict.fromkeys(fixed, "constexpr")}, fixed, attributes)
+
+
+def compile_case(case: Case) -> Code:
+    """Compile; an architecture that Triton does not know may abort the process."""
+    target = GPUTarget("cuda", case.arch, 32)
+    made = triton.compile(source_of(case), target=target, options=options_of(case))
+    if made.metadata.global_scratch_size or made.metadata.profile_scratch_size:
+        raise ValueError("the kernel wants scratch memory")
+    tools = triton.knobs.nvidia
+    cubin = made.asm["cubin"]
+    sass, usage = disassemble(cubin, tools.nvdisasm.path, tools.cuobjdump.path)
+    update = case.kernel == "update"
+    return Code(
+        ptx=made.asm["ptx"],
+        cubin=cubin,
+        sass=sass,
+        usage=usage,
+        shared=made.metadata.shared,
+        threads=32 * made.metadata.num_warps,
+        elements=constants.CHUNK if update else constants.COEFFICIENT_BLOCK,
+        grid="n_chunks" if update else f"ceil(n_tensors / {constants.COEFFICIENT_BLOCK})",
+        arguments=_arguments(case, made.asm["ptx"]),
+    )
+
+
+def _arguments(case: Case, ptx: str) -> tuple[Argument, ...]:
+    """Return the arguments; Triton appends pointers of its own, as many as the PTX has."""
+    from .ptx import parse
+
+    own = [Argument(n, _IN_C[kind], _MEANINGS[n]) for n, kind in signature_of(case).items()]
+    more = len(parse(ptx).parameters) - len(own)
+    unused = "scratch memory of Triton's, of which this kernel uses none: 0"
+    return (*own, *(Argument(f"scratch_{i}_ptr", "void*", unused) for i in range(more)))

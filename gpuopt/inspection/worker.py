@@ -1,0 +1,48 @@
+"""Compiles cases in a process of its own: ``python -m gpuopt.inspection.worker``.
+
+Reads one case a line from standard input (JSON), and writes one line for each: the facts, and
+the path of a file with the code; or why there are none. It may die of a case, as LLVM ends the
+process where an architecture is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from .backends import BACKENDS
+from .cache import write_entry
+from .cases import Case
+from .facts import facts_of
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    with _private_output() as answers:
+        for line in sys.stdin:
+            request = json.loads(line)
+            answer = _answer(Case.from_json(request["case"]), Path(request["entry"]))
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+def _answer(case: Case, entry: Path) -> dict[str, str]:
+    try:
+        code = BACKENDS[case.backend].load().compile_case(case)
+        write_entry(entry, facts_of(case, code), code)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {}
+
+
+def _private_output() -> TextIO:
+    """Return standard output; whatever else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Offsets beyond 2^31 elements, in memory that exists only where it is touched."""
+
+import ctypes
+import dataclasses
+import importlib
+import mmap
+
+import numpy as np
+import pytest
+
+from gpuopt.arrays import describe
+from gpuopt.dispatch import BACKENDS
+from gpuopt.launch import DeviceLaunch, HostLaunch
+from gpuopt.table import Entry, build_tables
+from tests.helpers.exact import assert_same_bits
+from tests.helpers.stepping import Problem, groups, on_backend, on_whole_arrays, random_problem
+from tests.helpers.values import DTYPES, values
+
+BEYOND = (1 << 31) + 40_000
+
+if ctypes.sizeof(ctypes.c_void_p) < 8 or not hasattr(mmap, "MAP_ANONYMOUS"):
+    pytest.skip("needs 64-bit addresses and anonymous mappings", allow_module_level=True)
+
+
+def sparse_zeros(elements, dtype):
+    """An array of zeros that takes memory only where it is written."""
+    reserve_nothing = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python 3.13 has the name
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | reserve_nothing
+    try:
+        mapped = mmap.mmap(-1, elements * DTYPES[dtype].itemsize, flags)
+    except OSError as error:
+        pytest.skip(f"no sparse mapping of that size here: {error}")
+    return np.frombuffer(mapped, DTYPES[dtype])
+
+
+def launch_of(backend, update_groups, arrays, parts):
+    """A launch over one tensor that does the first, a middle and the last chunk of it."""
+    module = importlib.import_module(BACKENDS[backend].module)
+    entry = Entry(0, update_groups[0].update, tuple(describe(a, "array") for a in arrays))
+    (table,) = build_tables([entry], module.CHUNK)
+    number = np.array([0, (1 << 31) // module.CHUNK, len(table.chunks) - 1])
+    lengths = np.minimum(BEYOND - number * module.CHUNK, module.CHUNK)
+    parts += [slice(n * module.CHUNK, n * module.CHUNK + k) for n, k in zip(number, lengths)]
+    table = dataclasses.replace(table, chunks=table.chunks[number], ends=np.cumsum(lengths))
+    first = np.zeros(1, np.int64)
+    if hasattr(module, "DeviceTable"):
+        return DeviceLaunch(table, module, first, first, update_groups)
+    return HostLaunch(table, module, first)
+
+
+def test_chunks_beyond_2_to_the_31_elements(backend):
+    update_groups = groups("momentum", {"lr": 0.5}, state_dtype="bfloat16")
+    arrays = [sparse_zeros(BEYOND, dtype) for dtype in ("float16", "bfloat16", "bfloat16")]
+    parts = []
+    launch = launch_of(backend, update_groups, arrays, parts)
+    start = [
+        [values("ordinary", (p.stop - p.start,), a.dtype.name, i) for p in parts]
+        for i, a in enumerate(arrays)
+    ]
+    for array, pieces in zip(arrays, start):
+        for part, piece in zip(parts, pieces):
+            array[part] = piece
+    beside = [slice(p.stop, p.stop + 100) for p in parts[:-1]]
+    launch.run(np.zeros(1, np.int64), update_groups)
+    states = [{"momentum_buffer": piece} for piece in start[2]]
+    expected = on_whole_arrays(Problem(start[0], [start[1]], update_groups, states=states))
+    for i, part in enumerate(parts):
+        assert_same_bits(arrays[0][part], expected.params[i], f"the parameter at {part}")
+        assert_same_bits(
+            arrays[2][part], expected.states[i]["momentum_buffer"], f"the state at {part}"
+        )
+    for array in arrays:
+        assert not any(array[part].any() for part in beside)
+
+
+def test_strides_beyond_2_to_the_31_elements(any_backend):
+    """Elements that lie gigabytes apart, from the last to the first."""
+    problem = random_problem("momentum", [(9,)], dtypes=("float16", "bfloat16"))
+    strides = []
+
+    def lay(array, role):
+        spread = sparse_zeros(BEYOND, array.dtype.name)[:: -((BEYOND - 1) // 8)]
+        spread[...] = array
+        strides.append(spread.strides[0])
+        return spread
+
+    outcome = on_backend(any_backend, problem, lay)
+    assert min(strides) * 8 <= -(2 << 31)
+    assert_same_bits(outcome.params[0], on_whole_arrays(problem).params[0])

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from gpuopt.kernels import numpy_blocked
+from gpuopt.kernels.numpy_program import CALLS, program
+from gpuopt.kernels.trace import FUNCTIONS, OPERATORS
+
+from gpuopt.compose import compose, stages_for
+from gpuopt.registry import RULES, Rule
+from tests.helpers.exact import assert_same_bits
+from tests.helpers.stepping import ALL_STAGES, NEUTRAL
+
+
+def swap(p, g, a, b):
+    return b, p, g
+
+
+def read_late(p, g, a, b):
+    new = p - g
+    return new, np.where(p > 0.0, -0.0, a), p * a + new
+
+
+def keeps_all(p, g, a, b):
+    return p, a, b
+
+
+def dead_end(p, g, a, b):
+    np.sqrt(np.abs(p))
+    return a + b, np.maximum(p, g), np.abs(-b)
+
+
+def nothing(step):
+    return ()
+
+
+def run(function):
+    """What one block becomes, and what the function itself makes of the same values."""
+    update = compose(Rule(function.__name__, function, nothing, ("a", "b"), {}, False, {}))
+    start = np.random.default_rng(0).standard_normal((4, 70_000)).astype(np.float32)
+    arrays = list(start.copy())
+    numpy_blocked.run(update, arrays, ("float32",) * 4, np.zeros(0, np.float32))
+    return [arrays[i] for i in update.written], function(*start)
+
+
+@pytest.mark.parametrize("function", [swap, read_late, keeps_all, dead_end])
+def test_a_result_never_overwrites_what_is_still_read(function):
+    for actual, expected in zip(*run(function)):
+        assert_same_bits(actual, np.asarray(expected, np.float32), function.__name__)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_results_are_written_where_they_belong(rule):
+    rule = RULES[rule]
+    options = {**NEUTRAL, **rule.hyperparameters, **ALL_STAGES}
+    update = compose(rule, stages_for(rule, [options]))
+    compiled = program(update, "float32", update.written)
+    # Few enough that they stay in a core's cache beside the values.
+    assert len(compiled.scratch) <= 4
+
+
+def test_every_operation_of_a_trace_has_a_call():
+    assert set(CALLS) == {*FUNCTIONS, *OPERATORS, "copy"}

@@ -1,0 +1,199 @@
+from dataclasses import replace
+from itertools import combinations
+from math import nan
+
+import pytest
+
+from gpuopt.demo.comparison import Trial
+from gpuopt.demo.comparison_picture import comparison_figure
+from gpuopt.demo.methods import DEFAULT, METHODS
+from gpuopt.demo.slide import STYLES
+from gpuopt.demo.sweep import curves, trials
+from gpuopt.demo.sweep_picture import sweep_figure
+from gpuopt.demo.watch import Finding
+from tests.demo.quickly import run_quickly
+from tests.helpers.scripts import run_script
+
+matplotlib = pytest.importorskip("matplotlib")
+
+ORIGIN = "1437 handwritten digits to train on, 360 to test on; network 64-64-32-10; seed 0"
+RATES = [0.001, 0.01, 1e30]
+
+
+def drawn(figure, monkeypatch):
+    """Every text that is drawn into the figure, with the box that it takes."""
+    found = {}
+    draw = matplotlib.text.Text.draw
+
+    def note(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            found[text] = text.get_window_extent(renderer)
+        draw(text, renderer)
+
+    monkeypatch.setattr(matplotlib.text.Text, "draw", note)
+    figure.draw_without_rendering()
+    return list(found.items())
+
+
+def lines(panel):
+    """The curves of a panel by their colour and line, without rings, crosses and limits."""
+    return {
+        (line.get_color(), line.get_linestyle()): line
+        for line in panel.lines
+        if line.get_linestyle() != "None" and len(line.get_xdata()) > 2
+    }
+
+
+@pytest.fixture(scope="module")
+def everything(few_digits):
+    """A result for each method there is."""
+    return run_quickly([Trial(method) for method in METHODS.values()], few_digits, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def swept(few_digits):
+    return run_quickly(trials(DEFAULT, RATES), few_digits)
+
+
+@pytest.fixture(scope="module")
+def swept_with_betas(few_digits):
+    return run_quickly(trials(DEFAULT, RATES, [0.5, 0.9]), few_digits)
+
+
+@pytest.fixture(params=["few methods", "all methods", "one rate", "sweep", "sweep with betas"])
+def figure(request, results, everything, swept, swept_with_betas, few_digits):
+    """Every kind of picture."""
+    if request.param == "few methods":
+        return comparison_figure(results, ORIGIN)
+    if request.param == "all methods":
+        return comparison_figure(everything, ORIGIN)
+    if request.param == "one rate":
+        same = run_quickly([Trial(method, 1e-9) for method in DEFAULT], few_digits)
+        return comparison_figure(same, ORIGIN)
+    found = swept if request.param == "sweep" else swept_with_betas
+    return sweep_figure(curves(found), ORIGIN)
+
+
+def test_every_text_is_legible(figure, monkeypatch):
+    found = drawn(figure, monkeypatch)
+    assert len(found) > 20
+    slide = figure.bbox
+    for text, box in found:
+        assert slide.x0 <= box.x0 and box.x1 <= slide.x1, text
+        assert slide.y0 <= box.y0 and box.y1 <= slide.y1, text
+        assert "times" not in text.get_text()  # 2.5 x 10^0
+    for (text, box), (other, place) in combinations(found, 2):
+        assert not box.overlaps(place), (text, other)
+
+
+def test_every_scale_has_a_number(figure):
+    for panel in figure.axes:
+        low, high = panel.get_ylim()
+        assert any(low <= tick <= high for tick in panel.get_yticks())
+
+
+def test_a_comparison_shows_losses_accuracy_and_the_gradients_of_each_layer(results):
+    figure = comparison_figure(results, ORIGIN)
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    layers = [f"Gradient norm, layer {layer}" for layer in (1, 2, 3)]
+    assert titles == ["Training loss", "Test loss", "Test accuracy", *layers]
+    scales = [panel.get_yscale() for panel in figure.axes]
+    assert scales == ["log", "log", "function", "log", "log", "log"]
+
+
+def test_a_comparison_draws_what_was_measured(everything):
+    figure = comparison_figure(everything, ORIGIN)
+    quantities = [
+        lambda epoch: epoch.train_loss,
+        lambda epoch: epoch.test_loss,
+        lambda epoch: epoch.test_accuracy,
+        *(lambda epoch, layer=layer: epoch.gradient_norms[layer] for layer in range(3)),
+    ]
+    for panel, quantity in zip(figure.axes, quantities, strict=True):
+        for result in everything:
+            line = lines(panel)[STYLES[result.trial.method.name]]
+            assert list(line.get_xdata()) == [0, 1, 2, 3]
+            assert list(line.get_ydata()) == [quantity(epoch) for epoch in result.epochs]
+
+
+def test_the_legend_names_every_method_with_its_learning_rate(everything):
+    (legend,) = comparison_figure(everything, ORIGIN).legends
+    names = {text.get_text() for text in legend.get_texts()}
+    assert names == {f"{method.label}, lr {method.lr:g}" for method in METHODS.values()}
+
+
+def test_rings_show_where_overfitting_was_noticed(results):
+    noticed = replace(results[-1], findings=(Finding("overfitting", 2, (), ""),))
+    panel = comparison_figure([*results[:-1], noticed], ORIGIN).axes[1]
+    rings = [line for line in panel.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    (ring,) = rings
+    assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([2], [noticed.epochs[2].test_loss])
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["overfitting noticed"]
+    assert comparison_figure(results[:1], ORIGIN).axes[1].get_legend() is None
+
+
+def test_a_cross_shows_where_a_method_ended_at_nan(results):
+    *epochs, last = results[-1].epochs
+    ended = replace(results[-1], epochs=(*epochs, replace(last, train_loss=nan)))
+    panel = comparison_figure([*results[:-1], ended], ORIGIN).axes[0]
+    (cross,) = [line for line in panel.lines if line.get_marker() == "X"]
+    assert list(cross.get_xdata()) == [epochs[-1].number]
+
+
+def test_a_sweep_shows_losses_and_a_cross_for_what_diverged(swept):
+    loss, accuracy = sweep_figure(curves(swept), ORIGIN).axes
+    for curve in curves(swept):
+        colour, _ = STYLES[curve.method.name]
+        line, crosses = [each for each in loss.lines if each.get_color() == colour][:2]
+        assert list(line.get_xdata()) == RATES
+        expected = [result.final.train_loss for result in curve.results if not result.diverged]
+        assert list(line.get_ydata())[: len(expected)] == expected
+        assert list(crosses.get_xdata()) == [1e30]
+        line = lines(accuracy)[STYLES[curve.method.name]]
+        assert list(line.get_ydata()) == [result.final.test_accuracy for result in curve.results]
+    assert "diverged" in [label.get_text() for label in loss.get_yticklabels()]
+
+
+def test_a_sweep_with_betas_has_a_panel_for_each_method_that_has_one(swept_with_betas):
+    figure = sweep_figure(curves(swept_with_betas), ORIGIN)
+    titles = [panel.get_title(loc="left").partition(", ")[2] for panel in figure.axes]
+    assert titles == ["without beta", "Momentum", "RMSProp", "Adam"]
+    for panel in figure.axes[1:]:
+        names = [text.get_text() for text in panel.get_legend().get_texts()]
+        assert names == ["beta 0.5", "beta 0.9"]
+        assert len({line.get_color() for line in panel.lines if line.get_marker() == "o"}) == 2
+
+
+def test_a_sweep_that_ctrl_c_cut_short_is_no_reason_to_fail(swept):
+    assert sweep_figure(curves(swept[:2]), ORIGIN).axes
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_every_format_can_be_written(results, tmp_path, ending):
+    path = tmp_path / f"picture.{ending}"
+    comparison_figure(results, ORIGIN).savefig(path)
+    assert path.stat().st_size > 10_000
+
+
+def test_a_method_that_never_was_finite_can_be_drawn(few_digits):
+    results = run_quickly([Trial(METHODS["batch"], lr=1e30)], few_digits)
+    comparison_figure(results, ORIGIN).draw_without_rendering()
+
+
+def test_drawing_needs_no_display_and_leaves_matplotlibs_settings_alone():
+    run_script(
+        """
+        import sys
+        from gpuopt.demo import comparison_picture, sweep_picture
+        assert "matplotlib" not in sys.modules
+        import matplotlib
+        from gpuopt.demo.slide import SETTINGS, slide
+        before = {name: matplotlib.rcParams[name] for name in SETTINGS}
+        with slide("title", "origin") as figure:
+            figure.draw_without_rendering()
+        assert {name: matplotlib.rcParams[name] for name in SETTINGS} == before != SETTINGS
+        assert "matplotlib.pyplot" not in sys.modules
+        """,
+        DISPLAY=None,
+        quiet=False,
+    )

@@ -1,0 +1,189 @@
+"""The optimizers in all their variants, and pairs of them of which one sees bad input."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpuopt
+from tests.helpers.bits import plain
+
+OPTIMIZERS = {
+    name: thing
+    for name in gpuopt.__all__
+    if hasattr(thing := getattr(gpuopt, name), "step") and hasattr(thing, "state_dict")
+}
+"""Every optimizer that users are offered."""
+
+DRESSED = {"weight_decay": 0.25, "maximize": True}
+
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "SGD": [{"lr": 0.5}, {"lr": 0.5, **DRESSED}],
+    "Momentum": [
+        {"lr": 0.5},
+        {"lr": 0.5, "nesterov": True, "beta": 0.75},
+        {"lr": 0.5, "beta": 0.5, "state_dtype": "float64", **DRESSED},
+    ],
+    "RMSProp": [
+        {},
+        {"centered": True, "lr": 0.5},
+        {"momentum": 0.5, "beta": 0.75, "eps": 0.25},
+        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **DRESSED},
+    ],
+    "Adam": [
+        {},
+        {"amsgrad": True, "lr": 0.5},
+        {"betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **DRESSED},
+    ],
+    "AdamW": [
+        {},
+        {"amsgrad": True, "lr": 0.5, "state_dtype": "float16"},
+        {"betas": (0.5, 0.75), "eps": 0.25, **DRESSED},
+    ],
+    "Adagrad": [
+        {},
+        {
+            "lr": 0.5,
+            "lr_decay": 0.25,
+            "eps": 0.25,
+            "initial_accumulator_value": 0.5,
+            "state_dtype": "float64",
+            **DRESSED,
+        },
+    ],
+}
+"""For each optimizer, options that between them pick every rule and change every option."""
+
+VARIANTS = [(name, options) for name, several in OPTIONS.items() for options in several]
+
+ON_BACKENDS = [
+    *(("numpy", name, options) for name, options in VARIANTS),
+    *(("numba", *VARIANTS[i]) for i in (0, 4, 10)),
+]
+"""All variants on the backend that compiles nothing, and some on the one that does."""
+
+NUMBERS = {
+    "lr",
+    "beta",
+    "eps",
+    "momentum",
+    "weight_decay",
+    "lr_decay",
+    "initial_accumulator_value",
+}
+FLAGS = {"nesterov", "centered", "amsgrad", "maximize"}
+ALL_OPTIONS = NUMBERS | FLAGS | {"betas"}
+
+SHAPES = ((3, 5), (), (17,), (0, 4), (2, 3, 4))
+
+
+def options_of(name):
+    """The names of an optimizer's options that can be changed."""
+    return list(make(name, arrays(0)).param_groups[0])
+
+
+def make(name, params, **options):
+    """An optimizer by name; ``lr`` is given where it has no default."""
+    return OPTIMIZERS[name](params, **{**OPTIONS[name][0], **options})
+
+
+def arrays(seed, shapes=SHAPES, dtype=np.float32):
+    """New arrays of ordinary values; the same for the same arguments."""
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes]
+
+
+def gradients(step, shapes=SHAPES, dtype=np.float32):
+    """The gradients of a step."""
+    return arrays(1000 + step, shapes, dtype)
+
+
+def frozen(array):
+    """An array's dtype, shape and bits, as data that ``==`` compares."""
+    copy = plain(array)
+    return str(copy.dtype), copy.shape, copy.tobytes()
+
+
+def everything(optimizer, params):
+    """All that an optimizer may change: parameters, states, step counts, options."""
+    state = {
+        key: {name: value if name == "step" else frozen(value) for name, value in held.items()}
+        for key, held in optimizer.state.items()
+    }
+    return [frozen(p) for p in params], state, [dict(g) for g in optimizer.param_groups]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How parameters and gradients, flat lists, are handed over."""
+
+    params: Callable[[list[Any]], Any]
+    grads: Callable[[list[Any]], Any]
+
+
+def _named(flat):
+    return {f"layer.{i}": array for i, array in enumerate(flat)}
+
+
+def _in_groups(flat):
+    return [flat[:1], _named(flat[1:3]), tuple(flat[3:])]
+
+
+STRUCTURES = {
+    "list": Structure(list, list),
+    "tuple": Structure(tuple, tuple),
+    "dict": Structure(_named, _named),
+    "generator": Structure(iter, list),
+    "groups": Structure(lambda flat: [{"params": p} for p in _in_groups(flat)], _in_groups),
+}
+
+
+class Pair:
+    """Two equal optimizers over equal arrays, two steps old; one of them sees bad input."""
+
+    def __init__(self, structure="list", steps=2, optimizer="Adam", seen=arrays, **options):
+        """``seen`` makes the arrays of the optimizer that sees bad input."""
+        self.structure = STRUCTURES[structure]
+        self.params, self.twins = seen(0), arrays(0)
+        self.optimizer = make(optimizer, self.structure.params(self.params), **options)
+        self.twin = make(optimizer, self.structure.params(self.twins), **options)
+        self.age = 0
+        for _ in range(steps):
+            self.step()
+
+    def step(self):
+        """Let both take the same good step."""
+        self.age += 1
+        for optimizer in (self.optimizer, self.twin):
+            optimizer.step(self.good(self.age))
+
+    def good(self, step=100):
+        """Gradients that fit."""
+        return self.structure.grads(gradients(step))
+
+    @contextmanager
+    def refuses(self, error, *words):
+        """Expect an error that says all of ``words``, changes nothing and leaves no trace."""
+        with self.refuses_for_now(error, *words):
+            yield
+        self.goes_on()
+
+    @contextmanager
+    def refuses_for_now(self, error, *words):
+        """The same, without the steps that show that no trace is left."""
+        before = everything(self.optimizer, self.params)
+        with pytest.raises(error) as caught:
+            yield
+        message = str(caught.value)
+        assert type(caught.value) is error, repr(caught.value)
+        assert [word for word in words if word not in message] == [], message
+        assert everything(self.optimizer, self.params) == before
+
+    def goes_on(self):
+        """Both take good steps, and stay equal."""
+        for _ in range(2):
+            self.step()
+        assert everything(self.optimizer, self.params) == everything(self.twin, self.twins)

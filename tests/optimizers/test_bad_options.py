@@ -1,0 +1,201 @@
+"""Hyperparameters that make no sense are refused by name, wherever they are given."""
+
+import math
+
+import numpy as np
+import pytest
+
+import gpuopt
+from tests.helpers.optimizers import (
+    FLAGS,
+    NUMBERS,
+    OPTIMIZERS,
+    Pair,
+    arrays,
+    make,
+    options_of,
+)
+
+EACH_NUMBER = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in NUMBERS]
+EACH_FLAG = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in FLAGS]
+EACH_BETAS = [n for n in OPTIMIZERS if "betas" in options_of(n)]
+
+NO_NUMBERS = [
+    "0.5",
+    b"0.5",
+    bytearray(b"1"),
+    None,
+    True,
+    False,
+    np.True_,
+    0.5j,
+    np.complex64(0.5),
+    [0.5],
+    (0.5, 0.5),
+    {"lr": 0.5},
+    np.array([0.5]),
+    np.array([0.5, 0.5]),
+    np.array("0.5"),
+    np.array(0.5, object),
+    np.timedelta64(1, "s"),
+    np.array(True),
+    object(),
+]
+OUT_OF_RANGE = [-1.0, -1e-300, math.nan, math.inf, -math.inf, np.float32("nan"), 10**400, -1]
+NOT_BELOW_ONE = [1.0, 1, 1.5, np.float32(1)]
+BELOW_ONE = {"beta", "momentum"}
+
+
+def expected(option):
+    """What the message says is accepted."""
+    return "a number in [0, 1)" if option in BELOW_ONE else "a finite number of at least 0"
+
+
+def everywhere(name, option, value):
+    """Each way of giving an option: a function of a pair that is to be refused."""
+    return [
+        lambda pair: make(name, arrays(0), **{option: value}),
+        lambda pair: make(name, [{"params": arrays(0)}, {"params": arrays(1), option: value}]),
+        lambda pair: setattr(pair.optimizer, option, value),
+        lambda pair: pair.optimizer.param_groups[2].update({option: value}),
+        lambda pair: pair.optimizer.param_groups[2].__setitem__(option, value),
+        lambda pair: pair.optimizer.param_groups[2].update({"lr": 0.125, option: value}),
+    ]
+
+
+def refused_everywhere(name, option, values, error, *words, ways=slice(None)):
+    pair = Pair("groups", optimizer=name)
+    for value in values:
+        for give in everywhere(name, option, value)[ways]:
+            with pair.refuses_for_now(error, option, *words, "got "):
+                give(pair)
+    pair.goes_on()
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
+def test_what_is_no_number(numpy_backend, name, option):
+    refused_everywhere(
+        name, option, NO_NUMBERS, TypeError, f"{option}: expected {expected(option)}"
+    )
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
+def test_numbers_out_of_range(numpy_backend, name, option):
+    values = OUT_OF_RANGE + (NOT_BELOW_ONE if option in BELOW_ONE else [])
+    refused_everywhere(name, option, values, ValueError, f"{option}: expected {expected(option)}")
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_FLAG)
+def test_what_is_no_boolean(numpy_backend, name, option):
+    values = [0, 1, 0.0, "True", None, [], np.array(True), math.nan]
+    refused_everywhere(name, option, values, TypeError, f"{option}: expected True or False")
+
+
+@pytest.mark.parametrize("name", EACH_BETAS)
+def test_betas(numpy_backend, name):
+    values = [0.9, (), (0.9,), (0.9, 0.9, 0.9), None, "", "abc", object(), np.zeros(3)]
+    refused_everywhere(name, "betas", values, TypeError, "betas: expected two numbers in [0, 1)")
+    for place in (0, 1):
+        for wrong, error in (
+            *((value, TypeError) for value in NO_NUMBERS),
+            *((value, ValueError) for value in OUT_OF_RANGE + NOT_BELOW_ONE),
+        ):
+            pair = [0.5, 0.5]
+            pair[place] = wrong
+            said = f"betas[{place}]: expected a number in [0, 1)"
+            refused_everywhere(name, "betas", [tuple(pair)], error, said, ways=slice(2, 4))
+
+
+def test_the_message_says_what_was_given():
+    for value, said in ((-1.0, "got -1.0"), ("fast", "got 'fast'"), (True, "got True")):
+        with pytest.raises((TypeError, ValueError), match=said):
+            gpuopt.SGD(arrays(0), lr=value)
+
+
+def test_a_bad_learning_rate_for_the_second_of_two_groups(backend):
+    pair = Pair("groups")
+    for value in (-0.5, math.nan, "0.5"):
+        with pair.refuses(TypeError if value == "0.5" else ValueError, "lr", repr(value)):
+            pair.optimizer.param_groups[2]["lr"] = value
+
+
+def test_nothing_of_an_update_is_kept_when_one_value_is_bad(backend):
+    pair = Pair("groups")
+    with pair.refuses(ValueError, "eps"):
+        pair.optimizer.param_groups[1].update(lr=0.5, eps=-1.0)
+    with pair.refuses(TypeError, "rate"):
+        pair.optimizer.param_groups[1].update(lr=0.5, rate=1.0)
+    with pair.refuses(ValueError, "betas[1]"):
+        pair.optimizer.betas = (0.5, 1.0)
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
+def test_the_ends_of_the_range_are_accepted(numpy_backend, name, option):
+    """Zero everywhere, and all that is below one: no division by zero in the coefficients."""
+    last = math.nextafter(1.0, 0.0)
+    for value in (0, 0.0, 5e-324, last if option in BELOW_ONE else 1e30):
+        params = [np.ones(3, np.float32)]
+        optimizer = make(name, params, **{option: value})
+        for _ in range(2):
+            optimizer.step([np.ones(3, np.float32)])
+        assert optimizer.param_groups[0][option] == value
+        assert not np.isnan(params[0]).any()
+
+
+@pytest.mark.parametrize("name", EACH_BETAS)
+def test_the_ends_of_the_range_of_betas_are_accepted(numpy_backend, name):
+    last = math.nextafter(1.0, 0.0)
+    for betas in ((0, 0), (last, last), (0.0, last), (last, 0.0), [0.5, 0.5]):
+        params = [np.ones(3, np.float32)]
+        optimizer = make(name, params, betas=betas)
+        for _ in range(2):
+            optimizer.step([np.ones(3, np.float32)])
+        assert optimizer.betas == tuple(betas)
+        assert not np.isnan(params[0]).any()
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.float16, np.array, int, float])
+def test_numbers_of_every_kind_are_accepted(number):
+    optimizer = gpuopt.Adam(arrays(0), lr=number(2))
+    assert optimizer.lr == 2.0
+    assert type(optimizer.lr) is float
+
+
+def test_numbers_of_torch():
+    torch = pytest.importorskip("torch")
+    optimizer = gpuopt.Adam(arrays(0), eps=torch.tensor(0.5), betas=torch.tensor([0.5, 0.75]))
+    assert (optimizer.eps, optimizer.betas) == (0.5, (0.5, 0.75))
+    for value in (torch.tensor([0.5, 0.5]), torch.tensor(True), torch.tensor(1j)):
+        for option in ("eps", "lr", "weight_decay"):
+            with pytest.raises(TypeError, match=f"{option}: expected a "):
+                gpuopt.Adam(arrays(0), **{option: value})
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "float", "f4", "", "FLOAT32", 4, True, float, np.float32, np.dtype("float32")]
+)
+def test_state_dtypes_that_are_none(dtype):
+    for name in set(OPTIMIZERS) - {"SGD"}:
+        with pytest.raises(ValueError, match="state_dtype: expected None or one of float64, "):
+            make(name, arrays(0), state_dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("scale", "error"),
+    [
+        (0, ValueError),
+        (-1.0, ValueError),
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        (10**400, ValueError),
+        ("2", TypeError),
+        (True, TypeError),
+        (None, TypeError),
+        (1j, TypeError),
+        (np.ones(2), TypeError),
+    ],
+)
+def test_scales_that_are_none(backend, scale, error):
+    pair = Pair()
+    with pair.refuses(error, "scale: expected a finite number above 0, got "):
+        pair.optimizer.step(pair.good(), scale=scale)

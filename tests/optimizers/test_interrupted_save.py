@@ -1,0 +1,226 @@
+"""A save that does not come to its end leaves the old file as it was, and none beside it."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpuopt
+from tests.helpers.optimizers import arrays, everything, gradients
+
+safetensors_numpy = pytest.importorskip("safetensors.numpy")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """An optimizer that has been saved, and has moved on since."""
+    params = arrays(0)
+    optimizer = gpuopt.Adam(params)
+    optimizer.step(gradients(0))
+    path = tmp_path / "state"
+    optimizer.save(path)
+    optimizer.step(gradients(1))
+    return optimizer, params, path
+
+
+def assert_usable(optimizer, params, path):
+    """A later save works, and is read back."""
+    optimizer.save(path)
+    loaded_params = arrays(0)
+    loaded = gpuopt.Adam(loaded_params)
+    loaded.load(path)
+    assert everything(loaded, [])[1:] == everything(optimizer, [])[1:]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        KeyboardInterrupt(),
+        MemoryError(),
+        SystemExit(1),
+        RuntimeError("something else"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("written", [0, 1, 100, None])
+def test_an_error_while_writing(saved, monkeypatch, error, written):
+    optimizer, params, path = saved
+    before, content = everything(optimizer, params), path.read_bytes()
+    save_file = safetensors_numpy.save_file
+
+    def interrupted(tensors, name, metadata=None):
+        save_file(tensors, name, metadata)
+        os.truncate(name, os.path.getsize(name) if written is None else written)
+        raise error
+
+    monkeypatch.setattr(safetensors_numpy, "save_file", interrupted)
+    with pytest.raises(type(error)) as caught:
+        optimizer.save(path)
+    assert caught.value is error
+    monkeypatch.undo()
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == ["state"]
+    assert everything(optimizer, params) == before
+    assert_usable(*saved)
+
+
+@pytest.mark.parametrize("function", ["fsync", "chmod", "replace"])
+def test_an_error_after_writing(saved, monkeypatch, function):
+    optimizer, _, path = saved
+    content = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        optimizer.save(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == ["state"]
+    assert_usable(*saved)
+
+
+def test_the_first_save_of_all_is_interrupted(saved, monkeypatch):
+    optimizer, _, path = saved
+    path.unlink()
+
+    def fail(tensors, name, metadata=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(safetensors_numpy, "save_file", fail)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.save(path)
+    assert os.listdir(path.parent) == []
+
+
+def test_the_old_file_is_there_until_the_new_one_is_complete(saved, monkeypatch):
+    optimizer, _, path = saved
+    content, seen = path.read_bytes(), []
+    for function in ("fsync", "replace"):
+        real = getattr(os, function)
+
+        def watch(*args, real=real):
+            seen.append(path.read_bytes() == content)
+            return real(*args)
+
+        monkeypatch.setattr(os, function, watch)
+    optimizer.save(path)
+    assert seen == [True, True]
+    assert path.read_bytes() != content
+
+
+KILLED = """
+import os, signal, sys
+import safetensors.numpy
+import gpuopt
+from tests.helpers.optimizers import arrays, gradients
+
+optimizer = gpuopt.Adam(arrays(0))
+optimizer.load(sys.argv[1])
+optimizer.step(gradients(1))
+save_file = safetensors.numpy.save_file
+
+def killed(tensors, name, metadata=None):
+    save_file(tensors, name, metadata)
+    os.truncate(name, os.path.getsize(name) // 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+
+safetensors.numpy.save_file = killed
+optimizer.save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_process_killed_while_it_writes(saved, name):
+    path = saved[-1]
+    content = path.read_bytes()
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), name],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "GPUOPT_BACKEND": "numpy"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.returncode == -getattr(signal, name), child.stderr
+    assert path.read_bytes() == content
+    if name == "SIGINT":  # Python's own Ctrl-C: an exception, so that it tidies up
+        assert os.listdir(path.parent) == ["state"]
+    assert_usable(*saved)
+
+
+# --- paths that cannot be written -----------------------------------------------------------------
+
+
+def test_paths_that_cannot_be_written(saved):
+    optimizer, params, path = saved
+    before, content = everything(optimizer, params), path.read_bytes()
+    folder = path.parent / "folder"
+    folder.mkdir()
+    for wrong, error, named in (
+        (path.parent / "missing" / "state", FileNotFoundError, "missing"),
+        (path / "state", NotADirectoryError, "state"),
+        (folder, IsADirectoryError, "folder"),
+    ):
+        with pytest.raises(error, match=named):
+            optimizer.save(wrong)
+    assert path.read_bytes() == content
+    assert sorted(os.listdir(path.parent)) == ["folder", "state"]
+    assert os.listdir(folder) == []
+    assert everything(optimizer, params) == before
+    assert_usable(*saved)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="special files of POSIX")
+def test_what_is_no_file_is_not_replaced(saved):
+    """A pipe, or /dev/null: the rename would put a file in its place."""
+    optimizer, _, path = saved
+    pipe = path.parent / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match=r"not a regular file.*pipe"):
+        optimizer.save(pipe)
+    assert pipe.is_fifo()
+    assert sorted(os.listdir(path.parent)) == ["pipe", "state"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_a_link_is_followed(saved):
+    """It stays a link, and the file that it leads to is replaced as a whole."""
+    optimizer, params, path = saved
+    folder = path.parent / "folder"
+    folder.mkdir()
+    path.rename(folder / "real")
+    link = path.parent / "link"
+    link.symlink_to(folder / "real")
+    before = (folder / "real").read_bytes()
+    optimizer.save(link)
+    assert link.is_symlink()
+    assert (folder / "real").read_bytes() != before
+    assert os.listdir(folder) == ["real"]
+    assert_usable(optimizer, params, link)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file permissions of POSIX")
+def test_a_folder_that_cannot_be_written(saved):
+    optimizer, _, path = saved
+    content = path.read_bytes()
+    path.parent.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:  # root may write anywhere: be somebody else
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match="state"):
+            optimizer.save(path)
+    finally:
+        if user == 0:
+            os.seteuid(0)
+        path.parent.chmod(0o755)
+    assert path.read_bytes() == content
+    assert_usable(*saved)

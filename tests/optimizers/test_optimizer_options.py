@@ -1,0 +1,251 @@
+"""Options read and changed between steps, for all groups at once or for one."""
+
+import numpy as np
+import pytest
+
+import gpuopt
+from tests.helpers.optimizers import (
+    OPTIMIZERS,
+    arrays,
+    everything,
+    frozen,
+    gradients,
+    make,
+    options_of,
+)
+
+CHANGED = {
+    "lr": 0.125,
+    "beta": 0.25,
+    "betas": (0.25, 0.625),
+    "eps": 0.5,
+    "momentum": 0.375,
+    "weight_decay": 0.125,
+    "lr_decay": 0.5,
+    "initial_accumulator_value": 2.0,
+    "maximize": True,
+    "nesterov": True,
+    "centered": True,
+    "amsgrad": True,
+}
+"""For each option, a value that is nobody's default."""
+
+EACH_OPTION = [(name, option) for name in OPTIMIZERS for option in options_of(name)]
+
+
+def bits(flat):
+    return [frozen(array) for array in flat]
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_OPTION)
+def test_every_option_can_be_read_and_changed_between_steps(numpy_backend, name, option):
+    """The steps after are those of an optimizer that was made with the new value."""
+    params, expected = arrays(0), arrays(0)
+    optimizer = make(name, params)
+    changed = make(name, expected, **{option: CHANGED[option]})
+    assert getattr(optimizer, option) != CHANGED[option]
+    for step in range(2):
+        optimizer.step(gradients(step))
+    setattr(optimizer, option, CHANGED[option])
+    assert getattr(optimizer, option) == CHANGED[option] == optimizer.param_groups[0][option]
+    for array, source in zip(expected, params):
+        array[...] = source
+    changed.load_state_dict(optimizer.state_dict())
+    for step in range(2, 5):
+        optimizer.step(gradients(step))
+        changed.step(gradients(step))
+    assert everything(optimizer, params) == everything(changed, expected)
+
+
+LATER = {"momentum": 2, "amsgrad": 3}
+"""Steps until it shows: a buffer that starts at zero, a second moment that has to fall."""
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [pair for pair in EACH_OPTION if pair[1] != "initial_accumulator_value"]
+)
+def test_a_changed_option_takes_effect_at_the_next_step(numpy_backend, name, option):
+    changed, same = arrays(0), arrays(0)
+    for params, change in ((changed, True), (same, False)):
+        optimizer = make(name, params)
+        for step in range(2):
+            optimizer.step(gradients(step))
+        if change:
+            setattr(optimizer, option, CHANGED[option])
+        for step in range(LATER.get(option, 1)):
+            optimizer.step(gradients(2 + step))
+    assert bits(changed) != bits(same)
+
+
+def test_the_start_of_the_sum_counts_for_arrays_that_start_later(numpy_backend):
+    params, expected = arrays(0), arrays(0)
+    optimizer = gpuopt.Adagrad(params[:2])
+    optimizer.step([gradients(0)[0], None])
+    optimizer.initial_accumulator_value = 2.0
+    optimizer.step([None, gradients(0)[1]])
+    gpuopt.Adagrad(expected[:1]).step(gradients(0)[:1])
+    gpuopt.Adagrad(expected[1:2], initial_accumulator_value=2.0).step(gradients(0)[1:2])
+    assert bits(params[:2]) == bits(expected[:2])
+
+
+@pytest.mark.parametrize(("name", "option"), EACH_OPTION)
+def test_an_option_of_one_group_changes_that_group_alone(numpy_backend, name, option):
+    params, expected = arrays(0), arrays(0)
+    together = make(name, [{"params": params[:2]}, {"params": params[2:]}])
+    apart = make(name, expected[:2]), make(name, expected[2:])
+    for step in range(4):
+        if step == 2:
+            together.param_groups[1][option] = CHANGED[option]
+            setattr(apart[1], option, CHANGED[option])
+        together.step([gradients(step)[:2], gradients(step)[2:]])
+        apart[0].step(gradients(step)[:2])
+        apart[1].step(gradients(step)[2:])
+    assert bits(params) == bits(expected)
+
+
+def test_an_option_changed_and_changed_back_is_as_it_was(backend):
+    params, expected = arrays(0), arrays(0)
+    optimizer, reference = gpuopt.Adam(params, lr=0.5), gpuopt.Adam(expected, lr=0.5)
+    for step in range(4):
+        optimizer.lr = 123.0
+        optimizer.lr = 0.5
+        optimizer.step(gradients(step))
+        reference.step(gradients(step))
+    assert everything(optimizer, params) == everything(reference, expected)
+
+
+def test_a_schedule_of_the_learning_rate(backend):
+    """Three steps with three rates, against the formula written out."""
+    params = arrays(0)
+    expected = arrays(0)
+    optimizer = gpuopt.SGD(params, lr=1.0)
+    for step in range(3):
+        optimizer.lr *= 0.5
+        optimizer.step(gradients(step))
+        for array, grad in zip(expected, gradients(step)):
+            array -= array.dtype.type(0.5 ** (step + 1)) * grad
+    assert bits(params) == bits(expected)
+
+
+def test_options_that_differ_among_the_groups():
+    optimizer = gpuopt.Adam([{"params": arrays(0), "lr": 0.5}, {"params": arrays(1)}], lr=0.25)
+    with pytest.raises(AttributeError, match=r"lr differs among the groups: \[0.5, 0.25\]"):
+        _ = optimizer.lr
+    assert optimizer.eps == 1e-8
+    optimizer.lr = 0.125
+    assert optimizer.lr == 0.125
+    assert [g["lr"] for g in optimizer.param_groups] == [0.125, 0.125]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_typo_is_an_error(name):
+    optimizer = make(name, arrays(0))
+    for typo in ("learning_rate", "weightdecay", "betta"):
+        with pytest.raises(AttributeError, match=typo):
+            setattr(optimizer, typo, 0.5)
+        with pytest.raises(AttributeError, match=typo):
+            getattr(optimizer, typo)
+        with pytest.raises(TypeError, match=typo):
+            optimizer.param_groups[0][typo] = 0.5
+        with pytest.raises(TypeError, match=typo):
+            make(name, arrays(0), **{typo: 0.5})
+        with pytest.raises(KeyError):
+            optimizer.param_groups[0][typo]
+    assert list(optimizer.param_groups[0]) == options_of(name)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_options_of_other_optimizers_are_not_accepted(name):
+    optimizer = make(name, arrays(0))
+    for option in set(CHANGED) - set(options_of(name)):
+        with pytest.raises(AttributeError, match=option):
+            setattr(optimizer, option, CHANGED[option])
+        with pytest.raises(TypeError, match=option):
+            make(name, arrays(0), **{option: CHANGED[option]})
+
+
+def test_the_options_of_a_group_behave_as_a_dict():
+    optimizer = gpuopt.SGD(arrays(0), lr=0.5)
+    group = optimizer.param_groups[0]
+    assert dict(group) == {"lr": 0.5, "weight_decay": 0.0, "maximize": False}
+    assert list(group) == ["lr", "weight_decay", "maximize"]
+    assert len(group) == 3
+    assert "lr" in group and "learning_rate" not in group
+    group.update(lr=0.25, maximize=True)
+    group.update({"weight_decay": 0.125})
+    assert dict(group) == {"lr": 0.25, "weight_decay": 0.125, "maximize": True}
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.maximize) == (0.25, 0.125, True)
+
+
+def test_an_option_always_has_a_value():
+    optimizer = gpuopt.SGD(arrays(0), lr=0.5)
+    group = optimizer.param_groups[0]
+    before = dict(group)
+    for delete in (
+        lambda: group.pop("lr"),
+        group.popitem,
+        group.clear,
+        lambda: group.__delitem__("lr"),
+    ):
+        with pytest.raises(TypeError, match="cannot be deleted"):
+            delete()
+    assert dict(group) == before
+
+
+def test_options_come_out_as_floats_pairs_and_booleans():
+    """Whatever kind of number went in: what is saved and shown is plain."""
+    optimizer = gpuopt.Adam(
+        arrays(0), lr=np.float32(0.5), betas=np.array([0.5, 0.75]), eps=np.array(0), amsgrad=True
+    )
+    group = dict(optimizer.param_groups[0])
+    assert group["lr"] == 0.5 and type(group["lr"]) is float
+    assert group["betas"] == (0.5, 0.75) and [type(b) for b in group["betas"]] == [float, float]
+    assert group["eps"] == 0.0 and type(group["eps"]) is float
+    assert group["amsgrad"] is True
+    optimizer.lr = 1
+    assert type(optimizer.lr) is float
+
+
+def test_a_learning_rate_as_a_tensor_counts_at_each_step(backend):
+    """Changed in place, as schedulers do, it takes effect; what it may not be is refused."""
+    torch = pytest.importorskip("torch")
+    rate = torch.tensor(1.0)
+    param, grad = np.zeros(2, np.float32), np.ones(2, np.float32)
+    optimizer = gpuopt.SGD([param], lr=rate)
+    optimizer.step([grad])
+    rate.mul_(0.5)
+    optimizer.step([grad])
+    assert param.tolist() == [-1.5, -1.5]
+    for bad in (-1.0, float("nan"), float("inf")):
+        rate.fill_(bad)
+        with pytest.raises(ValueError, match="lr: expected a finite number of at least 0, got "):
+            optimizer.step([grad])
+        assert param.tolist() == [-1.5, -1.5]
+        assert optimizer.state[0]["step"] == 2
+    rate.fill_(0.25)
+    saved = optimizer.state_dict()
+    optimizer.step([grad])
+    assert param.tolist() == [-1.75, -1.75]
+    rate.fill_(9.0)
+    assert saved["param_groups"][0]["lr"] == 0.25
+    resumed = gpuopt.SGD([param], lr=1.0)
+    resumed.load_state_dict(saved)
+    resumed.step([grad])
+    assert param.tolist() == [-2, -2]
+
+
+def test_a_learning_rate_as_a_tensor_is_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    gpuopt.SGD(arrays(0), lr=torch.tensor(0.25)).save(tmp_path / "state")
+    loaded = gpuopt.SGD(arrays(0), lr=1.0)
+    loaded.load(tmp_path / "state")
+    assert loaded.lr == 0.25
+
+
+def test_what_must_be_named():
+    optimizer = gpuopt.SGD(arrays(0), 0.5)
+    with pytest.raises(TypeError, match="positional"):
+        optimizer.step(gradients(0), 2.0)
+    with pytest.raises(TypeError, match="positional"):
+        gpuopt.SGD(arrays(0), 0.5, 0.25)

@@ -1,0 +1,367 @@
+"""The registry: what it holds is covered, what it must not hold is refused."""
+
+import inspect
+import math
+
+import numpy
+import numpy as np
+import pytest
+
+from gpuopt import RULES, RuleError, register, rules
+from gpuopt.registry import RESERVED, Stage
+from tests.helpers.backends import on_cpu
+from tests.helpers.bits import assert_same_bits
+from tests.rules.oracles import (
+    DECOUPLED,
+    FORMULAS,
+    TORCH,
+    VALUES,
+    by_rule,
+    grid,
+    optimizers,
+    reached,
+)
+
+# --- coverage: nothing stands in the registry that no oracle has seen ---------------------------
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_a_formula_in_the_tests(name):
+    assert name in FORMULAS, f"write the formula of {name} into tests/rules/oracles.py"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_reached_by_an_optimizer_in_the_grid_of_torchs_oracle(name):
+    reaching = [o for o, optimizer in optimizers().items() if name in reached(optimizer)]
+    assert reaching, f"no optimizer of gpuopt picks {name}"
+    assert set(reaching) <= set(TORCH), f"compare {reaching} with torch in tests/rules/oracles.py"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_decay_is_decoupled_in_the_rules_that_the_oracle_says(name):
+    assert RULES[name].decoupled == (name in DECOUPLED)
+
+
+@pytest.mark.parametrize("name", optimizers())
+def test_every_option_has_values_in_the_grid(name):
+    parameters = set(inspect.signature(optimizers()[name]).parameters) - {"params"}
+    assert parameters <= set(VALUES), f"give {parameters - set(VALUES)} values in oracles.py"
+    assert {frozenset(options) for options in grid(optimizers()[name])} == {frozenset(parameters)}
+
+
+@pytest.mark.parametrize("name", optimizers())
+def test_every_variant_of_an_optimizer_is_a_rule_of_its_own(name):
+    variants = optimizers()[name].variants
+    assert set(variants.values()) <= set(RULES)
+    assert len(set(variants.values())) == len(variants) == 2 ** len(optimizers()[name].flags)
+    assert set(variants.values()) == reached(optimizers()[name])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_hyperparameter_is_an_option_of_the_optimizer(name):
+    """What a rule's coefficients ask for must be among the numbers that its groups have."""
+    for optimizer in optimizers().values():
+        if name in optimizer.variants.values():
+            made = optimizer([np.ones(1)], lr=0.1)
+            assert set(RULES[name].hyperparameters) <= set(made.param_groups[0].hyperparameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_per_element"),
+    [("gradient_descent", 12), ("momentum", 20), ("rmsprop", 20), ("adam", 28), ("amsgrad", 36)],
+)
+def test_the_floor_of_bytes_per_element(name, bytes_per_element):
+    assert RULES[name].bytes_per_element() == bytes_per_element
+
+
+def test_the_floor_of_bytes_counts_each_dtype():
+    assert RULES["adam"].bytes_per_element(param=2, grad=2, state=4) == 2 * 2 + 2 + 2 * 2 * 4
+
+
+def test_the_names_of_the_stages_are_reserved():
+    stages = [value for value in vars(rules).values() if isinstance(value, Stage)]
+    taken = {name for s in stages for name in s.coefficient_names}
+    taken |= {name for s in stages for name in inspect.signature(s.coefficients).parameters}
+    assert len(stages) == 3
+    assert taken - {"lr"} == RESERVED
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+HALF = 0.5
+TWO = np.float32(2)
+ONES = np.ones(3)
+
+
+def only_lr(step, lr):
+    return (lr,)
+
+
+def exp_of(g):
+    return np.exp(g)
+
+
+def math_exp_of(g):
+    return math.exp(g)
+
+
+def half_of(g):
+    return HALF * g
+
+
+def with_a_function_inside(p, g, lr):
+    def tenth(x):
+        return 0.1 * x
+
+    return p - lr * tenth(g)
+
+
+REFUSED = [
+    ("np.exp", lambda p, g, lr: p - lr * np.exp(g)),
+    ("np.log", lambda p, g, lr: p - lr * np.log(g)),
+    ("np.power", lambda p, g, lr: p - lr * np.power(g, 2.0)),
+    ("np.tanh", lambda p, g, lr: p - lr * np.tanh(g)),
+    ("np.sign", lambda p, g, lr: p - lr * np.sign(g)),
+    ("np.sum", lambda p, g, lr: p - lr * np.sum(g)),
+    ("np.linalg", lambda p, g, lr: p - lr * np.linalg.norm(g)),
+    ("np.float64", lambda p, g, lr: p - lr * np.float64(g)),
+    ("np.pi", lambda p, g, lr: p - lr * np.pi),
+    ("np.abs with", lambda p, g, lr: p - lr * np.abs(g, out=g)),
+    ("np.sqrt with 2 arguments", lambda p, g, lr: p - lr * np.sqrt(g, g)),
+    ("math.exp", lambda p, g, lr: p - lr * math.exp(g)),
+    ("math.pi", lambda p, g, lr: p - lr * math.pi),
+    ("numpy.sqrt", lambda p, g, lr: p - lr * numpy.sqrt(g)),
+    ("the operator **", lambda p, g, lr: p - lr * g**2),
+    ("the operator /", lambda p, g, lr: p - g / lr),
+    ("the operator /", lambda p, g, lr: p - lr * (1.0 / g)),
+    ("the operator //", lambda p, g, lr: p - g // lr),
+    ("the operator %", lambda p, g, lr: p - g % lr),
+    ("the operator @", lambda p, g, lr: p - g @ lr),
+    ("the operator &", lambda p, g, lr: p - lr * np.where((g > lr) & (p > lr), g, p)),
+    ("the operator |", lambda p, g, lr: p - lr * np.where((g > lr) | (p > lr), g, p)),
+    ("the operator ~", lambda p, g, lr: p - lr * np.where(~(g > lr), g, p)),
+    ("the operator <<", lambda p, g, lr: p << g),
+    ("the operator +x", lambda p, g, lr: p - lr * +g),
+    ("the builtin abs", lambda p, g, lr: p - lr * abs(g)),
+    ("the builtin round", lambda p, g, lr: p - lr * round(g)),
+    ("the builtin divmod", lambda p, g, lr: p - lr * divmod(g, p)[0]),
+    ("a value as a Python number", lambda p, g, lr: p - lr * float(g)),
+    ("a value as a sequence", lambda p, g, lr: p - lr * g[0]),
+    ("the attribute .sum", lambda p, g, lr: p - lr * g.sum()),
+    ("a value as a condition", lambda p, g, lr: p - lr * g if g > 0.0 else p),
+    ("a value as a condition", lambda p, g, lr: p - lr * max(g, 0.0)),
+    ("a value as a condition", lambda p, g, lr: np.where(0.0 < g < 1.0, p, p - lr * g)),
+    ("a comparison as an operand of *", lambda p, g, lr: p - lr * (g > 0.0)),
+    ("a comparison as an operand of -x", lambda p, g, lr: p - lr * -(g > 0.0)),
+    ("a comparison as an operand of where", lambda p, g, lr: np.where(g > 0.0, p, g > 0.0)),
+    ("a comparison as a result", lambda p, g, lr: g > 0.0),
+    ("np.where with a condition that is not a comparison", lambda p, g, lr: np.where(g, p, lr)),
+    ("np.where with a condition that is not a comparison", lambda p, g, lr: np.where(True, p, g)),
+    ("the constant 2 beside *", lambda p, g, lr: p - lr * (2 * g)),
+    ("the constant 1 beside -", lambda p, g, lr: (1 - lr) * p - g),
+    ("the constant True beside *", lambda p, g, lr: p - lr * (g * True)),
+    ("the constant 0.1 beside *", lambda p, g, lr: p - lr * (0.1 * g)),
+    ("the constant 1e+39 beside minimum", lambda p, g, lr: np.minimum(p - lr * g, 1e39)),
+    ("the number HALF by name", lambda p, g, lr: p - lr * (HALF * g)),
+    ("the number TWO by name", lambda p, g, lr: p - lr * (TWO * g)),
+    ("the number HALF by name", lambda p, g, lr: p - lr * half_of(g)),
+    ("the constant array", lambda p, g, lr: p - lr * (ONES * g)),
+    ("np.sqrt on constants alone", lambda p, g, lr: p - lr * np.sqrt(2.0)),
+    ("np.divide on constants alone", lambda p, g, lr: p - lr * np.divide(1.0, 3.0)),
+    ("np.exp", lambda p, g, lr: p - lr * exp_of(g)),
+    ("math.exp", lambda p, g, lr: p - lr * math_exp_of(g)),
+    ("a function defined inside it, tenth", with_a_function_inside),
+    ("a result 0.0", lambda p, g, lr: 0.0),
+    ("a result None", lambda p, g, lr: None),
+    ("a result [", lambda p, g, lr: [p]),
+]
+"""What the message must name, and an update that uses it."""
+
+
+@pytest.mark.parametrize(("used", "update"), REFUSED, ids=[used for used, _ in REFUSED])
+def test_an_operation_that_is_not_exact_is_refused_by_name(used, update):
+    with pytest.raises(RuleError) as caught:
+        register("refused", update, only_lr, hyperparameters={"lr": 0.1})
+    assert str(caught.value).startswith(f"{update.__name__} uses {used}")
+    assert "refused" not in RULES
+
+
+def test_variables_of_an_enclosing_function_are_refused():
+    factor = 0.5
+    with pytest.raises(RuleError, match=r"variables of an enclosing function \('factor',\)"):
+        register("refused", lambda p, g: p - factor * g, lambda step: ())
+
+
+MISFITS = [
+    ("first parameters must be ('p', 'g')", {"update": lambda g, p, lr: p - lr * g}),
+    ("first parameters must be ('p', 'g')", {"update": lambda p: p}),
+    (
+        "first parameters must be ('p', 'g', 'm')",
+        {"update": lambda p, g, lr, m: (p - lr * g, m), "states": ("m",)},
+    ),
+    (
+        "first parameters must be ('p', 'g', 'm', 'v')",
+        {"update": lambda p, g, v, m, lr: (p - lr * g, v, m), "states": ("m", "v")},
+    ),
+    ("without * or **", {"update": lambda p, g, *lr: p - lr[0] * g}),
+    ("without * or **", {"update": lambda p, g, *, lr: p - lr * g}),
+    ("update returns 2 values", {"update": lambda p, g, lr: (p - lr * g, g)}),
+    ("update returns 1 values", {"update": lambda p, g, m, lr: p - lr * m, "states": ("m",)}),
+    ("update returns a tuple", {"update": lambda p, g, lr: (p - lr * g,)}),
+    ("coefficients returns 2 values for ('lr',)", {"coefficients": lambda step, lr: (lr, lr)}),
+    ("coefficients returns 0 values for ('lr',)", {"coefficients": lambda step, lr: ()}),
+    ("instead of a tuple", {"coefficients": lambda step, lr: lr}),
+    ("must take step", {"coefficients": lambda lr: (lr,)}),
+    ("must take step", {"coefficients": lambda step, beta: (beta,)}),
+    ("must take step", {"coefficients": lambda step: (0.5,)}),
+    (
+        "weight_decay: names of what every rule has",
+        {"update": lambda p, g, weight_decay: p - weight_decay * p},
+    ),
+    (
+        "maximize: names of what every rule has",
+        {"hyperparameters": {"lr": 0.1, "maximize": 0.0}},
+    ),
+    ("must be an identifier, got 'heavy ball'", {"name": "heavy ball"}),
+    ("'adam' is registered already", {"name": "adam"}),
+    ("update of rule 'refused': expected a Python function", {"update": np.add}),
+    ("coefficients of rule 'refused': expected a Python function", {"coefficients": 0.1}),
+]
+"""What the message must say, and how a rule that would do is changed."""
+
+
+@pytest.mark.parametrize(("message", "change"), MISFITS, ids=[message for message, _ in MISFITS])
+def test_parts_that_do_not_fit_together_are_refused(message, change):
+    fitting = {
+        "name": "refused",
+        "update": lambda p, g, lr: p - lr * g,
+        "coefficients": only_lr,
+        "hyperparameters": {"lr": 0.1},
+    }
+    before = dict(RULES)
+    with pytest.raises(RuleError) as caught:
+        register(**{**fitting, **change})
+    assert message in str(caught.value)
+    assert before == RULES
+
+
+# --- a new rule runs everywhere -----------------------------------------------------------------
+
+
+def sign_descent(p, g, lr):
+    """p = p - lr*sign(g)."""
+    return p - lr * np.where(g > 0.0, 1.0, np.where(g < 0.0, -1.0, 0.0))
+
+
+def lion(p, g, exp_avg, beta1, one_minus_beta1, beta2, one_minus_beta2, lr):
+    """p = p - lr*sign(b1*m + (1-b1)*g) ; m = b2*m + (1-b2)*g."""
+    blend = beta1 * exp_avg + one_minus_beta1 * g
+    direction = np.where(blend > 0.0, 1.0, np.where(blend < 0.0, -1.0, blend))
+    return p - lr * direction, beta2 * exp_avg + one_minus_beta2 * g
+
+
+def lion_coefficients(step, lr, beta1, beta2):
+    return beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr
+
+
+def constants(p, g, lr):
+    """To NumPy np.where(mask, 3.0, 5.0) is float64: it must not widen what follows."""
+    return p - lr * np.divide(g, np.where(g > p, 3.0, 5.0)) + 0.5 * (lr * g)
+
+
+def all_functions(p, g, lr):
+    """Everything that a rule may use."""
+    small = np.minimum(np.abs(p), np.maximum(-g, lr))
+    unequal = np.where(g != lr, small, p)
+    order = np.where(g <= p, np.where(g >= lr, unequal, g), np.where(g == lr, p, small))
+    return np.where(p < lr, order, p) - np.divide(g, np.sqrt(lr + p * p))
+
+
+NEW = {
+    "sign_descent": (sign_descent, only_lr, (), {"lr": 0.1}, False),
+    "lion": (lion, lion_coefficients, ("exp_avg",), {"lr": 0.1, "beta1": 0.9, "beta2": 0.99}, True),
+    "constants": (constants, only_lr, (), {"lr": 0.1}, False),
+    "all_functions": (all_functions, only_lr, (), {"lr": 0.1}, False),
+    "anonymous": (lambda p, g, lr: p - lr * g, only_lr, (), {"lr": 0.1}, False),
+}
+"""Updates, coefficients, states, hyperparameters and whether their decay is decoupled."""
+
+
+@pytest.fixture
+def new_rule(request):
+    """A rule of this file, registered as long as the test runs."""
+    update, coefficients, states, hyperparameters, decoupled = NEW[request.param]
+    name = f"new_{request.param}"
+    yield register(
+        name,
+        update,
+        coefficients,
+        states=states,
+        hyperparameters=hyperparameters,
+        decoupled=decoupled,
+    )
+    del RULES[name]
+
+
+def hostile(dtype, n=5000):
+    """Ordinary numbers, and each pair of numbers that are none."""
+    odd = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-40, 3e38, 1e-38]
+    with np.errstate(all="ignore"):
+        odd = np.array(odd).astype(dtype)
+    rng = np.random.default_rng(5)
+    p, g = np.meshgrid(odd, odd)
+    drawn = (rng.standard_normal(n).astype(dtype) for _ in range(2))
+    return [np.concatenate([a.ravel(), b]) for a, b in zip((p, g), drawn)]
+
+
+STAGES = {"weight_decay": 0.05, "maximize": 1.0, "grad_factor": 0.3}
+
+
+@pytest.mark.parametrize("backend", on_cpu(reference=False))
+@pytest.mark.parametrize(
+    ("new_rule", "dtype", "options"),
+    [(name, "float32", STAGES) for name in NEW] + [("constants", "float64", {})],
+    ids=[*NEW, "constants in float64"],
+    indirect=["new_rule"],
+)
+def test_a_new_rule_gives_the_same_bits_on_every_backend(new_rule, backend, dtype, options):
+    p, g = hostile(dtype)
+    expected, states = by_rule(new_rule, p, [g, -g, p], options, "numpy")
+    actual, actual_states = by_rule(new_rule, p, [g, -g, p], options, backend)
+    assert_same_bits(actual, expected, "the parameter")
+    for name, state in states.items():
+        assert_same_bits(actual_states[name], state, name)
+
+
+@pytest.mark.parametrize("backend", on_cpu())
+@pytest.mark.parametrize("new_rule", ["sign_descent"], indirect=True)
+def test_sign_descent_steps_by_lr(new_rule, backend):
+    p, g = np.zeros(5, np.float32), np.array([3.0, -1e-30, 0.0, np.inf, -2.0], np.float32)
+    after, _ = by_rule(new_rule, p, [g], {"lr": 0.5}, backend)
+    assert after.tolist() == [-0.5, 0.5, 0.0, -0.5, 0.5]
+
+
+@pytest.mark.parametrize("backend", on_cpu())
+@pytest.mark.parametrize("new_rule", ["lion"], indirect=True)
+def test_lion_gives_the_values_that_optax_publishes(new_rule, backend):
+    """f(x) = sum(x**2) from (1, 2, 3), f after each of five steps; optax's decay is 1e-3."""
+    start = np.array([1, 2, 3], np.float32)
+    p, gradients, printed = start, [], []
+    for _ in range(5):
+        gradients.append(2 * p)
+        p, _ = by_rule(new_rule, start, gradients, {"lr": 3e-3, "weight_decay": 1e-3}, backend)
+        printed.append(f"{np.sum(p**2):.2E}")
+    assert printed == ["1.40E+01", "1.39E+01", "1.39E+01", "1.39E+01", "1.38E+01"]
+
+
+@pytest.mark.parametrize("new_rule", ["constants"], indirect=True)
+def test_numbers_in_a_rule_are_of_the_dtype_that_it_computes_in(new_rule):
+    f = np.float32
+    p, g = np.random.default_rng(2).standard_normal((2, 1000)).astype(f)
+    after, _ = by_rule(new_rule, p, [g], {})
+    divisor = np.where(g > p, f(3), f(5))
+    assert_same_bits(after, p - f(0.1) * (g / divisor) + f(0.5) * (f(0.1) * g))
+
+
+def test_a_new_rule_is_gone_after_its_test():
+    assert not [name for name in RULES if name.startswith("new_")]

@@ -1,0 +1,119 @@
+"""Every optimizer over its whole grid of options beside torch.optim, in float64."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import gpuopt
+from tests.rules.oracles import TORCH, grid, optimizers
+from tests.tolerances import assert_close
+
+torch = pytest.importorskip("torch")
+
+STEPS = 5
+SHAPES = ((4, 3), (7,), ())
+RESTS = {1: (0,), 2: (2, 3)}
+"""By tensor, the steps without a gradient: one comes late, one pauses."""
+
+
+def data():
+    rng = np.random.default_rng(7)
+    params = [rng.uniform(1, 3, s) * rng.choice([-1.0, 1.0], s) for s in SHAPES]
+    grads = [
+        [
+            None if t in RESTS.get(i, ()) else np.array(rng.standard_normal(s))
+            for i, s in enumerate(SHAPES)
+        ]
+        for t in range(STEPS)
+    ]
+    return [np.array(p) for p in params], grads
+
+
+def make_torch(name, tensors, options):
+    theirs, renamed = TORCH[name]
+    arguments = {renamed.get(k, k): v for k, v in options.items() if k != "state_dtype"}
+    return getattr(torch.optim, theirs)(tensors, **arguments, foreach=False)
+
+
+def velocity_holds_lr(optimizer):
+    """Whether the two forms of momentum part as soon as lr changes."""
+    return isinstance(optimizer, gpuopt.Momentum)
+
+
+CASES = [
+    pytest.param(name, options, id=f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}")
+    for name, optimizer in optimizers().items()
+    for options in grid(optimizer)
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_every_option_gives_what_torch_gives(name, options):
+    params, grads = data()
+    tensors = [torch.tensor(p) for p in params]
+    theirs = make_torch(name, tensors, options)
+    ours = optimizers()[name](params, **options)
+    for t in range(STEPS):
+        if t == 3 and not velocity_holds_lr(ours):
+            ours.lr = theirs.param_groups[0]["lr"] = options["lr"] / 2
+        for tensor, grad in zip(tensors, grads[t]):
+            tensor.grad = None if grad is None else torch.tensor(grad)
+        ours.step(grads[t])
+        theirs.step()
+    unit = options["lr"] if velocity_holds_lr(ours) else 1.0
+    for i, tensor in enumerate(tensors):
+        assert_close(params[i], tensor.numpy(), "torch float64")
+        assert ours.state[i]["step"] == STEPS - len(RESTS.get(i, ()))
+        for state in set(ours.state[i]) - {"step"}:
+            assert_close(
+                ours.state[i][state], unit * theirs.state[tensor][state].numpy(), "torch float64"
+            )
+
+
+OWN_DEFAULTS = {"lr of SGD", "beta of Momentum", "lr of Momentum", "beta of RMSProp"}
+"""Where the default is not torch's: lr must be given, torch's momentum is off, its alpha 0.99."""
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_the_defaults_are_torchs(name):
+    theirs, renamed = TORCH[name]
+    known = inspect.signature(getattr(torch.optim, theirs)).parameters
+    for option, parameter in inspect.signature(optimizers()[name]).parameters.items():
+        if option not in ("params", "state_dtype"):
+            default = known[renamed.get(option, option)].default
+            assert (parameter.default == default) != (f"{option} of {name}" in OWN_DEFAULTS)
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_steps_are_counted_as_torch_counts_them(name):
+    params, grads = data()
+    tensors = [torch.tensor(p) for p in params]
+    theirs = make_torch(name, tensors, {"lr": 1e-2})
+    ours = optimizers()[name](params, lr=1e-2)
+    for t in range(STEPS):
+        for tensor, grad in zip(tensors, grads[t]):
+            tensor.grad = None if grad is None else torch.tensor(grad)
+        ours.step(grads[t])
+        theirs.step()
+    for i, tensor in enumerate(tensors):
+        if "step" in theirs.state[tensor]:
+            assert ours.state[i]["step"] == int(theirs.state[tensor]["step"])
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.9])
+def test_the_two_forms_of_momentum_part_when_lr_changes(beta):
+    """Here the velocity keeps the steps it was built from; torch rescales it at once."""
+    p, g = np.array([1.0]), np.array([1.0])
+    tensor = torch.tensor([1.0], dtype=torch.float64)
+    tensor.grad = torch.tensor([1.0], dtype=torch.float64)
+    ours = gpuopt.Momentum([p], lr=1.0, beta=beta)
+    theirs = torch.optim.SGD([tensor], lr=1.0, momentum=beta)
+    ours.step([g])
+    theirs.step()
+    assert p == tensor.numpy()
+    ours.lr = theirs.param_groups[0]["lr"] = 0.0
+    ours.step([g])
+    theirs.step()
+    assert_close(p, [0.0 - beta], "worked value")
+    assert_close(tensor.numpy(), [0.0], "worked value")

@@ -1,0 +1,124 @@
+"""What is installed, what an import costs, and that the project's files agree with each other."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_python(code, **environment):
+    """What the code prints, run by a fresh interpreter away from the sources."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        cwd=ROOT / "tests",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel built from a copy of the sources, as `pip install .` builds it."""
+    copy = tmp_path_factory.mktemp("sources")
+    for folder in ("gpuopt", "kernels"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy)
+    target = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target, copy),
+        ],
+        check=True,
+    )
+    (file,) = target.glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_every_source_file(wheel):
+    def files(folder, *patterns):
+        return {
+            file.relative_to(ROOT / folder).as_posix()
+            for pattern in patterns
+            for file in (ROOT / folder).rglob(pattern)
+        }
+
+    expected = {f"gpuopt/{name}" for name in files("gpuopt", "*.py", "py.typed")}
+    expected |= {f"gpuopt/kernels/{name}" for name in files("kernels", "*.py", "*.cuh")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == expected
+    assert "gpuopt/py.typed" in names
+
+
+def test_the_wheel_runs_outside_the_tree(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "import gpuopt, gpuopt.kernels; print(gpuopt.__file__, gpuopt.kernels.__file__, sep=';')"
+    for file in run_python(code, PYTHONPATH=str(tmp_path)).strip().split(";"):
+        assert tmp_path in Path(file).parents
+
+
+def test_importing_gpuopt_imports_nothing_but_numpy_and_the_standard_library():
+    code = """if True:
+        import sys, numpy
+        before = set(sys.modules)
+        import gpuopt
+        roots = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(*(roots - sys.stdlib_module_names))
+    """
+    assert set(run_python(code).split()) <= {"gpuopt", "numpy"}
+
+
+def test_importing_gpuopt_costs_little_beyond_numpy():
+    code = """if True:
+        import time, numpy
+        start = time.process_time()
+        import gpuopt
+        print(time.process_time() - start)
+    """
+    # Processor seconds, and the best of several: other programs slow a run down, and nothing
+    # speeds it up.
+    assert any(float(run_python(code)) < 0.15 for _ in range(10))
+
+
+def test_pre_commit_runs_the_ruff_of_make_lint():
+    def pins(file):
+        return set(re.findall(r"\bruff==([\d.]+)", (ROOT / file).read_text()))
+
+    assert len(pins("pyproject.toml")) == 1
+    assert pins("pyproject.toml") == pins(".pre-commit-config.yaml")
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="only CI must have the whole test extra")
+def test_ci_skips_nothing_for_want_of_a_library():
+    for line in importlib.metadata.requires("gpuopt") or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": "test"}):
+            continue
+        assert importlib.metadata.version(requirement.name) in requirement.specifier, line
+
+
+def test_the_rule_in_the_contributors_guide_registers():
+    from gpuopt.registry import RULES
+
+    before = set(RULES)
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    try:
+        exec(code, {})
+        assert set(RULES) - before == {"heavy_ball"}
+    finally:
+        RULES.pop("heavy_ball", None)
