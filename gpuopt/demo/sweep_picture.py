@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "How much the learning rate matters"
-TITLE_WITH_BETA = "How much the learning rate and beta matter"
+TITLE_WITH_BETA = "Final training loss by learning rate and beta"
 PANELS_IN_A_ROW = 4
 SHADE = "#f0f0f0"
 BETA_GRID = {**MARGINS, "top": 0.85, "hspace": 0.25, "wspace": 0.08}
@@ -63,7 +63,18 @@ def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
             loss_panel(panels[-1], title, group, shades(group))
             panels[-1].legend(frameon=False, loc="lower left")
         mark_heights(panels)
+        label_outside(panels, columns)
     return figure
+
+
+def label_outside(panels: Sequence[Axes], columns: int) -> None:
+    """Take the numbers from the panels that have another to their left, or below them."""
+    for index, panel in enumerate(panels):
+        if index % columns:
+            panel.tick_params(labelleft=False)
+        if index + columns < len(panels):
+            panel.tick_params(labelbottom=False)
+            panel.set_xlabel("")
 
 
 def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
@@ -71,7 +82,7 @@ def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
         title = "without beta" if curve.beta is None else curve.method.label
-        groups.setdefault(f"Final training loss, {title}", []).append(curve)
+        groups.setdefault(title, []).append(curve)
     return groups
 
 
@@ -115,7 +126,6 @@ def mark_heights(panels: Sequence[Axes]) -> None:
         panel.set_yticks(heights, names)
         panel.minorticks_off()
         panel.set_ylim(low, high)
-        panel.label_outer(remove_inner_ticks=False)
 
 
 def accuracy_panel(panel: Axes, curves: Sequence[Curve], styles: Sequence[Style]) -> None:

@@ -131,9 +131,6 @@ def _arch(name: str) -> int:
 
 def _prepare(request: Request) -> None:
     """Find out now, not after minutes of compiling, that something is missing."""
-    compiler = BACKENDS[request.backend]
-    if compiler.version() is None:
-        raise BadOptionError(f"{compiler.package} is not installed: {compiler.install}")
     for option, path in (("--json", request.json), ("--dump", request.dump)):
         if path is None or path == STANDARD_OUTPUT:
             continue
@@ -144,6 +141,9 @@ def _prepare(request: Request) -> None:
                 path.open("ab").close()
         except OSError as error:
             raise BadOptionError(f"{option}: cannot write {path}: {error.strerror}") from None
+    compiler = BACKENDS[request.backend]
+    if compiler.version() is None:
+        raise BadOptionError(f"{compiler.package} is not installed: {compiler.install}")
 
 
 def _write(text: str, path: Path) -> None:

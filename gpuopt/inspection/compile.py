@@ -23,6 +23,9 @@ from .facts import Facts
 TIMEOUT = 600.0
 """Seconds for one kernel."""
 
+WORKER = (sys.executable, "-m", "gpuopt.inspection.worker")
+"""The process that compiles."""
+
 _STDERR = 600
 """Last characters of what a dead process said, shown as the reason."""
 
@@ -119,7 +122,7 @@ class _Worker:
         self._errors = Path(self._folder.name, "stderr")
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gpuopt.inspection.worker"],
+                WORKER,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

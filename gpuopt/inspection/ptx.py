@@ -161,7 +161,7 @@ def _loses_nothing(modifiers: Sequence[str]) -> bool:
 
 # --- how often a loop runs --------------------------------------------------------------------
 
-_LIMIT = 1 << 16
+_LIMIT = 1 << 14
 
 
 def iterations(blocks: Sequence[Block], graph: Sequence[Sequence[int]], loop: Sequence[int]) -> int:

@@ -6,8 +6,10 @@ import pytest
 import gpuopt
 from gpuopt.step import FusedStep
 from tests.helpers.exact import assert_same_bits
+from tests.helpers.exact import plain as values_of
 from tests.helpers.stepping import (
     ALL_STAGES,
+    Problem,
     check,
     groups,
     on_backend,
@@ -199,6 +201,26 @@ def test_a_parameter_transposed_in_its_place(any_backend):
     run.step([tensor_of(run.problem.grads[1][0]).t()])
     run.params[0].t_()
     run.check()
+
+
+@pytest.mark.parametrize("which", ["param", "grad"])
+def test_another_dtype_in_the_same_place(any_backend, which):
+    """The same object, address, shape and strides: only the dtype says that it is another."""
+    problem = random_problem("adam", [(600,)], dtypes=("bfloat16", "bfloat16"), steps=2)
+    run = Stepper(any_backend, problem)
+    param, grad = run.params[0], tensor_of(problem.grads[0][0])
+    run.step([grad])
+    begun = on_whole_arrays(Problem(problem.params, problem.grads[:1], problem.groups))
+    contents, moved = begun.params[0], {"param": param, "grad": grad}[which]
+    moved.data = moved.data.view(torch.float16)
+    if which == "param":
+        contents = contents.astype(np.float16)
+        param.copy_(tensor_of(contents))
+    grad.copy_(tensor_of(problem.grads[1][0]).to(grad.dtype))
+    second = values_of(grad)
+    run.step([grad])
+    end = Problem([contents], [[second]], problem.groups, states=begun.states, steps=begun.steps)
+    assert_same_bits(param, on_whole_arrays(end).params[0])
 
 
 def test_a_gradient_where_the_parameter_was(any_backend):

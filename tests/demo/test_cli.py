@@ -92,28 +92,38 @@ def test_the_options_reach_the_training(numbers):
     assert {result["backend"] for result in found["results"]} == {REFERENCE}
 
 
-def test_the_backend_is_used_while_it_trains_and_not_after(command, tmp_path, monkeypatch):
+@pytest.fixture
+def during_training(monkeypatch):
+    """What a function says while the trials run."""
+    run, answers = comparison.run, []
+
+    def ask(function):
+        def asked(*arguments):
+            answers.append(function())
+            return run(*arguments)
+
+        monkeypatch.setattr(comparison, "run", asked)
+        return answers
+
+    return ask
+
+
+def test_the_backend_is_forced_while_it_trains_and_not_after(command, monkeypatch, during_training):
     monkeypatch.setitem(BACKENDS, "twin", replace(BACKENDS[REFERENCE], name="twin"))
-    arguments = ("--epochs", "1", "--backend", "twin", "--json", "numbers.json")
-    assert command("compare", *arguments).code == 0
-    found = json.loads((tmp_path / "numbers.json").read_text())["results"]
-    assert {result["backend"] for result in found} == {"twin"}
+    force = during_training(forced)
+    assert command("sweep", "--epochs", "1", "--lr", "0.1", "--backend", "twin").code == 0
+    assert [name for name, _ in force] == ["twin"] * 6
     assert forced()[0] == REFERENCE
 
 
-def test_the_network_is_computed_by_one_thread(command, monkeypatch):
-    threads, run = [], comparison.run
+def test_the_network_is_computed_by_one_thread(command, during_training):
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
-    def observed(*arguments):
-        threads.extend(
-            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
-        )
-        return run(*arguments)
-
-    monkeypatch.setattr(comparison, "run", observed)
+    counts = during_training(threads)
     with threadpool_limits(2, "blas"):
         assert command("sweep", *QUICK, "--lr", "0.1").code == 0
-    assert set(threads) == {1}
+    assert counts == [{1}] * 6
 
 
 def test_the_same_seed_gives_the_same_numbers(numbers):

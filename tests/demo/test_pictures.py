@@ -60,7 +60,9 @@ def swept_with_betas(few_digits):
     return run_quickly(trials(DEFAULT, RATES, [0.5, 0.9]), few_digits)
 
 
-@pytest.fixture(params=["few methods", "all methods", "one rate", "sweep", "sweep with betas"])
+@pytest.fixture(
+    params=["few methods", "all methods", "one rate", "sweep", "few betas", "many betas"]
+)
 def figure(request, results, everything, swept, swept_with_betas, few_digits):
     """Every kind of picture."""
     if request.param == "few methods":
@@ -70,8 +72,12 @@ def figure(request, results, everything, swept, swept_with_betas, few_digits):
     if request.param == "one rate":
         same = run_quickly([Trial(method, 1e-9) for method in DEFAULT], few_digits)
         return comparison_figure(same, ORIGIN)
-    found = swept if request.param == "sweep" else swept_with_betas
-    return sweep_figure(curves(found), ORIGIN)
+    if request.param == "sweep":
+        return sweep_figure(curves(swept), ORIGIN)
+    if request.param == "few betas":
+        return sweep_figure(curves(swept_with_betas), ORIGIN)
+    tried = trials(METHODS.values(), [0.0001, 3.0], [0.5, 0.9, 0.99])
+    return sweep_figure(curves(run_quickly(tried, few_digits)), ORIGIN)
 
 
 def test_every_text_is_legible(figure, monkeypatch):
@@ -122,6 +128,20 @@ def test_the_legend_names_every_method_with_its_learning_rate(everything):
     assert names == {f"{method.label}, lr {method.lr:g}" for method in METHODS.values()}
 
 
+def test_a_learning_rate_that_all_share_is_not_repeated(results):
+    shared = [replace(result, trial=replace(result.trial, lr=0.5)) for result in results]
+    (legend,) = comparison_figure(shared, ORIGIN).legends
+    assert {text.get_text() for text in legend.get_texts()} == {m.label for m in DEFAULT}
+
+
+def test_the_gradients_of_all_layers_share_one_scale(results):
+    first, *others = comparison_figure(results, ORIGIN).axes[3:]
+    assert first.yaxis.get_tick_params()["labelleft"]
+    for panel in others:
+        assert panel.get_ylim() == first.get_ylim()
+        assert not panel.yaxis.get_tick_params()["labelleft"]
+
+
 def test_rings_show_where_overfitting_was_noticed(results):
     noticed = replace(results[-1], findings=(Finding("overfitting", 2, (), ""),))
     panel = comparison_figure([*results[:-1], noticed], ORIGIN).axes[1]
@@ -154,9 +174,17 @@ def test_a_sweep_shows_losses_and_a_cross_for_what_diverged(swept):
     assert "diverged" in [label.get_text() for label in loss.get_yticklabels()]
 
 
+def test_a_loss_that_diverged_does_not_stretch_the_scale(swept):
+    *others, last = swept
+    epochs = (last.epochs[0], replace(last.epochs[0], train_loss=1e20))
+    found = curves([*others, replace(last, epochs=epochs)])
+    assert found[-1].results[-1].diverged
+    assert sweep_figure(found, ORIGIN).axes[0].get_ylim()[1] < 1000
+
+
 def test_a_sweep_with_betas_has_a_panel_for_each_method_that_has_one(swept_with_betas):
     figure = sweep_figure(curves(swept_with_betas), ORIGIN)
-    titles = [panel.get_title(loc="left").partition(", ")[2] for panel in figure.axes]
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles == ["without beta", "Momentum", "RMSProp", "Adam"]
     for panel in figure.axes[1:]:
         names = [text.get_text() for text in panel.get_legend().get_texts()]

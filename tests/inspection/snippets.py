@@ -72,7 +72,7 @@ add_one:
         /*0080*/                   ISETP.GT.U32.AND P1, PT, R13, 0x727fffff, PT ;
         /*0090*/              @!P1 BRA `(.L_x_1) ;
         /*00a0*/                   MOV R0, 0xc0 ;
-        /*00b0*/                   CALL.REL.NOINC `($__internal_0_$__cuda_sm20_sqrt_rn_f32_slowpath) ;
+        /*00b0*/                   CALL.REL.NOINC `($__internal_0_$__sqrt_rn_f32_slowpath) ;
         /*00c0*/                   BRA `(.L_x_2) ;
 .L_x_1:
         /*00d0*/                   FMUL.FTZ R7, R13, R6 ;
@@ -87,8 +87,8 @@ add_one:
         /*0140*/                   FADD R8, R8, 1 ;
         /*0150*/               @P3 STG.E desc[UR4][R2.64], R8 ;
         /*0160*/                   EXIT ;
-        .weak       $__internal_0_$__cuda_sm20_sqrt_rn_f32_slowpath
-$__internal_0_$__cuda_sm20_sqrt_rn_f32_slowpath:
+        .weak       $__internal_0_$__sqrt_rn_f32_slowpath
+$__internal_0_$__sqrt_rn_f32_slowpath:
         /*0170*/                   MUFU.RSQ R6, R13 ;
         /*0180*/                   RET.REL.NODEC R0 `(add_one) ;
 .L_x_4:

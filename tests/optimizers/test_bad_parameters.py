@@ -264,6 +264,21 @@ def test_a_parameter_that_became_another_array():
     assert tensor.tolist() == other.tolist() == [-2, -2, -2]
 
 
+def test_a_parameter_that_came_to_lie_on_a_state(backend):
+    torch = pytest.importorskip("torch")
+    param = torch.zeros(3)
+    optimizer = gpuopt.Momentum([param], lr=1.0, beta=0.5)
+    optimizer.step([torch.ones(3)])
+    held = param.data
+    param.data = optimizer.state[0]["momentum_buffer"]
+    with pytest.raises(ValueError, match=r"params\[0\]: overlaps a state in memory"):
+        optimizer.step([torch.ones(3)])
+    assert param.tolist() == [1, 1, 1]
+    param.data = held
+    optimizer.step([torch.ones(3)])
+    assert param.tolist() == [-2.5, -2.5, -2.5]
+
+
 # --- copies -----------------------------------------------------------------------------------
 
 

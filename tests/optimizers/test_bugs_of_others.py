@@ -106,6 +106,21 @@ def test_contiguous_but_not_aligned(backend, offset):
     assert (param == 6 - np.arange(1500)).all()
 
 
+@pytest.mark.parametrize("shift", [1, 2, 4, 8])
+def test_a_gradient_that_is_not_aligned_after_one_that_is(backend, shift):
+    """The same at a later step: what was found out for the first is not taken for granted."""
+    param, memory = np.zeros(100, np.float32), np.zeros(100 * 4 + 64, np.uint8)
+    optimizer = gpuopt.SGD([param], lr=1.0)
+    begin = -memory.ctypes.data % 16
+    for step, offset in enumerate((begin, begin + shift, begin)):
+        grad = np.ndarray(100, np.float32, memory, offset)
+        grad[...] = step + np.arange(100)
+        optimizer.step([grad])
+        apart = "numba+numpy" if offset % 4 != begin % 4 else "numba"
+        assert optimizer.backend == {"numba": apart, "numpy": "numpy"}[backend]
+    assert (param == -3 - 3 * np.arange(100)).all()
+
+
 def test_very_many_arrays(backend):
     """21,000 parameters exhaust handles (TransformerEngine#3418)."""
     count = {"numba": 21_000, "numpy": 2_000}[backend]  # numpy has no launch to fill

@@ -1,0 +1,192 @@
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from gpuopt.inspection import backends, check
+from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
+from gpuopt.inspection.command import Request, cases_of, inspect
+from gpuopt.inspection.ptx import parse
+from gpuopt.registry import RULES
+
+SGD = Request(rules=("gradient_descent",), archs=("90",))
+
+
+needs_triton = pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+
+
+def request(**options):
+    return Request(**{**vars(SGD), **options})
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def test_without_options_adam_for_one_architecture():
+    (case,) = cases_of(Request())
+    assert (case.rule, case.dtypes, case.arch) == ("adam", ("float32",) * 3, 90)
+
+
+def test_all_of_everything():
+    cases = cases_of(Request(("all",), ("all",), ("all",), ("all",)))
+    assert len(cases) == len(RULES) * len(DTYPES) * len(ARCHS) * len(VARIANTS)
+
+
+def test_names_with_commas_in_one_or_several_options():
+    cases = cases_of(Request(("adam, amsgrad", "adagrad"), archs=("80,sm_90",)))
+    assert {case.rule for case in cases} == {"adam", "amsgrad", "adagrad"}
+    assert {case.arch for case in cases} == {80, 90}
+
+
+def test_dtypes_of_each_list():
+    (case,) = cases_of(Request(dtypes=("float32:bfloat16:float16",)))
+    assert case.list_dtypes == ("float32", "bfloat16", "float16", "float16")
+    assert case.floor == 2 * 4 + 2 + 2 * 2 * 2
+
+
+def test_adamw_is_inspected_with_its_decay():
+    (case,) = cases_of(Request(rules=("adamw",)))
+    assert case.variant == "decay"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rules": ("adem",)}, "--rule: 'adem' is none of gradient_descent"),
+        ({"archs": ("88",)}, "--arch: '88' is none of 75, 80"),
+        ({"archs": ("hopper",)}, "--arch: 'hopper'"),
+        ({"dtypes": ("int8",)}, "--dtype: 'int8' is none of float64"),
+        ({"dtypes": ("float32:float32",)}, "--dtype: 'float32:float32'"),
+        ({"variants": ("fast",)}, "--variant: 'fast' is none of plain"),
+        ({"backend": "numba"}, "--backend: 'numba' is none of triton"),
+        ({"json": Path("/nowhere/facts.json")}, "--json: cannot write /nowhere/facts.json: No"),
+    ],
+)
+def test_options_that_make_no_sense(options, message, capsys):
+    assert inspect(Request(**options)) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"gpuopt inspect: {message}")
+
+
+def test_a_dump_into_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert inspect(Request(dump=tmp_path / "file")) == 2
+    assert "--dump: cannot write" in capsys.readouterr().err
+
+
+def test_without_triton_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(backends.Compiler, "version", lambda self: None)
+    assert inspect(Request()) == 2
+    assert "triton is not installed: pip install 'gpuopt[triton]'" in capsys.readouterr().err
+
+
+# --- reports ------------------------------------------------------------------------------------
+
+
+def test_the_tables(compiled, capsys):
+    compiled(rule="gradient_descent")
+    assert inspect(SGD) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    row = next(line.split() for line in out.splitlines() if "sm_90" in line)
+    assert row[:7] == ["gradient_descent", "plain", "float32", "sm_90", "12", "12", "16"]
+    assert "H200" in out
+    assert "Launches of a step: 2" in out
+
+
+def test_json_on_standard_output_stands_alone(compiled, capsys):
+    assert inspect(request(json=Path("-"))) == 0
+    found = json.loads(capsys.readouterr().out)
+    (kernel,) = found["kernels"]
+    assert kernel["floor"] == kernel["main"]["loaded"] + kernel["main"]["stored"] == 12
+    assert kernel["launches_per_step"] == 2
+    assert {one["gpu"] for one in kernel["predictions"]} == {"H100", "H200"}
+    assert all(gpu["source"] for gpu in found["gpus"])
+
+
+def test_json_in_a_file_beside_the_tables(compiled, capsys, tmp_path):
+    assert inspect(request(json=tmp_path / "facts.json")) == 0
+    assert "gradient_descent" in capsys.readouterr().out
+    assert json.loads((tmp_path / "facts.json").read_text())["compilers"]["triton"]
+
+
+@needs_triton
+def test_the_command_in_a_pipe():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-m", "gpuopt", "inspect", "--check"),
+            *("--rule", "gradient_descent", "--arch", "90", "--dtype", "float32"),
+        ],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 kernels checked, 0 failures")
+
+
+# --- the gate -----------------------------------------------------------------------------------
+
+
+@needs_triton
+def test_the_gate_says_what_failed(monkeypatch, capsys):
+    limits = {("gradient_descent", "plain", ("float32",) * 3): 2}
+    monkeypatch.setattr(check, "INSTRUCTIONS", limits)
+    assert inspect(request(check=True, dtypes=("float32",))) == 1
+    out = capsys.readouterr().out
+    assert "FAILED gradient_descent.plain.float32.sm_90: instructions: 3." in out
+    assert "1 kernels checked, 1 failures" in out
+    assert inspect(request(check=True, dtypes=("float32",), json=Path("-"))) == 1
+
+
+def test_exemptions_are_named_with_their_reason(compiled, capsys):
+    options = {"variants": ("misaligned",), "dtypes": ("float32",)}
+    assert inspect(request(check=True, **options)) == 0
+    assert "exempt, width, 1 times: of misaligned arrays" in capsys.readouterr().out
+
+
+@needs_triton
+def test_a_kernel_that_does_not_compile_fails(empty_cache, monkeypatch, capsys):
+    from gpuopt.inspection import compile
+
+    monkeypatch.setattr(compile, "WORKER", (sys.executable, "-c", "raise SystemExit('broken')"))
+    assert inspect(SGD) == 1
+    assert "broken" in capsys.readouterr().out
+    assert inspect(request(check=True, dtypes=("float32",))) == 1
+    assert "FAILED gradient_descent.plain.float32.sm_90" in capsys.readouterr().out
+
+
+# --- dumps --------------------------------------------------------------------------------------
+
+
+@needs_triton
+def test_a_dump_holds_all_that_a_launch_needs(tmp_path):
+    assert inspect(Request(dtypes=("bfloat16",), dump=tmp_path / "kernels")) == 0
+    folder = tmp_path / "kernels"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    update, coefficients = manifest["kernels"]
+    assert update["coefficients_kernel"] == coefficients["name"]
+    for kernel in (update, coefficients):
+        entry = parse((folder / kernel["ptx"]).read_text())
+        assert kernel["entry"] == entry.name
+        assert kernel["threads"] == entry.threads
+        in_ptx = {"u32": "int", "u64": "*"}
+        assert len(kernel["arguments"]) == len(entry.parameters)
+        for argument, kind in zip(kernel["arguments"], entry.parameters):
+            assert argument["type"].endswith(in_ptx[kind])
+        assert (folder / kernel["cubin"]).read_bytes().startswith(b"\x7fELF")
+    assert update["chunk"] == 8192
+    assert [(one["name"], one["dtype"], one["written"]) for one in update["lists"]] == [
+        ("params", "bfloat16", True),
+        ("grads", "bfloat16", False),
+        ("exp_avg", "float32", True),
+        ("exp_avg_sq", "float32", True),
+    ]
+    assert coefficients["options"] == ["lr", "beta1", "beta2", "eps"]
+    assert update["coefficients"] == coefficients["coefficients"]

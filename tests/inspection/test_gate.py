@@ -1,0 +1,154 @@
+"""The gate catches kernels that were made worse."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from gpuopt.inspection.cases import ARCHS
+from gpuopt.inspection.check import EXEMPTIONS, findings, scope_cases
+from gpuopt.inspection.facts import facts_of
+from gpuopt.registry import RULES
+from tests.helpers.scripts import run_script
+
+from .conftest import case_of
+
+
+def failed(case, code):
+    """The names of the checks that a kernel does not pass."""
+    return {one.check for one in findings(facts_of(case, code)) if not one.exempt}
+
+
+def loop_of(text, load):
+    """The first line of the main path with a load, to put something beside it."""
+    return next(line for line in text.splitlines() if load in line and "@" not in line)
+
+
+@pytest.mark.parametrize("arch", [90])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_the_kernel_as_it_is_passes(compiled, dtype, arch):
+    assert failed(*compiled(dtype=dtype, arch=arch)) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (r"add\.rn\.f32 (\s*%\w+, %\w+, (%\w+));", r"fma.rn.f32 \1, \2;"),
+        (r"mul\.rn\.f32", "mul.f32"),
+        (r"div\.rn\.f32", "div.full.f32"),
+        (r"sqrt\.rn\.f32", "sqrt.approx.ftz.f32"),
+        (r"add\.rn\.f32", "add.rn.ftz.f32"),
+    ],
+)
+def test_inexact_operations(compiled, before, after):
+    case, code = compiled()
+    mutant, count = re.subn(before, after, code.ptx, count=1)
+    assert count == 1
+    assert failed(case, replace(code, ptx=mutant)) == {"exactness"}
+
+
+def test_a_kernel_that_was_compiled_with_contraction(tmp_path):
+    pytest.importorskip("triton")
+    code = """
+        from gpuopt.inspection import triton_code
+        from gpuopt.inspection.facts import facts_of
+        from tests.inspection.conftest import case_of
+        triton_code.constants.OPTIONS["enable_fp_fusion"] = True
+        print(*facts_of(case_of(), triton_code.compile_case(case_of())).inexact)
+    """
+    found = run_script(code, TRITON_INTERPRET=None, TRITON_CACHE_DIR=str(tmp_path), quiet=False)
+    assert "fma.rn.f32" in found.split()
+
+
+def test_an_approximate_special_function_in_the_machine_code(compiled):
+    case, code = compiled()
+    mutant = replace(code, sass=code.sass.replace("MUFU.RCP", "MUFU.EX2"))
+    assert failed(case, mutant) == {"exactness"}
+
+
+def test_an_extra_load(compiled):
+    case, code = compiled()
+    in_ptx, in_sass = loop_of(code.ptx, "ld.global.v4"), loop_of(code.sass, "LDG.E.128")
+    ptx = code.ptx.replace(in_ptx, f"{in_ptx}\n{in_ptx}", 1)
+    sass = code.sass.replace(in_sass, f"{in_sass}\n{in_sass}", 1)
+    assert failed(case, replace(code, ptx=ptx, sass=sass)) == {"bytes"}
+    assert failed(case, replace(code, ptx=ptx)) == {"main path"}
+    assert failed(case, replace(code, sass=sass)) == {"main path"}
+
+
+def test_narrow_accesses(compiled):
+    case, code = compiled(variant="misaligned")
+    assert failed(case, code) == set()  # exempt: nothing is known of its alignment
+    assert failed(replace(case, variant="plain"), code) == {"width"}
+
+
+@pytest.mark.parametrize(
+    ("widths", "passes"),
+    [
+        ({16: 16, 8: 6}, True),
+        ({16: 22}, True),
+        ({32: 16, 16: 6}, True),
+        ({16: 14, 8: 8}, False),  # more than 16-bit lists have: a float32 list is among them
+        ({16: 16, 4: 6}, False),
+        ({16: 20, 2: 2}, False),
+    ],
+)
+def test_accesses_of_16_bit_lists_may_be_half_as_wide(compiled, widths, passes):
+    facts = facts_of(*compiled(dtype="bfloat16"))
+    assert facts.main.widths == {16: 16, 8: 6}
+    facts = replace(facts, main=replace(facts.main, widths=widths))
+    assert ("width" not in {one.check for one in findings(facts)}) == passes
+
+
+def test_local_memory(compiled):
+    case, code = compiled()
+    usage = code.usage.replace("STACK:0", "STACK:8")
+    assert failed(case, replace(code, usage=usage)) == {"local memory"}
+    first = loop_of(code.sass, "LDG.E.128")
+    spilled = code.sass.replace(first, f"{first}\n        /*ffff*/   STL.64 [R1], R2 ;", 1)
+    assert failed(case, replace(code, sass=spilled)) == {"local memory"}
+
+
+def test_shared_memory(compiled):
+    case, code = compiled()
+    assert failed(case, replace(code, shared=1024)) == {"shared memory"}
+    usage = code.usage.replace("SHARED:0", "SHARED:512")
+    assert failed(case, replace(code, usage=usage)) == {"shared memory"}
+
+
+def test_too_many_instructions(compiled):
+    case, code = compiled()
+    twice = re.sub(r"^(.*\bFMUL\b.*)$", r"\1\n\1\n\1", code.sass, flags=re.MULTILINE)
+    assert failed(case, replace(code, sass=twice)) == {"instructions"}
+    assert failed(replace(case, rule="amsgrad"), replace(code, sass=twice)) == {"bytes"}
+
+
+def test_instructions_that_keep_memory_waiting(compiled):
+    case, code = compiled()
+    many = re.sub(r"^(.*\bFMUL\b.*)$", "\n".join([r"\1"] * 50), code.sass, flags=re.MULTILINE)
+    found = [one for one in findings(facts_of(case, replace(code, sass=many)))]
+    (h200,) = [one for one in found if one.check == "memory-bound" and "H200" in one.message]
+    assert re.search(r"limited by \w.*, \d\d% of peak", h200.message)
+
+
+def test_coefficients(compiled):
+    case, code = compiled(kernel="coefficients")
+    assert failed(case, code) == set()
+    mutant = replace(code, ptx=code.ptx.replace("mul.rn.f64", "mul.f64", 1))
+    assert failed(case, mutant) == {"exactness"}
+
+
+def test_every_rule_is_checked_on_every_architecture():
+    cases = scope_cases("triton", list(RULES))
+    for rule in RULES:
+        of_rule = [case for case in cases if case.rule == rule]
+        for dtype in ("float32", "bfloat16", "float64"):
+            archs = {case.arch for case in of_rule if case.dtypes[0] == dtype}
+            assert archs == set(ARCHS), (rule, dtype)
+        assert {case.kernel for case in of_rule} == {"update", "coefficients"}
+
+
+def test_every_exemption_has_a_reason_and_leaves_the_main_cases_alone():
+    for exemption in EXEMPTIONS:
+        assert exemption.reason
+        assert not any(exemption.applies(case_of(dtype=d)) for d in ("float32", "bfloat16"))
