@@ -29,6 +29,7 @@ PANELS_IN_A_ROW = 4
 SHADE = "#f0f0f0"
 BETA_GRID = {**MARGINS, "top": 0.85, "hspace": 0.25, "wspace": 0.08}
 FIRST_CROSS, NEXT_CROSS = 1.8 * LOSS_OF_GUESSING, 1.4  # a height, and a factor for each curve
+LEGEND = {"fontsize": 10, "framealpha": 0.8, "edgecolor": "none", "labelspacing": 0.3}
 LOWEST = 0.7  # the scale of the losses reaches down to here at least
 LIGHTEST = 0.4  # of a method's colour, for the smallest beta
 
@@ -61,7 +62,7 @@ def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
         for place, (title, group) in zip(grid, groups.items(), strict=False):
             panels.append(figure.add_subplot(place, sharey=panels[0] if panels else None))
             loss_panel(panels[-1], title, group, shades(group))
-            panels[-1].legend(frameon=False, loc="lower left")
+            panels[-1].legend(**LEGEND)
         mark_heights(panels)
         label_outside(panels, columns)
     return figure

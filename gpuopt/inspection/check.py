@@ -173,14 +173,12 @@ class Scope:
     """Cases that are checked together.
 
     Attributes:
-        text: what they are.
         kernel: ``"update"`` or ``"coefficients"``.
         variants: of each rule; none for the rule's own.
         dtypes: as `dtypes_of` reads them.
         archs: architectures.
     """
 
-    text: str
     kernel: str
     variants: tuple[str, ...]
     dtypes: tuple[str, ...]
@@ -188,12 +186,12 @@ class Scope:
 
 
 SCOPES = (
-    Scope("update, every architecture", "update", (), DTYPES, ARCHS),
-    Scope("update with scaling and decay", "update", ("scale_decay",), DTYPES[:2], (90,)),
-    Scope("update of misaligned arrays", "update", ("misaligned",), DTYPES[:1], (90,)),
-    Scope("coefficients", "coefficients", ("scale_decay",), DTYPES[:1], (75, 90, 120)),
+    Scope("update", (), DTYPES, ARCHS),
+    Scope("update", ("scale_decay",), DTYPES[:2], (90,)),
+    Scope("update", ("misaligned",), DTYPES[:1], (90,)),
+    Scope("coefficients", ("scale_decay",), DTYPES[:1], (75, 90, 120)),
 )
-"""Beside what every kernel has to hold everywhere, what differs in few places is seen in few."""
+"""Every rule everywhere; what adds little to that, in few places."""
 
 
 def scope_cases(backend: str, rules: list[str]) -> list[Case]:

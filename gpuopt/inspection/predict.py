@@ -24,7 +24,7 @@ class Prediction:
         gpu: which.
         limiter: what takes the longest, one of the values of `LIMITERS`.
         fraction: of the peak bandwidth that this leaves, 1 if memory is the limiter.
-        issue: of its time at peak bandwidth, how much the busiest part of a multiprocessor
+        busiest: of its time at peak bandwidth, how much the busiest part of a multiprocessor
             works; above 1, memory waits for it.
         latency: nanoseconds of memory latency that the bytes in flight cover at peak
             bandwidth, loads alone.
@@ -33,7 +33,7 @@ class Prediction:
     gpu: Gpu
     limiter: str
     fraction: float
-    issue: float
+    busiest: float
     latency: float
 
 

@@ -74,7 +74,7 @@ def prediction_table(facts: Sequence[Facts]) -> Table:
     rows = tuple(
         (
             *(one.gpu.name, f"{kernel.case.rule} {dtype_label(kernel.case.dtypes)}", one.limiter),
-            *(f"{one.fraction:.0%}", f"{one.issue:.0%}", f"{one.latency:.0f} ns"),
+            *(f"{one.fraction:.0%}", f"{one.busiest:.0%}", f"{one.latency:.0f} ns"),
         )
         for kernel in facts
         for one in predictions(kernel)

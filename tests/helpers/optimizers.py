@@ -101,6 +101,26 @@ def gradients(step, shapes=SHAPES, dtype=np.float32):
     return arrays(1000 + step, shapes, dtype)
 
 
+class Foreign:
+    """An array of a library that gpuopt does not know, and that speaks DLPack.
+
+    Attributes:
+        values: the memory, a NumPy array; another one may take its place.
+    """
+
+    def __init__(self, values):
+        """Hold ``values``."""
+        self.values = values
+
+    def __dlpack__(self, **options):
+        """Export the memory."""
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        """Say that it lies on the CPU."""
+        return self.values.__dlpack_device__()
+
+
 def frozen(array):
     """An array's dtype, shape and bits, as data that ``==`` compares."""
     copy = plain(array)

@@ -32,20 +32,19 @@ def test_what_was_compiled_is_not_compiled_again(compiled, monkeypatch):
     assert first == second
 
 
-@pytest.mark.parametrize("damage", [b"", b"no zip at all", None, "facts"])
-def test_a_corrupt_entry_is_compiled_again(compiled, empty_cache, monkeypatch, tmp_path, damage):
+@pytest.mark.parametrize("damage", ["empty", "no zip", "half", "other facts"])
+def test_a_corrupt_entry_is_compiled_again(compiled, monkeypatch, tmp_path, damage):
+    whole = entry_of(compiled(rule="gradient_descent")[0]).read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     entry = entry_of(CASE)
     entry.parent.mkdir(parents=True)
-    if damage is None:
-        monkeypatch.setenv("XDG_CACHE_HOME", "")
-        whole = entry_of(compiled(rule="gradient_descent")[0]).read_bytes()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        damage = whole[: len(whole) // 2]
-    if damage == "facts":
+    entry.write_bytes(whole)
+    assert read_facts(entry) is not None
+    contents = {"empty": b"", "no zip": b"no zip at all", "half": whole[: len(whole) // 2]}
+    entry.write_bytes(contents.get(damage, b""))
+    if damage == "other facts":
         with zipfile.ZipFile(entry, "w") as archive:
             archive.writestr("facts.json", '{"case": {}}')
-    else:
-        entry.write_bytes(damage)
     assert read_facts(entry) is None
     put_worker(monkeypatch, 'sys.stdin.readline(); print(\'{"error": "asked"}\')')
     (result,) = compile_cases([CASE])

@@ -43,7 +43,7 @@ def test_memory_limits_adam():
     assert (one.gpu, one.limiter, one.fraction) == (H100, "memory", 1)
     # 37.25 instructions at 4 * 32 a cycle, beside 28 bytes at 3,350 GB/s
     expected = (37.25 / (128 * 132 * 1.98)) / (28 / 3350)
-    assert one.issue == pytest.approx(expected, rel=1e-12)
+    assert one.busiest == pytest.approx(expected, rel=1e-12)
     assert one.latency == pytest.approx(32 * 32 * 128 * 132 / 3350, rel=1e-12)
 
 

@@ -13,6 +13,7 @@ from tests.helpers.bits import assert_same_bits
 from tests.helpers.optimizers import (
     ON_BACKENDS,
     OPTIMIZERS,
+    Foreign,
     arrays,
     everything,
     frozen,
@@ -422,6 +423,48 @@ def test_the_same_address_as_another_dtype_or_order(backend):
         optimizer.step([grad])
         expected -= grad.float()
         assert_same_bits(param, expected, f"step {step}")
+
+
+def test_tensors_that_move_beside_one_that_rests(backend):
+    """The same where not every gradient is there, and where arrays of NumPy are among them."""
+    torch = pytest.importorskip("torch")
+    params = [torch.zeros(3), np.zeros(3, np.float32), torch.zeros(3)]
+    optimizer = gpuopt.SGD(params, lr=1.0)
+    grads = [torch.ones(3), np.ones(3, np.float32), None]
+    optimizer.step(grads)
+    old = params[0].data
+    params[0].data = params[0].data.clone()
+    grads[0].data = torch.full((3,), 2.0)
+    optimizer.step(grads)
+    transposed = grads[0].data.flip(0)
+    grads[0].data = transposed
+    optimizer.step(grads)
+    assert [p.tolist() for p in params] == [[-5] * 3, [-3] * 3, [0] * 3]
+    assert old.tolist() == [-1] * 3
+
+
+def test_a_gradient_that_shrank_where_it_lies(backend):
+    torch = pytest.importorskip("torch")
+    for others in ([], [None], [np.zeros(2, np.float32)]):
+        params = [torch.zeros(3), *(np.zeros(2, np.float32) for _ in others)]
+        grad = torch.ones(3)
+        optimizer = gpuopt.SGD(params, lr=1.0)
+        optimizer.step([grad, *others])
+        grad.data = grad.data[:2]
+        with pytest.raises(ValueError, match=r"expected shape \(3,\), got \(2,\)"):
+            optimizer.step([grad, *others])
+        assert params[0].tolist() == [-1] * 3
+
+
+def test_an_array_of_another_library_that_comes_to_lie_elsewhere(backend):
+    """Nothing is known of when it moves: it is looked up at every step."""
+    param, grad = Foreign(np.zeros(3, np.float32)), Foreign(np.ones(3, np.float32))
+    optimizer = gpuopt.SGD([param], lr=1.0)
+    optimizer.step([grad])
+    old, param.values = param.values, param.values.copy()
+    grad.values = np.full(3, 2, np.float32)
+    optimizer.step([grad])
+    assert (old.tolist(), param.values.tolist()) == ([-1] * 3, [-3] * 3)
 
 
 def test_a_parameter_transposed_in_place(backend):

@@ -8,6 +8,7 @@ from tests.helpers.optimizers import (
     ON_BACKENDS,
     STRUCTURES,
     VARIANTS,
+    Foreign,
     arrays,
     everything,
     frozen,
@@ -54,19 +55,6 @@ def test_the_structure_of_the_users_is_not_kept(numpy_backend):
     flat.clear()
     optimizer.step(gradients(0))
     assert bits(params) != bits(arrays(0))
-
-
-class Foreign:
-    """An array of a library that gpuopt does not know, and that speaks DLPack."""
-
-    def __init__(self, values):
-        self._values = values
-
-    def __dlpack__(self, **options):
-        return self._values.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return self._values.__dlpack_device__()
 
 
 def test_arrays_of_any_library_that_speaks_dlpack(backend):
