@@ -1,7 +1,9 @@
-# make demo    train with every method and compare them: a table and compare.png
-# make test    lint, types, tests, and what make inspect does
-# make inspect compile the GPU code, without a GPU, and hold it to its limits (Linux)
-# make bench   the speed of a step on this CPU, beside its peers
+# make demo       train with every method and compare them: a table and compare.png
+# make test       lint, types, tests, and what make inspect does
+# make inspect    compile the GPU code, without a GPU, and hold it to its limits (Linux)
+# make interpret  the tests of the Triton backend in Triton's interpreter: minutes
+# make gpu-test   the tests that need a CUDA device and a CUDA build of torch
+# make bench      the speed of a step on this CPU, beside its peers
 #
 # Each creates .venv and installs what it needs; the second time it starts at once.
 # PYTHON=python3.12 picks the interpreter that .venv is made from, VENV=... its place.
@@ -16,7 +18,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit inspect bench
+.PHONY: help demo test lint types unit interpret inspect gpu-test bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -44,6 +46,13 @@ unit: $(VENV)/.test
 inspect: $(VENV)/.test
 	@echo '== GPU code'
 	@$(BIN)/gpuopt inspect --check
+
+interpret: $(VENV)/.test
+	@echo '== the Triton backend, interpreted'
+	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 -k triton tests/backends
+
+gpu-test: $(VENV)/.test
+	@GPUOPT_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu tests/gpu
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.cpu_step

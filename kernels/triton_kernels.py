@@ -87,6 +87,15 @@ def jit(function: Any) -> Any:
 
 
 @triton.jit
+def _decode(stored, COMPUTE: tl.constexpr):
+    if _INTERPRETED and stored.dtype == tl.bfloat16:
+        # The interpreter loses denormals and the sign of zero; as kernels.storage does, this not.
+        bits = stored.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+        stored = bits.to(tl.float32, bitcast=True)
+    return stored.to(COMPUTE)
+
+
+@triton.jit
 def _load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr):
     values = ()
     for i in tl.static_range(len(pointers)):
@@ -94,7 +103,7 @@ def _load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr):
             stored = tl.load(pointers[i] + offsets, mask=mask)
         else:
             stored = tl.load(pointers[i] + offsets)
-        values = values + (stored.to(COMPUTE),)
+        values = values + (_decode(stored, COMPUTE),)
     return values
 
 
@@ -103,11 +112,12 @@ def _encode(value, DTYPE: tl.constexpr):
     if DTYPE.primitive_bitwidth == 16:
         value = value.to(tl.float32)  # float64 goes to 16 bits by way of float32, everywhere
     if _INTERPRETED and DTYPE == tl.bfloat16:
-        # The interpreter cuts the low bits off; as kernels.storage does, this rounds.
+        # The interpreter cuts low bits off and loses denormals; as kernels.storage does, this not.
         bits = value.to(tl.uint32, bitcast=True)
         bits = tl.where(value == value, bits + 0x7FFF + ((bits >> 16) & 1), 0x7FC00000)
-        value = (bits & 0xFFFF0000).to(tl.float32, bitcast=True)
-    return value.to(DTYPE)
+        return (bits >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    else:
+        return value.to(DTYPE)
 
 
 @triton.jit

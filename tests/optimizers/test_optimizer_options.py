@@ -77,6 +77,14 @@ def test_a_changed_option_takes_effect_at_the_next_step(numpy_backend, name, opt
     assert bits(changed) != bits(same)
 
 
+def test_the_start_of_the_sum(backend):
+    param = np.zeros(2)
+    optimizer = gpuopt.Adagrad([param], lr=1.0, eps=0.0, initial_accumulator_value=5.0)
+    optimizer.step([np.full(2, 2.0)])
+    assert optimizer.state[0]["sum"].tolist() == [9.0, 9.0]
+    assert param.tolist() == [-2 / 3, -2 / 3]
+
+
 def test_the_start_of_the_sum_counts_for_arrays_that_start_later(numpy_backend):
     params, expected = arrays(0), arrays(0)
     optimizer = gpuopt.Adagrad(params[:2])
