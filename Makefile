@@ -1,5 +1,5 @@
 # make demo       train with every method and compare them: a table and compare.png
-# make test       lint, types, tests, and what make inspect does
+# make test       lint, types, tests, and what make interpret and make inspect do
 # make inspect    compile the GPU code, without a GPU, and hold it to its limits (Linux)
 # make interpret  the tests of the Triton backend in Triton's interpreter: minutes
 # make gpu-test   the tests that need a CUDA device and a CUDA build of torch
@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/gpuopt compare
 
 # Triton has wheels for Linux alone.
-test: lint types unit $(if $(filter Linux,$(shell uname -s)),inspect)
+test: lint types unit $(if $(filter Linux,$(shell uname -s)),interpret inspect)
 
 lint: $(VENV)/.test
 	@echo '== lint'

@@ -213,6 +213,17 @@ def test_a_gradient_over_a_state_that_has_just_been_made(backend):
         pair.optimizer.load_state_dict(pair.optimizer.state_dict())
 
 
+def test_a_gradient_over_a_parameter_that_is_not_the_nearest(backend):
+    """One with gaps reaches far; another that begins between its elements hides it from nobody."""
+    memory = np.zeros(24, np.float32)
+    optimizer = gpuopt.SGD([memory[::2], memory[1:5:2]], lr=1.0)
+    with pytest.raises(ValueError, match=r"gradient of params\[1\]: overlaps params\[0\]"):
+        optimizer.step([np.ones(12, np.float32), memory[6:8]])
+    assert not memory.any()
+    optimizer.step([np.ones(12, np.float32), memory[7:10:2]])
+    assert memory[::2].tolist() == [-1] * 12
+
+
 def test_a_gradient_between_the_elements_of_a_parameter_is_fine(backend):
     memory = np.zeros((6, 2), np.float32)
     memory[:, 1] = [1, 2, 3, 4, 5, 6]
