@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpuopt.kernels.threads import thread_count
 
+from .arguments import positive, writable
 from .cases import CASES
 from .contender import Unavailable
 from .models import MODELS
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(Unavailable):
         import_torch()  # before its threads are counted
     makers = {**OURS, **{name: PEERS[name] for name in asked.peers}}
-    if asked.json is not None and not _writable(asked.json):
+    if asked.json is not None and not writable(asked.json):
         return 2
     show_machine(load := load_average(), asked.threads)
     results = []
@@ -51,16 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _writable(path: Path) -> bool:
-    """Find out before the work, not after it."""
-    try:
-        path.touch()
-    except OSError as error:
-        print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
-        return False
-    return True
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cpu_step", description=(__doc__ or "").partition("\n")[0]
@@ -69,19 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name}", nargs="+", choices=known, default=list(known), help="default: all"
         )
-    parser.add_argument("--rounds", type=_positive, default=11, help="samples of each contender")
+    parser.add_argument("--rounds", type=positive, default=11, help="samples of each contender")
     parser.add_argument(
-        "--threads", type=_positive, default=thread_count(), help="for gpuopt and torch alike"
+        "--threads", type=positive, default=thread_count(), help="for gpuopt and torch alike"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all of it goes as data")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
-    return number
 
 
 if __name__ == "__main__":

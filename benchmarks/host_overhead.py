@@ -23,8 +23,8 @@ from unittest import mock
 import gpuopt
 from gpuopt import dispatch
 
+from .arguments import positive, writable
 from .contender import Step
-from .cpu_step import _positive, _writable
 from .peers import import_torch
 from .report import load_average, seconds_text, show_machine, show_table
 from .timing import Timing, interleaved
@@ -91,11 +91,11 @@ def rows(count: int, timings: dict[str, Timing]) -> Iterator[tuple[str, ...]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.host_overhead")
-    parser.add_argument("--sizes", nargs="+", type=_positive, default=list(SIZES))
-    parser.add_argument("--rounds", type=_positive, default=11)
+    parser.add_argument("--sizes", nargs="+", type=positive, default=list(SIZES))
+    parser.add_argument("--rounds", type=positive, default=11)
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(arguments)
-    if asked.json is not None and not _writable(asked.json):
+    if asked.json is not None and not writable(asked.json):
         return 2
     show_machine(load_average(), 1)
     table: list[tuple[str, ...]] = []

@@ -62,6 +62,7 @@ class Inputs:
         self.addresses = np.zeros(len(self.params), np.int64)
         nothing = [None] * len(self.params)
         self._seen = (watch.look(arrays)[0], watch.look(nothing)[0])
+        self._written: Index | None = None
 
     def look(self, grads: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> Changes:
         """Find, describe and check what moved since the last step.
@@ -111,7 +112,7 @@ class Inputs:
 
     def forget_states(self) -> None:
         """Look at the states anew: others have come."""
-        self.__dict__.pop("_written", None)
+        self._written = None
 
     def _check_params(self, memories: Sequence[Memory]) -> None:
         for name, memory in zip(self.names, memories):
@@ -130,9 +131,8 @@ class Inputs:
     def _check_apart_from_states(
         self, params: Mapping[int, Memory], states: Sequence[Mapping[str, Any]]
     ) -> None:
-        held = [describe(s, "state") for named in states for s in named.values()]
         places = list(params)
-        for place, _ in Index(held).overlapping(list(params.values())):
+        for place, _ in Index(_described(states)).overlapping(list(params.values())):
             raise ValueError(f"{self.names[places[place]]}: overlaps a state in memory")
 
     def _check_given_once(self) -> None:
@@ -171,16 +171,20 @@ class Inputs:
         params: Mapping[int, Memory],
         states: Sequence[Mapping[str, Any]],
     ) -> None:
-        written = None if params else self.__dict__.get("_written")
+        written = None if params else self._written
         if written is None:
-            held = [describe(s, "state") for named in states for s in named.values()]
-            written = Index([*(params.get(i, m) for i, m in enumerate(self.params)), *held])
+            lie = (params.get(i, m) for i, m in enumerate(self.params))
+            written = Index([*lie, *_described(states)])
         if not params:
-            self._written: Index = written
+            self._written = written
         places = list(grads)
         for place, other in written.overlapping(list(grads.values())):
             what = self.names[other] if other < len(self.names) else "a state"
             raise ValueError(f"gradient of {self.names[places[place]]}: overlaps {what} in memory")
+
+
+def _described(states: Sequence[Mapping[str, Any]]) -> list[Memory]:
+    return [describe(state, "state") for named in states for state in named.values()]
 
 
 def _same_layout(memory: Memory, last: Memory | None) -> bool:

@@ -176,7 +176,7 @@ class Optimizer:
     def _groups(self, grad_factor: float) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
         key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self.param_groups))
-        tensors = [t for group in self.param_groups for t in group.tensors().values()]
+        tensors = [t for group in self.param_groups for t in group.tensors.values()]
         key += tuple(float(t) for t in tensors if t.device.type == "cpu")
         if self._plan is None or self._plan[0] != key:
             self._plan = (key, self._new_groups(grad_factor))
@@ -191,14 +191,14 @@ class Optimizer:
             updates[rule] = compose(rule, stages_for(rule, alike))
         self._check_tensors()
         return [
-            Group(updates[rule], options, self._state_dtype, group.tensors())
+            Group(updates[rule], options, self._state_dtype, group.tensors)
             for rule, options, group in zip(rules, numbers, self.param_groups)
         ]
 
     def _check_tensors(self) -> None:
         kinds = {"cpu", *(device.partition(":")[0] for device in self._fused.devices)}
         for group in self.param_groups:
-            for name, tensor in group.tensors().items():
+            for name, tensor in group.tensors.items():
                 if tensor.device.type not in kinds:
                     raise ValueError(
                         f"{name}: a tensor on {tensor.device}, but the arrays lie on "

@@ -109,6 +109,8 @@ class Options(MutableMapping[str, Any]):
         self._values = {name: CHECKS[name](name, value) for name, value in values.items()}
         self.version = 0
         """How often a value has changed."""
+        self.tensors = _tensors(self._values)
+        """The options whose values are tensors."""
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of an option."""
@@ -125,6 +127,7 @@ class Options(MutableMapping[str, Any]):
             self.check(name)
         self._values.update({name: CHECKS[name](name, value) for name, value in given.items()})
         self.version += 1
+        self.tensors = _tensors(self._values)
 
     def __delitem__(self, name: str) -> None:
         """Refuse: every option always has a value."""
@@ -159,6 +162,6 @@ class Options(MutableMapping[str, Any]):
                 numbers[name] = float(CHECKS[name](name, value))
         return numbers
 
-    def tensors(self) -> dict[str, Any]:
-        """Return the options whose values are tensors."""
-        return {name: value for name, value in self._values.items() if is_tensor(value)}
+
+def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if is_tensor(value)}

@@ -137,8 +137,9 @@ class FusedStep:
             flat = [e for e in here if e.flat]
             others = [e for e in here if not e.flat]
             if hasattr(module, "DeviceTable"):
-                staged += [self._stage(entry) for entry in others]
-                flat += [s.entry for s in staged if s.entry.memory[0].device == device]
+                stand_ins = [self._stage(entry) for entry in others]
+                staged += stand_ins
+                flat += [s.entry for s in stand_ins]
             else:
                 loose += others
             for table in build_tables(flat, module.CHUNK):

@@ -10,7 +10,6 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import llvmlite.binding as llvm
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +24,6 @@ from .threads import for_each_share
 
 CHUNK = 1 << 14
 """Elements of a chunk: the grain of sharing; it stays in a core's cache."""
-
-# One update reads and writes up to ten arrays. LLVM vectorizes the loop only if it may test
-# at run time that they do not overlap, and by default it gives up at eight such tests.
-llvm.set_option("gpuopt", "--runtime-memory-check-threshold=128")
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")

@@ -55,6 +55,20 @@ TOLERANCES = {
         "a coefficient is rounded to float32 once, from a float64 value that is off by far less: "
         "the result is the nearest float32 or its neighbour",
     ),
+    "ratio float64": Tolerance(
+        1e-12,
+        "a few products and quotients of float64 numbers, in another order than the code's",
+    ),
+    "slope": Tolerance(
+        1e-6,
+        "central differences of 1e-6 in float64 are off by about 1e-10, and gradients are about "
+        "0.1",
+        absolute=1e-8,
+    ),
+    "published rate": Tolerance(
+        0.01,
+        "a datasheet gives a rate with two or three digits, and the clock that it comes from too",
+    ),
     "power": Tolerance(
         1e-13,
         "a product of n factors is off by at most n roundings of 1.1e-16, for n below 1,000; "

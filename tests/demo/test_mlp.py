@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from gpuopt.demo import mlp
-from tests.tolerances import Tolerance
+from tests.tolerances import assert_close
 
 SIZES = (5, 7, 4, 3)
-TOLERANCE = Tolerance(
-    1e-6,
-    "central differences of 1e-6 in float64 are off by about 1e-10, and gradients are about 0.1",
-    absolute=1e-8,
-)
 
 
 @pytest.fixture
@@ -44,9 +39,7 @@ def test_gradients_are_the_slopes_of_the_loss(problem, param):
     params, images, labels = problem
     grad = mlp.backward(params, mlp.forward(params, images), labels)[param]
     slopes = [slope(problem, param, index) for index in np.ndindex(grad.shape)]
-    np.testing.assert_allclose(
-        grad.ravel(), slopes, rtol=TOLERANCE.relative, atol=TOLERANCE.absolute
-    )
+    assert_close(grad.ravel(), slopes, "slope")
 
 
 def test_gradients_match_the_parameters_one_by_one():

@@ -6,6 +6,7 @@ from gpuopt.inspection.cases import ARCHS
 from gpuopt.inspection.facts import Facts, Main
 from gpuopt.inspection.gpus import ARCH, GPUS, resident_warps
 from gpuopt.inspection.predict import bytes_in_flight, predict, predictions, warps
+from tests.tolerances import assert_close
 
 from .conftest import case_of
 
@@ -43,8 +44,8 @@ def test_memory_limits_adam():
     assert (one.gpu, one.limiter, one.fraction) == (H100, "memory", 1)
     # 37.25 instructions at 4 * 32 a cycle, beside 28 bytes at 3,350 GB/s
     expected = (37.25 / (128 * 132 * 1.98)) / (28 / 3350)
-    assert one.busiest == pytest.approx(expected, rel=1e-12)
-    assert one.latency == pytest.approx(32 * 32 * 128 * 132 / 3350, rel=1e-12)
+    assert_close(one.busiest, expected, "ratio float64")
+    assert_close(one.latency, 32 * 32 * 128 * 132 / 3350, "ratio float64")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_other_limiters(change, limiter, lanes, count):
     one = predict(facts, A100)
     assert one.limiter == limiter
     memory, busy = 28 / 2039, count / (lanes * 108 * 1.41)
-    assert one.fraction == pytest.approx(memory / busy, rel=1e-12)
+    assert_close(one.fraction, memory / busy, "ratio float64")
 
 
 def test_kernels_without_a_main_path_have_no_prediction():
@@ -94,4 +95,4 @@ RATES = {  # float32, in TFLOPS, as NVIDIA publishes them
 @pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
 def test_multiprocessors_and_clock_give_the_published_rate(gpu):
     rate = gpu.multiprocessors * gpu.clock * ARCH[gpu.arch].lanes["fp32"] * 2 / 1000
-    assert rate == pytest.approx(RATES[gpu.name], rel=0.01)
+    assert_close(rate, RATES[gpu.name], "published rate")
