@@ -1,4 +1,7 @@
-"""The commands `gpuopt compare` and `gpuopt sweep`."""
+"""The commands `gpuopt compare` and `gpuopt sweep`.
+
+What only they need is imported when they run: `gpuopt inspect` and `gpuopt doctor` do without.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,9 @@ import typer
 
 from gpuopt.demo import options
 from gpuopt.demo.comparison import Settings, Trial
+from gpuopt.demo.extra import imports_of
 from gpuopt.demo.methods import METHODS, OTHERS, chosen
-from gpuopt.demo.runner import Job, execute
 from gpuopt.demo.sweep import EPOCHS, RATES, trials
-from gpuopt.demo.views import comparison_view, sweep_view
 
 ALL_RATES = ",".join(f"{rate:g}" for rate in RATES)
 OWN = "each method's own"
@@ -63,6 +65,10 @@ def compare(
     from the same start and with the images in the same order. Overfitting, vanishing or
     exploding gradients and NaN are reported as they appear.
     """
+    with imports_of("compare"):
+        from gpuopt.demo.runner import Job, execute
+        from gpuopt.demo.views import comparison_view
+
     rate = None if lr is None else options.learning_rate("--lr", lr)
     methods = chosen(options.names("--also", also, METHODS))
     job = Job(
@@ -91,6 +97,10 @@ def sweep(
     Trains the network of `compare` with each of the learning rates, and with each of the betas,
     and shows the training losses that they end with.
     """
+    with imports_of("sweep"):
+        from gpuopt.demo.runner import Job, execute
+        from gpuopt.demo.views import sweep_view
+
     rates = options.numbers("--lr", lr, options.learning_rate)
     betas = options.numbers("--beta", beta, options.decay) if beta else ()
     methods = chosen(options.names("--also", also, METHODS))

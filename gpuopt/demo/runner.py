@@ -19,13 +19,13 @@ from gpuopt.demo import data, record
 from gpuopt.demo.comparison import Observer, Result, Settings, Trial, run_all
 from gpuopt.demo.console import bars, messages, output, print_tables
 from gpuopt.demo.data import Digits
+from gpuopt.demo.extra import CANNOT_RUN, INSTALL
 from gpuopt.demo.options import STANDARD_OUTPUT, refuse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NOT_WRITTEN, CANNOT_RUN, INTERRUPTED = 1, 2, 130  # exit codes; 130 is the shells' for Ctrl-C
-INSTALL = "pip install 'gpuopt[demo]'"
+NOT_WRITTEN, INTERRUPTED = 1, 130  # exit codes, beside CANNOT_RUN; 130 is the shells' for Ctrl-C
 
 
 @dataclass(frozen=True)
