@@ -1,9 +1,10 @@
-# make demo       train with every method and compare them: a table and compare.png
-# make test       lint, types, tests, and what make interpret and make inspect do
-# make inspect    compile the GPU code, without a GPU, and hold it to its limits (Linux)
-# make interpret  the tests of the Triton backend in Triton's interpreter: minutes
-# make gpu-test   the tests that need a CUDA device and a CUDA build of torch
-# make bench      the speed of a step on this CPU, beside its peers
+# make demo           train with every method and compare them: a table and compare.png
+# make test           lint, types, tests, and what inspect, interpret, interpret-old do
+# make inspect        compile the GPU code, without a GPU, and hold it to its limits (Linux)
+# make interpret      the tests of the Triton backend in Triton's interpreter: minutes
+# make interpret-old  the same in the oldest Triton that gpuopt takes: three minutes more
+# make gpu-test       the tests that need a CUDA device and a CUDA build of torch
+# make bench          the speed of a step on this CPU, beside its peers
 #
 # Each creates .venv and installs what it needs; the second time it starts at once.
 # PYTHON=python3.12 picks the interpreter that .venv is made from, VENV=... its place.
@@ -13,12 +14,15 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+PIP := PYTHONWARNINGS=ignore $(BIN)/python $(PIP_INSTALL)
+OLD_TRITON := 3.6.0
+OLD_VENV := $(VENV)/triton-$(OLD_TRITON)
 SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py.typed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit interpret inspect gpu-test bench
+.PHONY: help demo test lint types unit interpret interpret-old inspect gpu-test bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -27,7 +31,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/gpuopt compare
 
 # Triton has wheels for Linux alone.
-test: lint types unit $(if $(filter Linux,$(shell uname -s)),interpret inspect)
+test: lint types unit $(if $(filter Linux,$(shell uname -s)),interpret interpret-old inspect)
 
 lint: $(VENV)/.test
 	@echo '== lint'
@@ -48,10 +52,16 @@ inspect: $(VENV)/.test
 	@$(BIN)/gpuopt inspect --check
 
 # Triton's interpreter cannot run in several threads at once.
+INTERPRET := -m pytest -q -n auto --maxprocesses 8 -k triton tests/backends \
+    --ignore tests/backends/test_threads.py
+
 interpret: $(VENV)/.test
 	@echo '== the Triton backend, interpreted'
-	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 -k triton \
-	    tests/backends --ignore tests/backends/test_threads.py
+	@TRITON_INTERPRET=1 $(BIN)/python $(INTERPRET)
+
+interpret-old: $(OLD_VENV)/.interpret
+	@echo '== the Triton backend, interpreted by Triton $(OLD_TRITON)'
+	@TRITON_INTERPRET=1 $(OLD_VENV)/bin/python $(INTERPRET)
 
 gpu-test: $(VENV)/.test
 	@GPUOPT_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu tests/gpu
@@ -67,6 +77,13 @@ $(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
+
+$(OLD_VENV)/.interpret: pyproject.toml | $(BIN)/python
+	@echo '== installing gpuopt[interpret] and Triton $(OLD_TRITON) into $(OLD_VENV)'
+	@$(BIN)/python -m venv $(OLD_VENV)
+	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) \
+	    --editable '.[interpret]' triton==$(OLD_TRITON)
+	@touch $@
 
 # mypy does not see through the editable mapping of kernels/: it gets an installed copy.
 # build/lib goes first, since setuptools would install what was deleted from the sources.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,11 +103,18 @@ def test_pre_commit_runs_the_ruff_of_make_lint():
     assert pins("pyproject.toml") == pins(".pre-commit-config.yaml")
 
 
+def test_make_interpret_old_takes_the_oldest_triton_that_gpuopt_takes():
+    lowest = set(re.findall(r"\btriton>=([\d.]+)", (ROOT / "pyproject.toml").read_text()))
+    (taken,) = re.findall(r"^OLD_TRITON := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {Version(version) for version in lowest} == {Version(taken)}
+
+
 @pytest.mark.skipif("CI" not in os.environ, reason="only CI must have the whole test extra")
 def test_ci_skips_nothing_for_want_of_a_library():
     for line in importlib.metadata.requires("gpuopt") or []:
         requirement = Requirement(line)
-        if requirement.marker and not requirement.marker.evaluate({"extra": "test"}):
+        extras = ({"extra": "test"}, {"extra": "interpret"})  # the first names the second
+        if requirement.marker and not any(map(requirement.marker.evaluate, extras)):
             continue
         assert importlib.metadata.version(requirement.name) in requirement.specifier, line
 
