@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -161,13 +161,18 @@ def assign(target: Any, source: Any) -> None:
         describe(target, "array").view[...] = describe(source, "array").view
 
 
-def mark_written(arrays: list[Any]) -> None:
-    """Tell autograd that these arrays changed (torch's version counters)."""
+def tensors_among(arrays: Sequence[Any]) -> dict[int, Any]:
+    """Return those that are torch tensors, by place."""
     torch = sys.modules.get("torch")
-    if torch is not None:
-        tensors = [a for a in arrays if isinstance(a, torch.Tensor)]
-        if tensors:
-            torch.autograd.graph.increment_version(tensors)
+    if torch is None:
+        return {}
+    return {i: array for i, array in enumerate(arrays) if isinstance(array, torch.Tensor)}
+
+
+def mark_written(tensors: Sequence[Any]) -> None:
+    """Tell autograd that these torch tensors changed (their version counters)."""
+    if tensors:
+        sys.modules["torch"].autograd.graph.increment_version(tensors)
 
 
 @dataclass(frozen=True)

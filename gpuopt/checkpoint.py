@@ -44,6 +44,7 @@ def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
                 tensors[f"{key}.{name}"] = to_numpy(array)
                 dtypes[f"{key}.{name}"] = describe(array, name).dtype
     parts = {"param_groups": state_dict["param_groups"], "steps": steps, "dtypes": dtypes}
+    parts["state_dtype"] = state_dict["state_dtype"]
     header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     header.update((name, json.dumps(part)) for name, part in parts.items())
     _replace(
@@ -88,7 +89,12 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
         if tensors[name].dtype != STORAGE[dtype]:
             raise ValueError(f"{name} is said to be {dtype}, and is {tensors[name].dtype}")
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
-    return {"optimizer": header["optimizer"], "state": state, "param_groups": groups}
+    return {
+        "optimizer": header["optimizer"],
+        "state": state,
+        "param_groups": groups,
+        "state_dtype": json.loads(header["state_dtype"]),
+    }
 
 
 def _safetensors() -> Any:

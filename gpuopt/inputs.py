@@ -1,4 +1,4 @@
-"""The parameters and gradients of an optimizer: where they lie, and whether that is well.
+"""What a step reads and writes: where it lies, and whether that is well.
 
 A step asks `Inputs.look` first. As long as nothing moved, that costs a comparison an array;
 what did move is described and checked, and nothing is remembered before `Inputs.accept`.
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import watch
 from .arrays import Memory, describe
-from .overlap import Index
-from .table import grad_address
+from .overlap import extents_of
+from .table import EMPTY, VECTOR, grad_address
+from .written import Moved, Written
 
 
 @dataclass(frozen=True)
@@ -23,27 +25,31 @@ class Changes:
     """What is not where it was at the last step.
 
     Attributes:
-        params: the parameters that moved, by place.
-        grads: the gradients that moved, or None for those that are gone, by place.
-        sights: what was seen of all parameters, and of all gradients.
+        written: the parameters and states that moved.
+        grads: the gradients that are new or laid out otherwise, or None for those that are
+            gone, by place.
+        moved: places of gradients that only lie elsewhere.
+        addresses: where these lie.
+        sight: what was seen of the gradients.
     """
 
-    params: Mapping[int, Memory]
+    written: Moved | None
     grads: Mapping[int, Memory | None]
-    sights: tuple[watch.Sight, watch.Sight]
+    moved: npt.NDArray[np.int64]
+    addresses: npt.NDArray[np.int64]
+    sight: watch.Sight
 
     def __bool__(self) -> bool:
         """Whether anything moved."""
-        return bool(self.params or self.grads)
+        return bool(self.written or self.grads or len(self.moved))
 
 
 class Inputs:
-    """Parameters, and the gradients of the last step.
+    """Parameters, their states, and the gradients of the last step.
 
     Attributes:
-        names: what errors call each parameter.
-        params: where each lies.
-        grads: where each one's last gradient lay; None before the first.
+        written: the parameters and states.
+        grads: each one's last gradient as it was when it was described; None before the first.
         addresses: int64, of each one's gradient as the table holds it; 0: it rests.
     """
 
@@ -54,110 +60,75 @@ class Inputs:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
-        self._arrays = arrays
-        self.names = list(names)
-        self.params = [describe(array, name) for array, name in zip(arrays, names)]
-        self._check_params(self.params)
-        self.grads: list[Memory | None] = [None] * len(self.params)
-        self.addresses = np.zeros(len(self.params), np.int64)
-        nothing = [None] * len(self.params)
-        self._seen = (watch.look(arrays)[0], watch.look(nothing)[0])
-        self._written: Index | None = None
+        self.written = Written(arrays, names)
+        self.grads: list[Memory | None] = [None] * len(arrays)
+        self.addresses = np.zeros(len(arrays), np.int64)
+        self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
+        self._sight = watch.look([None] * len(arrays))[0]
 
-    def look(self, grads: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> Changes:
+    def params(self) -> list[Memory]:
+        """Where each parameter lies."""
+        return self.written.memories[: len(self.grads)]
+
+    def grad(self, i: int) -> Memory:
+        """Where a gradient lies, or lay when there was one."""
+        memory, address = self.grads[i], int(self.addresses[i])
+        assert memory is not None
+        still = address in (0, EMPTY, memory.address)
+        return memory if still else memory.at(address)
+
+    def look(self, grads: Sequence[Any]) -> Changes:
         """Find, describe and check what moved since the last step.
 
         Args:
             grads: one array a parameter, or None.
-            states: what else must not overlap a gradient.
 
         Raises:
             TypeError, ValueError: an array does not fit. Nothing has been changed.
         """
-        params_seen, params_moved = watch.look(self._arrays, self._seen[0])
-        grads_seen, grads_moved = watch.look(grads, self._seen[1])
-        described = {i: self._moved_param(i) for i in params_moved}
-        params = {i: memory for i, memory in described.items() if memory != self.params[i]}
-        moved = {
-            i: None if grads[i] is None else self._moved_grad(i, grads[i], grads_seen)
-            for i in grads_moved
-        }
-        if params:
-            self._check_params([params.get(i, m) for i, m in enumerate(self.params)])
-            self._check_apart_from_states(params, states)
-        if params or moved:
-            # A parameter that moved may have come to lie on a gradient that stayed.
-            known = {**dict(enumerate(self.grads)), **moved} if params else moved
-            present = {i: m for i, m in known.items() if m is not None and grads[i] is not None}
-            self._check_grads_apart(present, params, states)
-        return Changes(params, moved, (params_seen, grads_seen))
+        written = self.written.look()
+        sight, moves = watch.look(grads, self._sight)
+        changed = {i: self._described(i, grads[i]) for i in moves.changed}
+        places = np.array(moves.moved, np.int64)
+        changes = Changes(written, changed, places, self._as_held(moves), sight)
+        if changes:
+            self._check_grads_apart(changes)
+        return changes
 
     def layout_changed(self, changes: Changes) -> bool:
         """Whether a table built for the last step does not fit the next."""
-        return bool(changes.params) or any(
-            memory is not None and not _same_layout(memory, self.grads[i])
+        if changes.written:
+            return True
+        shifts = changes.addresses - self.addresses[changes.moved]
+        return bool((shifts % VECTOR).any()) or any(
+            memory is not None and not self._same_layout(memory, i)
             for i, memory in changes.grads.items()
         )
 
     def accept(self, changes: Changes) -> None:
         """Take ``changes`` for what is."""
-        for i, memory in changes.params.items():
-            self.params[i] = memory
+        if changes.written:
+            self.written.accept(changes.written)
+        self.addresses[changes.moved] = changes.addresses
         for i, grad in changes.grads.items():
+            if grad is None and self.addresses[i]:
+                self.grads[i] = self.grad(i)  # where it lay
             self.addresses[i] = 0 if grad is None else grad_address(grad)
-            self.grads[i] = grad or self.grads[i]
-        if changes.params:
-            self.forget_states()
-        self._seen = changes.sights
+            if grad is not None:
+                self.grads[i] = grad
+                self._reach[i] = np.array(grad.extent) - grad.address
+        self._sight = changes.sight
 
-    def forget_states(self) -> None:
-        """Look at the states anew: others have come."""
-        self._written = None
+    def _as_held(self, moves: watch.Moves) -> npt.NDArray[np.int64]:
+        """Return the addresses of gradients that moved as the table holds them."""
+        places = list(moves.moved)
+        empty = self._reach[places, 0] == self._reach[places, 1]
+        return np.where(empty, EMPTY, np.array(moves.addresses, np.int64))
 
-    def _check_params(self, memories: Sequence[Memory]) -> None:
-        for name, memory in zip(self.names, memories):
-            if not memory.writable:
-                raise ValueError(f"{name}: the array is read-only; it cannot be updated in place")
-            if memory.overlaps_itself:
-                raise ValueError(f"{name}: elements of the array overlap (is it broadcast?)")
-        for place, other in Index(memories).overlapping(memories):
-            if place != other:
-                a, b = sorted((place, other))
-                same = memories[a] == memories[b]
-                what = "are the same array" if same else "overlap in memory"
-                raise ValueError(f"{self.names[a]} and {self.names[b]} {what}")
-        self._check_given_once()
-
-    def _check_apart_from_states(
-        self, params: Mapping[int, Memory], states: Sequence[Mapping[str, Any]]
-    ) -> None:
-        places = list(params)
-        for place, _ in Index(_described(states)).overlapping(list(params.values())):
-            raise ValueError(f"{self.names[places[place]]}: overlaps a state in memory")
-
-    def _check_given_once(self) -> None:
-        first: dict[int, str] = {}
-        for name, array in zip(self.names, self._arrays):
-            if first.setdefault(id(array), name) != name:
-                raise ValueError(f"{first[id(array)]} and {name} are the same array")
-
-    def _moved_param(self, i: int) -> Memory:
-        name, before = self.names[i], self.params[i]
-        memory = describe(self._arrays[i], name)
-        if memory.shape != before.shape or memory.device != before.device:
-            raise ValueError(
-                f"{name}: was of shape {before.shape} on {before.device}, is now of shape "
-                f"{memory.shape} on {memory.device}; make a new optimizer"
-            )
-        return memory
-
-    def _moved_grad(self, i: int, grad: Any, sight: watch.Sight) -> Memory:
-        last = self.grads[i]
-        if last is not None:
-            memory = watch.moved_only(last, grad, i, sight, self._seen[1])
-            if memory is not None:
-                return memory
-        param, name = self.params[i], f"gradient of {self.names[i]}"
+    def _described(self, i: int, grad: Any) -> Memory | None:
+        if grad is None:
+            return None
+        param, name = self.written.memories[i], f"gradient of {self.written.names[i]}"
         memory = describe(grad, name)
         if memory.shape != param.shape:
             raise ValueError(f"{name}: expected shape {param.shape}, got {memory.shape}")
@@ -165,32 +136,40 @@ class Inputs:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
         return memory
 
-    def _check_grads_apart(
-        self,
-        grads: Mapping[int, Memory],
-        params: Mapping[int, Memory],
-        states: Sequence[Mapping[str, Any]],
-    ) -> None:
-        written = None if params else self._written
-        if written is None:
-            lie = (params.get(i, m) for i, m in enumerate(self.params))
-            written = Index([*lie, *_described(states)])
-        if not params:
-            self._written = written
-        places = list(grads)
-        for place, other in written.overlapping(list(grads.values())):
-            what = self.names[other] if other < len(self.names) else "a state"
-            raise ValueError(f"gradient of {self.names[places[place]]}: overlaps {what} in memory")
+    def _same_layout(self, memory: Memory, i: int) -> bool:
+        if self.grads[i] is None:
+            return False
+        last = self.grad(i)
+        return (
+            memory.dtype == last.dtype
+            and memory.order == last.order
+            and (memory.address - last.address) % VECTOR == 0
+        )
 
+    def _check_grads_apart(self, changes: Changes) -> None:
+        """Raise if a gradient that moved, or any on which another array came to lie, overlaps."""
+        index = changes.written.index if changes.written else self.written.index
+        addresses = self.addresses.copy()
+        addresses[changes.moved] = changes.addresses
+        present = {i: m for i, m in changes.grads.items() if m is not None}
+        extents = addresses[:, None] + self._reach
+        extents[list(present)] = extents_of(list(present.values()))
+        if changes.written:
+            gone = changes.grads.keys() - present.keys()
+            looked_at = [i for i in np.flatnonzero(addresses).tolist() if i not in gone]
+            looked_at += [i for i in present if not addresses[i]]
+        else:
+            looked_at = [*present, *changes.moved.tolist()]
 
-def _described(states: Sequence[Mapping[str, Any]]) -> list[Memory]:
-    return [describe(state, "state") for named in states for state in named.values()]
+        def memory(k: int) -> Memory:
+            i = looked_at[k]
+            if i in present:
+                return present[i]
+            known = self.grads[i]
+            assert known is not None
+            return known.at(int(addresses[i]))
 
-
-def _same_layout(memory: Memory, last: Memory | None) -> bool:
-    return (
-        last is not None
-        and memory.dtype == last.dtype
-        and memory.order == last.order
-        and (memory.address - last.address) % 16 == 0
-    )
+        for k, other in index.overlapping(extents[looked_at], memory):
+            name = self.written.names[looked_at[k]]
+            what = self.written.names[other]
+            raise ValueError(f"gradient of {name}: overlaps {what} in memory")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint
-from .arrays import FLOATS
 from .compose import Update, compose, stages_for
 from .dispatch import Explanation, explain_devices
-from .options import Options, positive
+from .options import Options, checked_state_dtype, grouped, has_reciprocal
 from .params import Key, parse
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
@@ -42,14 +42,9 @@ class Option:
 
 
 class Optimizer:
-    """One fused step over arrays of any library; the base of the optimizers.
+    """One fused step over arrays of any library; the base of the optimizers."""
 
-    Attributes:
-        param_groups: the options of each group, as dicts that check what is assigned.
-    """
-
-    param_groups: tuple[Options, ...]
-    __slots__ = ("__weakref__", "_fused", "_plan", "_state_dtype", "_structure", "param_groups")
+    __slots__ = ("__weakref__", "_fused", "_param_groups", "_plan", "_state_dtype", "_structure")
 
     lr = Option()
     weight_decay = Option()
@@ -62,18 +57,10 @@ class Optimizer:
 
     def __init__(self, params: Any, options: Mapping[str, Any], state_dtype: str | None) -> None:
         """Take the arrays; ``options`` holds the defaults of every group."""
-        if state_dtype is not None and not (isinstance(state_dtype, str) and state_dtype in FLOATS):
-            raise ValueError(
-                f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {state_dtype!r}"
-            )
+        self._state_dtype = checked_state_dtype(state_dtype)
         self._structure, arrays, own = parse(params)
-        defaults = Options(options)
-        for group in own:
-            for name in group:
-                defaults.check(name)
-        self.param_groups = tuple(Options({**options, **group}) for group in own)
+        self._param_groups = grouped(options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of)
-        self._state_dtype = state_dtype
         self._plan: tuple[tuple[Any, ...], list[Group]] | None = None
 
     def step(self, grads: Any, *, scale: float = 1.0) -> None:
@@ -89,8 +76,13 @@ class Optimizer:
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
-        grad_factor = 1.0 / positive("scale", scale)
+        grad_factor = 1.0 / has_reciprocal("scale", scale)
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
+
+    @property
+    def param_groups(self) -> tuple[Options, ...]:
+        """The options of each group, as dicts that check what is assigned."""
+        return self._param_groups
 
     @property
     def backend(self) -> str:
@@ -102,23 +94,27 @@ class Optimizer:
         return explain_devices(self._fused.devices)
 
     @property
-    def state(self) -> dict[Key, dict[str, Any]]:
+    def state(self) -> Mapping[Key, Mapping[str, Any]]:
         """For each array that has been updated: ``step`` and its states, by torch's names.
 
-        The arrays are the live ones; `state_dict` returns copies.
+        The arrays are the live ones, and their values may be changed; `state_dict` returns
+        copies. The mappings cannot be changed: `load_state_dict` takes other arrays and counts.
         """
-        held = zip(self._structure.keys, self._fused.steps.tolist(), self._fused.states)
-        return {key: {"step": step, **states} for key, step, states in held if step or states}
+        held = self._state_of(self._fused.lend_states())
+        return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
         self._fused.complete_states(self._groups(1.0))
-        return snapshot(type(self).__name__, self._structure, self.param_groups, self.state)
+        held = self._state_of(self._fused.states)
+        own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
+        return snapshot(*own, held)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
 
-        States keep the dtype that they were saved in.
+        States keep the dtype that they were saved in. An lr that is a tensor here stays that
+        tensor, and takes the value that was saved.
 
         Raises:
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
@@ -128,11 +124,15 @@ class Optimizer:
             type(self).__name__,
             self._structure,
             self._fused.params,
-            self.param_groups,
+            self._param_groups,
+            self._state_dtype,
             self.rule_for,
             frozenset(s for name in self.variants.values() for s in RULES[name].states),
         ).read(state_dict)
-        self.param_groups = contents.groups
+        for mine, loaded in zip(self._param_groups, contents.groups):
+            loaded.keep_tensors_of(mine)
+        self._param_groups = contents.groups
+        self._state_dtype = contents.state_dtype
         self._plan = None
         self._fused.load(contents.steps, contents.states)
 
@@ -164,8 +164,12 @@ class Optimizer:
 
     def __repr__(self) -> str:
         """Show the options of each group."""
-        groups = ", ".join(map(repr, self.param_groups))
+        groups = ", ".join(map(repr, self._param_groups))
         return f"{type(self).__name__}({len(self._fused.params)} arrays, {groups})"
+
+    def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+        held = zip(self._structure.keys, self._fused.steps.tolist(), states)
+        return {key: {"step": step, **own} for key, step, own in held if step or own}
 
     # --- options to rules -----------------------------------------------------------------
 
@@ -175,16 +179,16 @@ class Optimizer:
 
     def _groups(self, grad_factor: float) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
-        key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self.param_groups))
-        tensors = [t for group in self.param_groups for t in group.tensors.values()]
+        key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self._param_groups))
+        tensors = [t for group in self._param_groups for t in group.tensors.values()]
         key += tuple(float(t) for t in tensors if t.device.type == "cpu")
         if self._plan is None or self._plan[0] != key:
             self._plan = (key, self._new_groups(grad_factor))
         return self._plan[1]
 
     def _new_groups(self, grad_factor: float) -> list[Group]:
-        numbers = [{**g.hyperparameters(), "grad_factor": grad_factor} for g in self.param_groups]
-        rules = [self.rule_for(group) for group in self.param_groups]
+        numbers = [{**g.hyperparameters(), "grad_factor": grad_factor} for g in self._param_groups]
+        rules = [self.rule_for(group) for group in self._param_groups]
         updates: dict[Rule, Update] = {}
         for rule in rules:
             alike = [n for n, r in zip(numbers, rules) if r is rule]
@@ -192,12 +196,12 @@ class Optimizer:
         self._check_tensors()
         return [
             Group(updates[rule], options, self._state_dtype, group.tensors)
-            for rule, options, group in zip(rules, numbers, self.param_groups)
+            for rule, options, group in zip(rules, numbers, self._param_groups)
         ]
 
     def _check_tensors(self) -> None:
         kinds = {"cpu", *(device.partition(":")[0] for device in self._fused.devices)}
-        for group in self.param_groups:
+        for group in self._param_groups:
             for name, tensor in group.tensors.items():
                 if tensor.device.type not in kinds:
                     raise ValueError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
+
+from .arrays import FLOATS
 
 PAIRS = {"betas": ("beta1", "beta2")}
 """Options that hold several hyperparameters, and their names."""
@@ -42,7 +44,10 @@ def _number(accepted: Callable[[float], bool], description: str) -> Callable[[st
 
 
 _not_negative = _number(lambda x: math.isfinite(x) and x >= 0, "a finite number of at least 0")
-positive = _number(lambda x: math.isfinite(x) and x > 0, "a finite number above 0")
+has_reciprocal = _number(
+    lambda x: x > 0 and math.isfinite(x) and math.isfinite(1.0 / x),
+    "a finite number above 0 whose reciprocal is finite",
+)
 _below_one = _number(lambda x: 0 <= x < 1, "a number in [0, 1)")
 
 
@@ -52,6 +57,17 @@ def _two_below_one(name: str, value: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected two numbers in [0, 1), got {value!r}") from None
     return _below_one(f"{name}[0]", first), _below_one(f"{name}[1]", second)
+
+
+def checked_state_dtype(value: Any) -> str | None:
+    """Return what may be given as ``state_dtype``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if value is None or (isinstance(value, str) and value in FLOATS):
+        return value
+    raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -150,6 +166,13 @@ class Options(MutableMapping[str, Any]):
         if name not in self._values:
             raise TypeError(f"unknown option {name!r}: expected one of {', '.join(self._values)}")
 
+    def keep_tensors_of(self, other: Options) -> None:
+        """Take over the tensors of ``other``, with the values that these options have now."""
+        for name, tensor in other.tensors.items():
+            with sys.modules["torch"].no_grad():
+                tensor.fill_(float(self[name]))
+            self[name] = tensor
+
     def hyperparameters(self) -> dict[str, float]:
         """Return all as numbers by name, pairs taken apart."""
         numbers: dict[str, float] = {}
@@ -161,6 +184,27 @@ class Options(MutableMapping[str, Any]):
             else:
                 numbers[name] = float(CHECKS[name](name, value))
         return numbers
+
+
+def grouped(
+    defaults: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+) -> tuple[Options, ...]:
+    """Return the options of each group: the defaults, and over them its own.
+
+    Raises:
+        TypeError, ValueError: an option does not exist, or does not accept what is given; the
+            message names the group if the value is the group's own.
+    """
+    known = Options(defaults)
+    made = []
+    for i, group in enumerate(groups):
+        try:
+            for name in group:
+                known.check(name)
+            made.append(Options({**defaults, **group}))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"params[{i}]: {error}") from None
+    return tuple(made)
 
 
 def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:

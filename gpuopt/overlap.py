@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .arrays import Memory
 
@@ -33,23 +34,41 @@ class Index:
 
     def __init__(self, memories: Sequence[Memory]) -> None:
         """Sort ``memories``; those without elements overlap nothing."""
-        extents = np.array([m.extent for m in memories], np.int64).reshape(-1, 2)
+        extents = extents_of(memories)
         self._memories = memories
         self._sorted = np.argsort(extents[:, 0], kind="stable")
         self._low = extents[self._sorted, 0]
         self._high = np.maximum.accumulate(extents[self._sorted, 1])
 
-    def overlapping(self, memories: Sequence[Memory]) -> Iterator[tuple[int, int]]:
-        """Yield (place in ``memories``, place in the index) of each overlapping pair."""
+    def overlapping(
+        self, extents: npt.NDArray[np.int64], memory: Callable[[int], Memory]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (place, place in the index) of each overlapping pair.
+
+        Args:
+            extents: int64 [n, 2], the first byte of each array, and the one behind its last.
+            memory: returns the array of a place; asked for those alone that come near another.
+        """
         if not len(self._low):
             return
-        extents = np.array([m.extent for m in memories], np.int64).reshape(-1, 2)
         last = np.searchsorted(self._low, extents[:, 1], side="left")
         near = np.flatnonzero((last > 0) & (self._high[last - 1] > extents[:, 0]))
         for place in near.tolist():
             k = int(last[place]) - 1
             while k >= 0 and self._high[k] > extents[place, 0]:
                 other = int(self._sorted[k])
-                if shares_memory(memories[place], self._memories[other]):
+                if shares_memory(memory(place), self._memories[other]):
                     yield place, other
                 k -= 1
+
+    def overlaps_within(self) -> Iterator[tuple[int, int]]:
+        """Yield the places of each overlapping pair of its own arrays, the smaller first."""
+        memories = self._memories
+        for place, other in self.overlapping(extents_of(memories), memories.__getitem__):
+            if place < other:
+                yield place, other
+
+
+def extents_of(memories: Sequence[Memory]) -> npt.NDArray[np.int64]:
+    """Return int64 [n, 2]: the first byte of each array, and the one behind its last."""
+    return np.array([m.extent for m in memories], np.int64).reshape(-1, 2)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .arrays import copy_into, describe, to_numpy, zeros_like
 from .checkpoint import Stored
-from .options import Options, is_tensor
+from .options import Options, checked_state_dtype, is_tensor
 from .params import Key, Structure
 from .registry import Rule
 
@@ -25,11 +25,13 @@ class Contents:
 
     Attributes:
         groups: the options of each group.
+        state_dtype: of states that are still to be made.
         steps: how many updates each array has had.
         states: the states of each array, by name.
     """
 
     groups: tuple[Options, ...]
+    state_dtype: str | None
     steps: list[int]
     states: list[dict[str, Any]]
 
@@ -42,6 +44,7 @@ class Reader:
     structure: Structure
     params: Sequence[Any]
     groups: Sequence[Options]
+    state_dtype: str | None
     rule_for: Callable[[Options], Rule]
     state_names: frozenset[str]
     """Of all rules that its options can pick: changed options leave states of the rule before."""
@@ -66,7 +69,8 @@ class Reader:
             step, arrays = self._state(i, held.get(key, {"step": 0}), rule)
             steps.append(step)
             states.append(arrays)
-        return Contents(groups, steps, states)
+        dtype = checked_state_dtype(state_dict.get("state_dtype", self.state_dtype))
+        return Contents(groups, dtype, steps, states)
 
     def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
         ours = keys_by_group(self.structure)
@@ -108,6 +112,7 @@ def snapshot(
     optimizer: str,
     structure: Structure,
     groups: Sequence[Options],
+    state_dtype: str | None,
     state: Mapping[Key, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return a state dict of copies; the arguments are `Reader`'s, and the live states."""
@@ -118,7 +123,12 @@ def snapshot(
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
     ]
-    return {"optimizer": optimizer, "state": copies, "param_groups": listed}
+    return {
+        "optimizer": optimizer,
+        "state": copies,
+        "param_groups": listed,
+        "state_dtype": state_dtype,
+    }
 
 
 def _plain(group: Options) -> dict[str, Any]:

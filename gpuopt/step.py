@@ -7,13 +7,22 @@ checked, states allocated and kernels compiled, and only then does the first ele
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import copy_into, describe, mark_written, to_numpy, zeros_like
+from .arrays import (
+    Memory,
+    copy_into,
+    describe,
+    mark_written,
+    tensors_among,
+    to_numpy,
+    zeros_like,
+)
 from .dispatch import chosen
 from .inputs import Inputs
 from .kernels import numpy_blocked
@@ -55,8 +64,9 @@ class FusedStep:
         self.group_of = np.array(group_of, np.int64)
         self._steps = np.zeros(len(params), np.int64)
         self.states: list[dict[str, Any]] = [{} for _ in params]
-        self.devices = tuple(dict.fromkeys(m.device for m in self.inputs.params)) or ("cpu",)
-        self._tracked = [i for i, p in enumerate(params) if not isinstance(p, np.ndarray)]
+        self.devices = tuple(dict.fromkeys(m.device for m in self.inputs.params())) or ("cpu",)
+        self._tensors = tensors_among(self.params)
+        self._tensor_places = list(self._tensors)
         self._forget_tables()
 
     @property
@@ -72,6 +82,11 @@ class FusedStep:
         self.states = list(states)
         self._forget_tables()
 
+    def lend_states(self) -> list[dict[str, Any]]:
+        """Return the live states, and watch from here on whether somebody moves them."""
+        self.inputs.written.lend()
+        return self.states
+
     def complete_states(self, groups: Sequence[Group]) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
@@ -82,7 +97,7 @@ class FusedStep:
         self._loose: list[Entry] = []
         self._staged: list[Staged] = []
         self._built_for: tuple[Any, ...] | None = None
-        self.inputs.forget_states()
+        self.inputs.written.set_states(self.states)
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -102,7 +117,7 @@ class FusedStep:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
             BackendError: the forced backend cannot run; nothing has been changed.
         """
-        changes = self.inputs.look(grads, self.states)
+        changes = self.inputs.look(grads)
         key = (
             *(group.update for group in groups),
             *(group.state_dtype for group in groups),
@@ -124,7 +139,8 @@ class FusedStep:
         steps = self.steps
         known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
         self._allocate_states(known, groups)
-        entries = [self._entry(i, groups) for i in known]
+        params = self.inputs.params()
+        entries = [self._entry(i, params, groups) for i in known]
         launches: list[Launch] = []
         loose: list[Entry] = []
         staged: list[Staged] = []
@@ -162,19 +178,18 @@ class FusedStep:
         states = [self.states[entry.index][name] for name in entry.update.rule.states]
         return stage(entry, self.params[entry.index], states)
 
-    def _entry(self, i: int, groups: Sequence[Group]) -> Entry:
+    def _entry(self, i: int, params: Sequence[Memory], groups: Sequence[Group]) -> Entry:
         update = groups[self.group_of[i]].update
         states = [describe(self.states[i][name], name) for name in update.rule.states]
-        grad = self.inputs.grads[i]
-        assert grad is not None
-        return Entry(i, update, (self.inputs.params[i], grad, *states))
+        return Entry(i, update, (params[i], self.inputs.grad(i), *states))
 
     def _allocate_states(self, known: Sequence[int], groups: Sequence[Group]) -> None:
         made = []
+        params = self.inputs.params()
         for i in known:
             group = groups[self.group_of[i]]
             rule = group.update.rule
-            dtype = group.state_dtype or compute_dtype(self.inputs.params[i].dtype)
+            dtype = group.state_dtype or compute_dtype(params[i].dtype)
             for name in rule.states:
                 if name not in self.states[i]:
                     start = group.options.get(rule.initial.get(name, ""), 0.0)
@@ -182,7 +197,7 @@ class FusedStep:
         for i, name, state in made:
             self.states[i][name] = state
         if made:
-            self.inputs.forget_states()
+            self.inputs.written.set_states(self.states)
 
     # --- running --------------------------------------------------------------------------
 
@@ -211,16 +226,16 @@ class FusedStep:
             if active[entry.index]:
                 self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
-        if self._tracked:
-            updated = active.tolist()  # a NumPy bool takes longer to test
-            mark_written([self.params[i] for i in self._tracked if updated[i]])
+        if self._tensors:
+            updated = active[self._tensor_places]
+            tensors = list(self._tensors.values())
+            mark_written(tensors if updated.all() else list(compress(tensors, updated.tolist())))
 
     def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
-        grad = self.inputs.grads[i]
-        assert grad is not None
+        grad = self.inputs.grad(i)
         coefficients = coefficients_of(groups, int(self.group_of[i]), int(self._steps[i]) + 1)
         with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
             rounded = np.array(coefficients).astype(compute_dtype(param.dtype))

@@ -1,23 +1,21 @@
 """Which arrays are not where they were, in as little host time as can be.
 
 A NumPy array stays where it is as long as it lives. A torch tensor does not (``p.data = ...``),
-so its address, strides, dtype and shape are read at every step: memory that was freed in between
-may come back at the same address for fewer or other elements. Of arrays of other libraries nothing
-is known.
+so its address and layout are looked at in every step: memory that was freed in between may come
+back at the same address for fewer or other elements. Of arrays of other libraries nothing is
+known.
 """
 
 from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
 import numpy as np
-
-from .arrays import Memory
 
 
 @dataclass(frozen=True)
@@ -25,74 +23,144 @@ class Sight:
     """What was seen of a list of arrays.
 
     Attributes:
-        columns: addresses, strides, dtypes and shapes, if all are torch tensors.
-        signatures: one of each array, if not.
+        places: of the torch tensors, if all that are there are torch tensors; None: all places.
+        addresses: theirs.
+        layout: theirs, or None if there are other arrays.
+        signatures: one of each array, if there are others.
         still: whether the signatures are references to NumPy arrays, all of them.
     """
 
-    columns: tuple[list[Any], ...] = ()
+    places: list[int] | None = None
+    addresses: Sequence[int] = ()
+    layout: Layout | None = None
     signatures: list[Any] | None = None
     still: bool = False
 
+    def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Yield each tensor's place, and its address and layout."""
+        assert self.layout is not None
+        places = range(len(self.addresses)) if self.places is None else self.places
+        return zip(places, zip(self.addresses, *self.layout.columns))
 
-def look(arrays: Sequence[Any], last: Sight | None = None) -> tuple[Sight, list[int]]:
-    """Return what is seen, and the places of the arrays that are not where they were.
+
+@dataclass(frozen=True)
+class Moves:
+    """What differs between two sights.
+
+    Attributes:
+        changed: places of arrays that came, went, or are of another layout.
+        moved: places of torch tensors that only lie elsewhere.
+        addresses: where these lie.
+    """
+
+    changed: Sequence[int] = ()
+    moved: Sequence[int] = ()
+    addresses: Sequence[int] = ()
+
+
+class Layout:
+    """Strides, dtypes, shapes and devices of torch tensors, to be compared with later ones.
+
+    Attributes:
+        columns: one list of each property.
+    """
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        """Read the properties."""
+        self.columns = _properties(tensors)
+        self._guards = _guards(tensors)
+
+    def fits(self, tensors: Sequence[Any]) -> bool:
+        """Whether these tensors are all laid out like those; it may doubt it without reason."""
+        if self._guards is not None:
+            return bool(self._guards.check(*tensors))
+        return _properties(tensors) == self.columns
+
+
+def look(arrays: Sequence[Any], last: Sight | None = None) -> tuple[Sight, Moves]:
+    """Return what is seen, and what is not where or what it was.
 
     Args:
         arrays: arrays of any library, or None.
         last: what was seen the last time; nothing, if None.
     """
-    try:
-        columns: tuple[list[Any], ...] = (
-            [array.data_ptr() for array in arrays],
-            [array.stride() for array in arrays],
-            [array.dtype for array in arrays],
-            [array.shape for array in arrays],
-        )
-    except (AttributeError, RuntimeError, TypeError):  # others, a sparse tensor, None
+    places, tensors, addresses = None, arrays, _addresses(arrays)
+    if addresses is None and any(array is None for array in arrays):
+        places = [i for i, array in enumerate(arrays) if array is not None]
+        tensors = [arrays[i] for i in places]
+        addresses = _addresses(tensors)
+    if addresses is None:
         return _look_at_each(arrays, last)
-    sight = Sight(columns)
-    if last is None or not last.columns:
-        return sight, list(range(len(arrays)))
-    if columns == last.columns:
-        return sight, []
-    rows, before = zip(*columns), zip(*last.columns)
-    return sight, [i for i, (a, b) in enumerate(zip(rows, before)) if a != b]
+    known = last.layout if last is not None and last.places == places else None
+    if known is None or last is None or not known.fits(tensors):
+        sight = Sight(places, addresses, Layout(tensors))
+        return sight, _compare(sight, last, len(arrays))
+    sight = Sight(places, addresses, known)
+    if addresses == last.addresses:
+        return sight, Moves()
+    pairs = enumerate(zip(addresses, last.addresses))
+    moved = [k for k, (now, before) in pairs if now != before]
+    there = moved if places is None else [places[k] for k in moved]
+    return sight, Moves((), there, [addresses[k] for k in moved])
 
 
-def moved_only(
-    memory: Memory, array: Any, i: int, sight: Sight, last: Sight | None
-) -> Memory | None:
-    """Return where ``array`` lies if it is like the one at ``memory`` but for its address.
+def _compare(sight: Sight, last: Sight | None, count: int) -> Moves:
+    if last is None or last.layout is None:
+        return Moves(range(count))
+    rows, before = dict(sight.rows()), dict(last.rows())
+    differ = [i for i in range(count) if rows.get(i) != before.get(i)]
+    moved = [i for i in differ if i in rows and i in before and rows[i][1:] == before[i][1:]]
+    only_moved = set(moved)
+    changed = [i for i in differ if i not in only_moved]
+    return Moves(changed, moved, [rows[i][0] for i in moved])
 
-    Args:
-        memory: where the one before lay.
-        array: the array.
-        i: its place.
-        sight: what is seen.
-        last: what was seen the last time.
+
+def _addresses(arrays: Sequence[Any]) -> list[int] | None:
+    """Return the addresses of torch tensors, or None if there is anything else."""
+    torch = sys.modules.get("torch")
+    try:
+        return list(map(torch.Tensor.data_ptr, arrays))  # type: ignore[union-attr]
+    except (AttributeError, RuntimeError, TypeError):  # no torch; a sparse tensor; others, None
+        return None
+
+
+def _properties(tensors: Sequence[Any]) -> tuple[list[Any], ...]:
+    return (
+        [tensor.stride() for tensor in tensors],
+        [tensor.dtype for tensor in tensors],
+        [tensor.shape for tensor in tensors],
+        [tensor.device for tensor in tensors],
+        [tensor.is_neg() for tensor in tensors],
+    )
+
+
+def _guards(tensors: Sequence[Any]) -> Any:
+    """Return torch's own check of many tensors at once, or None if this torch has none.
+
+    It compares what `_properties` lists, and what autograd does with the tensors, in C++: a
+    quarter of the time. It is not a public part of torch, so nothing rests on its being there.
     """
-    if last is None or not (sight.columns and last.columns):
+    try:
+        from torch._C._dynamo.guards import TensorGuards
+
+        return TensorGuards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None)
+    except Exception:  # whatever another version of torch makes of it
         return None
-    addresses, *rest = sight.columns
-    if any(column[i] != before[i] for column, before in zip(rest, last.columns[1:])):
-        return None
-    if array.is_neg():
-        return None  # not like any: to be described, and refused
-    return memory.at(addresses[i]) if str(array.device) == memory.device else None
 
 
-def _look_at_each(arrays: Sequence[Any], last: Sight | None) -> tuple[Sight, list[int]]:
+def _look_at_each(arrays: Sequence[Any], last: Sight | None) -> tuple[Sight, Moves]:
     if last is not None and last.still and _are(arrays, last.signatures):
-        return last, []
+        return last, Moves()
     signatures = [_signature(array) for array in arrays]
-    sight = Sight((), signatures, all(isinstance(s, weakref.ref) for s in signatures))
+    still = all(isinstance(s, weakref.ref) for s in signatures)
+    sight = Sight(signatures=signatures, still=still)
     if last is None or last.signatures is None:
-        return sight, list(range(len(arrays)))
+        return sight, Moves(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)):
-        return sight, []
+        return sight, Moves()
     pairs = enumerate(zip(signatures, last.signatures))
-    return sight, [i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)]
+    differ = [i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)]
+    return sight, Moves(differ)
 
 
 def _are(arrays: Sequence[Any], references: Sequence[Any] | None) -> bool:
@@ -110,5 +178,5 @@ def _signature(array: Any) -> Any:
         return weakref.ref(array)  # one object for all references to one array, while it lives
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor) and array.layout is torch.strided:
-        return array.data_ptr(), array.stride(), array.dtype, array.shape
+        return (array.data_ptr(), *(column[0] for column in _properties([array])))
     return object()

@@ -174,9 +174,9 @@ SHARED = {
     "another parameter": (lambda p, s: at(p, 1, -5), "params[1]"),
     "the last element of another": (lambda p, s: at(p, 2, 16), "params[2]"),
     "the first element of another": (lambda p, s: at(p, 0, -23), "params[0]"),
-    "its state": (lambda p, s: s[4]["exp_avg"], "a state"),
-    "its other state": (lambda p, s: s[4]["exp_avg_sq"].view(), "a state"),
-    "its state, reversed": (lambda p, s: s[4]["exp_avg"][:, ::-1], "a state"),
+    "its state": (lambda p, s: s[4]["exp_avg"], "state 'exp_avg' of params[4]"),
+    "its other state": (lambda p, s: s[4]["exp_avg_sq"].view(), "state 'exp_avg_sq'"),
+    "its state, reversed": (lambda p, s: s[4]["exp_avg"][:, ::-1], "state 'exp_avg'"),
 }
 
 
@@ -208,7 +208,7 @@ def test_a_gradient_over_a_state_that_has_just_been_made(backend):
     for _ in range(2):
         grads = pair.good()
         grads[2] = pair.optimizer.state[2]["exp_avg"]
-        with pair.refuses(ValueError, "gradient of params[2]: overlaps a state"):
+        with pair.refuses(ValueError, "gradient of params[2]: overlaps state"):
             pair.optimizer.step(grads)
         pair.optimizer.load_state_dict(pair.optimizer.state_dict())
 

@@ -193,9 +193,33 @@ def test_state_dtypes_that_are_none(dtype):
         (None, TypeError),
         (1j, TypeError),
         (np.ones(2), TypeError),
+        (5e-324, ValueError),  # one divided by it is infinite
     ],
 )
 def test_scales_that_are_none(backend, scale, error):
     pair = Pair()
-    with pair.refuses(error, "scale: expected a finite number above 0, got "):
+    with pair.refuses(
+        error, "scale: expected a finite number above 0 whose reciprocal is finite, got "
+    ):
         pair.optimizer.step(pair.good(), scale=scale)
+
+
+@pytest.mark.parametrize("own", [{"lr": -1.0}, {"rate": 1.0}])
+def test_an_option_of_a_group_is_named_with_its_group(own):
+    first, second, *_ = arrays(0)
+    groups = [{"params": [first]}, {"params": [second], **own}]
+    with pytest.raises((TypeError, ValueError), match=r"^params\[1\]: .*(lr|rate)"):
+        gpuopt.SGD(groups, lr=0.1)
+    with pytest.raises(ValueError, match=r"^lr: expected"):
+        gpuopt.SGD(groups[:1], lr=-0.1)
+
+
+def test_what_must_not_be_replaced_says_so():
+    pair = Pair(steps=1)
+    state = pair.optimizer.state
+    with pytest.raises(AttributeError, match="param_groups"):
+        pair.optimizer.param_groups = []
+    with pytest.raises(TypeError, match="item assignment"):
+        state[0]["step"] = 0
+    with pytest.raises(TypeError, match="item assignment"):
+        state[0] = {}

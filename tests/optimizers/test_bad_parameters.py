@@ -271,7 +271,7 @@ def test_a_parameter_that_came_to_lie_on_a_state(backend):
     optimizer.step([torch.ones(3)])
     held = param.data
     param.data = optimizer.state[0]["momentum_buffer"]
-    with pytest.raises(ValueError, match=r"params\[0\]: overlaps a state in memory"):
+    with pytest.raises(ValueError, match=r"params\[0\] and state .* are the same array"):
         optimizer.step([torch.ones(3)])
     assert param.tolist() == [1, 1, 1]
     param.data = held
@@ -293,3 +293,16 @@ def test_an_optimizer_cannot_be_duplicated(duplicate, steps, numpy_backend):
     pair = Pair(steps=steps)
     with pair.refuses(TypeError, "Adam", "state_dict()"):
         duplicate(pair.optimizer)
+
+
+def test_an_array_that_was_made_read_only_after_the_optimizer(backend):
+    arrays = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    optimizer = gpuopt.SGD(arrays, lr=1.0)
+    grads = [np.ones(3, np.float32), np.ones(3, np.float32)]
+    arrays[1].flags.writeable = False
+    with pytest.raises(ValueError, match=r"params\[1\]: the array is read-only"):
+        optimizer.step(grads)
+    assert not arrays[0].any() and not arrays[1].any()
+    arrays[1].flags.writeable = True
+    optimizer.step(grads)
+    assert arrays[1].tolist() == [-1, -1, -1]

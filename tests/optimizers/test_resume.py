@@ -543,3 +543,39 @@ def test_without_safetensors_the_message_says_what_to_install(tmp_path, monkeypa
             act(tmp_path / "state")
     monkeypatch.undo()
     assert_holds(tmp_path / "state", optimizer)
+
+
+@pytest.mark.parametrize("through_a_file", [False, True])
+def test_states_made_after_a_load_have_the_state_dtype_that_was_saved(tmp_path, through_a_file):
+    def two():
+        return [np.zeros(4, np.float32), np.zeros(4, np.float32)]
+
+    grad = np.ones(4, np.float32)
+    optimizer = gpuopt.Momentum(two(), lr=0.1, state_dtype="float16")
+    optimizer.step([grad, None])
+    resumed = gpuopt.Momentum(two(), lr=0.1)
+    if through_a_file:
+        optimizer.save(tmp_path / "o.safetensors")
+        resumed.load(tmp_path / "o.safetensors")
+    else:
+        resumed.load_state_dict(optimizer.state_dict())
+    resumed.step([None, grad])
+    assert [s["momentum_buffer"].dtype for s in resumed.state.values()] == [np.float16] * 2
+
+
+def test_a_state_dict_with_a_state_dtype_that_is_none_changes_nothing():
+    optimizer = gpuopt.Momentum([np.zeros(4, np.float32)], lr=0.1)
+    saved = {**optimizer.state_dict(), "state_dtype": "int8"}
+    with pytest.raises(ValueError, match="state_dtype: expected None or one of"):
+        optimizer.load_state_dict(saved)
+
+
+def test_a_learning_rate_that_is_a_tensor_stays_that_tensor():
+    torch = pytest.importorskip("torch")
+    rate = torch.tensor(0.5)
+    optimizer = gpuopt.SGD([torch.zeros(2)], lr=rate)
+    saved = optimizer.state_dict()
+    rate.fill_(0.125)
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.5
