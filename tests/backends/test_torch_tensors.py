@@ -16,18 +16,10 @@ from tests.helpers.stepping import (
     on_whole_arrays,
     random_problem,
 )
+from tests.helpers.tensors import tensor_of, torch
 from tests.helpers.values import DTYPES
 
-torch = pytest.importorskip("torch")
-
 SHAPE = (3, 4, 5, 6)
-
-
-def tensor_of(array):
-    """A tensor of its own memory with the values of an array."""
-    if array.dtype == DTYPES["bfloat16"]:
-        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())
 
 
 def _slice(tensor):
