@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from .kernels.trace import RuleError, trace
+from .kernels.trace_coefficients import trace_coefficients
 
 __all__ = ["RULES", "Rule", "RuleError", "Stage", "register"]
 
@@ -96,8 +97,8 @@ def register(
     Args: the fields of `Rule`.
 
     Raises:
-        RuleError: the name is taken, the update uses an operation that is not exactly
-            rounded (the message names it), or the parts do not fit together.
+        RuleError: the name is taken, the update or its coefficients use an operation that is
+            not exactly rounded (the message names it), or the parts do not fit together.
 
     >>> register("square", lambda p, g, lr: p - lr * g**2, lambda step, lr: (lr,))
     Traceback (most recent call last):
@@ -158,6 +159,7 @@ def _check(rule: Rule) -> None:
             f"{rule.name}: coefficients takes {takes}, but must take step and the "
             f"hyperparameters {tuple(rule.hyperparameters)}"
         )
+    trace_coefficients(rule.coefficients, takes)
     values = rule.coefficients(1, **rule.hyperparameters)
     if not isinstance(values, tuple):
         raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Number
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from .retarget import retarget
 
@@ -58,14 +58,18 @@ class Trace:
     packed: bool = False
     """Whether the results came as a tuple."""
 
+    subject: ClassVar[str] = "a rule"
+    allowed: ClassVar[str] = ALLOWED
+    instead_of_constants: ClassVar[str] = "make its result a coefficient"
+
     def refuse(self, what: str) -> NoReturn:
-        """Raise for something that a rule must not do."""
-        raise RuleError(f"{self.function} uses {what}; a rule may use only {ALLOWED}")
+        """Raise for something that the function must not do."""
+        raise RuleError(f"{self.function} uses {what}; {self.subject} may use only {self.allowed}")
 
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""
         if not any(isinstance(operand, Value) for operand in operands):
-            self.refuse(f"np.{name} on constants alone (make its result a coefficient)")
+            self.refuse(f"np.{name} on constants alone ({self.instead_of_constants})")
         for place, operand in enumerate(operands):
             is_mask = isinstance(operand, Value) and operand.mask
             if is_mask and (name, place) != ("where", 0):
@@ -87,6 +91,14 @@ class Trace:
             f"the constant {operand!r} beside {name} (only floats that float32 holds exactly, "
             "such as 0.0, 0.5 or 2.0, keep the bits equal; make it a coefficient)"
         )
+
+    def result(self, value: object) -> str:
+        """Return the name of one of the function's results."""
+        if not isinstance(value, Value):
+            self.refuse(f"a result {value!r} that is not computed from its arguments")
+        if value.mask:
+            self.refuse("a comparison as a result (write np.where)")
+        return value.name
 
 
 def _exact_in_float32(value: float) -> bool:
@@ -217,15 +229,15 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = Trace(function.__name__)
-    others = _foreign_modules(function, record)
-    values = [Value(record, name) for name in arguments]
-    results = retarget(function, TracingLibrary(record), extra_globals=others)(*values)
+    return follow(record, function, [Value(record, name) for name in arguments], {})
+
+
+def follow(
+    record: Trace, function: FunctionType, arguments: list[Value], names: dict[str, Any]
+) -> Trace:
+    """Run ``function`` on traced values, with further global names, and note its results."""
+    others = {**_foreign_modules(function, record), **names}
+    results = retarget(function, TracingLibrary(record), extra_globals=others)(*arguments)
     record.packed = isinstance(results, tuple)
-    results = results if record.packed else (results,)
-    for value in results:
-        if not isinstance(value, Value):
-            record.refuse(f"a result {value!r} that is not computed from its arguments")
-        if value.mask:
-            record.refuse("a comparison as a result (write np.where)")
-    record.results = tuple(value.name for value in results)
+    record.results = tuple(map(record.result, results if record.packed else (results,)))
     return record

@@ -9,6 +9,8 @@ import pytest
 
 from gpuopt import RULES, RuleError, register, rules
 from gpuopt.registry import RESERVED, Stage
+from gpuopt.rules import power
+from gpuopt.rules import power as raised
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
@@ -190,6 +192,66 @@ def test_variables_of_an_enclosing_function_are_refused():
     factor = 0.5
     with pytest.raises(RuleError, match=r"variables of an enclosing function \('factor',\)"):
         register("refused", lambda p, g: p - factor * g, lambda step: ())
+
+
+def own_power(base, exponent):
+    return base
+
+
+def double_of(lr):
+    return lr * TWO
+
+
+REFUSED_COEFFICIENTS = [
+    ("the operator **", lambda step, lr: (lr**step,)),
+    ("the operator /", lambda step, lr: (lr / step,)),
+    ("np.exp", lambda step, lr: (np.exp(lr),)),
+    ("np.power", lambda step, lr: (np.power(lr, step),)),
+    ("np.log", lambda step, lr: (lr * log_of(lr),)),
+    ("math.sqrt", lambda step, lr: (math.sqrt(lr),)),
+    ("rules.power", lambda step, lr: (rules.power(lr, step),)),
+    ("gpuopt.rules.power by another name, raised", lambda step, lr: (raised(lr, step),)),
+    ("power with the exponent lr", lambda step, lr: (power(lr, lr),)),
+    ("power with the exponent 3", lambda step, lr: (power(lr, 3),)),
+    ("power with the exponent t0", lambda step, lr: (power(lr, step - 1.0),)),
+    ("np.sqrt on constants alone (write the number)", lambda step, lr: (lr * np.sqrt(2.0),)),
+    ("the number TWO by name", lambda step, lr: (double_of(lr),)),
+    ("the constant True beside *", lambda step, lr: (lr * True,)),
+    ("a value as a condition", lambda step, lr: (lr if step > 1 else 0.0,)),
+    ("a value as a condition", lambda step, lr: (min(lr, 1.0),)),
+    ("a comparison as a result", lambda step, lr: (step > 1,)),
+    ("a result None", lambda step, lr: (None,)),
+]
+"""What the message must name, and a function of coefficients that uses it."""
+
+
+def log_of(lr):
+    return np.log(lr)
+
+
+@pytest.mark.parametrize(
+    ("used", "function"), REFUSED_COEFFICIENTS, ids=[used for used, _ in REFUSED_COEFFICIENTS]
+)
+def test_coefficients_that_are_not_exact_are_refused_by_name(used, function):
+    with pytest.raises(RuleError) as caught:
+        register("refused", lambda p, g, lr: p - lr * g, function, hyperparameters={"lr": 0.1})
+    message = str(caught.value)
+    assert message.startswith(f"<lambda> uses {used}")
+    assert "a function of coefficients may use only" in message
+    assert "power(base, step) of gpuopt.rules" in message
+    assert "refused" not in RULES
+
+
+def test_another_function_called_power_is_refused(monkeypatch):
+    """Compilers that have a power of their own would take that."""
+    monkeypatch.setitem(globals(), "power", own_power)
+    with pytest.raises(RuleError, match="called power that is not"):
+        register(
+            "refused",
+            lambda p, g, lr: p - lr * g,
+            lambda step, lr: (power(lr, step),),
+            hyperparameters={"lr": 0.1},
+        )
 
 
 MISFITS = [

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from gpuopt.kernels.retarget import retarget
 from gpuopt.kernels.trace import COMPARISONS, FUNCTIONS, OPERATORS, Operation, RuleError, trace
+from gpuopt.kernels.trace_coefficients import trace_coefficients
 
 from gpuopt import RULES
 from gpuopt.compose import compose
-from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT, power
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
 
@@ -24,9 +25,11 @@ def traced(function):
     return trace(function, tuple(signature(function).parameters))
 
 
-def replay(record, arguments):
-    """Run a trace as a C compiler would: one operation after the other, in float32."""
+def replay(record, arguments, number=np.float32):
+    """Run a trace as a C compiler would: one operation after the other."""
     operators = {
+        "power": power,
+        "number": lambda x: x,
         "+": np.add,
         "-": np.subtract,
         "*": np.multiply,
@@ -38,11 +41,11 @@ def replay(record, arguments):
         "==": np.equal,
         "!=": np.not_equal,
     }
-    assert set(operators) == set(OPERATORS)
+    assert set(operators) == {*OPERATORS, "power", "number"}
     known = dict(arguments)
     for o in record.operations:
         function = operators.get(o.name) or getattr(np, o.name)
-        operands = [known[x] if isinstance(x, str) else np.float32(x) for x in o.operands]
+        operands = [known[x] if isinstance(x, str) else number(x) for x in o.operands]
         known[o.result] = function(*operands)
     return [known[name] for name in record.results]
 
@@ -196,6 +199,60 @@ def test_numbers_of_other_names_do_not_matter():
     """A module may have a number called maximum: np.maximum is not it."""
     assert maximum == 0.5
     assert len(traced(lambda a, b: np.maximum(a, b)).operations) == 1
+
+
+# --- coefficients -----------------------------------------------------------------------------
+
+STEPS = [1, 2, 3, 1000, 2**24 + 1, 2**53 - 1]
+
+
+@pytest.mark.parametrize("stages", STAGES)
+@pytest.mark.parametrize("name", RULES)
+def test_replayed_coefficients_are_those_of_the_function(name, stages):
+    update = compose(RULES[name], STAGES[stages])
+    names = ("step", *update.option_names)
+    traced = trace_coefficients(update.coefficients_function, names)
+    drawn = np.random.default_rng(2).uniform(0.1, 1.0, (20, len(update.option_names)))
+    for step in STEPS:
+        for options in drawn.tolist():
+            arguments = dict(zip(names, (step, *options)))
+            expected = update.coefficients(step, dict(zip(update.option_names, options)))
+            assert tuple(map(float, replay(traced, arguments, np.float64))) == expected
+
+
+COEFFICIENTS = [
+    (lambda step, lr: (lr,), [], ("lr",)),
+    (lambda step, lr: (lr * 0.1,), [("*", "lr", 0.1)], ("t0",)),
+    (lambda step, lr: (1 - lr,), [("-", 1.0, "lr")], ("t0",)),
+    (lambda step, lr: (power(lr, step),), [("power", "lr", "step")], ("t0",)),
+    (lambda step, lr: (power(0.9, step),), [("power", 0.9, "step")], ("t0",)),
+    (
+        lambda step, lr: (power(lr, step + 1),),
+        [("+", "step", 1.0), ("power", "lr", "t0")],
+        ("t1",),
+    ),
+    (
+        lambda step, lr: (np.where(step == 1, 0.1, 0.2),),
+        [("==", "step", 1.0), ("where", "t0", 0.1, 0.2)],
+        ("t1",),
+    ),
+    (lambda step, lr: (0.3, lr, 2), [("number", 0.3), ("number", 2.0)], ("t0", "lr", "t1")),
+]
+"""Functions of coefficients, what is recorded of them, and their results."""
+
+
+@pytest.mark.parametrize(("function", "operations", "results"), COEFFICIENTS)
+def test_what_coefficients_may_be(function, operations, results):
+    traced = trace_coefficients(function, ("step", "lr"))
+    assert [(o.name, *o.operands) for o in traced.operations] == operations
+    assert traced.results == results
+    assert traced.packed
+
+
+@pytest.mark.parametrize("thing", [np.add, 3, None])
+def test_coefficients_must_be_a_python_function(thing):
+    with pytest.raises(RuleError, match="expected a Python function"):
+        trace_coefficients(thing, ())
 
 
 # --- retarget ---------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""Run a function of coefficients on tracing values: the same list of exact operations.
+
+Coefficients are computed in float64, once a tensor, so every number may stand in them; and
+beside the operations of a rule there is one more, `gpuopt.rules.power`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any, ClassVar, TypeGuard
+
+from .trace import ALLOWED, Operation, RuleError, Trace, Value, follow
+
+POWER = ("gpuopt.rules", "power")
+"""Where the one function stands that every compiler has a version of its own of."""
+
+MOST = 2**53
+"""The largest integer up to which float64 holds all of them."""
+
+
+class Whole(Value):
+    """A value that is an integer: the step, and sums and products of it with integers."""
+
+
+class CoefficientTrace(Trace):
+    """What a function of coefficients does to the step and the hyperparameters."""
+
+    subject: ClassVar[str] = "a function of coefficients"
+    allowed: ClassVar[str] = f"{ALLOWED}, and power(base, step) of gpuopt.rules"
+    instead_of_constants: ClassVar[str] = "write the number"
+
+    def record(self, name: str, *operands: object) -> Value:
+        """Append an operation and return its result."""
+        result = super().record(name, *operands)
+        integers = all(isinstance(x, Whole) or type(x) is int for x in operands)
+        return Whole(self, result.name) if name in ("+", "-", "*") and integers else result
+
+    def power(self, base: object, exponent: object) -> Value:
+        """Record the power that `gpuopt.rules.power` computes."""
+        if not isinstance(exponent, Whole):
+            self.refuse(f"power with the exponent {_shown(exponent)}, which is not the step")
+        return self.record("power", base, exponent)
+
+    def result(self, value: object) -> str:
+        """Return the name of one of the results; a number becomes an operation."""
+        if isinstance(value, Value) or not _is_number(value):
+            return super().result(value)
+        name = f"t{len(self.operations)}"
+        self.operations.append(Operation("number", (float(value),), name))
+        return name
+
+    def _operand(self, name: str, operand: object) -> str | float:
+        if isinstance(operand, Value):
+            return operand.name
+        if _is_number(operand):
+            return float(operand)
+        self.refuse(f"the constant {operand!r} beside {name}")
+
+
+def trace_coefficients(
+    function: Callable[..., Any], arguments: tuple[str, ...], step: str = "step"
+) -> Trace:
+    """Run a function of coefficients on named values and return what it did.
+
+    Args:
+        function: of the step and hyperparameters, or of hyperparameters alone.
+        arguments: the names of its parameters.
+        step: the name of the one among them that is an integer.
+
+    Raises:
+        RuleError: it used something that is not exactly rounded, with the name of it.
+    """
+    if not isinstance(function, FunctionType):
+        raise RuleError(f"expected a Python function, got {function!r}")
+    record = CoefficientTrace(function.__name__)
+    for name, callee in _callees(function):
+        if _is_power(callee) and name != "power":
+            record.refuse(f"gpuopt.rules.power by another name, {name}")
+        if name == "power" and not _is_power(callee):
+            record.refuse("a function called power that is not gpuopt.rules.power")
+    values = [(Whole if name == step else Value)(record, name) for name in arguments]
+    return follow(record, function, values, {"power": record.power})
+
+
+def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
+    """Return the functions that a function, and all that it calls, may call, by their names."""
+    for name in function.__code__.co_names:
+        callee = function.__globals__.get(name)
+        if isinstance(callee, FunctionType):
+            yield name, callee
+            if not _is_power(callee):
+                yield from _callees(callee)
+
+
+def _is_power(function: FunctionType) -> bool:
+    return (function.__module__, function.__name__) == POWER
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a constant is a number that float64 holds."""
+    if type(value) is int:
+        return abs(value) <= MOST
+    return type(value) is float and not math.isnan(value)
+
+
+def _shown(value: object) -> str:
+    return value.name if isinstance(value, Value) else repr(value)
