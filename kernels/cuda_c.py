@@ -1,0 +1,172 @@
+"""The CUDA C of an update: the driver, the traced rule, and how they are compiled and launched.
+
+The text is complete: NVRTC compiles it without any header, and so does CuPy's RawModule.
+
+    module = RawModule(code=source(update, dtypes, vectors), options=OPTIONS)
+    module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
+        addresses, steps, groups, options, coefficients, np.int64(n_tensors)))
+    module.get_function(UPDATE)(*update_geometry(n_chunks), (
+        addresses, sizes, chunks, coefficients, np.int64(n_tensors)))
+
+All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
+steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
+n_options], coefficients [n_tensors, n_coefficients] in the dtype that the rule computes in.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from functools import cache
+from pathlib import Path
+
+from .storage import compute_dtype
+from .table import Update
+from .trace_c import coefficients_function, spelling, update_function
+
+CHUNK = 8192
+"""Elements that one block updates: the table's chunks are cut so."""
+
+THREADS = 256
+"""Of a block that updates a chunk."""
+
+COEFFICIENT_THREADS = 128
+"""Of a block that computes coefficients, each of one tensor."""
+
+OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
+"""What it is compiled with: every operation rounds once, to nearest, denormals included."""
+
+UPDATE = "multi_tensor_update"
+COEFFICIENTS = "multi_tensor_coefficients"
+"""The names of the kernels."""
+
+DRIVER = Path(__file__).with_name("multi_tensor.cuh")
+
+Geometry = tuple[tuple[int], tuple[int]]
+"""The blocks of a launch and the threads of a block."""
+
+_COMPUTE = {"float32": "float", "float64": "double"}
+
+
+def update_geometry(n_chunks: int) -> Geometry:
+    """Return what launches `UPDATE`; without chunks there is nothing to launch.
+
+    >>> update_geometry(3)
+    ((3,), (256,))
+    """
+    return (n_chunks,), (THREADS,)
+
+
+def coefficients_geometry(n_tensors: int) -> Geometry:
+    """Return what launches `COEFFICIENTS`.
+
+    >>> coefficients_geometry(129)
+    ((2,), (128,))
+    """
+    return (-(-n_tensors // COEFFICIENT_THREADS),), (COEFFICIENT_THREADS,)
+
+
+@cache
+def source(
+    update: Update,
+    dtypes: tuple[str, ...],
+    vectors: bool,
+    kernels: tuple[str, ...] = (COEFFICIENTS, UPDATE),
+) -> str:
+    """Return the CUDA C of an update's kernels.
+
+    Args:
+        update: the composed update.
+        dtypes: of each list.
+        vectors: whether every array is aligned for 16-byte accesses.
+        kernels: the names of those that are wanted.
+    """
+    compute = _COMPUTE[compute_dtype(dtypes[0])]
+    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
+    parts = (
+        "".join(f"#define {name} {value}\n" for name, value in constants.items()),
+        DRIVER.read_text(encoding="utf-8"),
+        maths(update),
+        _rule(update, dtypes, compute),
+        *(_ENTRIES[kernel](compute, vectors) for kernel in kernels),
+    )
+    return "\n".join(parts)
+
+
+@cache
+def maths(update: Update) -> str:
+    """Return the part of the CUDA C that is traced from the rule."""
+    of_element, of_tensor = _names(update)
+    functions = (update_function(update, of_element), coefficients_function(update, of_tensor))
+    return f"{_TITLE}\n" + "\n".join(functions)
+
+
+def _names(update: Update) -> tuple[str, str]:
+    """Return what the traced functions are called: update_adam, coefficients_of_update_adam."""
+    name = spelling(update.function.__name__)
+    return name, f"coefficients_of_{name}"
+
+
+_TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\n"
+
+
+def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
+    """Return the `Rule` of the driver."""
+    lists = [
+        f"{'Updated' if i in update.written else 'Read'}<{dtype}>" for i, dtype in enumerate(dtypes)
+    ]
+    n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
+    values = [f"values[{i}][item]" for i in range(len(dtypes))]
+    of_element, of_tensor = _names(update)
+    element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
+    tensor = _call(of_tensor, ["step", *(f"options[{i}]" for i in range(n_options)), "results"])
+    return f"""\
+struct Rule {{
+    using Compute = {compute};
+    using Lists = ::Lists<
+        {", ".join(lists)}>;
+    static constexpr int N_COEFFICIENTS = {n_coefficients};
+    static constexpr int N_OPTIONS = {n_options};
+
+    template <int ITEMS>
+    static __device__ void update(Compute (*values)[ITEMS], int item, const Compute* c)
+    {{
+{element}
+    }}
+
+    static __device__ void coefficients(double step, const double* options, double* results)
+    {{
+{tensor}
+    }}
+}};
+"""
+
+
+def _call(name: str, arguments: list[str]) -> str:
+    indent = " " * 8
+    text = f"{name}({', '.join(arguments)});"
+    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
+
+
+def _update_kernel(compute: str, vectors: bool) -> str:
+    return f"""\
+extern "C" __global__ void __launch_bounds__(THREADS) {UPDATE}(
+    const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
+    int64 n_tensors)
+{{
+    walk_chunk<Rule, {str(vectors).lower()}>(addresses, sizes, chunks, coefficients, n_tensors);
+}}
+"""
+
+
+def _coefficients_kernel(compute: str, vectors: bool) -> str:
+    return f"""\
+extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}(
+    const int64* addresses, int64* steps, const int64* groups, const double* options,
+    {compute}* coefficients, int64 n_tensors)
+{{
+    compute_coefficients<Rule>(addresses, steps, groups, options, coefficients, n_tensors);
+}}
+"""
+
+
+_ENTRIES = {UPDATE: _update_kernel, COEFFICIENTS: _coefficients_kernel}

@@ -1,0 +1,92 @@
+"""CUDA C on the CPU: the very source, compiled by g++, launched like a module of CuPy's.
+
+    module = Module(source)
+    module.launch("kernel", (blocks,), (threads,), (array, np.int64(3)))
+
+An argument is a NumPy scalar, or an array, which stands for its address: one of NumPy, of torch
+(``data_ptr``), or what else says where it lies (``ctypes.data``).
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+SHIM = Path(__file__).with_suffix(".h")
+FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-shared")
+
+_KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(')
+
+
+def problem():
+    """Why nothing can be compiled here, or None."""
+    return None if shutil.which("g++") else "there is no g++"
+
+
+class Module:
+    """The kernels of a source.
+
+    Attributes:
+        names: of the kernels.
+    """
+
+    def __init__(self, source):
+        """Compile ``source``, unless it was compiled before."""
+        self.names = _KERNEL.findall(source)
+        self._library = _library(source, tuple(self.names))
+
+    def launch(self, name, grid, block, arguments):
+        """Run a kernel for every thread of a one-dimensional grid."""
+        held = [_value(argument) for argument in arguments]
+        pointers = (ctypes.c_void_p * len(held))(*(value.ctypes.data for value in held))
+        function = getattr(self._library, f"launch_{name}")
+        (blocks,), (threads,) = grid, block
+        function(ctypes.c_uint(blocks), ctypes.c_uint(threads), pointers)
+
+    def get_function(self, name):
+        """Return ``function(grid, block, arguments)``, as CuPy's RawModule does."""
+        return lambda grid, block, arguments: self.launch(name, grid, block, arguments)
+
+
+def _value(argument):
+    """Return an array that holds what the kernel gets: a number, or an address."""
+    if isinstance(argument, np.generic):
+        return np.array([argument])
+    if hasattr(argument, "data_ptr"):
+        return np.array([argument.data_ptr()], np.uint64)
+    return np.array([argument.ctypes.data], np.uint64)
+
+
+@cache
+def _library(source, names):
+    launchers = "\n".join(
+        f'extern "C" void launch_{name}(unsigned int grid, unsigned int block, void** arguments)\n'
+        f"{{\n    launch({name}, grid, block, arguments);\n}}"
+        for name in names
+    )
+    text = f"{SHIM.read_text()}\n{source}\n{launchers}\n"
+    key = hashlib.sha256(repr((text, FLAGS)).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir(), f"gpuopt-cuda-on-cpu-{os.getuid()}")
+    built = folder / f"{key}.so"
+    if not built.exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _build(text, built)
+    return ctypes.CDLL(str(built))
+
+
+def _build(text, built):
+    """Compile beside the place and move it there: others may be building the same."""
+    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
+        source, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+        source.write_text(text)
+        command = ["g++", *FLAGS, str(source), "-o", str(library)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        library.replace(built)
