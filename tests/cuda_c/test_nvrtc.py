@@ -1,0 +1,92 @@
+"""NVRTC compiles every rule for every architecture, without a GPU and without a CUDA toolkit."""
+
+import re
+from collections import Counter
+
+import pytest
+from gpuopt.kernels import cuda_c
+from gpuopt.kernels.storage import STORAGE
+
+from gpuopt import RULES
+from gpuopt.inspection import ptx
+from gpuopt.inspection.cases import ARCHS
+from tests.cuda_c.tables import list_dtypes, update_of
+
+nvrtc = pytest.importorskip("tests.helpers.nvrtc", reason="cuda-bindings and nvidia-cuda-nvrtc")
+
+FLOAT32 = ("float32",) * 3
+MIXES = [
+    ("bfloat16", "bfloat16", "float32"),
+    ("float16", "float16", "float16"),
+    ("float64", "float64", "float64"),
+    ("float64", "bfloat16", "float64"),
+]
+ELF = b"\x7fELF"
+
+
+def compiled(rule, mix, arch, kernel, vectors=True):
+    """The PTX of a kernel, held to what all of them keep; and the dtypes of its lists."""
+    update = update_of(rule)
+    dtypes = list_dtypes(update, *mix)
+    source = cuda_c.source(update, dtypes, vectors, (kernel,))
+    code = nvrtc.compile_for(source, arch, cuda_c.OPTIONS)
+    assert code.cubin.startswith(ELF)
+    assert not re.search(r"\.local\b|\.shared\b", code.ptx)
+    entry = ptx.parse(code.ptx)
+    assert entry.name == kernel
+    assert ptx.inexact(entry.instructions) == []
+    return entry, dtypes
+
+
+def expected_accesses(dtypes, written):
+    """How many 16-byte loads, and stores, a round of a thread has."""
+    sizes = [STORAGE[dtype].itemsize for dtype in dtypes]
+    each = [size // min(sizes) for size in sizes]
+    return Counter({False: sum(each), True: sum(each[i] for i in written)})
+
+
+def check_update(rule, mix, arch):
+    entry, dtypes = compiled(rule, mix, arch, cuda_c.UPDATE)
+    assert entry.threads == cuda_c.THREADS
+    wide = Counter(
+        access.store
+        for block in entry.blocks
+        for access in ptx.accesses(block)
+        if access.width == 16
+    )
+    assert wide == expected_accesses(dtypes, update_of(rule).written)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_rule_compiles_for_every_architecture(arch):
+    for rule in RULES:
+        check_update(rule, FLOAT32, arch)
+
+
+@pytest.mark.parametrize("mix", MIXES, ids="-".join)
+@pytest.mark.parametrize("arch", [75, 90, 120])
+def test_every_dtype_moves_in_16_bytes(mix, arch):
+    for rule in ("adam", "rmsprop_centered_momentum"):
+        check_update(rule, mix, arch)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_misaligned_tensors_are_moved_element_by_element(arch):
+    entry, _ = compiled("adam", MIXES[0], arch, cuda_c.UPDATE, vectors=False)
+    widths = {access.width for block in entry.blocks for access in ptx.accesses(block)}
+    assert widths == {2, 4, 8}  # 8: the table
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_coefficients_compile_for_the_oldest_and_the_newest(rule):
+    for arch in (ARCHS[0], ARCHS[-1]):
+        entry, _ = compiled(rule, FLOAT32, arch, cuda_c.COEFFICIENTS)
+        assert entry.threads == cuda_c.COEFFICIENT_THREADS
+
+
+@pytest.mark.parametrize("mix", [FLOAT32, *MIXES], ids="-".join)
+def test_a_round_waits_for_nothing_before_all_its_loads_are_under_way(mix):
+    entry, _ = compiled("amsgrad", mix, 90, cuda_c.UPDATE)
+    wide = [i for i, one in enumerate(entry.instructions) if re.match(r"ld.*\.v[24]\.", one.opcode)]
+    between = {one.name for one in entry.instructions[wide[0] : wide[-1]]}
+    assert not {"mul", "add", "div", "sqrt", "st", "bra"} & between
