@@ -9,12 +9,38 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from .arrays import describe
+from .arrays import Memory, describe
 from .errors import BackendError
 
 VARIABLE = "GPUOPT_BACKEND"
+
+
+class Place(NamedTuple):
+    """Where an array lies, and whose it is, as far as that decides what updates it.
+
+    Attributes:
+        device: ``"cpu"``, ``"cuda:0"``.
+        library: ``"torch"`` or ``"cupy"``; empty on the CPU.
+    """
+
+    device: str
+    library: str = ""
+
+    def __str__(self) -> str:
+        """Return ``"cpu"``, ``"cuda:0"`` or ``"cuda:0 (cupy)"``."""
+        return f"{self.device} (cupy)" if self.library == "cupy" else self.device
+
+    @property
+    def kind(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        return self.device.partition(":")[0]
+
+
+def place_of(memory: Memory) -> Place:
+    """Return the place of an array."""
+    return Place(memory.device, "" if memory.device == "cpu" else memory.library)
 
 
 @dataclass(frozen=True)
@@ -26,12 +52,14 @@ class Backend:
         module: the kernel module, imported only when the backend is chosen.
         devices: the kinds of device whose arrays it takes.
         install: how to get what it needs.
+        library: whose arrays it is the first choice for, wherever it stands in the order.
     """
 
     name: str
     module: str
     devices: tuple[str, ...]
     install: str
+    library: str = ""
 
     def load(self) -> ModuleType:
         """Import the kernel module.
@@ -69,6 +97,13 @@ BACKENDS: dict[str, Backend] = {
         # in the order of preference on each device
         Backend(
             "triton", "gpuopt.kernels.triton_cuda", ("cuda",), "pip install 'gpuopt[torch,triton]'"
+        ),
+        Backend(
+            "cupy",
+            "gpuopt.kernels.cupy_cuda",
+            ("cuda",),
+            "pip install 'gpuopt[cupy13]', or cupy12 where the driver is for CUDA 12",
+            library="cupy",
         ),
         Backend("numba", "gpuopt.kernels.numba_cpu", ("cpu",), "pip install 'gpuopt[cpu]'"),
         Backend("numpy", "gpuopt.kernels.numpy_blocked", ("cpu",), "pip install numpy"),
@@ -129,8 +164,8 @@ def forced() -> tuple[str, str] | None:
     return (name, VARIABLE) if name else None
 
 
-def chosen(device: str) -> Backend:
-    """Return the backend for arrays on a device (``"cpu"``, ``"cuda:0"``).
+def chosen(device: str, library: str = "") -> Backend:
+    """Return the backend for the arrays of a library on a device (``"cpu"``, ``"cuda:0"``).
 
     Where none runs, that is the reference, on copies on the host, with one warning.
 
@@ -149,11 +184,15 @@ def chosen(device: str) -> Backend:
             )
         backend.load()
         return backend
-    for backend in BACKENDS.values():
+    for backend in _by_preference(library):
         if kind in backend.devices and backend.problem() is None:
             return backend
     _warn_once(f"arrays on {device} are updated on the host, slowly: {_missing(kind)}")
     return BACKENDS["numpy"]
+
+
+def _by_preference(library: str) -> list[Backend]:
+    return sorted(BACKENDS.values(), key=lambda b: not (library and b.library == library))
 
 
 @cache
@@ -210,21 +249,21 @@ def explain(arrays: Any) -> Explanation:
     ...     print(explain(np.zeros(3)))
     arrays on cpu: numpy
       triton: not asked for: use_backend forces 'numpy'
+      cupy: not asked for: use_backend forces 'numpy'
       numba: not asked for: use_backend forces 'numpy'
       numpy: forced by use_backend
     """
-    return explain_devices(describe(a, f"arrays[{k!r}]").device for k, a in _named(arrays))
+    return explain_places(place_of(describe(a, f"arrays[{k!r}]")) for k, a in _named(arrays))
 
 
-def explain_devices(devices: Iterable[str]) -> Explanation:
-    """Say which backend arrays on each device get, and why."""
-    names = dict.fromkeys(devices)
-    picked = {device: chosen(device).name for device in names}
+def explain_places(places: Iterable[Place]) -> Explanation:
+    """Say which backend the arrays of each place get, and why."""
+    picked = {place: chosen(*place).name for place in dict.fromkeys(places)}
     reasons = {
-        device: {name: _reason(b, device, picked[device]) for name, b in BACKENDS.items()}
-        for device in names
+        str(place): {name: _reason(b, place, choice) for name, b in BACKENDS.items()}
+        for place, choice in picked.items()
     }
-    return Explanation(picked, reasons)
+    return Explanation({str(place): choice for place, choice in picked.items()}, reasons)
 
 
 def _named(arrays: Any) -> list[tuple[Any, Any]]:
@@ -235,15 +274,15 @@ def _named(arrays: Any) -> list[tuple[Any, Any]]:
     return [(0, arrays)]
 
 
-def _reason(backend: Backend, device: str, picked: str) -> str:
+def _reason(backend: Backend, place: Place, picked: str) -> str:
     force = forced()
     if force is not None:
         if backend.name == picked:
             return f"forced by {force[1]}"
         return f"not asked for: {force[1]} forces {picked!r}"
-    if backend.name == picked and picked == "numpy" and device != "cpu":
-        return f"computed on the host, slowly: {_missing(device.partition(':')[0])}"
-    if device.partition(":")[0] not in backend.devices:
+    if backend.name == picked == "numpy" and place.kind != "cpu":
+        return f"computed on the host, slowly: {_missing(place.kind)}"
+    if place.kind not in backend.devices:
         return f"takes arrays on {' or '.join(backend.devices)} only"
     problem = backend.problem()
     if problem is not None:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .dispatch import BACKENDS, explain_devices, forced
+from .dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
 from .kernels.threads import thread_count
 
@@ -98,7 +98,7 @@ def report() -> Report:
             for name, backend in BACKENDS.items()
         },
         "arrays": {
-            kind: _choice(device)
+            kind: _choice(Place(device, package if device == "cuda" else ""))
             if packages[package]
             else {"backend": None, "reason": f"{package} is not installed"}
             for kind, package, device in KINDS
@@ -154,16 +154,16 @@ def _cuda() -> Report:
     return {"devices": [dict(zip(keys, row, strict=False)) for row in rows], "problem": None}
 
 
-def _choice(device: str) -> Report:
-    """Return which backend arrays on a device get, and why; None where none can."""
+def _choice(place: Place) -> Report:
+    """Return which backend the arrays of a place get, and why; None where none can."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the reason says it, too
-            explanation = explain_devices([device])
+            explanation = explain_places([place])
     except (BackendError, ValueError) as error:
         return {"backend": None, "reason": str(error)}
-    name = explanation.chosen[device]
-    return {"backend": name, "reason": explanation.reasons[device][name]}
+    name = explanation.chosen[str(place)]
+    return {"backend": name, "reason": explanation.reasons[str(place)][name]}
 
 
 def _problems_of(names: Sequence[str]) -> list[str]:

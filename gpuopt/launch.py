@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from . import scalars
 from .compose import Update
 from .table import Table
 
@@ -36,6 +37,10 @@ class Launch(Protocol):
 
     table: Table
 
+    @property
+    def captured(self) -> bool:
+        """Whether a graph may read the table at any time from here on."""
+
     def send_addresses(self) -> None:
         """Make the gradients' row of the table known to whoever walks it."""
 
@@ -53,6 +58,8 @@ class Launch(Protocol):
 
 class HostLaunch:
     """A table of arrays on the CPU, whose coefficients the host computes."""
+
+    captured = False
 
     def __init__(self, table: Table, module: ModuleType, group_of: npt.NDArray[np.int64]) -> None:
         """Compile the kernel; ``group_of`` is the group of each tensor of the table."""
@@ -100,6 +107,11 @@ class DeviceLaunch:
         options = self._options(groups)
         self._memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
 
+    @property
+    def captured(self) -> bool:
+        """Whether it was launched while a graph was captured."""
+        return bool(self._memory.captured)
+
     def send_addresses(self) -> None:
         """Send the table's addresses."""
         self._memory.send_addresses(self.table.addresses)
@@ -111,7 +123,10 @@ class DeviceLaunch:
             self._memory.send_options(self._options(groups))
         for row, group in enumerate(groups):
             for name, tensor in group.tensors.items():
-                self._memory.follow(row, self.table.update.option_names.index(name), tensor)
+                if scalars.on_host(tensor) == (
+                    self.table.device == "cpu"
+                ):  # else the host reads it
+                    self._memory.follow(row, self.table.update.option_names.index(name), tensor)
         self._memory.run()
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
-from . import checkpoint
+from . import checkpoint, scalars
 from .compose import Update, compose, stages_for
-from .dispatch import Explanation, explain_devices
+from .dispatch import Explanation, explain_places
 from .options import Options, checked_state_dtype, grouped, has_reciprocal
 from .params import Key, parse
 from .registry import RULES, Rule
@@ -91,7 +91,7 @@ class Optimizer:
 
     def explain(self) -> Explanation:
         """Say which backend updates the arrays, and why each other one does not."""
-        return explain_devices(self._fused.devices)
+        return explain_places(self._fused.places)
 
     @property
     def state(self) -> Mapping[Key, Mapping[str, Any]]:
@@ -181,7 +181,7 @@ class Optimizer:
         """Return what each group wants; the same objects as long as no option changes."""
         key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self._param_groups))
         tensors = [t for group in self._param_groups for t in group.tensors.values()]
-        key += tuple(float(t) for t in tensors if t.device.type == "cpu")
+        key += tuple(float(t) for t in tensors if scalars.on_host(t))
         if self._plan is None or self._plan[0] != key:
             self._plan = (key, self._new_groups(grad_factor))
         return self._plan[1]
@@ -200,11 +200,12 @@ class Optimizer:
         ]
 
     def _check_tensors(self) -> None:
-        kinds = {"cpu", *(device.partition(":")[0] for device in self._fused.devices)}
+        kinds = {"cpu", *(place.kind for place in self._fused.places)}
         for group in self._param_groups:
             for name, tensor in group.tensors.items():
-                if tensor.device.type not in kinds:
+                device = scalars.device_of(tensor)
+                if device.partition(":")[0] not in kinds:
                     raise ValueError(
-                        f"{name}: a tensor on {tensor.device}, but the arrays lie on "
-                        f"{', '.join(self._fused.devices)}"
+                        f"{name}: a tensor on {device}, but the arrays lie on "
+                        f"{', '.join(map(str, self._fused.places))}"
                     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from . import scalars
 from .arrays import FLOATS
 
 PAIRS = {"betas": ("beta1", "beta2")}
@@ -76,25 +76,19 @@ def _boolean(name: str, value: Any) -> bool:
     return value
 
 
-def is_tensor(value: Any) -> bool:
-    """Whether a value is a tensor of torch's."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _number_or_tensor(name: str, value: Any) -> Any:
-    """Keep a tensor as it is: its value counts at each step, and is not read on a device."""
-    if not is_tensor(value):
+def _number_or_array(name: str, value: Any) -> Any:
+    """Keep an array as it is: its value counts at each step, and is not read on a device."""
+    if not scalars.is_array(value):
         return _not_negative(name, value)
-    if value.numel() != 1 or not value.is_floating_point():
+    if not scalars.is_one_float(value):
         raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
-    if value.device.type == "cpu":
+    if scalars.on_host(value):
         _not_negative(name, float(value))
     return value
 
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "lr": _number_or_tensor,
+    "lr": _number_or_array,
     "beta": _below_one,
     "betas": _two_below_one,
     "momentum": _below_one,
@@ -169,8 +163,7 @@ class Options(MutableMapping[str, Any]):
     def keep_tensors_of(self, other: Options) -> None:
         """Take over the tensors of ``other``, with the values that these options have now."""
         for name, tensor in other.tensors.items():
-            with sys.modules["torch"].no_grad():
-                tensor.fill_(float(self[name]))
+            scalars.fill(tensor, float(self[name]))
             self[name] = tensor
 
     def hyperparameters(self) -> dict[str, float]:
@@ -179,7 +172,7 @@ class Options(MutableMapping[str, Any]):
         for name, value in self._values.items():
             if name in PAIRS:
                 numbers.update(zip(PAIRS[name], value))
-            elif is_tensor(value) and value.device.type != "cpu":
+            elif scalars.is_array(value) and not scalars.on_host(value):
                 numbers[name] = 0.0  # the device reads it
             else:
                 numbers[name] = float(CHECKS[name](name, value))
@@ -208,4 +201,4 @@ def grouped(
 
 
 def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if is_tensor(value)}
+    return {name: value for name, value in values.items() if scalars.is_array(value)}

@@ -23,7 +23,7 @@ from .arrays import (
     to_numpy,
     zeros_like,
 )
-from .dispatch import chosen
+from .dispatch import Place, chosen, place_of
 from .inputs import Inputs
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
@@ -42,7 +42,7 @@ class FusedStep:
         group_of: the group of each.
         states: by tensor, its states by name; empty until its first gradient.
         inputs: where parameters and gradients lie.
-        devices: where the parameters lie.
+        places: where the parameters lie, and whose they are.
     """
 
     def __init__(
@@ -64,9 +64,11 @@ class FusedStep:
         self.group_of = np.array(group_of, np.int64)
         self._steps = np.zeros(len(params), np.int64)
         self.states: list[dict[str, Any]] = [{} for _ in params]
-        self.devices = tuple(dict.fromkeys(m.device for m in self.inputs.params())) or ("cpu",)
+        self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
         self._tensors = tensors_among(self.params)
         self._tensor_places = list(self._tensors)
+        self._launches: list[Launch] = []
+        self._captured: list[Any] = []
         self._forget_tables()
 
     @property
@@ -78,9 +80,10 @@ class FusedStep:
 
     def load(self, steps: Sequence[int], states: Sequence[dict[str, Any]]) -> None:
         """Take over step counts and states; the next step builds its tables anew."""
+        self._forget_tables()
         self._steps[:] = steps
         self.states = list(states)
-        self._forget_tables()
+        self.inputs.written.set_states(self.states)
 
     def lend_states(self) -> list[dict[str, Any]]:
         """Return the live states, and watch from here on whether somebody moves them."""
@@ -93,16 +96,23 @@ class FusedStep:
         self._allocate_states(updated, groups)
 
     def _forget_tables(self) -> None:
-        self._launches: list[Launch] = []
+        self._keep_captured()
+        self._launches = []
         self._loose: list[Entry] = []
         self._staged: list[Staged] = []
         self._built_for: tuple[Any, ...] | None = None
-        self.inputs.written.set_states(self.states)
+
+    def _keep_captured(self) -> None:
+        """Let tables and states live on, of which a graph that was captured knows the addresses."""
+        captured = [launch for launch in self._launches if launch.captured]
+        if captured:
+            held = [dict(states) for states in self.states]
+            self._captured.append((captured, self._staged, held))
 
     @property
     def backends(self) -> tuple[str, ...]:
         """What updates the parameters: the backend of each device, and of strided arrays."""
-        names = [chosen(device).name for device in self.devices]
+        names = [chosen(*place).name for place in self.places]
         return tuple(dict.fromkeys((*names, "numpy") if self._loose else names))
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
@@ -121,7 +131,7 @@ class FusedStep:
         key = (
             *(group.update for group in groups),
             *(group.state_dtype for group in groups),
-            *(chosen(device) for device in self.devices),
+            *(chosen(*place) for place in self.places),
         )
         stale = key != self._built_for or self.inputs.layout_changed(changes)
         self.inputs.accept(changes)
@@ -144,9 +154,9 @@ class FusedStep:
         launches: list[Launch] = []
         loose: list[Entry] = []
         staged: list[Staged] = []
-        for device in self.devices:
-            here = [e for e in entries if e.memory[0].device == device]
-            module = chosen(device).load()
+        for place in self.places:
+            here = [e for e in entries if place_of(e.memory[0]) == place]
+            module = chosen(*place).load()
             if module is numpy_blocked:
                 loose += here
                 continue
@@ -160,6 +170,7 @@ class FusedStep:
                 loose += others
             for table in build_tables(flat, module.CHUNK):
                 launches.append(self._new_launch(table, module, steps, groups))
+        self._keep_captured()
         self._launches, self._loose, self._staged = launches, loose, staged
 
     def _new_launch(

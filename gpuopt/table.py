@@ -55,6 +55,7 @@ class Table:
     Attributes:
         update: the composed update that all of them get.
         device: where all of them lie.
+        library: whose arrays the parameters are; the launch goes to that library's stream.
         dtypes: of each list, in the update's order.
         vectors: whether every array is aligned to `VECTOR` bytes.
         tensors: int64 [n_tensors], the place of each in the optimizer.
@@ -67,6 +68,7 @@ class Table:
 
     update: Update
     device: str
+    library: str
     dtypes: tuple[str, ...]
     vectors: bool
     tensors: npt.NDArray[np.int64]
@@ -77,11 +79,11 @@ class Table:
     coefficients: npt.NDArray[Any]
 
 
-_Key = tuple[Update, str, tuple[str, ...], bool]
+_Key = tuple[Update, str, str, tuple[str, ...], bool]
 
 
 def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
-    """Return one table for each update, device, dtype combination and alignment.
+    """Return one table for each update, device, library, dtype combination and alignment.
 
     Args:
         entries: tensors whose arrays are all flat.
@@ -90,7 +92,8 @@ def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
     partitions: dict[_Key, list[Entry]] = {}
     for entry in entries:
         vectors = all(m.address % VECTOR == 0 for m in entry.memory)
-        key = (entry.update, entry.memory[0].device, entry.dtypes, vectors)
+        param = entry.memory[0]
+        key = (entry.update, param.device, param.library, entry.dtypes, vectors)
         partitions.setdefault(key, []).append(entry)
     return [_build(key, members, chunk) for key, members in partitions.items()]
 
@@ -118,7 +121,7 @@ def chunks_of(
 
 
 def _build(key: _Key, members: list[Entry], chunk: int) -> Table:
-    update, device, dtypes, vectors = key
+    update, device, library, dtypes, vectors = key
     sizes = np.array([m.memory[0].size for m in members], np.int64)
     chunks, ends = chunks_of(sizes, chunk)
     addresses = np.array([[m.address for m in entry.memory] for entry in members], np.int64)
@@ -126,6 +129,7 @@ def _build(key: _Key, members: list[Entry], chunk: int) -> Table:
     return Table(
         update,
         device,
+        library,
         dtypes,
         vectors,
         np.array([m.index for m in members], np.int64),

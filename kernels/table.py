@@ -49,6 +49,10 @@ class Table(Protocol):
         """Where they lie."""
 
     @property
+    def library(self) -> str:
+        """Whose arrays the parameters are: ``"numpy"``, ``"torch"`` or ``"cupy"``."""
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Of each list."""
 

@@ -2,11 +2,80 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+
+class TorchMemory:
+    """The memory of one device, in torch's current stream of it, or in CuPy's.
+
+    The kernels that a simulation runs on the CPU find the CPU's memory here.
+    """
+
+    def __init__(self, device: str, library: str) -> None:
+        """Take a device by name, and the library whose current stream counts."""
+        self._device = torch.device(device)
+        self._of_cupy = library == "cupy"
+        self._streams: set[int] = set()
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make the device current, and CuPy's stream torch's for CuPy's arrays."""
+        device: AbstractContextManager[Any] = torch.cuda.device(
+            self._device if self._device.type == "cuda" else -1
+        )
+        if not self._of_cupy:
+            return device
+        stack = ExitStack()
+        stack.enter_context(device)
+        stream = sys.modules["cupy"].cuda.get_current_stream(self._device.index)
+        stack.enter_context(torch.cuda.stream(torch.cuda.ExternalStream(stream.ptr, self._device)))
+        return stack
+
+    def stream(self) -> int:
+        """Return the address of the current stream."""
+        return int(torch.cuda.current_stream().cuda_stream)
+
+    def address(self, array: torch.Tensor) -> int:
+        """Return where a tensor lies."""
+        return int(array.data_ptr())
+
+    def upload(self, values: npt.NDArray[Any]) -> torch.Tensor:
+        """Return a device copy of ``values``."""
+        return upload(values, str(self._device))
+
+    def mailbox(self, values: npt.NDArray[Any]) -> Mailbox:
+        """Return a device copy of ``values`` that can be rewritten."""
+        return Mailbox(values, str(self._device))
+
+    def read(self, array: torch.Tensor) -> npt.NDArray[Any]:
+        """Return a copy on the host; waits for the device."""
+        host: npt.NDArray[Any] = array.cpu().numpy().copy()
+        return host
+
+    def hold(self, arrays: Sequence[torch.Tensor]) -> bool:
+        """Tell torch's allocator of the current stream; return whether it is being captured."""
+        if not arrays[0].is_cuda:
+            return False
+        if torch.cuda.is_current_stream_capturing():
+            return True
+        stream = torch.cuda.current_stream()
+        if stream.cuda_stream not in self._streams:
+            self._streams.add(stream.cuda_stream)
+            for array in arrays:
+                array.record_stream(stream)
+        return False
+
+    def copy_number(self, array: torch.Tensor, row: int, column: int, number: Any) -> None:
+        """Copy a tensor of one float, or an array of CuPy's, to a place of a tensor."""
+        if not isinstance(number, torch.Tensor):
+            number = torch.as_tensor(number)
+        array[row, column].copy_(number.detach().reshape(()))
 
 
 def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
@@ -21,12 +90,15 @@ class Mailbox:
     once. torch's allocator hands a pinned block out again only after the copies from it are
     done. While a graph is captured no block can be asked for: one is kept ready, and belongs
     to the graph afterwards, which copies from it at every replay.
+
+    Attributes:
+        array: the device tensor.
     """
 
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
         """Copy ``values`` to the device."""
-        self.tensor = upload(values, device)
-        self._pinned = self.tensor.is_cuda
+        self.array = upload(values, device)
+        self._pinned = self.array.is_cuda
         self._kept: list[torch.Tensor] = []
         self._ready = self._new_block() if self._pinned else None
 
@@ -34,13 +106,13 @@ class Mailbox:
         """Make the device tensor hold ``values``, in the order of the current stream."""
         source = torch.from_numpy(values)
         if not self._pinned:
-            self.tensor.copy_(source)
+            self.array.copy_(source)
             return
         block = self._block().copy_(source)
-        self.tensor.copy_(block, non_blocking=True)
+        self.array.copy_(block, non_blocking=True)
 
     def _new_block(self) -> torch.Tensor:
-        return torch.empty(self.tensor.shape, dtype=self.tensor.dtype, pin_memory=True)
+        return torch.empty(self.array.shape, dtype=self.array.dtype, pin_memory=True)
 
     def _block(self) -> torch.Tensor:
         if not torch.cuda.is_current_stream_capturing():

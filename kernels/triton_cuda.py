@@ -1,10 +1,11 @@
 """The table walked by Triton: one launch for all tensors of a table.
 
-This is the host's side: what is compiled, what is copied to the device, and the launches.
+This is the host's side of it: how the two kernels are launched.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy.typing as npt
 import torch
 import triton
 
+from .device_table import DeviceTable as AnyDeviceTable
+from .device_table import Launch
 from .table import Table
-from .torch_memory import Mailbox, upload
+from .torch_memory import TorchMemory
 from .triton_constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
@@ -39,11 +42,8 @@ def problem() -> str | None:
     return "torch finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
 
 
-class DeviceTable:
-    """A table in device memory, with the step counts and the options of its tensors.
-
-    Nothing here waits for the device, but `read_steps`.
-    """
+class DeviceTable(AnyDeviceTable):
+    """A table in device memory, walked by Triton."""
 
     def __init__(
         self,
@@ -52,70 +52,29 @@ class DeviceTable:
         groups: npt.NDArray[np.int64],
         options: npt.NDArray[np.float64],
     ) -> None:
-        """Copy everything to the device, and compile.
+        """Copy everything to the device."""
+        memory = TorchMemory(table.device, table.library)
+        super().__init__(memory, _Kernels(table), table, steps, groups, options)
 
-        Args:
-            table: the host's table.
-            steps: updates that each tensor of the table has had.
-            groups: the group of each.
-            options: one row a group, in the order of the update's option names.
-        """
-        device = table.device
-        self._addresses = Mailbox(table.addresses, device)
-        self._options = Mailbox(options, device)
-        self._steps = upload(steps, device)
-        self._arguments = (
-            self._addresses.tensor,
-            upload(table.sizes, device),
-            upload(table.chunks, device),
-            upload(table.coefficients, device),
-            len(table.sizes),
-        )
-        self._coefficient_arguments = (
-            self._addresses.tensor,
-            self._steps,
-            upload(groups, device),
-            self._options.tensor,
-            self._arguments[3],
-            len(table.sizes),
-        )
-        self._grid = (len(table.chunks),)
-        self._coefficient_grid = (triton.cdiv(len(table.sizes), COEFFICIENT_BLOCK),)
-        self._constants = {
-            **update_constants(table.update, table.dtypes, table.vectors),
-            **update_options(table.dtypes),
-        }
-        self._coefficient_constants = {**coefficients_constants(table.update), **OPTIONS}
-        self._device = torch.device(device)
 
-    def send_addresses(self, addresses: npt.NDArray[np.int64]) -> None:
-        """Tell the device where the arrays lie now."""
-        with self._on_device():
-            self._addresses.send(addresses)
+class _Kernels:
+    """The two kernels with all that they are compiled with; Triton compiles at the first launch."""
 
-    def send_options(self, options: npt.NDArray[np.float64]) -> None:
-        """Tell the device the groups' options."""
-        with self._on_device():
-            self._options.send(options)
+    def __init__(self, table: Table) -> None:
+        self._table = table
 
-    def follow(self, group: int, option: int, tensor: torch.Tensor) -> None:
-        """Take an option from a tensor on the device: at a replay, its value by then."""
-        if tensor.device.type == self._device.type:
-            self._options.tensor[group, option].copy_(tensor.detach().reshape(()))
+    def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
+        constants = {**coefficients_constants(self._table.update), **OPTIONS}
+        grid = (triton.cdiv(arguments[-1], COEFFICIENT_BLOCK),)
+        return _launch(multi_tensor_coefficients, grid, arguments, constants)
 
-    def run(self) -> None:
-        """Update every tensor that has a gradient, on the current stream of the device."""
-        with self._on_device(), np.errstate(all="ignore"):  # the interpreter computes in NumPy
-            multi_tensor_coefficients[self._coefficient_grid](
-                *self._coefficient_arguments, **self._coefficient_constants
-            )
-            if self._grid[0]:
-                multi_tensor_update[self._grid](*self._arguments, **self._constants)
+    def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
+        update, dtypes, vectors = self._table.update, self._table.dtypes, self._table.vectors
+        constants = {**update_constants(update, dtypes, vectors), **update_options(dtypes)}
+        return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
 
-    def read_steps(self) -> npt.NDArray[np.int64]:
-        """Return how many updates each tensor has had; waits for the device."""
-        counts: npt.NDArray[np.int64] = self._steps.cpu().numpy().copy()
-        return counts
 
-    def _on_device(self) -> Any:
-        return torch.cuda.device(self._device if self._device.type == "cuda" else -1)
+def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
+    launch = partial(kernel[grid], *arguments, **constants)
+    # The interpreter computes in NumPy, which would warn of every overflow.
+    return np.errstate(all="ignore")(launch) if INTERPRETED else launch

@@ -17,12 +17,16 @@ def plain_environment(monkeypatch):
 
 
 @pytest.fixture
-def broken(monkeypatch):
+def broken():
     """The only CUDA backend, and it lacks its library."""
-    for name in [name for name, backend in BACKENDS.items() if "cuda" in backend.devices]:
-        monkeypatch.delitem(BACKENDS, name)
+    known = dict(BACKENDS)
+    for name in [name for name, backend in known.items() if "cuda" in backend.devices]:
+        del BACKENDS[name]
     backend = Backend("broken", "no_such_library", ("cuda",), "pip install 'gpuopt[broken]'")
-    monkeypatch.setitem(BACKENDS, "broken", backend)
+    BACKENDS["broken"] = backend
+    yield
+    BACKENDS.clear()
+    BACKENDS.update(known)  # in the order of preference
 
 
 def put_nvidia_smi(folder, monkeypatch, script):

@@ -4,12 +4,16 @@ import pytest
 
 import gpuopt
 from gpuopt.dispatch import BACKENDS
+from tests.helpers import simulated_cupy
 from tests.helpers.stepping import REFERENCE
+
+KNOWN = {**BACKENDS, "cupy": simulated_cupy.BACKEND}
+"""The backends as the tests of this folder see them."""
 
 # Those that run here; test_dispatch.py says once for each other one why it does not.
 OTHERS = [
     name
-    for name, backend in BACKENDS.items()
+    for name, backend in KNOWN.items()
     if name != REFERENCE and backend.problem() is None and backend.takes("cpu")
 ]
 
@@ -24,6 +28,12 @@ def backend(request):
 def any_backend(request):
     """The reference or another backend."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def cuda_c_on_the_cpu(monkeypatch):
+    """The CuPy backend runs its CUDA C here, compiled by g++."""
+    monkeypatch.setitem(BACKENDS, "cupy", KNOWN["cupy"])
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS
 from gpuopt.step import FusedStep, Group
-from tests.backends.conftest import OTHERS
+from tests.backends.conftest import KNOWN, OTHERS
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import VARIANTS, arrays, gradients, make
 from tests.helpers.stepping import REFERENCE, groups
@@ -64,7 +63,7 @@ def test_of_any_float_dtype_and_shape(any_backend, form):
 
 # --- where the device reads it -------------------------------------------------------------------
 
-DEVICES = [name for name in OTHERS if hasattr(BACKENDS[name].load(), "DeviceTable")]
+DEVICES = [name for name in OTHERS if hasattr(KNOWN[name].load(), "DeviceTable")]
 NONE = pytest.param("", marks=pytest.mark.skip(reason="no device is simulated: make interpret"))
 
 

@@ -12,6 +12,7 @@ from gpuopt.kernels import threads
 
 import gpuopt
 from gpuopt.step import FusedStep
+from tests.helpers.backends import on_cpu
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.scripts import run_script
 from tests.helpers.stepping import (
@@ -24,6 +25,12 @@ from tests.helpers.stepping import (
 )
 
 LARGE = 5 * threads.SMALL + 1234
+
+
+@pytest.fixture(params=on_cpu(reference=False))
+def backend(request):
+    """Those for the CPU: a device has no threads, and its simulations belong to the process."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)

@@ -59,8 +59,9 @@ def recorder(monkeypatch):
     pretend(monkeypatch)
     monkeypatch.setattr(dispatch, "_problem", lambda module, install: None)
     monkeypatch.setattr(torch.cuda, "device", made.device)
-    for module in (torch_memory, triton_cuda):
-        monkeypatch.setattr(module, "upload", lambda values, _: torch.from_numpy(np.array(values)))
+    monkeypatch.setattr(
+        torch_memory, "upload", lambda values, _: torch.from_numpy(np.array(values))
+    )
     monkeypatch.setattr(torch_memory.Mailbox, "send", noted)
     for name in ("multi_tensor_coefficients", "multi_tensor_update"):
         monkeypatch.setattr(triton_cuda, name, made.kernel(name))

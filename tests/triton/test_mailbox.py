@@ -71,7 +71,7 @@ def threes(value):
 
 
 def held(box):
-    return box.tensor.values.tolist()
+    return box.array.values.tolist()
 
 
 def capture(device, box, *sent):
@@ -161,7 +161,7 @@ def test_an_ordinary_step_readies_another_block(device):
 def test_on_the_cpu_nothing_is_pinned():
     box = torch_memory.Mailbox(threes(0.0), "cpu")
     box.send(threes(1.0))
-    assert box.tensor.tolist() == [1.0] * 3
+    assert box.array.tolist() == [1.0] * 3
     assert box._ready is None
 
 

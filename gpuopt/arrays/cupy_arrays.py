@@ -1,0 +1,42 @@
+"""CuPy arrays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .library import Library
+from .memory import FLOATS, Memory
+from .numpy_arrays import numpy_dtype
+
+
+def _describe(array: Any, name: str) -> Memory:
+    dtype, itemsize = array.dtype.name, array.itemsize
+    if dtype not in FLOATS:
+        raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {array.dtype!r}")
+    if any(stride % itemsize for stride in array.strides):
+        raise ValueError(f"{name}: strides {array.strides} are not multiples of {itemsize} bytes")
+    strides = tuple(stride // itemsize for stride in array.strides)
+    device = f"cuda:{array.device.id}"
+    return Memory(device, array.data.ptr, dtype, tuple(array.shape), strides, True, "cupy")
+
+
+def _full_like(array: Any, dtype: str, fill: float) -> Any:
+    with array.device:
+        made = sys.modules["cupy"].zeros_like(array, dtype=numpy_dtype(dtype), order="K")
+        if fill:
+            made.fill(fill)
+    return made
+
+
+def _on_host(array: Any) -> Any:
+    with array.device:
+        return sys.modules["cupy"].asnumpy(array)
+
+
+def _assign(target: Any, source: Any) -> None:
+    with target.device:
+        target[...] = sys.modules["cupy"].asarray(source)
+
+
+CUPY = Library(_describe, _full_like, _on_host, _assign)

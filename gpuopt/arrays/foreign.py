@@ -1,0 +1,113 @@
+"""Arrays of any other library, through DLPack or ``__cuda_array_interface__``.
+
+On the CPU, NumPy shares their memory; on a CUDA device CuPy or torch does, whichever is there.
+States are made by the library that shares.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import sys
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .cupy_arrays import CUPY
+from .library import Library
+from .memory import Memory
+from .numpy_arrays import NUMPY
+from .torch_tensors import TORCH
+
+_IMMUTABLE = ("jax", "jaxlib", "tensorflow")  # their arrays must not change, and some say not so
+
+_CPU, _CUDA = 1, 2  # DLPack's numbers
+
+
+def speaks(array: Any) -> bool:
+    """Whether an array can be shared by one of the two protocols."""
+    return _speaks_dlpack(array) or hasattr(array, "__cuda_array_interface__")
+
+
+def _speaks_dlpack(array: Any) -> bool:
+    return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
+
+
+def _shared(array: Any, name: str) -> tuple[Library, Any]:
+    """Return an array of a library that we know over the same memory."""
+    kind = array.__dlpack_device__()[0] if _speaks_dlpack(array) else _CUDA
+    if kind not in (_CPU, _CUDA):
+        raise TypeError(
+            f"{name}: {type(array).__name__} lies on a device that is neither the CPU nor CUDA"
+        )
+    library, module = _library_on_cuda(array, name) if kind == _CUDA else (NUMPY, np)
+    try:
+        if _speaks_dlpack(array):
+            return library, module.from_dlpack(array)
+        return library, (module.asarray if library is CUPY else module.as_tensor)(array)
+    except Exception as error:  # of many kinds, when a library finds no such device
+        raise TypeError(f"{name}: {module.__name__} cannot share this array: {error}") from error
+
+
+def sharing(array: Any) -> Any:
+    """Return an array of a library that we know over the same memory."""
+    return _shared(array, "array")[1]
+
+
+def _library_on_cuda(array: Any, name: str) -> tuple[Library, ModuleType]:
+    known = {"cupy": CUPY, "torch": TORCH}
+    for module in sorted(known, key=lambda m: m not in sys.modules):  # what is loaded comes first
+        try:
+            return known[module], importlib.import_module(module)
+        except ImportError:
+            continue
+    raise TypeError(f"{name}: {type(array).__name__} lies on CUDA, which takes CuPy or torch")
+
+
+def _describe_foreign(array: Any, name: str) -> Memory:
+    library, shared = _shared(array, name)
+    memory = library.describe(shared, name)
+    return replace(memory, writable=_writable(array, memory))
+
+
+def _writable(array: Any, memory: Memory) -> bool:
+    if type(array).__module__.partition(".")[0] in _IMMUTABLE:
+        return False
+    if not _speaks_dlpack(array):
+        return not array.__cuda_array_interface__["data"][1]
+    return memory.writable or not _says_read_only(array)
+
+
+def _says_read_only(array: Any) -> bool:
+    """Whether the exporter can say that it is read-only, and may have said so.
+
+    NumPy marks an array from an exporter without such a flag (DLPack before 1.0) as
+    read-only, too; only the capsule's name tells the two apart.
+    """
+    try:
+        capsule = array.__dlpack__(max_version=(1, 0))
+    except TypeError:
+        return False
+    name = ctypes.pythonapi.PyCapsule_IsValid
+    name.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return bool(name(capsule, b"dltensor_versioned"))
+
+
+def _full_like(array: Any, dtype: str, fill: float) -> Any:
+    library, shared = _shared(array, "array")
+    return library.full_like(shared, dtype, fill)
+
+
+def _on_host(array: Any) -> Any:
+    library, shared = _shared(array, "array")
+    return array if library is NUMPY else library.on_host(shared)
+
+
+def _assign(target: Any, source: Any) -> None:
+    library, shared = _shared(target, "array")
+    library.assign(shared, source)
+
+
+FOREIGN = Library(_describe_foreign, _full_like, _on_host, _assign)

@@ -1,0 +1,28 @@
+"""What gpuopt needs of a library of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .memory import Memory
+
+
+@dataclass(frozen=True)
+class Library:
+    """How the arrays of one library are described, made, read and written.
+
+    Attributes:
+        describe: returns where an array lies; the second argument is its name in errors.
+        full_like: returns a new array of the same device, shape and memory order, of a dtype
+            and filled with a number.
+        on_host: returns the array, or a copy of it, in the host's memory.
+        assign: copies into an array from one of the same library, shape and dtype, or from
+            what `on_host` returned.
+    """
+
+    describe: Callable[[Any, str], Memory]
+    full_like: Callable[[Any, str, float], Any]
+    on_host: Callable[[Any], Any]
+    assign: Callable[[Any, Any], None]

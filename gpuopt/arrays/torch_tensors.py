@@ -1,0 +1,38 @@
+"""torch tensors, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .library import Library
+from .memory import FLOATS, Memory
+
+
+def _describe(tensor: Any, name: str) -> Memory:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout is not sys.modules["torch"].strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
+    if dtype not in FLOATS:
+        raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
+    if tensor.is_neg():  # its memory holds the negative of its values
+        raise TypeError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
+    if tensor.device.type not in ("cpu", "cuda"):
+        raise TypeError(f"{name}: expected a CPU or CUDA tensor, got one on {tensor.device}")
+    device, shape = str(tensor.device), tuple(tensor.shape)
+    return Memory(device, tensor.data_ptr(), dtype, shape, tensor.stride(), True, "torch")
+
+
+def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
+    torch = sys.modules["torch"]
+    return torch.full_like(
+        tensor, fill, dtype=getattr(torch, dtype), memory_format=torch.preserve_format
+    ).requires_grad_(False)
+
+
+def _assign(target: Any, source: Any) -> None:
+    with sys.modules["torch"].no_grad():
+        target.copy_(source)
+
+
+TORCH = Library(_describe, _full_like, lambda tensor: tensor.detach().cpu(), _assign)

@@ -1,0 +1,48 @@
+"""Options whose value is an array of one float: a learning rate that a graph reads anew."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a tensor of torch's or an array of CuPy's."""
+    return _is_torch(value) or _is_cupy(value)
+
+
+def is_one_float(array: Any) -> bool:
+    """Whether it holds one element, and that a float."""
+    if _is_torch(array):
+        return bool(array.numel() == 1 and array.is_floating_point())
+    return bool(array.size == 1 and array.dtype.kind == "f")
+
+
+def device_of(array: Any) -> str:
+    """Return ``"cpu"`` or ``"cuda:0"``."""
+    return str(array.device) if _is_torch(array) else f"cuda:{array.device.id}"
+
+
+def on_host(array: Any) -> bool:
+    """Whether its value can be read without waiting for a device."""
+    return device_of(array) == "cpu"
+
+
+def fill(array: Any, value: float) -> None:
+    """Change its value; waits for nobody."""
+    if _is_torch(array):
+        with sys.modules["torch"].no_grad():
+            array.fill_(value)
+    else:
+        with array.device:
+            array.fill(value)
+
+
+def _is_torch(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _is_cupy(value: Any) -> bool:
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)

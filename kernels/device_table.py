@@ -1,0 +1,150 @@
+"""A table in device memory: what is copied there, and the two launches of a step.
+
+This is the same for all that runs on a device. A `Memory` says how arrays get there and in which
+stream, `Kernels` how its two kernels are launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .table import Table
+
+
+class Mailbox(Protocol):
+    """A device array that the host rewrites now and then, without waiting."""
+
+    @property
+    def array(self) -> Any:
+        """The device array."""
+
+    def send(self, values: npt.NDArray[Any]) -> None:
+        """Make it hold ``values``, in the order of the current stream."""
+
+
+class Memory(Protocol):
+    """The memory of one device, in the stream of one library."""
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make the device and the stream those that everything below goes to."""
+
+    def upload(self, values: npt.NDArray[Any]) -> Any:
+        """Return a device copy of ``values``."""
+
+    def mailbox(self, values: npt.NDArray[Any]) -> Mailbox:
+        """Return a device copy of ``values`` that can be rewritten."""
+
+    def read(self, array: Any) -> npt.NDArray[Any]:
+        """Return a copy on the host; waits for the device."""
+
+    def hold(self, arrays: Sequence[Any]) -> bool:
+        """Let nobody else have the memory of these while work of the current stream uses it.
+
+        Returns:
+            Whether that work is being captured in a graph, and may be done at any time.
+        """
+
+    def copy_number(self, array: Any, row: int, column: int, number: Any) -> None:
+        """Copy an array of one float of this device to a place of another, without waiting."""
+
+
+Launch = Callable[[], None]
+
+
+class Kernels(Protocol):
+    """The compiled kernels of one table."""
+
+    def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return what counts the steps and computes the coefficients.
+
+        Args:
+            arguments: addresses, steps, groups, options, coefficients and the number of tensors.
+        """
+
+    def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
+        """Return what updates the elements.
+
+        Args:
+            arguments: addresses, sizes, chunks, coefficients and the number of tensors.
+            n_chunks: at least one.
+        """
+
+
+class DeviceTable:
+    """A table in device memory, with the step counts and the options of its tensors.
+
+    Nothing here waits for the device, but `read_steps`.
+
+    Attributes:
+        captured: whether a graph may read it, at any time from here on.
+    """
+
+    captured: bool
+
+    def __init__(
+        self,
+        memory: Memory,
+        kernels: Kernels,
+        table: Table,
+        steps: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int64],
+        options: npt.NDArray[np.float64],
+    ) -> None:
+        """Copy everything to the device.
+
+        Args:
+            memory: the device's.
+            kernels: compiled for the table.
+            table: the host's table.
+            steps: updates that each tensor of the table has had.
+            groups: the group of each.
+            options: one row a group, in the order of the update's option names.
+        """
+        self._memory = memory
+        self.captured = False
+        with memory.current():
+            self._addresses = memory.mailbox(table.addresses)
+            self._options = memory.mailbox(options)
+            self._steps = memory.upload(steps)
+            owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
+            sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
+        addresses, count = self._addresses.array, len(table.sizes)
+        of_tensors = self._steps, owners, self._options.array, coefficients
+        of_elements = sizes, chunks, coefficients
+        self._arrays = (addresses, *of_tensors, *of_elements)
+        self._launches = [kernels.coefficients((addresses, *of_tensors, count))]
+        if len(table.chunks):
+            arguments = (addresses, *of_elements, count)
+            self._launches.append(kernels.update(arguments, len(table.chunks)))
+
+    def send_addresses(self, addresses: npt.NDArray[np.int64]) -> None:
+        """Tell the device where the arrays lie now."""
+        with self._memory.current():
+            self._addresses.send(addresses)
+
+    def send_options(self, options: npt.NDArray[np.float64]) -> None:
+        """Tell the device the groups' options."""
+        with self._memory.current():
+            self._options.send(options)
+
+    def follow(self, group: int, option: int, number: Any) -> None:
+        """Take an option from an array on the device: at a replay, its value by then."""
+        with self._memory.current():
+            self._memory.copy_number(self._options.array, group, option, number)
+
+    def run(self) -> None:
+        """Update every tensor that has a gradient."""
+        with self._memory.current():
+            self.captured |= self._memory.hold(self._arrays)
+            for launch in self._launches:
+                launch()
+
+    def read_steps(self) -> npt.NDArray[np.int64]:
+        """Return how many updates each tensor has had; waits for the device."""
+        with self._memory.current():
+            return self._memory.read(self._steps)

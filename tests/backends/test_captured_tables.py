@@ -1,0 +1,58 @@
+"""What a captured graph knows the address of lives as long as the optimizer."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import gpuopt
+from tests.backends.conftest import OTHERS
+from tests.helpers.simulated_cupy import HostMemory
+
+if "cupy" not in OTHERS:
+    pytest.skip("the CUDA C is not compiled here", allow_module_level=True)
+
+
+class Watched(np.ndarray):
+    """An array that can tell when it is gone."""
+
+
+@pytest.fixture
+def uploads(monkeypatch):
+    """References to all arrays that were copied to the simulated device."""
+    made = []
+
+    def upload(self, values):
+        array = np.array(values).view(Watched)
+        made.append(weakref.ref(array))
+        return array
+
+    monkeypatch.setattr(HostMemory, "upload", upload)
+    return made
+
+
+def alive(references):
+    gc.collect()
+    return sum(reference() is not None for reference in references)
+
+
+@pytest.mark.parametrize("captured", [True, False])
+@pytest.mark.parametrize("what", ["layout", "load"])
+def test_tables_and_states_of_a_graph_live_on(uploads, monkeypatch, captured, what):
+    optimizer = gpuopt.Momentum([np.zeros(9, np.float32)], lr=0.1)
+    with gpuopt.use_backend("cupy"):
+        optimizer.step([np.ones(9, np.float32)])
+        monkeypatch.setattr(HostMemory, "hold", lambda self, arrays: captured)
+        optimizer.step([np.ones(9, np.float32)])
+        monkeypatch.setattr(HostMemory, "hold", lambda self, arrays: False)
+        before, count = list(uploads), len(uploads)
+        state = weakref.ref(optimizer.state[0]["momentum_buffer"])
+        if what == "load":
+            optimizer.load_state_dict(optimizer.state_dict())
+        else:
+            optimizer.step([np.ones(9, np.float16)])
+        assert alive(before) == (count if captured else 0)
+        assert (state() is not None) == (captured or what == "layout")
+    del optimizer
+    assert alive(before) == 0
