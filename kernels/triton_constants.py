@@ -58,12 +58,13 @@ def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
 @cache
 def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> dict[str, Any]:
     """Return the compile-time arguments of `multi_tensor_update`."""
+    compute = compute_dtype(dtypes[0])
     narrowest = min(STORAGE[dtype].itemsize for dtype in dtypes)
     return {
-        "UPDATE": jit(update.function),
+        "UPDATE": jit(update.function, compute),
         "DTYPES": tuple(getattr(tl, dtype) for dtype in dtypes),
         "WRITTEN": update.written,
-        "COMPUTE": getattr(tl, compute_dtype(dtypes[0])),
+        "COMPUTE": getattr(tl, compute),
         "N_COEFFICIENTS": len(update.coefficient_names),
         "CHUNK": CHUNK,
         "BLOCK": block_size(dtypes),
@@ -75,7 +76,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
 def coefficients_constants(update: Update) -> dict[str, Any]:
     """Return the compile-time arguments of `multi_tensor_coefficients`."""
     return {
-        "COEFFICIENTS": jit(update.coefficients_function),
+        "COEFFICIENTS": jit(update.coefficients_function, "float64"),
         "N_OPTIONS": len(update.option_names),
         "N_COEFFICIENTS": len(update.coefficient_names),
         "BLOCK": COEFFICIENT_BLOCK,

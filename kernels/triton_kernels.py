@@ -61,10 +61,32 @@ def _minimum(a, b):
 
 
 @triton.jit
+def _float64(value):
+    """Where only literals meet, Triton would take them for float32; times 1.0 costs nothing."""
+    return value * tl.full((), 1.0, tl.float64)
+
+
+@triton.jit
+def _where_float64(condition, a, b):
+    return tl.where(condition, _float64(a), _float64(b))
+
+
+@triton.jit
+def _maximum_float64(a, b):
+    return tl.maximum(_float64(a), _float64(b), propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _minimum_float64(a, b):
+    return tl.minimum(_float64(a), _float64(b), propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def _power(base, exponent):
     """The squarings of gpuopt.rules.power, for exponents below 2**53 held in float64."""
-    n = exponent.to(tl.int64)
-    result = tl.full(base.shape, 1.0, tl.float64)
+    n = tl.maximum(exponent.to(tl.int64), 0)
+    result = tl.full(n.shape, 1.0, tl.float64)
+    base = base * result
     for _ in range(53):
         result = tl.where((n & 1) == 1, result * base, result)
         base = base * base
@@ -72,15 +94,27 @@ def _power(base, exponent):
     return result
 
 
-LIBRARY = ModuleType("triton_maths")
-vars(LIBRARY).update(
-    divide=_divide, sqrt=_sqrt, abs=_abs, maximum=_maximum, minimum=_minimum, where=_where
-)
+def _library(**functions: Any) -> ModuleType:
+    library = ModuleType("triton_maths")
+    vars(library).update(divide=_divide, sqrt=_sqrt, abs=_abs, **functions)
+    return library
 
 
-def jit(function: Any) -> Any:
-    """Compile a NumPy rule, or a function of coefficients, for Triton."""
-    return retarget(function, LIBRARY, triton.jit, extra_globals={"tl": tl, "power": _power})
+LIBRARIES = {
+    "float32": _library(where=_where, maximum=_maximum, minimum=_minimum),
+    "float64": _library(where=_where_float64, maximum=_maximum_float64, minimum=_minimum_float64),
+}
+
+
+def jit(function: Any, compute: str) -> Any:
+    """Compile a NumPy rule, or a function of coefficients, for Triton.
+
+    Args:
+        function: the rule.
+        compute: the dtype of its values.
+    """
+    names = {"tl": tl, "power": _power}
+    return retarget(function, LIBRARIES[compute], triton.jit, extra_globals=names)
 
 
 # --- the kernels ---------------------------------------------------------------------------
@@ -214,5 +248,5 @@ def multi_tensor_coefficients(
         options = options + (option,)
     results = COEFFICIENTS(step.to(tl.float64), *options)
     for i in tl.static_range(N_COEFFICIENTS):
-        value = results[i].to(coefficients_ptr.dtype.element_ty)
+        value = _float64(results[i]).to(coefficients_ptr.dtype.element_ty)
         tl.store(coefficients_ptr + tensor * N_COEFFICIENTS + i, value, mask=mask)
