@@ -1,0 +1,129 @@
+"""CuPy arrays in the optimizers."""
+
+import types
+
+import numpy as np
+import pytest
+from gpuopt.kernels import cuda_c
+
+import gpuopt
+from gpuopt.arrays import describe
+from gpuopt.dispatch import BACKENDS, Place, explain, place_of
+from tests.cupy.conftest import cupy, over, values_of
+from tests.helpers import cuda_on_cpu, simulated_cupy
+from tests.helpers.exact import assert_same_bits
+from tests.helpers.optimizers import VARIANTS, arrays, gradients, make
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", ml_dtypes.bfloat16])
+def test_where_they_lie(dtype):
+    host = np.zeros((4, 6), dtype)
+    memory = describe(over(host, device=3), "p")
+    assert (memory.device, memory.library, memory.writable) == ("cuda:3", "cupy", True)
+    assert (memory.address, memory.shape, memory.strides) == (host.ctypes.data, (4, 6), (6, 1))
+    assert memory.dtype == np.dtype(dtype).name
+    part = describe(over(host)[1::2, ::-1].T, "p")
+    assert part.address == host[1::2, ::-1].ctypes.data
+    assert (part.shape, part.strides) == ((6, 2), (-1, 12))
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match=r"^p: expected one of float64, .*int32"):
+        describe(over(np.zeros(3, np.int32)), "p")
+
+
+def test_their_own_backend_comes_first_and_torchs_for_torch(monkeypatch):
+    monkeypatch.setattr("gpuopt.dispatch._problem", lambda module, install: None)
+    monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
+    array = over(np.zeros(3, np.float32), device=1)
+    assert place_of(describe(array, "p")) == Place("cuda:1", "cupy")
+    assert gpuopt.explain([array]).chosen == {"cuda:1 (cupy)": "cupy"}
+    reasons = explain(array).reasons["cuda:1 (cupy)"]
+    assert reasons["triton"] == "usable, but cupy comes first"
+    assert gpuopt.dispatch.chosen("cuda:1", "torch").name == "triton"
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_every_optimizer_steps_them(simulated, name, options):
+    held, params = arrays(0), arrays(0)
+    optimizer = make(name, [over(a) for a in held], **options)
+    expected = make(name, params, **options)
+    with gpuopt.use_backend("numpy"):
+        for step in range(3):
+            expected.step(gradients(step))
+    for step in range(3):
+        optimizer.step([over(g) for g in gradients(step)])
+    assert optimizer.backend == "cupy"
+    for mine, theirs in zip(held, params):
+        assert_same_bits(mine, theirs)
+    for key, state in expected.state.items():
+        mine = dict(optimizer.state[key])
+        assert mine.pop("step") == state["step"]
+        for each, array in mine.items():
+            assert_same_bits(values_of(array), state[each])
+
+
+def test_a_gradient_on_another_device_is_refused(simulated):
+    optimizer = gpuopt.SGD([over(np.zeros(3, np.float32))], lr=1.0)
+    with pytest.raises(ValueError, match="expected an array on cuda:0, got cuda:1"):
+        optimizer.step([over(np.ones(3, np.float32), device=1)])
+
+
+def test_mixed_with_numpy_arrays_each_by_its_backend(simulated):
+    host, there = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    optimizer = gpuopt.SGD([host, over(there)], lr=1.0)
+    with gpuopt.use_backend(None):
+        optimizer.step([np.ones(3, np.float32), over(np.ones(3, np.float32))])
+    assert host.tolist() == there.tolist() == [-1, -1, -1]
+    assert optimizer.backend.split("+")[1] == "cupy"
+
+
+class Modules:
+    """Stands for cupy.RawModule: compiles for the CPU, and notes how kernels are launched."""
+
+    def __init__(self):
+        self.options, self.launched = [], []
+
+    def __call__(self, *, code, options):
+        self.options.append(options)
+        self.module = cuda_on_cpu.Module(code)
+        return self
+
+    def get_function(self, name):
+        def launch(grid, block, arguments, *, stream):
+            self.launched.append((name, grid, block, stream.ptr))
+            self.module.launch(name, grid, block, arguments)
+
+        return launch
+
+
+def test_what_cupy_is_asked_for(simulated, monkeypatch):
+    """The page that only a GPU can run, with a compiler and a memory of the host's."""
+    cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
+    modules, memory = Modules(), simulated_cupy.HostMemory()
+    memory.stream = lambda: 77
+    monkeypatch.setattr(cupy_cuda, "cupy", types.SimpleNamespace(RawModule=modules))
+    monkeypatch.setattr(cupy_cuda, "_memory_of", lambda table: memory)
+    monkeypatch.setattr(simulated_cupy, "DeviceTable", cupy_cuda.DeviceTable)
+    host = np.zeros(cuda_c.CHUNK + 1, np.float32)
+    optimizer = gpuopt.SGD([over(host)], lr=1.0)
+    for _ in range(2):
+        optimizer.step([over(np.ones_like(host))])
+    assert (host == -2).all()
+    assert modules.options == [cuda_c.OPTIONS]
+    assert modules.launched == 2 * [
+        ("multi_tensor_coefficients", (1,), (cuda_c.COEFFICIENT_THREADS,), 77),
+        ("multi_tensor_update", (2,), (cuda_c.THREADS,), 77),
+    ]
+
+
+def test_the_memory_of_each_library(monkeypatch):
+    cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
+    pytest.importorskip("torch")
+    table = types.SimpleNamespace(device="cuda:1", library="torch")
+    assert type(cupy_cuda._memory_of(table)).__name__ == "TorchMemory"
+    table.library = "cupy"
+    assert type(cupy_cuda._memory_of(table)).__name__ == "CupyMemory"
+    assert isinstance(cupy.cuda.Device(1), type(cupy_cuda._memory_of(table).current()))
