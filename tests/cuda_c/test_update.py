@@ -1,6 +1,7 @@
 """The CUDA C of every rule, run on the CPU, gives the bits of the NumPy rule."""
 
 import itertools
+import mmap
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gpuopt.kernels.storage import STORAGE
 from gpuopt import RULES
 from tests.cuda_c.tables import Walk, drawn, list_dtypes, update_of
 from tests.helpers.exact import assert_same_bits
+from tests.helpers.guarded import at_the_end
 from tests.helpers.layouts import Layout, Placed
 from tests.helpers.values import KINDS, values
 
@@ -77,6 +79,20 @@ def test_nothing_beside_the_arrays_changes(vectors):
         for one in row:
             one.assert_only_the_array_changed()
         assert_same_bits(row[1].array, arrays[1], "the gradient")
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="memory cannot be protected here")
+@pytest.mark.parametrize("vectors", [True, False])
+def test_nothing_is_read_behind_an_array_and_gradients_are_not_written(vectors):
+    """It would crash."""
+    update = update_of("adam")
+    dtypes = list_dtypes(update, "float32", "bfloat16", "float32")
+    # Multiples of 8 elements: what ends with a page is aligned to 16 bytes.
+    rows = [
+        [at_the_end(a, read_only=i == 1) for i, a in enumerate(row)]
+        for row in drawn(update, dtypes, [8, 1000, CHUNK, CHUNK + 8, CHUNK + 4 * THREADS])
+    ]
+    Walk(update, dtypes, vectors, rows).check()
 
 
 def test_a_tensor_without_a_gradient_rests():
