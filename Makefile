@@ -49,7 +49,7 @@ unit: $(VENV)/.test
 
 inspect: $(VENV)/.test
 	@echo '== GPU code'
-	@$(BIN)/gpuopt inspect --check
+	@$(BIN)/gpuopt inspect --check --backend all
 
 # Triton's interpreter cannot run in several threads at once.
 INTERPRET := -m pytest -q -n auto --maxprocesses 8 -k triton tests/backends \

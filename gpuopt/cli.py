@@ -61,7 +61,9 @@ def application() -> "typer.Typer":
         variant: Annotated[
             str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
         ] = "",
-        backend: Annotated[str, typer.Option(help="Whose code.")] = "triton",
+        backend: Annotated[
+            str, typer.Option(help="Whose code: triton, cupy, both with a comma, or all.")
+        ] = "triton",
         check: Annotated[
             bool, typer.Option("--check", help="Hold the gate; exit code 1 if anything fails.")
         ] = False,
@@ -69,8 +71,11 @@ def application() -> "typer.Typer":
             Path | None, typer.Option(help="A file for the facts; - prints them as JSON.")
         ] = None,
         dump: Annotated[
-            Path | None, typer.Option(help="A folder for PTX, cubin and a manifest.")
+            Path | None, typer.Option(help="A folder for source, PTX, cubin and a manifest.")
         ] = None,
+        source: Annotated[
+            str, typer.Option(help="A rule: print the code that is compiled for it, and end.")
+        ] = "",
     ) -> None:
         """Compile the GPU code, without a GPU, and say what an element costs.
 
@@ -81,7 +86,8 @@ def application() -> "typer.Typer":
         from gpuopt.inspection.command import Request
         from gpuopt.inspection.command import inspect as examine
 
-        request = Request((rule,), (dtype,), (arch,), (variant,), backend, check, json, dump)
+        texts = ((rule,), (dtype,), (arch,), (variant,), (backend,))
+        request = Request(*texts, check=check, json=json, dump=dump, source=source)
         raise typer.Exit(examine(request))
 
     return app

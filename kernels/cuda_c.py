@@ -147,9 +147,18 @@ def _call(name: str, arguments: list[str]) -> str:
     return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
 
 
+def _bounds(compute: str) -> str:
+    """Return the threads of a block, and for float64 the blocks that a multiprocessor has room for.
+
+    Left alone, ptxas spills a few float64 values on some architectures to fit one block more
+    on a multiprocessor; two blocks leave each thread 128 registers.
+    """
+    return "THREADS, 2" if compute == "double" else "THREADS"
+
+
 def _update_kernel(compute: str, vectors: bool) -> str:
     return f"""\
-extern "C" __global__ void __launch_bounds__(THREADS) {UPDATE}(
+extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
     const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
     int64 n_tensors)
 {{

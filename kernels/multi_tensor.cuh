@@ -170,8 +170,8 @@ struct Vectors {
     }
 };
 
-// ITEMS elements THREADS apart, those before the end, of any alignment.
-template <int ITEMS>
+// ITEMS elements THREADS apart, of any alignment; if BOUNDED, those of them before the end.
+template <int ITEMS, bool BOUNDED>
 struct Scalars {
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int end, T* values)
@@ -181,7 +181,7 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = first + i * THREADS;
-            values[i] = at < end ? (T)Storage::decode(from[at]) : T(0);
+            values[i] = !BOUNDED || at < end ? (T)Storage::decode(from[at]) : T(0);
         }
     }
 
@@ -193,12 +193,18 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = first + i * THREADS;
-            if (at < end) {
+            if (!BOUNDED || at < end) {
                 to[at] = Storage::encode(values[i]);
             }
         }
     }
 };
+
+template <int ITEMS>
+using WholeChunk = Scalars<ITEMS, false>;
+
+template <int ITEMS>
+using LastChunk = Scalars<ITEMS, true>;
 
 // --- the lists of a rule -----------------------------------------------------------------------
 
@@ -289,17 +295,22 @@ __device__ void walk_chunk(
     int64 places[Lists::N];
     Lists::locate(addresses, n_tensors, tensor, begin, places);
     const int thread = (int)threadIdx.x;
-    if (VECTORS && left >= CHUNK) {
+    if (left < CHUNK) {
+#pragma unroll 1
+        for (int first = 0; first < (int)left; first += THREADS * SCALARS) {
+            const int at = first + thread;
+            Lists::template update<Rule, LastChunk, SCALARS>(places, at, (int)left, own);
+        }
+    } else if constexpr (VECTORS) {
 #pragma unroll 1
         for (int first = 0; first < CHUNK; first += THREADS * ITEMS) {
             const int at = first + thread * ITEMS;
             Lists::template update<Rule, Vectors, ITEMS>(places, at, CHUNK, own);
         }
     } else {
-        const int end = (int)(left < CHUNK ? left : CHUNK);
 #pragma unroll 1
-        for (int first = 0; first < end; first += THREADS * SCALARS) {
-            Lists::template update<Rule, Scalars, SCALARS>(places, first + thread, end, own);
+        for (int first = 0; first < CHUNK; first += THREADS * SCALARS) {
+            Lists::template update<Rule, WholeChunk, SCALARS>(places, first + thread, CHUNK, own);
         }
     }
 }

@@ -28,6 +28,7 @@ class Compiler:
         package: the distribution that compiles.
         sources: files of the kernels.
         install: how to get the package.
+        suffix: of a file with the code that is compiled.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Compiler:
     package: str
     sources: tuple[str, ...]
     install: str
+    suffix: str
 
     def load(self) -> ModuleType:
         """Import what compiles."""
@@ -57,6 +59,22 @@ BACKENDS = {
             "triton",
             ("retarget.py", "storage.py", "triton_constants.py", "triton_kernels.py"),
             "pip install 'gpuopt[triton]' (for Linux)",
+            ".py",
+        ),
+        Compiler(
+            "cupy",
+            "gpuopt.inspection.cuda_code",
+            "nvidia-cuda-nvrtc",
+            (
+                "cuda_c.py",
+                "multi_tensor.cuh",
+                "retarget.py",
+                "storage.py",
+                "trace.py",
+                "trace_c.py",
+            ),
+            "pip install 'gpuopt[inspect]' (for Linux)",
+            ".cu",
         ),
     )
 }

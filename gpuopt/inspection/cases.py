@@ -90,7 +90,7 @@ class Case:
         """A short name that is the case's own, and fit for a file."""
         dtypes = dtype_label(self.dtypes).replace(":", "-")
         kernel = "" if self.kernel == "update" else f".{self.kernel}"
-        return f"{self.rule}.{self.variant}.{dtypes}.sm_{self.arch}{kernel}"
+        return f"{self.backend}.{self.rule}.{self.variant}.{dtypes}.sm_{self.arch}{kernel}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the case as plain data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from .cases import ARCHS, DTYPES, VARIANTS, Case, cases_for, dtypes_of
 from .check import scope_cases
 from .compile import compile_cases
 from .dump import dump
+from .source import text_of
 
 _T = TypeVar("_T")
 
@@ -38,20 +39,22 @@ class Request:
         dtypes: as `dtypes_of` reads them, or ``all``.
         archs: as in ``90``, or ``all``.
         variants: of each rule, or ``all``; none for the rule's own.
-        backend: whose code.
+        backends: whose code, or ``all``.
         check: whether the gate is to be held.
         json: where the facts go as JSON; ``-`` for standard output.
         dump: where the code goes.
+        source: a rule whose source is to be shown, and nothing compiled.
     """
 
     rules: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     archs: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
-    backend: str = "triton"
+    backends: tuple[str, ...] = ("triton",)
     check: bool = False
     json: Path | None = None
     dump: Path | None = None
+    source: str = ""
 
 
 def inspect(request: Request) -> int:
@@ -62,6 +65,9 @@ def inspect(request: Request) -> int:
         options that make no sense.
     """
     try:
+        if request.source:
+            print("\n".join(map(text_of, sources_of(request))), end="")
+            return 0
         cases = cases_of(request)
         _prepare(request)
     except BadOptionError as error:
@@ -86,8 +92,7 @@ def cases_of(request: Request) -> list[Case]:
     Raises:
         BadOptionError: an option makes no sense.
     """
-    if request.backend not in BACKENDS:
-        raise BadOptionError(f"--backend: {request.backend!r} is none of {', '.join(BACKENDS)}")
+    backends = _backends(request)
     rules = _names("--rule", request.rules, tuple(RULES))
     variants = _names("--variant", request.variants, tuple(VARIANTS))
     archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(str, ARCHS)))
@@ -95,14 +100,30 @@ def cases_of(request: Request) -> list[Case]:
         "--dtype", request.dtypes, [dtypes_of(one) for one in DTYPES], dtypes_of, FORMS
     )
     if request.check and not (variants or archs or dtypes):
-        return scope_cases(request.backend, rules or list(RULES))
+        return [case for name in backends for case in scope_cases(name, rules or list(RULES))]
     dtypes = dtypes or [dtypes_of(one) for one in (DTYPES if request.check else DTYPES[:1])]
     archs = archs or (list(ARCHS) if request.check else [90])
     rules = rules or (list(RULES) if request.check else ["adam"])
-    cases = cases_for(request.backend, rules, variants, dtypes, archs)
+    cases = [c for name in backends for c in cases_for(name, rules, variants, dtypes, archs)]
     if request.dump is not None:
         cases += [case.coefficients for case in cases]
     return list(dict.fromkeys(cases))
+
+
+def sources_of(request: Request) -> list[Case]:
+    """Return the cases whose source is to be shown.
+
+    Raises:
+        BadOptionError: an option makes no sense.
+    """
+    plain = replace(request, rules=(request.source,), check=False, dump=None, source="")
+    if request.source not in RULES:
+        raise BadOptionError(f"--source: {request.source!r} is none of {', '.join(RULES)}")
+    return cases_of(replace(plain, archs=request.archs or ("90",)))
+
+
+def _backends(request: Request) -> list[str]:
+    return _names("--backend", request.backends, tuple(BACKENDS))
 
 
 def _chosen(
@@ -141,9 +162,9 @@ def _prepare(request: Request) -> None:
                 path.open("ab").close()
         except OSError as error:
             raise BadOptionError(f"{option}: cannot write {path}: {error.strerror}") from None
-    compiler = BACKENDS[request.backend]
-    if compiler.version() is None:
-        raise BadOptionError(f"{compiler.package} is not installed: {compiler.install}")
+    for compiler in (BACKENDS[name] for name in _backends(request)):
+        if compiler.version() is None:
+            raise BadOptionError(f"{compiler.package} is not installed: {compiler.install}")
 
 
 def _write(text: str, path: Path) -> None:

@@ -15,6 +15,7 @@ from .backends import BACKENDS
 from .cache import entry_of, read_code
 from .cases import Case
 from .code import Code
+from .source import text_of
 
 MANIFEST = "manifest.json"
 
@@ -27,7 +28,7 @@ STEP = (
 
 
 def dump(cases: Sequence[Case], folder: Path) -> Path:
-    """Write ``.ptx``, ``.cubin`` and one manifest for compiled cases; return the manifest."""
+    """Write the source, ``.ptx``, ``.cubin`` and one manifest; return the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     backends = sorted({case.backend for case in cases})
     manifest = {
@@ -41,10 +42,13 @@ def dump(cases: Sequence[Case], folder: Path) -> Path:
 
 
 def _dump_one(case: Case, code: Code, folder: Path) -> dict[str, Any]:
+    source = f"{case.label}{BACKENDS[case.backend].suffix}"
+    (folder / source).write_text(text_of(case))
     (folder / f"{case.label}.ptx").write_text(code.ptx)
     (folder / f"{case.label}.cubin").write_bytes(code.cubin)
     common = {
         "name": case.label,
+        "source": source,
         "ptx": f"{case.label}.ptx",
         "cubin": f"{case.label}.cubin",
         "entry": ptx.parse(code.ptx).name,

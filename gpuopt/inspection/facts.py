@@ -221,9 +221,14 @@ def _weigh_sass(blocks: Sequence[flow.Block], total: int) -> _Machine:
 
 
 def _path(graph: flow.Graph, accesses: Sequence[Sequence[flow.Access]]) -> flow.MainPath:
-    stores = [[one for one in block if one.store] for block in accesses]
-    main = [index for index, block in enumerate(stores) if any(not one.guarded for one in block)]
-    masked = [index for index, block in enumerate(stores) if any(one.guarded for one in block)]
+    skipped = flow.skipped(graph)
+    main, masked = [], []
+    for index, block in enumerate(accesses):
+        stores = [index in skipped or one.guarded for one in block if one.store]
+        if not all(stores):
+            main.append(index)
+        if any(stores):
+            masked.append(index)
     return flow.main_path(graph, main, masked)
 
 

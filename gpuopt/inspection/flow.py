@@ -123,13 +123,28 @@ def reachable(graph: Graph, start: Iterable[int]) -> set[int]:
     return found
 
 
+def skipped(graph: Graph) -> set[int]:
+    """Return the blocks that a condition guards alone: what comes after them runs in any case.
+
+    >>> skipped([[1, 2], [2], []])
+    {1}
+    """
+    return {
+        block
+        for before in graph
+        for block in before
+        for other in before
+        if other != block and list(graph[block]) == [other]
+    }
+
+
 def main_path(graph: Graph, main: Iterable[int], masked: Iterable[int]) -> MainPath:
     """Find the main path.
 
     Args:
         graph: the blocks that may follow each; the first is where the function begins.
         main: the blocks with stores that nothing guards.
-        masked: the blocks with guarded stores.
+        masked: the blocks with stores that a condition guards.
 
     Raises:
         ValueError: there is none, or none that could be told from the masked path.

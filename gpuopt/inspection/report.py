@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from .backends import BACKENDS
-from .cases import dtype_label
+from .cases import Case, dtype_label
 from .check import Finding, findings
 from .compile import Result
 from .facts import Facts
@@ -36,7 +36,7 @@ class Table:
 def facts_table(facts: Sequence[Facts]) -> Table:
     """Return one row a kernel."""
     heads = (
-        *("rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
+        *("code", "rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
         *("local", "shared", "inexact", "warps", "KiB/SM", "limited by"),
     )
     return Table("Per element of the main path", heads, tuple(map(_facts_row, facts)))
@@ -53,7 +53,7 @@ def _facts_row(facts: Facts) -> tuple[str, ...]:
         )
     kernel = case.variant if case.kernel == "update" else f"{case.variant} {case.kernel}"
     return (
-        *(case.rule, kernel, dtype_label(case.dtypes), f"sm_{case.arch}", *of_main),
+        *(case.backend, case.rule, kernel, dtype_label(case.dtypes), f"sm_{case.arch}", *of_main),
         *(str(facts.registers), str(facts.local), str(facts.shared)),
         *(", ".join(facts.inexact) or "none", str(warps(facts))),
         *(f"{bytes_in_flight(facts) / 1024:.0f}" if main else "-", _limiters(facts)),
@@ -73,13 +73,17 @@ def prediction_table(facts: Sequence[Facts]) -> Table:
     heads = ("GPU", "kernel", "limited by", "of peak", "busiest unit", "latency covered")
     rows = tuple(
         (
-            *(one.gpu.name, f"{kernel.case.rule} {dtype_label(kernel.case.dtypes)}", one.limiter),
+            *(one.gpu.name, _kernel(kernel.case), one.limiter),
             *(f"{one.fraction:.0%}", f"{one.busiest:.0%}", f"{one.latency:.0f} ns"),
         )
         for kernel in facts
         for one in predictions(kernel)
     )
     return Table("Predicted at boost clock and peak bandwidth", heads, rows)
+
+
+def _kernel(case: Case) -> str:
+    return f"{case.backend} {case.rule} {dtype_label(case.dtypes)}"
 
 
 def show(results: Sequence[Result]) -> None:

@@ -17,21 +17,11 @@ from ..kernels.storage import compute_dtype
 from ..kernels.triton_kernels import multi_tensor_coefficients, multi_tensor_update
 from .cases import Case
 from .code import Argument, Code, disassemble
+from .meanings import MEANINGS
+from .tools import cuobjdump, nvdisasm
 
 _FLOAT = {"float32": "*fp32", "float64": "*fp64"}
 _IN_C = {"*i32": "int*", "*i64": "long long*", "*fp32": "float*", "*fp64": "double*", "i32": "int"}
-
-_MEANINGS = {
-    "addresses_ptr": "[n_lists, n_tensors], row-major: where the arrays of each list lie; "
-    "a gradient at 0 is none, and its tensor rests",
-    "sizes_ptr": "[n_tensors]: elements of each tensor",
-    "chunks_ptr": "[n_chunks, 2], row-major: a tensor, and which of its chunks",
-    "coefficients_ptr": "[n_tensors, n_coefficients], row-major",
-    "n_tensors": "the number of tensors",
-    "steps_ptr": "[n_tensors]: updates that each tensor has had; counted up by the kernel",
-    "groups_ptr": "[n_tensors]: the group of each tensor",
-    "options_ptr": "[n_groups, n_options], row-major",
-}
 
 
 def signature_of(case: Case) -> dict[str, str]:
@@ -86,9 +76,8 @@ def compile_case(case: Case) -> Code:
     made = triton.compile(source_of(case), target=target, options=options_of(case))
     if made.metadata.global_scratch_size or made.metadata.profile_scratch_size:
         raise ValueError("the kernel wants scratch memory")
-    tools = triton.knobs.nvidia
     cubin = made.asm["cubin"]
-    sass, usage = disassemble(cubin, tools.nvdisasm.path, tools.cuobjdump.path)
+    sass, usage = disassemble(cubin, nvdisasm(), cuobjdump())
     update = case.kernel == "update"
     return Code(
         ptx=made.asm["ptx"],
@@ -107,7 +96,10 @@ def _arguments(case: Case, ptx: str) -> tuple[Argument, ...]:
     """Return the arguments; Triton appends pointers of its own, as many as the PTX has."""
     from .ptx import parse
 
-    own = [Argument(n, _IN_C[kind], _MEANINGS[n]) for n, kind in signature_of(case).items()]
+    own = [
+        Argument(n, _IN_C[kind], MEANINGS[n.removesuffix("_ptr")])
+        for n, kind in signature_of(case).items()
+    ]
     more = len(parse(ptx).parameters) - len(own)
     unused = "scratch memory of Triton's, of which this kernel uses none: 0"
     return (*own, *(Argument(f"scratch_{i}_ptr", "void*", unused) for i in range(more)))

@@ -9,7 +9,7 @@
 
 #define __global__
 #define __device__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 struct uint3 {
     unsigned int x, y, z;

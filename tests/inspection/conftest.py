@@ -7,8 +7,10 @@ from gpuopt.inspection.cases import Case, dtypes_of
 from gpuopt.inspection.compile import compile_cases
 
 
-def case_of(rule="adam", variant="plain", dtype="float32", arch=90, kernel="update"):
-    return Case("triton", kernel, rule, variant, dtypes_of(dtype), arch)
+def case_of(
+    rule="adam", variant="plain", dtype="float32", arch=90, kernel="update", backend="triton"
+):
+    return Case(backend, kernel, rule, variant, dtypes_of(dtype), arch)
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,8 @@ def compiled():
 
     def compile_one(**what):
         case = case_of(**what)
+        if case.backend == "cupy":
+            pytest.importorskip("cuda.bindings.nvrtc")
         (result,) = compile_cases([case])
         assert not result.error
         return case, read_code(entry_of(case))

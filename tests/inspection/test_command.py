@@ -5,13 +5,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gpuopt.kernels import cuda_c
 
 from gpuopt.inspection import backends, check
 from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
 from gpuopt.inspection.command import Request, cases_of, inspect
 from gpuopt.inspection.ptx import parse
 from gpuopt.registry import RULES
+from gpuopt.rules import power
 
 SGD = Request(rules=("gradient_descent",), archs=("90",))
 
@@ -62,7 +65,8 @@ def test_adamw_is_inspected_with_its_decay():
         ({"dtypes": ("int8",)}, "--dtype: 'int8' is none of float64"),
         ({"dtypes": ("float32:float32",)}, "--dtype: 'float32:float32'"),
         ({"variants": ("fast",)}, "--variant: 'fast' is none of plain"),
-        ({"backend": "numba"}, "--backend: 'numba' is none of triton"),
+        ({"backends": ("numba",)}, "--backend: 'numba' is none of triton"),
+        ({"source": "adem"}, "--source: 'adem' is none of gradient_descent"),
         ({"json": Path("/nowhere/facts.json")}, "--json: cannot write /nowhere/facts.json: No"),
     ],
 )
@@ -88,13 +92,14 @@ def test_without_triton_it_says_what_to_install(monkeypatch, capsys):
 # --- reports ------------------------------------------------------------------------------------
 
 
-def test_the_tables(compiled, capsys):
-    compiled(rule="gradient_descent")
-    assert inspect(SGD) == 0
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_the_tables(compiled, capsys, backend):
+    compiled(rule="gradient_descent", backend=backend)
+    assert inspect(request(backends=(backend,))) == 0
     out, err = capsys.readouterr()
     assert not err
     row = next(line.split() for line in out.splitlines() if "sm_90" in line)
-    assert row[:7] == ["gradient_descent", "plain", "float32", "sm_90", "12", "12", "16"]
+    assert row[:8] == [backend, "gradient_descent", "plain", "float32", "sm_90", "12", "12", "16"]
     assert "H200" in out
     assert "Launches of a step: 2" in out
 
@@ -140,7 +145,7 @@ def test_the_gate_says_what_failed(monkeypatch, capsys):
     monkeypatch.setattr(check, "INSTRUCTIONS", limits)
     assert inspect(request(check=True, dtypes=("float32",))) == 1
     out = capsys.readouterr().out
-    assert "FAILED gradient_descent.plain.float32.sm_90: instructions: 3." in out
+    assert "FAILED triton.gradient_descent.plain.float32.sm_90: instructions: 3." in out
     assert "1 kernels checked, 1 failures" in out
     assert inspect(request(check=True, dtypes=("float32",), json=Path("-"))) == 1
 
@@ -159,15 +164,17 @@ def test_a_kernel_that_does_not_compile_fails(empty_cache, monkeypatch, capsys):
     assert inspect(SGD) == 1
     assert "broken" in capsys.readouterr().out
     assert inspect(request(check=True, dtypes=("float32",))) == 1
-    assert "FAILED gradient_descent.plain.float32.sm_90" in capsys.readouterr().out
+    assert "FAILED triton.gradient_descent.plain.float32.sm_90" in capsys.readouterr().out
 
 
 # --- dumps --------------------------------------------------------------------------------------
 
 
-@needs_triton
-def test_a_dump_holds_all_that_a_launch_needs(tmp_path):
-    assert inspect(Request(dtypes=("bfloat16",), dump=tmp_path / "kernels")) == 0
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_a_dump_holds_all_that_a_launch_needs(compiled, tmp_path, backend):
+    compiled(backend=backend)  # or skip
+    asked = Request(dtypes=("bfloat16",), dump=tmp_path / "kernels", backends=(backend,))
+    assert inspect(asked) == 0
     folder = tmp_path / "kernels"
     manifest = json.loads((folder / "manifest.json").read_text())
     update, coefficients = manifest["kernels"]
@@ -176,10 +183,11 @@ def test_a_dump_holds_all_that_a_launch_needs(tmp_path):
         entry = parse((folder / kernel["ptx"]).read_text())
         assert kernel["entry"] == entry.name
         assert kernel["threads"] == entry.threads
-        in_ptx = {"u32": "int", "u64": "*"}
+        in_ptx = {"u32": ("int",), "u64": ("*", "long long")}
         assert len(kernel["arguments"]) == len(entry.parameters)
         for argument, kind in zip(kernel["arguments"], entry.parameters):
             assert argument["type"].endswith(in_ptx[kind])
+        assert "exp_avg_sq" in (folder / kernel["source"]).read_text()
         assert (folder / kernel["cubin"]).read_bytes().startswith(b"\x7fELF")
     assert update["chunk"] == 8192
     assert [(one["name"], one["dtype"], one["written"]) for one in update["lists"]] == [
@@ -190,3 +198,39 @@ def test_a_dump_holds_all_that_a_launch_needs(tmp_path):
     ]
     assert coefficients["options"] == ["lr", "beta1", "beta2", "eps"]
     assert update["coefficients"] == coefficients["coefficients"]
+
+
+# --- source -------------------------------------------------------------------------------------
+
+
+def source_of(capsys, **options):
+    assert inspect(Request(**options)) == 0
+    return capsys.readouterr().out
+
+
+def test_the_cuda_c_that_is_compiled(capsys):
+    shown = source_of(capsys, source="adam", backends=("cupy",), dtypes=("bfloat16",))
+    (case,) = cases_of(Request(backends=("cupy",), dtypes=("bfloat16",)))
+    assert shown == cuda_c.source(case.update, case.list_dtypes, True)
+    assert "new_exp_avg / (sqrt(new_exp_avg_sq)" in shown
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rule_that_triton_compiles(capsys, rule):
+    """The text that is shown, run with NumPy, is the update."""
+    shown = source_of(capsys, source=rule, variants=("scale_decay",))
+    (case,) = cases_of(Request(rules=(rule,), variants=("scale_decay",)))
+    update = case.update
+    names = {"np": np, "power": power}
+    exec(shown, names)
+    numbers = np.linspace(0.25, 0.75, len(update.lists) + len(update.coefficient_names))
+    assert names[update.name](*numbers) == update.function(*numbers)
+    options = dict.fromkeys(update.option_names, 0.5)
+    assert names["coefficients"](3, **options) == update.coefficients(3, options)
+
+
+def test_source_of_all_backends_needs_no_compiler(capsys, monkeypatch):
+    monkeypatch.setattr(backends.Compiler, "version", lambda self: None)
+    shown = source_of(capsys, source="gradient_descent", backends=("all",))
+    assert "def gradient_descent(" in shown
+    assert "void update_gradient_descent(" in shown

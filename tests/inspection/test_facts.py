@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from gpuopt.kernels import cuda_c
 
 from gpuopt.inspection import flow, ptx, sass
 from gpuopt.inspection.code import usage_of
@@ -59,6 +60,15 @@ def test_resource_usage():
 def test_facts_survive_json(compiled):
     facts = facts_of(*compiled())
     assert Facts.from_json(facts.to_json()) == facts
+
+
+@pytest.mark.parametrize(("variant", "width"), [("plain", 16), ("misaligned", 4)])
+def test_adam_in_cuda_c(compiled, variant, width):
+    facts = facts_of(*compiled(backend="cupy", variant=variant))
+    assert (facts.problem, facts.inexact, facts.local, facts.shared) == ("", (), 0, 0)
+    assert (facts.threads, facts.elements) == (cuda_c.THREADS, cuda_c.CHUNK)
+    assert (facts.main.loaded, facts.main.stored, facts.main.widths) == (16, 12, {width: 28})
+    assert 30 < facts.main.total_instructions <= 50
 
 
 def test_adam(compiled):

@@ -1,6 +1,10 @@
 """NVRTC, NVIDIA's compiler of CUDA C: PTX and machine code for any architecture, without a GPU."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cuda.bindings import nvrtc
 
@@ -13,14 +17,19 @@ class Compiled:
     cubin: bytes
 
 
-def compile_for(source, arch, options):
-    """Compile CUDA C for an architecture such as 90; no header can be included."""
+def compile_for(source: str, arch: int, options: Sequence[str]) -> Compiled:
+    """Compile CUDA C for an architecture such as 90; no header can be included.
+
+    Raises:
+        ValueError: it does not compile, or not without warnings; what NVRTC said.
+    """
     program = _ask(nvrtc.nvrtcCreateProgram, source.encode(), b"update.cu", 0, [], [])
     try:
         flags = [f"--gpu-architecture=sm_{arch}".encode(), *(o.encode() for o in options)]
         (status,) = nvrtc.nvrtcCompileProgram(program, len(flags), flags)
         log = _text(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
-        assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS and not log.strip(b"\0\n"), log.decode()
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS or log.strip(b"\0\n"):
+            raise ValueError(f"{status.name}: {log.decode()}")
         ptx = _text(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
         cubin = _text(program, nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
     finally:
@@ -28,13 +37,14 @@ def compile_for(source, arch, options):
     return Compiled(ptx.rstrip(b"\0").decode(), cubin)
 
 
-def _text(program, size, get):
-    buffer = b" " * _ask(size, program)
+def _text(program: Any, size: Callable[..., Any], get: Callable[..., Any]) -> bytes:
+    buffer = b" " * int(_ask(size, program))
     _ask(get, program, buffer)
     return buffer
 
 
-def _ask(function, *arguments):
+def _ask(function: Callable[..., Any], *arguments: Any) -> Any:
     status, *results = function(*arguments)
-    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, f"{function.__name__}: {status}"
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise ValueError(f"{function.__name__}: {status.name}")
     return results[0] if results else None

@@ -1,0 +1,13 @@
+"""What the arguments of the kernels are, for those who launch them without gpuopt."""
+
+MEANINGS = {
+    "addresses": "[n_lists, n_tensors], row-major: where the arrays of each list lie; "
+    "a gradient at 0 is none, and its tensor rests",
+    "sizes": "[n_tensors]: elements of each tensor",
+    "chunks": "[n_chunks, 2], row-major: a tensor, and which of its chunks",
+    "coefficients": "[n_tensors, n_coefficients], row-major",
+    "n_tensors": "the number of tensors",
+    "steps": "[n_tensors]: updates that each tensor has had; counted up by the kernel",
+    "groups": "[n_tensors]: the group of each tensor",
+    "options": "[n_groups, n_options], row-major",
+}

@@ -1,0 +1,52 @@
+"""The code that a backend compiles, as text to be read."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+
+from ..compose import Update
+from ..kernels import cuda_c
+from .backends import BACKENDS
+from .cases import Case
+
+
+def text_of(case: Case) -> str:
+    """Return what a case's backend compiles.
+
+    For CUDA C, all of it: the driver, the traced rule, the kernels. For Triton, the rule as it
+    sees it: the very functions of `gpuopt.rules`, with ``np`` for Triton's exact operations; its
+    driver is gpuopt/kernels/triton_kernels.py.
+    """
+    if BACKENDS[case.backend].suffix == ".cu":
+        return cuda_c.source(case.update, case.list_dtypes, case.vectors)
+    return _python(case.update)
+
+
+def _python(update: Update) -> str:
+    functions = {f"apply_{stage.name}": stage.function for stage in update.stages}
+    functions[f"apply_{update.rule.name}"] = update.rule.update
+    of_tensors = {stage.name: stage.coefficients for stage in update.stages}
+    of_tensors["rule"] = update.rule.coefficients
+    parts = ["# one element"]
+    parts += [_named(name, function) for name, function in functions.items()]
+    parts += [_wrapped(update.source), "# the coefficients of one tensor, in float64"]
+    parts += [_named(name, function) for name, function in of_tensors.items()]
+    parts.append(_wrapped(update.coefficients_source))
+    return "\n\n".join(part.strip() + "\n" for part in parts)
+
+
+def _wrapped(text: str) -> str:
+    """Break the lines of composed functions, which nobody else reads."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines.append(textwrap.fill(line, 100, subsequent_indent=f"{indent}    "))
+    return "\n".join(lines)
+
+
+def _named(name: str, function: object) -> str:
+    """Return a function's text, and the name by which it is called below if that is another."""
+    text = textwrap.dedent(inspect.getsource(function))  # type: ignore[arg-type]
+    own: str = function.__name__  # type: ignore[attr-defined]
+    return text if own == name else f"{text}\n\n{name} = {own}\n"
