@@ -151,9 +151,10 @@ def _bounds(compute: str) -> str:
     """Return the threads of a block, and for float64 the blocks that a multiprocessor has room for.
 
     Left alone, ptxas spills a few float64 values on some architectures to fit one block more
-    on a multiprocessor; two blocks leave each thread 128 registers.
+    on a multiprocessor. So it does when told to fit two, where a thread has eight elements
+    (beside a 16-bit list); told to fit one, it takes the registers that it needs.
     """
-    return "THREADS, 2" if compute == "double" else "THREADS"
+    return "THREADS, 1" if compute == "double" else "THREADS"
 
 
 def _update_kernel(compute: str, vectors: bool) -> str:

@@ -9,7 +9,7 @@ from gpuopt.kernels.storage import STORAGE
 
 from gpuopt import RULES
 from gpuopt.inspection import ptx
-from gpuopt.inspection.cases import ARCHS
+from gpuopt.inspection.cases import ARCHS, Case
 from tests.cuda_c.tables import list_dtypes, update_of
 
 nvrtc = pytest.importorskip("gpuopt.inspection.nvrtc", reason="cuda-bindings, nvidia-cuda-nvrtc")
@@ -90,3 +90,17 @@ def test_a_round_waits_for_nothing_before_all_its_loads_are_under_way(mix):
     wide = [i for i, one in enumerate(entry.instructions) if re.match(r"ld.*\.v[24]\.", one.opcode)]
     between = [one.opcode for one in entry.instructions[wide[0] : wide[-1]]]
     assert [x for x in between if re.match(r"st|bra|(mul|add|sub|div|sqrt)\..*f(32|64)", x)] == []
+
+
+@pytest.mark.parametrize("arch", [75, 90, 100, 120])
+@pytest.mark.parametrize("state", ["float16", "float64"])
+def test_a_thread_with_eight_float64_elements_keeps_them_in_registers(state, arch):
+    """Eight, since a 16-byte access to the 16-bit list has as many; inspection checks the rest."""
+    pytest.importorskip("triton")  # the disassemblers
+    from gpuopt.inspection.cuda_code import compile_case
+    from gpuopt.inspection.facts import facts_of
+
+    case = Case("cupy", "update", "amsgrad", "scale_decay", ("float64", "float16", state), arch)
+    facts = facts_of(case, compile_case(case))
+    assert (facts.local, facts.spills, facts.problem) == (0, 0, "")
+    assert set(facts.main.widths) == {16}
