@@ -181,7 +181,7 @@ class Optimizer:
         """Return what each group wants; the same objects as long as no option changes."""
         key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self._param_groups))
         tensors = [t for group in self._param_groups for t in group.tensors.values()]
-        key += tuple(float(t) for t in tensors if scalars.on_host(t))
+        key += tuple(scalars.value_of(t) for t in tensors if scalars.on_host(t))
         if self._plan is None or self._plan[0] != key:
             self._plan = (key, self._new_groups(grad_factor))
         return self._plan[1]

@@ -83,7 +83,7 @@ def _number_or_array(name: str, value: Any) -> Any:
     if not scalars.is_one_float(value):
         raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
     if scalars.on_host(value):
-        _not_negative(name, float(value))
+        _not_negative(name, scalars.value_of(value))
     return value
 
 
@@ -172,10 +172,12 @@ class Options(MutableMapping[str, Any]):
         for name, value in self._values.items():
             if name in PAIRS:
                 numbers.update(zip(PAIRS[name], value))
-            elif scalars.is_array(value) and not scalars.on_host(value):
-                numbers[name] = 0.0  # the device reads it
+            elif not scalars.is_array(value):
+                numbers[name] = float(value)
+            elif scalars.on_host(value):
+                numbers[name] = _not_negative(name, scalars.value_of(value))
             else:
-                numbers[name] = float(CHECKS[name](name, value))
+                numbers[name] = 0.0  # the device reads it
         return numbers
 
 

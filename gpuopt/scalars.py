@@ -28,6 +28,11 @@ def on_host(array: Any) -> bool:
     return device_of(array) == "cpu"
 
 
+def value_of(array: Any) -> float:
+    """Return its value; waits for its device."""
+    return float(array.detach() if _is_torch(array) else array)
+
+
 def fill(array: Any, value: float) -> None:
     """Change its value; waits for nobody."""
     if _is_torch(array):

@@ -14,7 +14,7 @@ from .checkpoint import Stored
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .registry import Rule
-from .scalars import is_array
+from .scalars import is_array, value_of
 
 LAST_STEP = int(np.iinfo(np.int64).max)
 """Steps are counted in int64."""
@@ -134,7 +134,7 @@ def snapshot(
 
 def _plain(group: Options) -> dict[str, Any]:
     """Return options as plain values; waits for a tensor on a device."""
-    return {name: float(v) if is_array(v) else v for name, v in group.items()}
+    return {name: value_of(v) if is_array(v) else v for name, v in group.items()}
 
 
 def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:

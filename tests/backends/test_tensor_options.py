@@ -16,13 +16,14 @@ FORMS = {
     "float32": lambda: torch.zeros((), dtype=torch.float32),
     "float64": lambda: torch.zeros((), dtype=torch.float64),
     "bfloat16": lambda: torch.zeros((), dtype=torch.bfloat16),
+    "that wants a gradient": lambda: torch.zeros((), requires_grad=True),
     "one element": lambda: torch.zeros((1, 1)),
 }
 
 
 def fill(tensor, value):
     """Change a tensor in place; return what it holds now."""
-    return float(tensor.fill_(value))
+    return float(tensor.detach().fill_(value))
 
 
 def both(backend, optimizer, expected, step):

@@ -12,6 +12,7 @@ from gpuopt.kernels.cuda_launch import Kernels
 from gpuopt.kernels.device_table import DeviceTable as AnyDeviceTable
 
 from gpuopt.dispatch import Backend
+from gpuopt.scalars import value_of
 from tests.helpers import cuda_on_cpu
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
@@ -48,7 +49,7 @@ class HostMemory:
         return False
 
     def copy_number(self, array, row, column, number):
-        array[row, column] = float(number)
+        array[row, column] = value_of(number)
 
 
 class Mailbox:
