@@ -30,6 +30,7 @@ Backend = Annotated[
     str | None,
     typer.Option(help="What computes the steps.", show_default="the best that runs here"),
 ]
+Device = Annotated[str, typer.Option(help="Where all of it is computed: cpu, or cuda, by CuPy.")]
 Json = Annotated[Path | None, typer.Option(help="A file for all the numbers; - prints them.")]
 Output = Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate for all.", show_default=OWN)]
@@ -55,6 +56,7 @@ def compare(
     lr: Rate = None,
     batch_size: BatchSize = Settings.batch_size,
     seed: Seed = Settings.seed,
+    device: Device = "cpu",
     backend: Backend = None,
     json: Json = None,
     output: Output = Path("compare.png"),
@@ -77,6 +79,7 @@ def compare(
         backend=options.backend("--backend", backend),
         picture=options.picture("--output", output),
         json=options.numbers_file("--json", json),
+        device=options.device("--device", device),
     )
     execute(job, comparison_view(job))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpuopt.demo import mlp
 from gpuopt.demo.data import CLASSES, Digits
+from gpuopt.demo.device import wait_for
 from gpuopt.demo.methods import Method
 from gpuopt.demo.mlp import Array
 from gpuopt.demo.training import Epoch, StepClock, train
@@ -112,11 +113,12 @@ def warm_up(trial: Trial, params: Sequence[Array]) -> None:
 def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = SILENT) -> Result:
     """Train a new network from the seed's start, and watch it."""
     observer.started(trial)
-    params = mlp.initialise(settings.sizes(digits), settings.seed)
+    initial = mlp.initialise(settings.sizes(digits), settings.seed)
+    params = [np.asarray(array, like=digits.train.images) for array in initial]
     warm_up(trial, params)
     optimizer = trial.method.build(params, trial.lr, trial.beta)
     batch_size = batch_size_of(trial.method, settings, digits)
-    clock, watch = StepClock(), Watch()
+    clock, watch = StepClock(wait_for(digits.train.images)), Watch()
     epochs: list[Epoch] = []
     findings: list[Finding] = []
     for epoch in train(

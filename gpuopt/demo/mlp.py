@@ -1,5 +1,7 @@
 """A multilayer perceptron in plain NumPy: ReLU between the layers, softmax at the end.
 
+NumPy's functions go where the arrays are: given CuPy's, all of it is computed on the GPU.
+
 Its parameters are a flat list of arrays: the weight and the bias of the first layer, then of
 the second, and so on. That list is what an optimizer is given.
 """
@@ -54,8 +56,12 @@ def log_softmax(logits: Array) -> Array:
 
 def cross_entropy(logits: Array, labels: Labels) -> float:
     """Mean of -log p(label)."""
-    picked = log_softmax(logits)[np.arange(len(labels)), labels]
+    picked = log_softmax(logits)[_rows(labels), labels]
     return float(-picked.mean(dtype=np.float64))
+
+
+def _rows(labels: Labels) -> Labels:
+    return np.arange(len(labels), like=labels)
 
 
 def accuracy(logits: Array, labels: Labels) -> float:
@@ -72,7 +78,7 @@ def backward(params: Sequence[Array], values: Sequence[Array], labels: Labels) -
         labels: the right class of each row.
     """
     delta = np.exp(log_softmax(values[-1]))
-    delta[np.arange(len(labels)), labels] -= 1
+    delta[_rows(labels), labels] -= 1
     delta /= len(labels)
     grads: list[Array] = []
     for value, weight in zip(reversed(values[:-1]), reversed(params[::2]), strict=True):

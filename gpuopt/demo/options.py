@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from gpuopt.demo.device import DEVICES
 from gpuopt.dispatch import BACKENDS
 
 STANDARD_OUTPUT = Path("-")
@@ -39,6 +40,13 @@ def backend(option: str, name: str | None) -> str | None:
     """Take nothing, or the name of a backend that there is, whether it runs here or not."""
     if name is not None and name not in BACKENDS:
         refuse(option, repr(name), f"one of {', '.join(BACKENDS)}")
+    return name
+
+
+def device(option: str, name: str) -> str:
+    """Take the kind of a device, whether there is one here or not."""
+    if name not in DEVICES:
+        refuse(option, repr(name), f"one of {', '.join(DEVICES)}")
     return name
 
 

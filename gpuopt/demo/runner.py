@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
 import typer
 from rich.progress import Progress
 from rich.table import Table
@@ -19,6 +18,7 @@ from gpuopt.demo import data, record
 from gpuopt.demo.comparison import Observer, Result, Settings, Trial, run_all
 from gpuopt.demo.console import bars, messages, output, print_tables
 from gpuopt.demo.data import Digits
+from gpuopt.demo.device import NoDeviceError, on_device
 from gpuopt.demo.extra import CANNOT_RUN, INSTALL
 from gpuopt.demo.options import STANDARD_OUTPUT, refuse
 
@@ -38,6 +38,7 @@ class Job:
         backend: the backend to force, or None.
         picture: the path of the picture.
         json: the path of the JSON file, or None.
+        device: where the training runs.
     """
 
     trials: Sequence[Trial]
@@ -45,6 +46,7 @@ class Job:
     backend: str | None
     picture: Path
     json: Path | None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def execute(job: Job, view: View) -> None:
     """
     try:
         digits = load(job.settings)
-        check_backend(job.backend)
+        digits = moved(digits, job.device)
+        check_backend(job.backend, digits)
         origin = origin_of(job.settings, digits)
         results, interrupted = train(job, view, digits)
         if results:
@@ -94,11 +97,19 @@ def load(settings: Settings) -> Digits:
     return digits
 
 
-def check_backend(name: str | None) -> None:
-    """Leave if the backend, or the one that the environment forces, cannot run here."""
+def moved(digits: Digits, device: str) -> Digits:
+    """Bring the digits to a device; leave if it is not there."""
+    try:
+        return on_device(digits, device)
+    except NoDeviceError as error:
+        leave(CANNOT_RUN, f"{error}.")
+
+
+def check_backend(name: str | None, digits: Digits) -> None:
+    """Leave if the backend, or the one that the environment forces, cannot run where they are."""
     try:
         with gpuopt.use_backend(name):
-            gpuopt.explain(np.zeros(1, np.float32))
+            gpuopt.explain(digits.train.images)
     except (gpuopt.BackendError, ValueError) as error:
         leave(CANNOT_RUN, f"{error}")
 

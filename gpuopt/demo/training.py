@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -51,14 +51,21 @@ class Epoch:
 
 @dataclass
 class StepClock:
-    """Times of optimizer steps, and of nothing around them, in seconds."""
+    """Times of optimizer steps, and of nothing around them, in seconds.
 
+    Attributes:
+        wait: returns when the device has done all that it was told.
+    """
+
+    wait: Callable[[], None] = lambda: None
     seconds: list[float] = field(default_factory=list)
 
     def step(self, optimizer: Optimizer, grads: list[Array]) -> None:
         """Let the optimizer step, and note how long it took."""
+        self.wait()
         start = perf_counter()
         optimizer.step(grads)
+        self.wait()
         self.seconds.append(perf_counter() - start)
 
     @property
@@ -93,7 +100,7 @@ def measure(number: int, params: Sequence[Array], digits: Digits) -> Epoch:
 
 def batches(split: Split, batch_size: int, rng: np.random.Generator) -> Iterator[Split]:
     """All the images once, in a new random order, a batch at a time; the last may be smaller."""
-    order = rng.permutation(len(split))
+    order = np.asarray(rng.permutation(len(split)), like=split.labels)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         yield Split(split.images[chosen], split.labels[chosen])

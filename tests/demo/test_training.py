@@ -107,4 +107,4 @@ def test_the_clock_times_every_step_and_nothing_else(few_digits, monkeypatch):
 
 
 def test_the_typical_step_is_not_that_of_one_hiccup():
-    assert StepClock([0.1, 0.2, 0.3, 100.0, 0.1]).median == 0.2
+    assert StepClock(seconds=[0.1, 0.2, 0.3, 100.0, 0.1]).median == 0.2
