@@ -1,16 +1,19 @@
 """Tests that need a CUDA device: skipped without one, failed under GPUOPT_REQUIRE_GPU=1."""
 
 import os
+from importlib import import_module
 
 import pytest
 
 
 def _missing():
-    try:
-        import torch
-    except ImportError:
-        return "torch is not installed"
-    return None if torch.cuda.is_available() else "there is no CUDA device"
+    for module in ("torch", "cupy"):
+        try:
+            if import_module(module).cuda.is_available():
+                return None
+        except ImportError:
+            continue
+    return "neither torch nor CuPy finds a CUDA device"
 
 
 def pytest_collection_modifyitems(items):
