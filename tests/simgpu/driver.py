@@ -1,0 +1,135 @@
+"""Triton's own JIT and launcher, over a stand-in for libcuda: kernels run on the simulated device.
+
+`activate` makes it Triton's driver, in the whole process. Pointers are those of the host, so
+kernels take tensors that lie on the CPU. For each of `ARCHS` there is a device.
+"""
+
+import ctypes
+import os
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+
+from . import build, run
+
+ARCHS = (80, 90, 100)
+"""The architecture of each device."""
+
+_arch = ContextVar("arch", default=90)
+_loading = threading.local()
+_functions = []
+_Find = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)
+_Launch = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(ctypes.c_void_p)
+)
+
+
+@contextmanager
+def on(arch):
+    """Run what is launched on the device of an architecture, until the block ends."""
+    before = _arch.set(arch)
+    try:
+        yield
+    finally:
+        _arch.reset(before)
+
+
+@cache
+def activate():
+    """Make the simulated devices Triton's.
+
+    Raises:
+        RuntimeError: Triton's driver asks for something that is not known.
+    """
+    import triton
+
+    try:
+        library = _library(triton)
+        library.simgpu_connect(*_CALLBACKS, (ctypes.c_int * len(ARCHS))(*ARCHS), len(ARCHS))
+        triton.knobs.runtime.kernel_load_start_hook.add(_remember)
+        triton.runtime.driver.set_active(_driver())
+        _try()
+    except Exception as error:
+        raise RuntimeError(
+            f"the simulated device does not know the driver interface of Triton "
+            f"{triton.__version__} (tests/simgpu/driver.py, libcuda.c): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@cache
+def _library(triton):
+    """Return the stand-in, in the place of libcuda for all that asks for it by its name."""
+    include = Path(triton.__file__).parent / "backends/nvidia/include"
+    text = Path(__file__).with_name("libcuda.c").read_text(encoding="utf-8")
+    file = build.build(text, "libcuda.so.1", "-O1", f"-I{include}", "-Wl,-soname,libcuda.so.1")
+    os.environ["TRITON_LIBCUDA_PATH"] = str(file.parent)
+    return ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+
+
+def _driver():
+    from triton.backends.nvidia.driver import CudaDriver
+
+    class SimulatedDriver(CudaDriver):
+        """Triton's, but for what it asks torch."""
+
+        def __init__(self):
+            super().__init__()
+            self.get_device_capability = lambda device: divmod(ARCHS[device], 10)
+            self.get_current_device = lambda: ARCHS.index(_arch.get())
+            self.set_current_device = lambda device: None
+            self.get_current_stream = lambda device: 0
+
+    return SimulatedDriver()
+
+
+def _try():
+    """Launch a kernel, and see that it ran."""
+    import torch
+    import triton
+
+    from .trial import add_one
+
+    tensor = torch.zeros(1, dtype=torch.float32)
+    triton.jit(add_one)[(1,)](tensor, enable_fp_fusion=False)
+    assert tensor.item() == 1.0, f"a kernel that adds 1.0 gave {tensor.item()}"
+
+
+# --- what the stand-in calls ---------------------------------------------------------------------
+
+
+def _remember(module, function, name, metadata_group, key):
+    """Note the PTX of what is about to be loaded: the driver sees machine code only."""
+    (path,) = (path for file, path in metadata_group.items() if file.endswith(".ptx"))
+    _loading.ptx = Path(path).read_text(encoding="utf-8")
+
+
+def _find(name):
+    _functions.append(run.kernels(_loading.ptx)[name.decode()])
+    return len(_functions)
+
+
+def _launch(handle, blocks, threads, arguments):
+    kernel = _functions[handle - 1]
+    values = [ctypes.string_at(arguments[i], size) for i, size in enumerate(kernel.sizes)]
+    kernel.launch(blocks, threads, values)
+    return 1
+
+
+def _said(function):
+    """Return the function that, instead of raising, says why to who asks the stand-in, and 0."""
+
+    def guarded(*arguments):
+        try:
+            return function(*arguments)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            ctypes.CDLL("libcuda.so.1").simgpu_say(text.encode())
+            return 0
+
+    return guarded
+
+
+_CALLBACKS = (_Find(_said(_find)), _Launch(_said(_launch)))

@@ -1,0 +1,162 @@
+"""What PTX says that an instruction computes, by NumPy and Python's integers."""
+
+import ctypes
+import operator
+
+import ml_dtypes
+import numpy as np
+
+from .translate import width
+
+_FMA = {"f32": ("fmaf", ctypes.c_float), "f64": ("fma", ctypes.c_double)}
+_FLOAT = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}
+_ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+_COMPARED = {n: getattr(operator, n) for n in ("eq", "ne", "lt", "le", "gt", "ge")}
+
+
+def typed(bits, kind):
+    """Return an array of bits as one of a type."""
+    if kind in _FLOAT:
+        return bits.view(_FLOAT[kind])
+    return bits.view(f"i{bits.itemsize}") if kind.startswith("s") else bits
+
+
+def expected(opcode, bits, kinds, result):
+    """Return the bits of an instruction's results on arrays of bits.
+
+    Args:
+        opcode: with its modifiers.
+        bits: the operands.
+        kinds: their types.
+        result: the type of the result.
+    """
+    name, *modifiers = opcode.split(".")
+    values = [typed(b, k) for b, k in zip(bits, kinds)]
+    with np.errstate(all="ignore"):
+        if modifiers[-1] in _FLOAT or "f32x2" in modifiers or "x2" in opcode:
+            found = _floats(name, modifiers, values, bits)
+        elif modifiers[0] in ("rzi", "rn"):
+            found = _between(modifiers, values[0])
+        else:
+            found = _integers(name, modifiers, values, width(result))
+    return _bits(np.asarray(found), result)
+
+
+def _bits(found, result):
+    """Return values as the bits of a type: integers wrap around, a predicate is 0 or 1."""
+    if found.dtype == object:
+        size = 32 if result == "pred" else width(result)
+        return np.array([int(v) % 2**size for v in found], f"u{size // 8}")
+    if found.dtype == bool:
+        return found.astype(np.uint32)
+    return found.view(f"u{found.dtype.itemsize}")
+
+
+# --- floats --------------------------------------------------------------------------------------
+
+
+def _floats(name, modifiers, values, bits):
+    kind = modifiers[-1]
+    if kind == "f32x2":
+        pairs = [b.view(np.float32).reshape(-1, 2) for b in bits]
+        return _arithmetic(name, pairs, "f32").reshape(-1).view(np.uint64)
+    if name == "cvt":
+        return _converted(modifiers, values)
+    if name == "setp":
+        return _compared(modifiers[0], *values)
+    if name in ("mov", "selp"):
+        return np.where(bits[2] != 0, *bits[:2]) if name == "selp" else bits[0]
+    if name in ("max", "min"):
+        return _extreme(name, *values, "NaN" in modifiers)
+    if kind in ("f16", "bf16"):  # beside a float32
+        values = [typed(bits[0], kind).astype(np.float32), values[1]]
+        kind = "f32"
+    return _arithmetic(name, values, kind)
+
+
+def _arithmetic(name, values, kind):
+    if name == "fma":
+        symbol, c_type = _FMA[kind]
+        function = getattr(ctypes.CDLL("libm.so.6"), symbol)
+        function.restype, function.argtypes = c_type, [c_type] * 3
+        each = np.vectorize(function, otypes=[_FLOAT[kind]])
+        return each(*(v.astype(_FLOAT[kind]) for v in values))
+    if name in _ARITHMETIC:
+        return _ARITHMETIC[name](*values)
+    others = {"sqrt": np.sqrt, "rcp": np.reciprocal, "abs": np.abs, "neg": np.negative}
+    return others[name](*values)
+
+
+def _extreme(name, a, b, propagate):
+    number = {"max": np.fmax, "min": np.fmin}[name](a, b)
+    negative = np.signbit(a) & np.signbit(b) if name == "max" else np.signbit(a) | np.signbit(b)
+    zero = np.where(negative, -0.0, 0.0).astype(a.dtype)
+    number = np.where((a == 0) & (b == 0), zero, number)
+    nan = np.isnan(a) | np.isnan(b)
+    return np.where(nan, a + b, number) if propagate else number
+
+
+def _converted(modifiers, values):
+    to, of = modifiers[-2:]
+    if to.endswith("x2"):  # the first operand is the upper half
+        upper, lower = (v.astype(_FLOAT[to[:-2]]).view(np.uint16) for v in values)
+        return upper.astype(np.uint32) << 16 | lower
+    if to in _FLOAT:
+        value = typed(values[0], of) if of in ("f16", "bf16") else values[0]
+        return value.astype(_FLOAT[to])
+    return _between(modifiers, values[0])
+
+
+def _between(modifiers, value):
+    """Between float64 and int64: towards zero, what is too far goes to the end."""
+    if modifiers[0] == "rn":
+        return value.astype(np.float64)
+    ends = -(2**63), 2**63 - 1
+    found = [ends[0] if v != v else int(max(min(v, 2.0**64), -(2.0**64))) for v in value.tolist()]
+    return np.array([min(max(v, ends[0]), ends[1]) for v in found], object)
+
+
+def _compared(name, a, b):
+    nan = np.isnan(a) | np.isnan(b)
+    if name in ("num", "nan"):
+        return nan if name == "nan" else ~nan
+    if name.endswith("u"):
+        return nan | _COMPARED[name[:-1]](a, b)
+    return ~nan & _COMPARED[name](a, b)
+
+
+# --- integers ------------------------------------------------------------------------------------
+
+
+def _integers(name, modifiers, values, size):
+    function = _COMPARED[modifiers[0]] if name == "setp" else _INTEGER[name]
+    rows = zip(*(v.tolist() for v in values))
+    wide = [function(*row, size) if name in _SIZED else function(*row) for row in rows]
+    return np.array(wide, object)
+
+
+def _insert(a, b, first, count, size):
+    mask = ((1 << (count & 255)) - 1) << (first & 255) & ((1 << size) - 1)
+    return b & ~mask | a << (first & 255) & mask
+
+
+_INTEGER = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "mad": lambda a, b, c: a * b + c,
+    "max": max,
+    "min": min,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "not": operator.not_,
+    "shl": lambda a, b: a << min(b, 64),
+    "shr": lambda a, b: a >> min(b, 64),
+    "bfi": _insert,
+    "selp": lambda a, b, c: a if c else b,
+    "mov": lambda a: a,
+    "cvt": lambda a: a,
+    "cvta": lambda a: a,
+}
+_SIZED = ("bfi",)

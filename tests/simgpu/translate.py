@@ -1,0 +1,188 @@
+"""A kernel as a C function of one thread: a line of C for each instruction."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from .operations import OPERATIONS, c_name, definition, needed
+
+DEVICE = Path(__file__).with_name("device.h")
+
+_MEMORY = re.compile(r"(ld|st)\.global(?:\.v([248]))?\.([busf]\d+)$")
+_PARAMETER = re.compile(r"ld\.param\.([busf]\d+)$")
+_OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
+_ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
+_INTEGER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+)$")
+_REAL = re.compile(r"0([fd])([0-9A-Fa-f]+)$")
+_SPECIAL = {f"%{name}.x": name for name in ("tid", "ctaid", "ntid", "nctaid")}
+
+
+@cache
+def width(kind):
+    """Return how many bits a type has; 8 for what holds a predicate."""
+    return 8 if kind == "pred" else int(re.sub(r"\D", "", kind))
+
+
+def offsets(kernel):
+    """Return where each parameter lies among the bytes of all, and how many these are."""
+    found, end = {}, 0
+    for name, kind in kernel.parameters.items():
+        size = width(kind) // 8
+        found[name] = -(-end // size) * size
+        end = found[name] + size
+    return found, end
+
+
+def translate(kernel):
+    """Return the C of a kernel.
+
+    Raises:
+        UnknownPTX: it has an instruction that is not known.
+    """
+    writer = _Writer(kernel)
+    lines = [writer.statement(one) for one in kernel.statements]
+    opcodes = {one.opcode for one in kernel.statements} & set(OPERATIONS)
+    called = dict.fromkeys(o for opcode in sorted(opcodes) for o in needed(opcode))
+    noise = "(u64)0xa5a5a5a5a5a5a5a5"  # what an instruction reads before another wrote it
+    declared = (f"u{width(kind)} {name} = {noise};" for name, kind in writer.registers.items())
+    return "\n".join(
+        (
+            f"#define SITES {writer.sites}",
+            DEVICE.read_text(encoding="utf-8"),
+            *(definition(opcode) for opcode in called),
+            "static int thread(Run* run, const u8* parameters, u32 tid, u32 ctaid, u32 ntid,",
+            "    u32 nctaid)\n{\n    u32 jumps = 0;",
+            *declared,
+            *lines,
+            "return 1;\n}\n",
+        )
+    )
+
+
+class _Writer:
+    """Writes the statements of one kernel.
+
+    Attributes:
+        registers: the type of each that was met.
+        sites: how many instructions that access memory were met.
+    """
+
+    def __init__(self, kernel):
+        self._kernel = kernel
+        self._offsets, _ = offsets(kernel)
+        self.registers, self.sites = {}, 0
+
+    def statement(self, one):
+        """Return the C of an instruction or a label."""
+        if one.label:
+            return f"{_label(one.label)}:;"
+        line = f"{{ {self._instruction(one)} }}  // {one.line}"
+        if not one.guard:
+            return line
+        guard = self._value(one, one.guard.lstrip("@!"), "pred")
+        return f"if ({'!' if '!' in one.guard else ''}{guard}) {line}"
+
+    def _instruction(self, one):
+        operands = [operand.strip() for operand in _OPERAND.findall(one.operands)]
+        if one.opcode == "ret":
+            return "return 1;"
+        if one.opcode in ("bra", "bra.uni"):
+            return f"JUMP({_label(one.operands)}, {one.line});"
+        if memory := _MEMORY.match(one.opcode):
+            return self._memory(one, operands, *memory.groups())
+        if parameter := _PARAMETER.match(one.opcode):
+            return self._parameter(one, operands, parameter.group(1))
+        if one.name == "mov" and "{" in one.operands:
+            return self._move(one, operands)
+        if one.opcode not in OPERATIONS:
+            raise one.unknown()
+        operation = OPERATIONS[one.opcode]
+        result, *operands = operands
+        if len(operands) != len(operation.operands):
+            raise one.unknown(f"takes {len(operation.operands)} operands")
+        values = (self._value(one, o, kind) for o, kind in zip(operands, operation.operands))
+        called = f"{c_name(one.opcode)}({', '.join(values)})"
+        return self._assign(one, result, operation.result, called, wider=one.name == "cvt")
+
+    def _memory(self, one, operands, name, lanes, kind):
+        """Return a load or a store of one element or of a few."""
+        address, elements = operands[::-1] if name == "ld" else operands
+        elements = [e.strip() for e in elements.strip("{}").split(",")]
+        if len(elements) != int(lanes or 1):
+            raise one.unknown(f"has {len(elements)} elements")
+        register, offset = self._address(one, address)
+        at, step = f"{self._value(one, register, 'u64')} + {offset}", width(kind) // 8
+        store = int(name == "st")
+        self.sites += 1
+        parts = [f"ACCESS({self.sites}, {at}, {step * len(elements)}, {store}, {one.line});"]
+        for i, element in enumerate(elements):
+            place = f"at + {i * step}"
+            if store:
+                value = self._value(one, element, kind, wider=True)
+                parts.append(f"store_{kind}({place}, {value});")
+            else:
+                parts.append(self._assign(one, element, kind, f"load_{kind}({place})", wider=True))
+        return " ".join(parts)
+
+    def _parameter(self, one, operands, kind):
+        name, offset = self._address(one, operands[1])
+        if offset != "0" or width(self._kernel.parameters.get(name, "u8")) != width(kind):
+            raise one.unknown("reads no whole parameter")
+        place = f"load_{kind}((u64)(parameters + {self._offsets[name]}))"
+        return self._assign(one, operands[0], kind, place)
+
+    def _move(self, one, operands):
+        """Return a move between a register and several that hold its parts, the lowest first."""
+        kind = one.opcode.partition(".")[2]
+        packs = operands[1].startswith("{")
+        parts = [part.strip() for part in operands[packs].strip("{}").split(",")]
+        bits = width(kind) // len(parts)
+        if packs:
+            values = (self._value(one, part, f"b{bits}") for part in parts)
+            whole = " | ".join(f"(u64){v} << {bits * i}" for i, v in enumerate(values))
+            return self._assign(one, operands[0], kind, f"as_{kind}({whole})")
+        whole = f"const u64 whole = {self._value(one, operands[1], kind)};"
+        places = enumerate(parts)
+        each = (self._assign(one, p, f"b{bits}", f"whole >> {bits * i}") for i, p in places)
+        return " ".join((whole, *each))
+
+    def _address(self, one, operand):
+        found = _ADDRESS.match(operand)
+        if found is None:
+            raise one.unknown(f"has an address that is not known, {operand}")
+        return found.group(1), found.group(2) or "0"
+
+    def _register(self, one, operand):
+        """Return the type of a register, or None if it is none."""
+        kind = self._kernel.registers.get(operand.rstrip("0123456789"))
+        if kind is not None:
+            self.registers[operand[1:]] = kind
+        return kind
+
+    def _value(self, one, operand, kind, wider=False):
+        """Return the value of a register or a literal; ``wider``: its low bits will do."""
+        held = self._register(one, operand)
+        if held and (width(held) == width(kind) or (wider and width(held) > width(kind))):
+            return f"as_{kind}({operand[1:]})"
+        if operand in _SPECIAL and width(kind) == 32:
+            return f"as_{kind}({_SPECIAL[operand]})"
+        if _INTEGER.match(operand) and not kind.startswith("f"):
+            return f"as_{kind}({int(operand, 0) % 2 ** width(kind):#x}ull)"
+        if (real := _REAL.match(operand)) and width(kind) == {"f": 32, "d": 64}[real.group(1)]:
+            return f"as_{kind}(0x{real.group(2)}ull)"
+        raise one.unknown(f"takes {operand} for a value of type {kind}")
+
+    def _assign(self, one, operand, kind, value, wider=False):
+        """Return an assignment to a register; ``wider``: one of more bits is extended to."""
+        if operand == "_":
+            return ""
+        held = self._register(one, operand)
+        if held and width(held) == width(kind):
+            return f"{operand[1:]} = of_{kind}({value});"
+        if held and wider and width(held) > width(kind) and not kind.startswith("f"):
+            return f"{operand[1:]} = {value};"
+        raise one.unknown(f"writes a value of type {kind} to {operand}")
+
+
+def _label(name):
+    return name.strip().replace("$", "_")

@@ -1,0 +1,115 @@
+"""The kernels of both compilers over a table of arrays, with everything that is counted."""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from gpuopt.kernels.cuda_c import OPTIONS, UPDATE
+
+from tests.cuda_c.tables import Walk, drawn
+from tests.helpers.layouts import Layout, Placed
+
+from .memory import Region, only
+from .run import backwards, kernels
+
+
+@cache
+def ptx_of(case):
+    """Return the PTX of a case, as its backend's compiler makes it, for no GPU."""
+    if case.backend == "cupy":
+        from gpuopt.inspection.cuda_code import source_of
+        from gpuopt.inspection.nvrtc import compile_for
+
+        return compile_for(source_of(case), case.arch, OPTIONS).ptx
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    from gpuopt.inspection.triton_code import options_of, source_of
+
+    target = GPUTarget("cuda", case.arch, 32)
+    return triton.compile(source_of(case), target=target, options=options_of(case)).asm["ptx"]
+
+
+@dataclass
+class SimulatedWalk(Walk):
+    """A launch of the update's kernel on the simulated device.
+
+    Attributes:
+        text: the PTX.
+        threads: of a block.
+        reverse: whether blocks and threads run from the last to the first.
+        regions: of each tensor, one of each list; counted.
+    """
+
+    text: str = ""
+    threads: int = 0
+    reverse: bool = False
+    regions: list = field(default_factory=list)
+
+    @property
+    def counted(self):
+        """All regions of all lists."""
+        return [region for row in self.regions for region in row]
+
+    def launch(self, addresses, sizes, chunks):
+        """Launch it over a table; nothing else may be touched."""
+        kernel = kernels(self.text)[UPDATE]
+        written = self.update.written
+        self.regions = [
+            [Region.of(a, i in written, counted=True) for i, a in enumerate(row) if a is not None]
+            for row in self.arrays
+        ]
+        table = (addresses, sizes, chunks, self.coefficients)
+        numbers = [*(a.ctypes.data for a in table), len(sizes), 0, 0]
+        values = [n.to_bytes(size, "little") for n, size in zip(numbers, kernel.sizes)]
+        allowed = [*(Region.of(a, writable=False) for a in table), *self.counted]
+        backwards(self.reverse)
+        try:
+            with only(allowed):
+                kernel.launch(len(chunks), self.threads, values)
+        finally:
+            backwards(False)
+
+    def check_counts(self, floor):
+        """Fail unless every byte was loaded once, and stored once where it is written."""
+        for row in filter(lambda row: row[1] is not None, zip(self.arrays, self.regions)):
+            self._check_row(*row)
+        n = sum(row[0].size for row in self.arrays if row[1] is not None)
+        moved = sum(int(r.loads.sum()) + int(r.stores.sum()) for r in self.counted)
+        assert moved == floor * n, f"{moved / n} bytes an element, where {floor} would do"
+
+    def _check_row(self, arrays, regions):
+        for i, (array, region) in enumerate(zip(arrays, regions)):
+            if any(a is None for a in arrays):
+                assert not region.loads.any() and not region.stores.any(), "a tensor that rests"
+                continue
+            what = f"{self.update.lists[i]} of {array.size} elements"
+            assert (region.loads == 1).all(), f"{what} is not loaded once"
+            assert (region.stores == (i in self.update.written)).all(), f"{what}: its stores"
+
+
+def walk_of(case, sizes, text="", reverse=False, rest=False, kind="mixed"):
+    """Return a walk over new arrays of some sizes.
+
+    Args:
+        case: the kernel.
+        sizes: of the tensors.
+        text: other PTX than the case's.
+        reverse: whether blocks and threads run from the last to the first.
+        rest: whether the last tensor has no gradient.
+        kind: of the values.
+    """
+    rows = drawn(case.update, case.list_dtypes, sizes, kind)
+    shift = Layout(shift=0 if case.vectors else 8)
+    rows = [[Placed(array, shift).array for array in row] for row in rows]
+    if rest:
+        rows[-1][1] = None
+    threads = 256 if case.backend == "cupy" else 128
+    return SimulatedWalk(
+        case.update,
+        case.list_dtypes,
+        case.vectors,
+        rows,
+        text=text or ptx_of(case),
+        threads=threads,
+        reverse=reverse,
+    )
