@@ -63,17 +63,19 @@ struct float16 {
 
 // --- what a rule may call, beside sqrt and fabs ------------------------------------------------
 
-// NaN if either is one, as NumPy does it.
+// NaN if either is one, as NumPy does it; written so that no compiler makes a branch of it.
 template <typename T>
 __device__ T maximum(T a, T b)
 {
-    return a != a || b != b ? a + b : fmax(a, b);
+    const T sum = a + b, largest = fmax(a, b);
+    return (a != a) | (b != b) ? sum : largest;
 }
 
 template <typename T>
 __device__ T minimum(T a, T b)
 {
-    return a != a || b != b ? a + b : fmin(a, b);
+    const T sum = a + b, smallest = fmin(a, b);
+    return (a != a) | (b != b) ? sum : smallest;
 }
 
 __device__ double infinity() { return __longlong_as_double(0x7ff0000000000000); }

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeGuard
 
 from .trace import ALLOWED, Operation, RuleError, Trace, Value, follow
 
-POWER = ("gpuopt.rules", "power")
+POWER = ("gpuopt.rules.powers", "power")
 """Where the one function stands that every compiler has a version of its own of."""
 
 MOST = 2**53

@@ -126,16 +126,31 @@ def reachable(graph: Graph, start: Iterable[int]) -> set[int]:
 def skipped(graph: Graph) -> set[int]:
     """Return the blocks that a condition guards alone: what comes after them runs in any case.
 
-    >>> skipped([[1, 2], [2], []])
-    {1}
+    >>> skipped([[1, 2], [2], []]), skipped([[1, 3], [2], [3], []])
+    ({1}, {1, 2})
     """
+    backward = _reversed(graph)
     return {
         block
         for before in graph
-        for block in before
-        for other in before
-        if other != block and list(graph[block]) == [other]
+        for first in before
+        for end in before
+        for block in _chain(graph, backward, first, end)
     }
+
+
+def _chain(graph: Graph, backward: Graph, first: int, end: int) -> list[int]:
+    """Return the blocks from ``first`` to before ``end``; none unless they run in a row."""
+    chain: list[int] = []
+    block = first
+    while block != end:
+        after = set(graph[block])
+        enters = bool(chain) and len(set(backward[block])) > 1
+        if block in chain or enters or len(after) != 1:
+            return []
+        chain.append(block)
+        (block,) = after
+    return chain
 
 
 def main_path(graph: Graph, main: Iterable[int], masked: Iterable[int]) -> MainPath:

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-import gpuopt
 from gpuopt.demo.methods import BETA2, DEFAULT, METHODS, chosen
 from gpuopt.demo.slide import STYLES
+from tests.rules.oracles import optimizers
 
-BUILT_IN = {name for name, rule in gpuopt.RULES.items() if rule.update.__module__ == "gpuopt.rules"}
+BUILT_IN = {name for optimizer in optimizers().values() for name in optimizer.variants.values()}
+"""The rules that an optimizer over plain arrays picks."""
 
 
 def built(method, **options):
@@ -17,7 +18,7 @@ def rule(method):
     return optimizer.rule_for(optimizer.param_groups[0]).name
 
 
-def test_there_is_a_method_for_every_rule_of_the_library():
+def test_there_is_a_method_for_every_rule_of_the_optimizers():
     assert {rule(method) for method in METHODS.values()} == BUILT_IN
 
 

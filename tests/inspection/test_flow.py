@@ -51,3 +51,18 @@ def test_a_jump_into_nowhere_is_refused():
 
 def test_without_cuts_in_both_directions():
     assert flow.without([[1, 2], [2], [0]], [1]) == [[2], [], [0]]
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ([[1, 2], [2], []], {1}),
+        ([[1, 3], [2], [3], []], {1, 2}),  # two in a row
+        ([[1, 2], [3], [3], []], set()),  # one or the other
+        ([[1, 3], [2, 3], [3], []], {2}),  # not in a row
+        ([[1, 3], [2], [3], [2]], set()),  # entered from elsewhere
+        ([[1, 3], [2], [1], []], set()),  # a loop
+    ],
+)
+def test_blocks_that_a_condition_guards(graph, expected):
+    assert flow.skipped(graph) == expected

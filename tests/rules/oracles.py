@@ -82,6 +82,64 @@ def adagrad(p, g, s, t, o):
     return p - o["lr"] / (1 + (t - 1) * o["lr_decay"]) * g / (sqrt(s["sum"]) + o["eps"])
 
 
+def sgd_momentum(p, g, s, t, o):
+    b, dampening = s["momentum_buffer"], o["dampening"] if t > 1 else 0
+    s["momentum_buffer"] = o["momentum"] * b + (1 - dampening) * g
+    return p - o["lr"] * s["momentum_buffer"]
+
+
+def sgd_nesterov(p, g, s, t, o):
+    sgd_momentum(p, g, s, t, o)
+    return p - o["lr"] * (g + o["momentum"] * s["momentum_buffer"])
+
+
+def adadelta(p, g, s, t, o):
+    s["square_avg"] = o["rho"] * s["square_avg"] + (1 - o["rho"]) * g**2
+    delta = sqrt(s["acc_delta"] + o["eps"]) / sqrt(s["square_avg"] + o["eps"]) * g
+    s["acc_delta"] = o["rho"] * s["acc_delta"] + (1 - o["rho"]) * delta**2
+    return p - o["lr"] * delta
+
+
+def adamax(p, g, s, t, o):
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_inf"] = max(o["beta2"] * s["exp_inf"], abs(g) + o["eps"])
+    return p - o["lr"] / (1 - o["beta1"] ** t) * s["exp_avg"] / s["exp_inf"]
+
+
+def radam(p, g, s, t, o):
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    m = s["exp_avg"] / (1 - o["beta1"] ** t)
+    longest = 2 / (1 - o["beta2"]) - 1
+    rho = longest - 2 * t * o["beta2"] ** t / (1 - o["beta2"] ** t)
+    if rho <= 5:
+        return p - o["lr"] * m
+    r = sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
+    v = sqrt(1 - o["beta2"] ** t) / (sqrt(s["exp_avg_sq"]) + o["eps"])
+    return p - o["lr"] * m * r * v
+
+
+def rprop(p, g, s, t, o):
+    if g * s["prev"] > 0:
+        s["step_size"] = min(s["step_size"] * o["etaplus"], o["step_size_max"])
+    elif g * s["prev"] < 0:
+        s["step_size"] = max(s["step_size"] * o["etaminus"], o["step_size_min"])
+        g = 0.0
+    s["step_size"] = min(max(s["step_size"], o["step_size_min"]), o["step_size_max"])
+    s["prev"] = g
+    return p - s["step_size"] * sign(g)
+
+
+def lion(p, g, s, t, o):
+    direction = sign(o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g)
+    s["exp_avg"] = o["beta2"] * s["exp_avg"] + (1 - o["beta2"]) * g
+    return p - o["lr"] * direction
+
+
+def sign(x):
+    return (x > 0) - (x < 0)
+
+
 FORMULAS = {
     "gradient_descent": gradient_descent,
     "momentum": momentum,
@@ -95,10 +153,18 @@ FORMULAS = {
     "adamw": adam,
     "adamw_amsgrad": amsgrad,
     "adagrad": adagrad,
+    "sgd_momentum": sgd_momentum,
+    "sgd_nesterov": sgd_nesterov,
+    "adadelta": adadelta,
+    "adamax": adamax,
+    "radam": radam,
+    "radamw": radam,
+    "rprop": rprop,
+    "lion": lion,
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
-DECOUPLED = ("adamw", "adamw_amsgrad")
+DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion")
 """The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
@@ -108,7 +174,7 @@ NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
 def by_formula(name, p, gradients, options):
     """One parameter after a run, by the rule's formula, in Python floats."""
     o = {**NEUTRAL, **options}
-    s = dict.fromkeys(gpuopt.RULES[name].states, 0.0)
+    s = starts(gpuopt.RULES[name], o)
     for t, g in enumerate(gradients, start=1):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
         if name in DECOUPLED:
@@ -117,6 +183,11 @@ def by_formula(name, p, gradients, options):
             g = g + o["weight_decay"] * p
         p = FORMULAS[name](p, g, s, t, o)
     return p, s
+
+
+def starts(rule, options):
+    """What each state of a rule starts at."""
+    return {name: options.get(rule.initial.get(name), 0.0) for name in rule.states}
 
 
 def by_rule(rule, p, gradients, options, backend="numpy", state_dtype=None):
@@ -143,13 +214,40 @@ TORCH = {
 }
 """For each optimizer, torch's, and what torch calls its options."""
 
+RULES_OF_TORCH = {
+    "sgd_momentum": ("SGD", {}),
+    "sgd_nesterov": ("SGD", {"nesterov": True}),
+    "adadelta": ("Adadelta", {}),
+    "adamax": ("Adamax", {}),
+    "radam": ("RAdam", {}),
+    "radamw": ("RAdam", {"decoupled_weight_decay": True}),
+    "rprop": ("Rprop", {}),
+}
+"""For each rule that no optimizer over plain arrays picks, torch's optimizer and its flags."""
+
+NOT_IN_TORCH = ("lion",)
+"""The rules that torch.optim does not have."""
+
+PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("etaminus", "etaplus"),
+    "step_sizes": ("step_size_min", "step_size_max"),
+}
+"""Options of torch's that are two of a rule's."""
+
 VALUES = {
     "lr": (3e-2, 1e-3),
     "beta": (0.5, 0.95),  # not 0: centered RMSProp would divide rounding errors
     "betas": ((0.9, 0.999), (0.0, 0.5)),
     "eps": (1e-8, 1e-2),
-    "momentum": (0.0, 0.9),
+    "momentum": (0.0, 0.9, 0.5),
     "weight_decay": (0.0, 0.05),
+    "dampening": (0.0, 0.5),
+    "rho": (0.5, 0.9),
+    "etaminus": (0.5, 0.3),
+    "etaplus": (1.2, 2.0),
+    "step_size_min": (1e-6, 5e-3),
+    "step_size_max": (50.0, 1.1e-2),
     "lr_decay": (0.0, 0.1),
     "initial_accumulator_value": (0.0, 0.5),
     "maximize": (False, True),
@@ -176,6 +274,38 @@ def grid(optimizer):
     names = [n for n in inspect.signature(optimizer).parameters if n != "params"]
     for values in itertools.product(*(VALUES[n] for n in names)):
         yield dict(zip(names, values))
+
+
+def rule_grid(name):
+    """Every combination of the options of a rule of `RULES_OF_TORCH`, and of its stages."""
+    own = list(gpuopt.RULES[name].hyperparameters)
+    stages = ["maximize"] if name == "rprop" else ["maximize", "weight_decay"]
+    values = [values_of(option) for option in (*own, *stages)]
+    for chosen in itertools.product(*values):
+        options = dict(zip((*own, *stages), chosen))
+        if allowed_by_torch(name, options):
+            yield options
+
+
+def allowed_by_torch(name, options):
+    """Whether torch's SGD takes the options; without momentum it is another rule."""
+    if name == "sgd_nesterov":
+        return options["momentum"] and not options["dampening"]
+    return name != "sgd_momentum" or options["momentum"]
+
+
+def values_of(option):
+    """The values of the grid for a hyperparameter of a rule."""
+    if option in ("beta1", "beta2"):
+        return [pair[option == "beta2"] for pair in VALUES["betas"]]
+    return VALUES[option]
+
+
+def as_torch_calls_them(options):
+    """The options of a rule, as an optimizer of torch's takes them."""
+    pairs = {k: tuple(options[n] for n in v) for k, v in PAIRS.items() if v[0] in options}
+    paired = {name for names in PAIRS.values() for name in names}
+    return {**pairs, **{k: v for k, v in options.items() if k not in paired}}
 
 
 def reached(optimizer):

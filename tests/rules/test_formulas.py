@@ -9,7 +9,7 @@ import gpuopt
 from gpuopt import RULES, Adagrad, Adam, AdamW, Momentum, RMSProp
 from gpuopt.rules import adagrad_coefficients, adam_coefficients
 from tests.helpers.bits import assert_same_bits
-from tests.rules.oracles import NEUTRAL, VALUES, by_formula, by_rule, optimizers
+from tests.rules.oracles import NEUTRAL, by_formula, by_rule, optimizers, values_of
 from tests.tolerances import assert_close
 
 DECAY = {"weight_decay": 0.05}
@@ -26,13 +26,6 @@ def problem(dtype, steps=10, size=50):
     rng = np.random.default_rng(11)
     p = rng.uniform(1, 3, size) * rng.choice([-1.0, 1.0], size)
     return p.astype(dtype), [rng.standard_normal(size).astype(dtype) for _ in range(steps)]
-
-
-def values_of(option):
-    """The values of the grid of torch's oracle, for a hyperparameter of a rule."""
-    if option in ("beta1", "beta2"):
-        return [pair[option == "beta2"] for pair in VALUES["betas"]]
-    return VALUES[option]
 
 
 # --- every rule, every stage --------------------------------------------------------------------
@@ -205,7 +198,7 @@ def test_the_buffer_of_rmsprop_does_not_hold_lr():
 def test_no_learning_rate_no_change_and_no_nan(name, dtype):
     p, gradients = problem(dtype)
     gradients[3][:] = 0
-    options = {**RULES[name].hyperparameters, **DECAY, "lr": 0.0}
+    options = {**RULES[name].hyperparameters, **DECAY, "lr": 0.0, "step_size_min": 0.0}
     after, states = by_rule(RULES[name], p, gradients, options)
     assert (after == p).all()
     assert all(np.isfinite(s).all() for s in states.values())

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 import gpuopt
-from tests.rules.oracles import TORCH, grid, optimizers
+from gpuopt import RULES
+from gpuopt.compose import compose, stages_for
+from gpuopt.step import FusedStep, Group
+from tests.rules.oracles import (
+    NEUTRAL,
+    RULES_OF_TORCH,
+    TORCH,
+    as_torch_calls_them,
+    by_rule,
+    grid,
+    optimizers,
+    rule_grid,
+)
 from tests.tolerances import assert_close
 
 torch = pytest.importorskip("torch")
@@ -70,6 +82,95 @@ def test_every_option_gives_what_torch_gives(name, options):
                 ours.state[i][state], unit * theirs.state[tensor][state].numpy(), "torch float64"
             )
 
+
+# --- the rules that only torch's optimizers pick ------------------------------------------------
+
+RULE_CASES = [
+    pytest.param(name, options, id=f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}")
+    for name in RULES_OF_TORCH
+    for options in rule_grid(name)
+]
+LONG = 8
+"""Steps of a run: RAdam becomes adaptive in it, and is not so at once."""
+
+
+def torch_for(name, tensors, options):
+    theirs, flags = RULES_OF_TORCH[name]
+    return getattr(torch.optim, theirs)(
+        tensors, **as_torch_calls_them(options), **flags, foreach=False
+    )
+
+
+def long_run(t):
+    """The gradients of a step: those of the data, again and again."""
+    return data()[1][t % STEPS]
+
+
+def run_rule(name, options, lr_of=lambda t, lr: lr):
+    """Run torch's optimizer and the rule; returns the tensors, torch's, and what ran the rule."""
+    params, _ = data()
+    tensors = [torch.tensor(p) for p in params]
+    theirs = torch_for(name, tensors, options)
+    numbers = {**NEUTRAL, **RULES[name].hyperparameters, **options}
+    update = compose(RULES[name], stages_for(RULES[name], [numbers]))
+    ours = FusedStep(params, [f"p{i}" for i in range(len(params))], [0] * len(params))
+    for t in range(LONG):
+        numbers["lr"] = theirs.param_groups[0]["lr"] = lr_of(t, options["lr"])
+        for tensor, grad in zip(tensors, long_run(t)):
+            tensor.grad = None if grad is None else torch.tensor(grad)
+        ours.run(long_run(t), [Group(update, dict(numbers))])
+        theirs.step()
+    return tensors, theirs, ours
+
+
+def assert_as_torch(tensors, theirs, ours):
+    for i, tensor in enumerate(tensors):
+        assert_close(ours.params[i], tensor.numpy(), "torch float64")
+        for state, held in theirs.state[tensor].items():
+            if state != "step":
+                assert_close(ours.states[i][state], held.numpy(), "torch float64")
+
+
+@pytest.mark.parametrize(("name", "options"), RULE_CASES)
+def test_every_option_of_a_rule_gives_what_torch_gives(name, options):
+    assert_as_torch(*run_rule(name, options))
+
+
+@pytest.mark.parametrize("name", RULES_OF_TORCH)
+def test_a_schedule_gives_what_torch_gives(name):
+    options = {**RULES[name].hyperparameters, "lr": 3e-2}
+    assert_as_torch(*run_rule(name, options, lambda t, lr: lr / (1 + t) if t != 4 else 0.0))
+
+
+@pytest.mark.parametrize("name", RULES_OF_TORCH)
+def test_no_eps_gives_what_torch_gives(name):
+    if "eps" in RULES[name].hyperparameters:
+        assert_as_torch(*run_rule(name, {**RULES[name].hyperparameters, "eps": 0.0}))
+
+
+@pytest.mark.parametrize("name", RULES_OF_TORCH)
+def test_the_defaults_of_a_rule_are_torchs(name):
+    own = {"momentum": 0.9} if name.startswith("sgd") else {}  # torch's is off
+    theirs = torch_for(name, [torch.zeros(1)], own).defaults
+    for option, value in as_torch_calls_them(RULES[name].hyperparameters).items():
+        assert value == theirs[option], option
+
+
+def test_a_gradient_that_is_no_number_has_no_sign_in_rprop():
+    p, nan = np.ones(2), np.array([np.nan, 1.0])
+    tensor = torch.tensor(p)
+    theirs = torch.optim.Rprop([tensor])
+    gradients = [np.array([1.0, -1.0]), nan, np.array([2.0, np.nan]), nan + 1]
+    ours, states = by_rule(RULES["rprop"], p, gradients, {})
+    for g in gradients:
+        tensor.grad = torch.tensor(g)
+        theirs.step()
+    assert_close(ours, tensor.numpy(), "torch float64")
+    for state, held in states.items():
+        assert_close(held, theirs.state[tensor][state].numpy(), "torch float64")
+
+
+# --- defaults, steps, lr ------------------------------------------------------------------------
 
 OWN_DEFAULTS = {"lr of SGD", "beta of Momentum", "lr of Momentum", "beta of RMSProp"}
 """Where the default is not torch's: lr must be given, torch's momentum is off, its alpha 0.99."""

@@ -81,11 +81,14 @@ def test_the_trace_of_gradient_descent():
     assert traced(RULES["gradient_descent"].update).results == ("t1",)
 
 
+ROOTS = {"adadelta": 2}  # of a quotient that may leave the range that its root is in
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_an_element_costs_at_most_one_division_and_one_root(name):
     names = [o.name for o in traced(RULES[name].update).operations]
     assert names.count("divide") <= 1
-    assert names.count("sqrt") <= 1
+    assert names.count("sqrt") <= ROOTS.get(name, 1)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -1,0 +1,85 @@
+"""The maths: every update rule, once, as a pure NumPy function of a few lines.
+
+An update takes one element or a whole array and works on either; each backend compiles this
+very function. It uses only exactly rounded operations (+ - *, np.divide, np.sqrt, np.maximum,
+np.minimum, np.abs, np.where, comparisons), so that every backend gives the same bits.
+
+Everything that is the same for a whole tensor is a coefficient: computed by the function
+below each update, in float64, from the step count and the hyperparameters, and rounded once.
+
+There is one file for each family. They are imported in the order that the registry has.
+"""
+
+# isort: off
+from .powers import power
+from .descent import gradient_descent, gradient_descent_coefficients
+from .velocity import momentum, momentum_coefficients, nesterov
+from .mean_square import (
+    rmsprop,
+    rmsprop_centered,
+    rmsprop_centered_momentum,
+    rmsprop_coefficients,
+    rmsprop_momentum,
+    rmsprop_momentum_coefficients,
+)
+from .moments import adam, adam_coefficients, amsgrad
+from .accumulated import adagrad, adagrad_coefficients
+from .sgd import sgd_coefficients, sgd_momentum, sgd_nesterov
+from .deltas import adadelta, adadelta_coefficients
+from .infinity import adamax, adamax_coefficients
+from .rectified import radam, radam_coefficients
+from .signs import lion, lion_coefficients, rprop, rprop_coefficients
+from .stages import (
+    DECOUPLED_DECAY,
+    L2_DECAY,
+    SCALE_GRADIENT,
+    decoupled_decay,
+    decoupled_decay_coefficients,
+    l2_decay,
+    l2_decay_coefficients,
+    scale_gradient,
+    scale_gradient_coefficients,
+)
+# isort: on
+
+__all__ = [
+    "DECOUPLED_DECAY",
+    "L2_DECAY",
+    "SCALE_GRADIENT",
+    "adadelta",
+    "adadelta_coefficients",
+    "adagrad",
+    "adagrad_coefficients",
+    "adam",
+    "adam_coefficients",
+    "adamax",
+    "adamax_coefficients",
+    "amsgrad",
+    "decoupled_decay",
+    "decoupled_decay_coefficients",
+    "gradient_descent",
+    "gradient_descent_coefficients",
+    "l2_decay",
+    "l2_decay_coefficients",
+    "lion",
+    "lion_coefficients",
+    "momentum",
+    "momentum_coefficients",
+    "nesterov",
+    "power",
+    "radam",
+    "radam_coefficients",
+    "rmsprop",
+    "rmsprop_centered",
+    "rmsprop_centered_momentum",
+    "rmsprop_coefficients",
+    "rmsprop_momentum",
+    "rmsprop_momentum_coefficients",
+    "rprop",
+    "rprop_coefficients",
+    "scale_gradient",
+    "scale_gradient_coefficients",
+    "sgd_coefficients",
+    "sgd_momentum",
+    "sgd_nesterov",
+]
