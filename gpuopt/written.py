@@ -12,6 +12,11 @@ from . import watch
 from .arrays import Memory, describe
 from .overlap import Index
 
+
+class MovedError(ValueError):
+    """An array is not what an optimizer was made for: of another shape, or on another device."""
+
+
 _READ_ONLY = "{}: the array is read-only; it cannot be updated in place"
 
 
@@ -114,7 +119,7 @@ class Written:
         name, before = self.names[i], self.memories[i]
         memory = describe(self._arrays[i], name)
         if memory.shape != before.shape or memory.device != before.device:
-            raise ValueError(
+            raise MovedError(
                 f"{name}: was of shape {before.shape} on {before.device}, is now of shape "
                 f"{memory.shape} on {memory.device}; make a new optimizer"
             )

@@ -59,6 +59,11 @@ TOLERANCES = {
         1e-12,
         "a few products and quotients of float64 numbers, in another order than the code's",
     ),
+    "two trainings": Tolerance(
+        0.02,
+        "two float32 trainings whose steps round differently drift apart by chance; what must be "
+        "the same is where they arrive, a mean of losses over batches",
+    ),
     "slope": Tolerance(
         1e-6,
         "central differences of 1e-6 in float64 are off by about 1e-10, and gradients are about "

@@ -1,0 +1,138 @@
+"""The fused step behind a torch optimizer: its parameters, states and counts as gpuopt has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import is_
+from typing import Any
+
+import torch
+
+from ..launch import Group
+from ..step import FusedStep
+
+States = Mapping[torch.Tensor, dict[str, Any]]
+
+
+class Engine:
+    """A fused step over the parameters of an optimizer.
+
+    Complex tensors are two real numbers an element, here and in torch.
+
+    Attributes:
+        params: the parameters.
+    """
+
+    def __init__(
+        self, params: Sequence[torch.Tensor], names: Sequence[str], group_of: Sequence[int]
+    ) -> None:
+        """Describe and check the parameters; the arguments are `FusedStep`'s."""
+        self.params = list(params)
+        self._names = list(names)
+        self._group_of = list(group_of)
+        self._complex = [i for i, p in enumerate(params) if p.is_complex()]
+        self._views = [_real(p.detach()) if p.is_complex() else p for p in params]
+        self._fused = FusedStep(self._views, names, group_of)
+
+    def fits(self, params: Sequence[torch.Tensor], group_of: Sequence[int]) -> bool:
+        """Whether these are its parameters, in its groups, where its views of them lie."""
+        return (
+            len(params) == len(self.params)
+            and all(map(is_, params, self.params))
+            and self._group_of == group_of
+            and all(params[i].data_ptr() == self._views[i].data_ptr() for i in self._complex)
+        )
+
+    def run(self, grads: list[torch.Tensor | None], groups: Sequence[Group]) -> None:
+        """Update every parameter that has a gradient."""
+        for i in self._complex:
+            grad = grads[i]
+            grads[i] = None if grad is None else _real(grad)
+        self._fused.run(grads, groups)
+        if self._complex:
+            updated = [self.params[i] for i in self._complex if grads[i] is not None]
+            torch.autograd.graph.increment_version(updated)
+
+    def load(self, state: States, names: frozenset[str]) -> None:
+        """Take over what an optimizer's ``state`` holds, if that is not what is here.
+
+        Args:
+            state: of each parameter, by torch's names.
+            names: of the states of every rule that the optimizer may use.
+
+        Raises:
+            ValueError: a state is not like its parameter.
+        """
+        steps, held = [], []
+        for i, param in enumerate(self.params):
+            own = state.get(param) or {}
+            arrays = {n: self._like(i, n, own[n]) for n in names if own.get(n) is not None}
+            steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
+            held.append(arrays if steps[i] else {n: _wide(a) for n, a in arrays.items()})
+        if steps != self._fused.steps.tolist() or not _same(held, self._fused.states):
+            self._fused.load(steps, held)
+        self._fused.lend_states()
+
+    def save(self, state: dict[torch.Tensor, dict[str, Any]], with_steps: Sequence[Any]) -> None:
+        """Write the states and counts into an optimizer's ``state``.
+
+        Args:
+            state: of each parameter, by torch's names.
+            with_steps: for each group, the device of its counts (None: the parameter's); or
+                False, if torch keeps no counts for it.
+        """
+        steps = self._fused.steps.tolist()
+        for i, (param, held) in enumerate(zip(self.params, self._fused.lend_states())):
+            device = with_steps[self._group_of[i]]
+            if not held and (device is False or not steps[i]):
+                continue
+            own = state[param]
+            own.update({name: self._as_torchs(i, array) for name, array in held.items()})
+            if device is not False and ("step" not in own or int(own["step"]) != steps[i]):
+                where = param.device if device is None else device
+                own["step"] = torch.tensor(float(steps[i]), dtype=_step_dtype(), device=where)
+
+    def _like(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
+        """Return a state as the step wants it: real, where its parameter lies."""
+        shape = self.params[i].shape
+        if array.shape != shape:
+            raise ValueError(
+                f"state {name!r} of {self._names[i]}: expected shape {tuple(shape)}, "
+                f"got {tuple(array.shape)}"
+            )
+        array = array.to(self.params[i].device)
+        return _real(array) if array.is_complex() else array
+
+    def _as_torchs(self, i: int, array: torch.Tensor) -> torch.Tensor:
+        return torch.view_as_complex(array) if i in self._complex else array
+
+
+def _wide(array: torch.Tensor) -> torch.Tensor:
+    """Return a state that no step has touched yet (torch's Adagrad makes some) in float32."""
+    return array.float() if array.element_size() < 4 else array
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(tensor.resolve_conj())
+
+
+def _same(held: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these are the very tensors, or views of the same memory."""
+    return all(
+        mine.keys() == theirs.keys()
+        and all(
+            mine[name] is theirs[name] or _place(mine[name]) == _place(theirs[name])
+            for name in mine
+        )
+        for mine, theirs in zip(held, states)
+    )
+
+
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride()
+
+
+def _step_dtype() -> torch.dtype:
+    """Return what torch counts steps in."""
+    double = torch.get_default_dtype() == torch.float64
+    return torch.float64 if double else torch.float32

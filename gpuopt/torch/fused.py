@@ -1,0 +1,238 @@
+"""What makes a torch optimizer fused: its step, and its states as gpuopt keeps them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from .. import scalars
+from ..compose import Update, compose, stages_for
+from ..launch import Group
+from ..registry import RULES, Rule
+from ..written import MovedError
+from .engine import Engine
+
+PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("etaminus", "etaplus"),
+    "step_sizes": ("step_size_min", "step_size_max"),
+}
+"""Options that hold several hyperparameters, and their names."""
+
+ENGINE = "_gpuopt_engine"
+"""An attribute of an optimizer that neither pickle nor deepcopy takes along."""
+
+
+class Fused(torch.optim.Optimizer):
+    """The step of an optimizer of torch's as one fused pass; stands before the class itself.
+
+    Options, their checks, schedulers, hooks and state dicts are torch's own. ``state`` is brought
+    up to date when somebody looks at it, and read again at the step after that.
+    """
+
+    _step_supports_amp_scaling = True
+
+    _rules: ClassVar[tuple[str, ...]]
+    """The names of all rules that its options may pick."""
+    _names: ClassVar[Mapping[str, str]] = {}
+    """torch's names of options that are called otherwise in the rules."""
+    _counts: ClassVar[bool] = True
+    """Whether torch keeps a step count for each parameter."""
+
+    def _rule(self, group: Mapping[str, Any]) -> str:
+        """Return the name of the rule that a group's options pick."""
+        return self._rules[0]
+
+    # --- the step -----------------------------------------------------------------------------
+
+    @torch._disable_dynamo
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, in one pass.
+
+        Args:
+            closure: evaluates the model again and returns the loss.
+
+        Raises:
+            RuntimeError: a gradient is sparse; nothing has been changed.
+            TypeError, ValueError: a tensor does not fit; nothing has been changed.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        params = [p for group in self.param_groups for p in group["params"]]
+        grads = [p.grad for p in params]
+        found_inf = getattr(self, "found_inf", None)  # GradScaler sets both, around a step
+        if found_inf is None or not found_inf.item():
+            try:
+                self._engine_for(params).run(list(grads), self._groups())
+            except MovedError:  # to another device, say: the states go along
+                self._forget_engine()
+                self._engine_for(params).run(list(grads), self._groups())
+            except TypeError:
+                if any(g is not None and g.layout is not torch.strided for g in grads):
+                    name = type(self).__name__
+                    raise RuntimeError(f"{name} does not support sparse gradients") from None
+                raise
+        return loss
+
+    def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
+        group_of = [i for i, group in enumerate(self.param_groups) for _ in group["params"]]
+        engine: Engine | None = self.__dict__.get(ENGINE)
+        if engine is not None and not engine.fits(params, group_of):
+            self._forget_engine()
+            engine = None
+        if engine is None:
+            engine = self.__dict__[ENGINE] = Engine(params, self._param_names(), group_of)
+            self._lent = True
+        if self._lent:
+            engine.load(self._state, self._state_names())
+            self._lent = False
+        return engine
+
+    def _forget_engine(self) -> None:
+        """Keep what the engine knows, and make another at the next step."""
+        self.state  # noqa: B018 - brings it up to date
+        self.__dict__.pop(ENGINE, None)
+        self._plan = None
+
+    def _param_names(self) -> list[str]:
+        names: list[str] = []
+        for group in self.param_groups:
+            own = group.get("param_names")
+            names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
+        return names
+
+    def _state_names(self) -> frozenset[str]:
+        return frozenset(name for rule in self._rules for name in RULES[rule].states)
+
+    # --- options ------------------------------------------------------------------------------
+
+    _plan: tuple[Any, list[Group]] | None = None
+
+    def _groups(self) -> list[Group]:
+        """Return what each group wants; the same objects as long as no option changes."""
+        key = [
+            [_seen(value) for name, value in group.items() if name != "params"]
+            for group in self.param_groups
+        ]
+        scale = getattr(self, "grad_scale", None)
+        key.append([_seen(scale)])
+        if self._plan is None or self._plan[0] != key:
+            self._plan = key, self._new_groups(scale)
+        return self._plan[1]
+
+    def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
+        rules = [RULES[self._rule(group)] for group in self.param_groups]
+        numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
+        factor = 1.0 if scale is None else 1.0 / float(scale)
+        updates: dict[Rule, Update] = {}
+        for rule in rules:
+            alike = [
+                {**_values(n), "grad_factor": factor} for n, r in zip(numbers, rules) if r is rule
+            ]
+            updates[rule] = compose(rule, stages_for(rule, alike))
+        return [
+            Group(updates[rule], {**_values(n), "grad_factor": factor}, None, _tensors(n))
+            for rule, n in zip(rules, numbers)
+        ]
+
+    def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
+        """Return the hyperparameters of a group by the names that rules have for them."""
+        given = {"maximize": False, "weight_decay": 0.0, **group}
+        for pair, names in PAIRS.items():
+            given.update(zip(names, given.get(pair, ())))
+        wanted = (*rule.hyperparameters, *rule.initial.values(), "maximize", "weight_decay")
+        return {name: given[self._names.get(name, name)] for name in wanted}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as torch does.
+
+        Raises:
+            ValueError: a parameter is given twice, or ``differentiable=True``.
+        """
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        problem = None
+        if group.get("differentiable"):
+            problem = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
+        elif len({id(p) for p in group["params"]}) != len(group["params"]):
+            problem = "params: a parameter is given twice"
+        if problem is not None:
+            self.param_groups.pop()
+            raise ValueError(problem)
+
+    # --- states -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
+        """For each parameter, its states and its step, by torch's names; waits for devices."""
+        engine: Engine | None = self.__dict__.get(ENGINE)
+        if engine is not None and not self._lent:
+            engine.save(self._state, [self._where_steps_lie(group) for group in self.param_groups])
+            self._lent = True
+        return self._state
+
+    @state.setter
+    def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
+        self._state, self._lent = state, True
+
+    def _where_steps_lie(self, group: Mapping[str, Any]) -> Any:
+        if not self._counts:
+            return False
+        return None if group.get("capturable") or group.get("fused") else "cpu"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what pickle, deepcopy or a state dict brings."""
+        rest = dict(state)
+        if "state" in rest:
+            self.state = rest.pop("state")
+        super().__setstate__(rest)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load as torch does; but states keep the dtype that they were saved in.
+
+        Raises:
+            ValueError: it is of other groups or parameters.
+        """
+        loaded: list[dict[str, Any]] = []
+        hook = self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            hook.remove()
+        self._keep_dtypes(loaded[-1])
+
+    def _keep_dtypes(self, saved: Mapping[str, Any]) -> None:
+        places = [place for group in saved["param_groups"] for place in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for place, param in zip(places, params):
+            for name, value in saved["state"].get(place, {}).items():
+                held = self._state[param].get(name)
+                if torch.is_tensor(value) and torch.is_tensor(held) and value.dtype != held.dtype:
+                    self._state[param][name] = value.detach().to(param.device, copy=True)
+
+
+def _seen(value: Any) -> Any:
+    """Return what changes whenever an option's value does."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (id(value), scalars.value_of(value)) if scalars.on_host(value) else id(value)
+
+
+def _values(numbers: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: scalars.value_of(value)
+        if scalars.is_array(value) and scalars.on_host(value)
+        else 0.0
+        if scalars.is_array(value)
+        else float(value)
+        for name, value in numbers.items()
+    }
+
+
+def _tensors(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in numbers.items() if scalars.is_array(value)}

@@ -1,0 +1,84 @@
+"""torch.amp.GradScaler: unscaling and skipping inside the step."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gpuopt  # noqa: E402
+import gpuopt.torch as ours  # noqa: E402
+from tests.drop_in.pairs import CLASSES, OF_TORCH, OPTIONS, assert_close  # noqa: E402
+
+DATA = [torch.linspace(-1, 1, 8) * (k + 1) for k in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_compile():
+    """All backends give the same bits; this one starts at once."""
+    with gpuopt.use_backend("numpy"):
+        yield
+
+
+def train(make, infinite=(), unscale=False, scale=True):
+    """Six steps on a small loss, whose gradients overflow at some steps."""
+    weight = torch.full((8,), 0.5, requires_grad=True)
+    optimizer = make([weight])
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3, enabled=scale)
+    for k, data in enumerate(DATA):
+        optimizer.zero_grad()
+        loss = ((weight * data) ** 2).mean()
+        scaler.scale(loss).backward()
+        if k in infinite:
+            weight.grad[3] = float("inf")
+        if unscale:
+            scaler.unscale_(optimizer)
+            if k not in infinite:
+                torch.nn.utils.clip_grad_norm_([weight], 0.5)
+        scaler.step(optimizer)
+        scaler.update()
+    return weight, optimizer, scaler.get_scale()
+
+
+def maker(module, name):
+    return lambda params: getattr(module, name)(params, **OPTIONS.get(name, {}))
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+@pytest.mark.parametrize("infinite", [(), (0,), (2,), (0, 1, 4)], ids=str)
+@pytest.mark.parametrize("unscale", [False, True], ids=["scaled", "unscaled"])
+def test_as_torch(name, infinite, unscale):
+    mine, optimizer, scale = train(maker(ours, name), infinite, unscale)
+    theirs, expected, expected_scale = train(maker(torch.optim, name), infinite, unscale)
+    assert scale == expected_scale
+    assert_close([mine], [theirs], "formula float32")
+    for held, other in zip(optimizer.state.values(), expected.state.values()):
+        assert held.keys() == other.keys()
+        assert held.get("step", 0) == other.get("step", 0)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_skipped_step_changes_nothing(name):
+    weight = torch.ones(4, requires_grad=True)
+    optimizer = maker(ours, name)([weight])
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for grad in (1.0, float("nan"), float("inf")):
+        before = weight.detach().clone()
+        saved = {k: v.clone() for k, v in optimizer.state[weight].items()}
+        scaler.scale(torch.ones(()))
+        weight.grad = torch.full((4,), grad)
+        scaler.step(optimizer)
+        scaler.update()
+        if grad != 1.0:
+            assert weight.equal(before)
+            assert {k: v.tolist() for k, v in optimizer.state[weight].items()} == {
+                k: v.tolist() for k, v in saved.items()
+            }
+
+
+def test_the_scale_is_not_remembered():
+    weight, optimizer, _ = train(maker(ours, "SGD"))
+    before = weight.detach().clone()
+    weight.grad = torch.ones(8)
+    optimizer.param_groups[0].update(lr=0.5, momentum=0.0)
+    optimizer.step()
+    assert weight.equal(before - 0.5)
+    assert not optimizer.__dict__.get("grad_scale")

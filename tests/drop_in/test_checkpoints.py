@@ -1,0 +1,156 @@
+"""Checkpoints go from torch.optim to gpuopt and back in mid-run, and training goes on."""
+
+import copy
+import io
+import pickle
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gpuopt.torch as ours  # noqa: E402
+from tests.drop_in.pairs import (  # noqa: E402
+    CLASSES,
+    OF_TORCH,
+    OPTIONS,
+    Pair,
+    give_gradients,
+    parameters,
+)
+
+
+def through_a_file(state_dict):
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    file.seek(0)
+    return torch.load(file)
+
+
+def kinds(state_dict):
+    """Keys, dtypes, shapes and devices of all states."""
+    return {
+        place: {k: (v.dtype, v.shape, v.device) for k, v in held.items()}
+        for place, held in state_dict["state"].items()
+    }
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_state_dicts_are_laid_out_as_torchs(name):
+    pair = Pair(name, torch.float32).step(2, resting=(1,))
+    mine, theirs = pair.mine.state_dict(), pair.theirs.state_dict()
+    assert kinds(mine) == kinds(theirs)
+    assert mine["param_groups"] == theirs["param_groups"]
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_swapped_in_mid_run(name):
+    pair = Pair(name).step(4, resting=(1,))
+    mine, theirs = pair.mine.state_dict(), pair.theirs.state_dict()
+    pair.mine.load_state_dict(through_a_file(theirs))
+    pair.theirs.load_state_dict(through_a_file(mine))
+    pair.step(4).assert_close()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
+def test_resumed_with_the_same_bits(name, dtype):
+    options = OPTIONS.get(name, {})
+    params, resumed = parameters(dtype), parameters(dtype)
+    optimizer = getattr(ours, name)(params, **options)
+    for step in range(3):
+        give_gradients(params, step)
+        optimizer.step()
+    with torch.no_grad():
+        for mine, theirs in zip(resumed, params):
+            mine.copy_(theirs)
+    other = getattr(ours, name)(resumed, **options)
+    other.load_state_dict(through_a_file(optimizer.state_dict()))
+    for step in range(3, 6):
+        for own, each in ((params, optimizer), (resumed, other)):
+            give_gradients(own, step)
+            each.step()
+    assert all(map(torch.equal, params, resumed))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_goes_on_by_itself(copied):
+    params = parameters(torch.float32)
+    optimizer = ours.Adam(params, lr=0.1)
+    give_gradients(params, 0)
+    optimizer.step()
+    other = copied(optimizer)
+    theirs = [p for group in other.param_groups for p in group["params"]]
+    assert not set(map(id, theirs)) & set(map(id, params))
+    before = [p.detach().clone() for p in params]
+    give_gradients(theirs, 1)
+    other.step()
+    assert all(map(torch.equal, params, before))
+    give_gradients(params, 1)
+    optimizer.step()
+    assert all(map(torch.equal, params, theirs))
+
+
+def test_states_keep_the_dtype_that_they_were_saved_in():
+    params = parameters(torch.bfloat16)
+    saved = torch.optim.Adam(params)
+    give_gradients(params, 0)
+    saved.step()
+    optimizer = ours.Adam(params)
+    optimizer.load_state_dict(saved.state_dict())
+    assert optimizer.state[params[0]]["exp_avg"].dtype == torch.bfloat16
+    wide = ours.Adam(params)
+    give_gradients(params, 0)
+    wide.step()
+    optimizer.load_state_dict(wide.state_dict())
+    assert optimizer.state[params[0]]["exp_avg"].dtype == torch.float32
+    assert optimizer.state[params[0]]["exp_avg"].equal(wide.state[params[0]]["exp_avg"])
+    assert optimizer.state[params[0]]["exp_avg"] is not wide.state[params[0]]["exp_avg"]
+
+
+def test_hooks_of_state_dicts():
+    params = parameters()
+    optimizer, seen = ours.Adam(params), []
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("before save"))
+    optimizer.register_state_dict_post_hook(lambda o, d: {**d, "more": 1})
+    optimizer.register_load_state_dict_pre_hook(lambda o, d: seen.append("before load"))
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append("after load"))
+    give_gradients(params, 0)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    assert saved.pop("more") == 1
+    optimizer.load_state_dict(saved)
+    assert seen == ["before save", "before load", "after load"]
+
+
+def test_a_state_that_does_not_fit_is_named():
+    params = parameters()
+    optimizer = ours.Adam(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    optimizer.state[params[0]]["exp_avg"] = torch.zeros(5)
+    with pytest.raises(ValueError, match=r"state 'exp_avg' of params\[0\]: expected shape"):
+        optimizer.step()
+
+
+def test_states_and_steps_that_somebody_replaces_count():
+    pair = Pair("Adam").step(2)
+    for params, optimizer in ((pair.params, pair.mine), (pair.twins, pair.theirs)):
+        held = optimizer.state[params[0]]
+        held["exp_avg"] = torch.full_like(held["exp_avg"], 0.5)
+        held["exp_avg_sq"].fill_(2.0)
+        held["step"].fill_(7.0)
+        optimizer.state.pop(params[1])
+    pair.step(2).assert_close()
+    assert pair.mine.state[pair.params[0]]["step"].item() == 9
+
+
+def test_steps_beyond_what_float32_counts():
+    param = torch.zeros(3, requires_grad=True)
+    optimizer = ours.Adam([param])
+    param.grad = torch.ones(3)
+    optimizer.step()
+    optimizer.state[param]["step"].fill_(2.0**24)
+    optimizer.step()
+    for _ in range(3):
+        optimizer.step()
+    assert optimizer.state[param]["step"].item() == 2**24 + 4
