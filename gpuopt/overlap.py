@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import Memory
 
-_EFFORT: Any = (
-    10_000  # steps of np.shares_memory's search; a pair too hard to decide counts as shared
-)
+_EFFORT = 10_000
+"""Steps of the search; a pair that is too hard to decide counts as shared."""
 
 
 def shares_memory(a: Memory, b: Memory) -> bool:
@@ -21,10 +19,12 @@ def shares_memory(a: Memory, b: Memory) -> bool:
         return False
     if a.extent[0] >= b.extent[1] or b.extent[0] >= a.extent[1]:
         return False
-    if a.order is not None or b.order is not None or a.device != "cpu":
+    if a.device != b.device:
+        return False
+    if a.order is not None or b.order is not None:
         return True
     try:
-        return bool(np.shares_memory(a.view, b.view, max_work=_EFFORT))
+        return a.may_share(b, _EFFORT)
     except np.exceptions.TooHardError:
         return True
 

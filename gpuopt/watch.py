@@ -179,4 +179,8 @@ def _signature(array: Any) -> Any:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor) and array.layout is torch.strided:
         return (array.data_ptr(), *(column[0] for column in _properties([array])))
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        data = array.data
+        return data.ptr, data.device_id, array.shape, array.strides, array.dtype
     return object()

@@ -22,9 +22,13 @@ __all__ = ["CHUNK", "DeviceTable", "problem"]
 
 def problem() -> str | None:
     """Return why it cannot run here, or None."""
-    if cupy.cuda.is_available():
-        return None
-    return "CuPy finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
+    if not cupy.cuda.is_available():
+        return "CuPy finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # CuPy looks for the library now, and says so in its own way
+        return f"CuPy finds no NVRTC, which compiles CUDA C: {error}"
+    return None
 
 
 class DeviceTable(AnyDeviceTable):

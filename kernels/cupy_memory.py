@@ -56,8 +56,16 @@ class CupyMemory:
         return host
 
     def copy_number(self, array: Any, row: int, column: int, number: Any) -> None:
-        """Copy an array of one float to a place of another, without waiting."""
-        array[row, column] = cupy.asarray(number).reshape(())
+        """Copy an array of one float to a place of another, without waiting.
+
+        Raises:
+            ValueError: it lies on another device.
+        """
+        if not isinstance(number, cupy.ndarray):
+            number = cupy.from_dlpack(number.detach())
+        if number.device != self._device:
+            raise ValueError(f"lr: an array on {number.device}, but arrays lie on {self._device}")
+        array[row, column] = number.reshape(())
 
 
 class Mailbox:

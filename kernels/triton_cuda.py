@@ -5,6 +5,8 @@ This is the host's side of it: how the two kernels are launched.
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import partial
 from typing import Any
 
@@ -35,8 +37,12 @@ SIMULATED_ON = ("cpu",) if INTERPRETED else ()
 
 def problem() -> str | None:
     """Return why it cannot run here, or None."""
-    if torch.cuda.is_available() or INTERPRETED:
+    if INTERPRETED:
         return None
+    if torch.cuda.is_available():
+        compilers = (os.environ.get("CC"), "gcc", "clang")  # for the launchers that Triton makes
+        found = any(name and shutil.which(name) for name in compilers)
+        return None if found else "Triton needs a C compiler: gcc, clang or what CC names"
     if torch.version.cuda is None:
         return "this torch is built without CUDA; install a CUDA build of torch"
     return "torch finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"

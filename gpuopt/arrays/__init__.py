@@ -67,8 +67,14 @@ def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
 
 
 def assign(target: Any, source: Any) -> None:
-    """Copy between arrays of one library, shape and dtype, whatever their memory order."""
+    """Copy between arrays of one shape, dtype and device, of any library and memory order."""
+    into, of = describe(target, "array"), describe(source, "array")
+    if into.device == of.device == "cpu":
+        into.view[...] = of.view
+        return
     known = sharing(source) if _library_of(source, "array") is FOREIGN else source
+    if into.library != of.library and of.device != "cpu":
+        known = sys.modules[into.library].from_dlpack(known)
     _library_of(target, "array").assign(target, known)
 
 

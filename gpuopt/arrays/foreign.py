@@ -46,9 +46,23 @@ def _shared(array: Any, name: str) -> tuple[Library, Any]:
     try:
         if _speaks_dlpack(array):
             return library, module.from_dlpack(array)
-        return library, (module.asarray if library is CUPY else module.as_tensor)(array)
+        return library, _through_interface(array, library, module)
     except Exception as error:  # of many kinds, when a library finds no such device
         raise TypeError(f"{name}: {module.__name__} cannot share this array: {error}") from error
+
+
+def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
+    """Return an array over the memory that ``__cuda_array_interface__`` names: no copy."""
+    address = array.__cuda_array_interface__["data"][0]
+    if library is CUPY:
+        number = module.cuda.runtime.pointerGetAttributes(address).device if address else 0
+        with module.cuda.Device(number):  # on any other device it would copy
+            shared = module.asarray(array)
+    else:
+        shared = module.as_tensor(array)
+    if library.describe(shared, "array").address != address:
+        raise RuntimeError("it makes a copy")
+    return shared
 
 
 def sharing(array: Any) -> Any:

@@ -106,6 +106,17 @@ class Memory:
         """The elements as a NumPy array over the same memory (bfloat16 as uint16)."""
         if self.device != "cpu":
             raise RuntimeError(f"the memory of {self.device} cannot be read from the host")
+        return self._as_numpy()
+
+    def may_share(self, other: Memory, effort: int) -> bool:
+        """Whether two arrays have a byte in common; nothing is read, on no device.
+
+        Raises:
+            numpy.exceptions.TooHardError: not decided after so many steps of the search.
+        """
+        return bool(np.shares_memory(self._as_numpy(), other._as_numpy(), max_work=effort))
+
+    def _as_numpy(self) -> npt.NDArray[Any]:
         storage = STORAGE[self.dtype]
         if self.size == 0:
             return np.empty(self.shape, storage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -116,7 +116,12 @@ def sources_of(request: Request) -> list[Case]:
     Raises:
         BadOptionError: an option makes no sense.
     """
-    plain = replace(request, rules=(request.source,), check=False, dump=None, source="")
+    plain = replace(request, rules=(request.source,), source="")
+    others = {"--rule": any(request.rules), "--check": request.check}
+    others |= {"--json": request.json is not None, "--dump": request.dump is not None}
+    if any(others.values()):
+        given = ", ".join(option for option, is_given in others.items() if is_given)
+        raise BadOptionError(f"--source shows code and ends: it does not go with {given}")
     if request.source not in RULES:
         raise BadOptionError(f"--source: {request.source!r} is none of {', '.join(RULES)}")
     return cases_of(replace(plain, archs=request.archs or ("90",)))
@@ -127,12 +132,14 @@ def _backends(request: Request) -> list[str]:
 
 
 def _chosen(
-    option: str, texts: Iterable[str], known: Sequence[_T], read: Callable[[str], _T], takes: str
+    option: str, texts: Sequence[str], known: Sequence[_T], read: Callable[[str], _T], takes: str
 ) -> list[_T]:
     """Return what an option names; everything that is known for ``all``."""
     names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     if ALL in names:
         return list(known)
+    if any(texts) and not names:
+        raise BadOptionError(f"{option}: no name in {', '.join(texts)!r}, expected {takes}, {ALL}")
     chosen = []
     for name in names:
         try:
@@ -142,7 +149,7 @@ def _chosen(
     return list(dict.fromkeys(chosen))
 
 
-def _names(option: str, texts: Iterable[str], known: Sequence[str]) -> list[str]:
+def _names(option: str, texts: Sequence[str], known: Sequence[str]) -> list[str]:
     return _chosen(option, texts, known, lambda name: known[known.index(name)], ", ".join(known))
 
 

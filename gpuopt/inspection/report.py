@@ -83,7 +83,7 @@ def prediction_table(facts: Sequence[Facts]) -> Table:
 
 
 def _kernel(case: Case) -> str:
-    return f"{case.backend} {case.rule} {dtype_label(case.dtypes)}"
+    return f"{case.backend} {case.rule} {case.variant} {dtype_label(case.dtypes)}"
 
 
 def show(results: Sequence[Result]) -> None:
@@ -94,7 +94,10 @@ def show(results: Sequence[Result]) -> None:
         tables.append(prediction_table(facts))
     print_tables([table for table in tables if table.rows])
     if facts:
-        print(f"Launches of a step: {LAUNCHES}, whatever the number of tensors.")
+        print(
+            f"Launches of a step: {LAUNCHES} for each device, combination of dtypes and alignment, "
+            "whatever the number of tensors."
+        )
     for result in results:
         if result.facts is None:
             print(f"{result.case.label}: {result.error}")
@@ -189,7 +192,9 @@ def data_of(results: Sequence[Result]) -> dict[str, Any]:
     backends = sorted({result.case.backend for result in results})
     return {
         "gpuopt": metadata.version("gpuopt"),
-        "compilers": {name: BACKENDS[name].version() for name in backends},
+        "compilers": {
+            name: f"{BACKENDS[name].package} {BACKENDS[name].version()}" for name in backends
+        },
         "kernels": [_kernel_data(result) for result in results],
         "gpus": [asdict(gpu) for gpu in GPUS],
     }

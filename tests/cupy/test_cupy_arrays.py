@@ -7,7 +7,7 @@ import pytest
 from gpuopt.kernels import cuda_c
 
 import gpuopt
-from gpuopt.arrays import describe
+from gpuopt.arrays import describe, foreign
 from gpuopt.dispatch import BACKENDS, Place, explain, place_of
 from tests.cupy.conftest import cupy, over, values_of
 from tests.helpers import cuda_on_cpu, simulated_cupy
@@ -127,3 +127,82 @@ def test_the_memory_of_each_library(monkeypatch):
     table.library = "cupy"
     assert type(cupy_cuda._memory_of(table)).__name__ == "CupyMemory"
     assert isinstance(cupy.cuda.Device(1), type(cupy_cuda._memory_of(table).current()))
+
+
+def test_halves_that_interleave_do_not_overlap(simulated):
+    whole = np.zeros((3, 8), np.float32)
+    halves = [over(whole)[:, :4], over(whole)[:, 4:]]
+    gpuopt.SGD(halves, lr=1.0)
+    with pytest.raises(ValueError, match=r"params\[0\] and params\[1\] overlap in memory"):
+        gpuopt.SGD([halves[0], over(whole)[:, 3:]], lr=1.0)
+
+
+def test_the_same_memory_on_another_device_is_other_memory(simulated):
+    host = np.zeros(3, np.float32)
+    gpuopt.SGD([over(host), over(host, device=1)], lr=1.0)
+
+
+def test_arrays_that_stay_are_not_described_again(simulated, monkeypatch):
+    params = [over(a) for a in arrays(0)]
+    grads = [over(g) for g in gradients(0)]
+    optimizer = gpuopt.Adam(params)
+    optimizer.step(grads)
+    monkeypatch.setattr("gpuopt.inputs.describe", None)
+    monkeypatch.setattr("gpuopt.written.describe", None)
+    optimizer.step(grads)
+    monkeypatch.undo()
+    assert optimizer.state[0]["step"] == 2
+
+
+class OnlyTheInterface:
+    """An array of a library that nobody knows."""
+
+    def __init__(self, host, address=None, read_only=False):
+        self.host = host
+        data = (host.ctypes.data if address is None else address, read_only)
+        self.__cuda_array_interface__ = {
+            **{"shape": host.shape, "typestr": host.dtype.str, "version": 3},
+            **{"data": data, "strides": None},
+        }
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """CuPy as if it could take over other libraries' arrays, each on the device it lies on."""
+    current = [0]
+
+    class Device:
+        def __init__(self, number):
+            self.number = number
+
+        def __enter__(self):
+            current.append(self.number)
+
+        def __exit__(self, *error):
+            current.pop()
+
+    def asarray(array):
+        host = array.host if current[-1] == 1 else array.host.copy()  # a copy from elsewhere
+        return over(host, device=1)
+
+    runtime = types.SimpleNamespace(pointerGetAttributes=lambda p: types.SimpleNamespace(device=1))
+    made = types.SimpleNamespace(
+        __name__="cupy",
+        asarray=asarray,
+        cuda=types.SimpleNamespace(Device=Device, runtime=runtime),
+    )
+    monkeypatch.setattr(foreign, "_library_on_cuda", lambda array, name: (foreign.CUPY, made))
+
+
+def test_another_librarys_array_is_shared_where_it_lies(library):
+    host = np.zeros((2, 3), np.float32)
+    memory = describe(OnlyTheInterface(host), "p")
+    assert (memory.device, memory.address, memory.library) == ("cuda:1", host.ctypes.data, "cupy")
+    assert memory.writable
+    assert not describe(OnlyTheInterface(host, read_only=True), "p").writable
+
+
+def test_a_copy_of_another_librarys_array_is_refused(library):
+    host = np.zeros(3, np.float32)
+    with pytest.raises(TypeError, match="^p: cupy cannot share this array: it makes a copy"):
+        describe(OnlyTheInterface(host, address=host.ctypes.data + 64), "p")

@@ -14,7 +14,7 @@ from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
 from gpuopt.inspection.command import Request, cases_of, inspect
 from gpuopt.inspection.ptx import parse
 from gpuopt.registry import RULES
-from gpuopt.rules import power
+from gpuopt.rules import power, real_power
 
 SGD = Request(rules=("gradient_descent",), archs=("90",))
 
@@ -66,6 +66,11 @@ def test_adamw_is_inspected_with_its_decay():
         ({"dtypes": ("float32:float32",)}, "--dtype: 'float32:float32'"),
         ({"variants": ("fast",)}, "--variant: 'fast' is none of plain"),
         ({"backends": ("numba",)}, "--backend: 'numba' is none of triton"),
+        ({"rules": (",",)}, "--rule: no name in ','"),
+        (
+            {"source": "adam", "check": True, "rules": ("sgd",)},
+            "--source shows code and ends: it d",
+        ),
         ({"source": "adem"}, "--source: 'adem' is none of gradient_descent"),
         ({"json": Path("/nowhere/facts.json")}, "--json: cannot write /nowhere/facts.json: No"),
     ],
@@ -221,12 +226,14 @@ def test_the_rule_that_triton_compiles(capsys, rule):
     shown = source_of(capsys, source=rule, variants=("scale_decay",))
     (case,) = cases_of(Request(rules=(rule,), variants=("scale_decay",)))
     update = case.update
-    names = {"np": np, "power": power}
+    names = {"np": np, "power": power, "real_power": real_power}
     exec(shown, names)
     numbers = np.linspace(0.25, 0.75, len(update.lists) + len(update.coefficient_names))
     assert names[update.name](*numbers) == update.function(*numbers)
     options = dict.fromkeys(update.option_names, 0.5)
-    assert names["coefficients"](3, **options) == update.coefficients(3, options)
+    carried = dict.fromkeys(update.carried_names, 0.25)
+    expected = update.coefficients(3, options, list(carried.values()))
+    assert names["coefficients"](3, **carried, **options) == expected
 
 
 def test_source_of_all_backends_needs_no_compiler(capsys, monkeypatch):
