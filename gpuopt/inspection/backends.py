@@ -49,6 +49,11 @@ class Compiler:
         except metadata.PackageNotFoundError:
             return None
 
+    @property
+    def release(self) -> str:
+        """The compiler with its version."""
+        return f"{self.package} {self.version()}"
+
 
 BACKENDS = {
     compiler.name: compiler

@@ -32,9 +32,7 @@ def dump(cases: Sequence[Case], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     backends = sorted({case.backend for case in cases})
     manifest = {
-        "compilers": {
-            name: f"{BACKENDS[name].package} {BACKENDS[name].version()}" for name in backends
-        },
+        "compilers": {name: BACKENDS[name].release for name in backends},
         "step": STEP,
         "kernels": [_dump_one(case, read_code(entry_of(case)), folder) for case in cases],
     }

@@ -192,9 +192,7 @@ def data_of(results: Sequence[Result]) -> dict[str, Any]:
     backends = sorted({result.case.backend for result in results})
     return {
         "gpuopt": metadata.version("gpuopt"),
-        "compilers": {
-            name: f"{BACKENDS[name].package} {BACKENDS[name].version()}" for name in backends
-        },
+        "compilers": {name: BACKENDS[name].release for name in backends},
         "kernels": [_kernel_data(result) for result in results],
         "gpus": [asdict(gpu) for gpu in GPUS],
     }

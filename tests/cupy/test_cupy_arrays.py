@@ -204,5 +204,5 @@ def test_another_librarys_array_is_shared_where_it_lies(library):
 
 def test_a_copy_of_another_librarys_array_is_refused(library):
     host = np.zeros(3, np.float32)
-    with pytest.raises(TypeError, match="^p: cupy cannot share this array: it makes a copy"):
+    with pytest.raises(TypeError, match=r"^p: cupy cannot share this array: it makes a copy"):
         describe(OnlyTheInterface(host, address=host.ctypes.data + 64), "p")

@@ -28,6 +28,32 @@ def device():
     missing = _missing()
     if missing is None:
         return "cuda:0"
+    leave(missing)
+
+
+def leave(missing):
+    """Skip, or fail where all that these tests need must be there."""
     if os.environ.get("GPUOPT_REQUIRE_GPU") == "1":
         pytest.fail(f"GPUOPT_REQUIRE_GPU=1, but {missing}")
     pytest.skip(missing)
+
+
+@pytest.fixture
+def torch(device):
+    return required("torch")
+
+
+@pytest.fixture
+def cupy(device):
+    return required("cupy")
+
+
+def required(name):
+    """Return a library that finds the device."""
+    try:
+        library = import_module(name)
+    except ImportError:
+        leave(f"{name} is not installed")
+    if not library.cuda.is_available():
+        leave(f"{name} finds no CUDA device")
+    return library

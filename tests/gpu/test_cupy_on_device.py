@@ -11,11 +11,6 @@ from tests.helpers.values import values
 KINDS = ("ordinary", "mixed", "denormal", "huge")
 
 
-@pytest.fixture
-def cupy(device):
-    return pytest.importorskip("cupy")
-
-
 def host_arrays(seed, dtype="float32"):
     made = [values(KINDS[n % 4], (n,), "float32", seed) for n in SIZES]
     with np.errstate(over="ignore"):
@@ -53,8 +48,7 @@ def test_same_bits_as_the_host(cupy, make, dtype):
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_torch_tensors_on_torchs_stream(cupy, device, make):
-    torch = pytest.importorskip("torch")
+def test_torch_tensors_on_torchs_stream(cupy, torch, device, make):
     stream = torch.cuda.Stream()
     results = {}
     for backend in ("cupy", "triton"):
@@ -70,8 +64,7 @@ def test_torch_tensors_on_torchs_stream(cupy, device, make):
     assert_equal(results["cupy"], results["triton"])
 
 
-def test_cupy_arrays_by_triton(cupy):
-    pytest.importorskip("torch")
+def test_cupy_arrays_by_triton(cupy, torch):
     here = host_arrays(0)
     on_device = there(cupy, here)
     optimizer, expected = gpuopt.Adam(on_device), gpuopt.Adam(here)

@@ -19,11 +19,6 @@ OPTIMIZERS = {
 SIZES = (0, 1, 7, 64, 8191, 8192, 8193, 100_003)
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
 def tensors(torch, seed, dtype="float32", device="cpu"):
     kinds = ("ordinary", "mixed", "denormal", "huge")
     made = [torch.from_numpy(values(kinds[n % 4], (n,), "float32", seed)) for n in SIZES]

@@ -69,7 +69,7 @@ def test_adamw_is_inspected_with_its_decay():
         ({"rules": (",",)}, "--rule: no name in ','"),
         (
             {"source": "adam", "check": True, "rules": ("sgd",)},
-            "--source shows code and ends: it d",
+            "--source shows code",
         ),
         ({"source": "adem"}, "--source: 'adem' is none of gradient_descent"),
         ({"json": Path("/nowhere/facts.json")}, "--json: cannot write /nowhere/facts.json: No"),
