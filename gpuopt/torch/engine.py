@@ -71,7 +71,8 @@ class Engine:
             held.append(arrays if steps[i] else {n: _wide(a) for n, a in arrays.items()})
         if steps != self._fused.steps.tolist() or not _same(held, self._fused.states):
             self._fused.load(steps, held)
-        self._fused.lend_states()
+        if any(held):
+            self._fused.lend_states()  # others know these tensors, too, and may move them
 
     def save(self, state: dict[torch.Tensor, dict[str, Any]], with_steps: Sequence[Any]) -> None:
         """Write the states and counts into an optimizer's ``state``.
@@ -82,7 +83,7 @@ class Engine:
                 False, if torch keeps no counts for it.
         """
         steps = self._fused.steps.tolist()
-        for i, (param, held) in enumerate(zip(self.params, self._fused.lend_states())):
+        for i, (param, held) in enumerate(zip(self.params, self._fused.states)):
             device = with_steps[self._group_of[i]]
             if not held and (device is False or not steps[i]):
                 continue
