@@ -56,17 +56,26 @@ class Written:
         self._numpy = [p for p in params if isinstance(p, np.ndarray)]
         self._lent = False
         self._sight = watch.Sight()
-        self._take(self._params, list(names))
+        self.names, self._arrays = list(names), list(params)
+        self.memories = [describe(array, name) for array, name in zip(params, names)]
+        self.index = Index(self.memories)
         self._check(self.memories, self.index)
+        self._begin_to_watch()
 
     def set_states(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Watch these states, by parameter and name, from here on."""
         count = len(self._params)
-        arrays, names = self._params[:], self.names[:count]
-        for held, param in zip(states, names[:]):
-            arrays += held.values()
-            names += [f"state {name!r} of {param}" for name in held]
-        self._take(arrays, names)
+        pairs = [
+            (f"state {name!r} of {param}", array)
+            for held, param in zip(states, self.names)
+            for name, array in held.items()
+        ]
+        self.names = self.names[:count] + [name for name, _ in pairs]
+        self._arrays = self._params + [array for _, array in pairs]
+        # What is known of the parameters stays: they may have moved, and nobody has noticed yet.
+        self.memories = self.memories[:count] + [describe(a, name) for name, a in pairs]
+        self.index = Index(self.memories)
+        self._begin_to_watch()
 
     def lend(self) -> None:
         """Watch the states, too, from here on: somebody got hold of them, and may move them."""
@@ -102,18 +111,13 @@ class Written:
             self.memories[i] = memory
         self.index, self._sight = moved.index, moved.sight
 
-    def _take(self, arrays: list[Any], names: list[str]) -> None:
-        self._arrays, self.names = arrays, names
-        self.memories = [describe(array, name) for array, name in zip(arrays, names)]
-        self.index = Index(self.memories)
-        self._begin_to_watch()
-
     def _begin_to_watch(self) -> None:
+        """Look at all anew the next time, and compare it with what is known."""
         count = len(self._arrays if self._lent else self._params)
         pairs = list(enumerate(self._arrays[:count]))
         self._watched = [i for i, array in pairs if not isinstance(array, np.ndarray)]
         self._movable = [self._arrays[i] for i in self._watched]
-        self._sight = watch.look(self._movable)[0]
+        self._sight = watch.Sight()
 
     def _described_again(self, i: int) -> Memory:
         name, before = self.names[i], self.memories[i]

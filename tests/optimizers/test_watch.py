@@ -179,3 +179,38 @@ def test_a_gradient_that_moved_onto_a_parameter():
     with pytest.raises(ValueError, match=r"gradient of params\[1\]: overlaps params\[1\]"):
         optimizer.step([GRADS[0], params[1]])
     optimizer.step(GRADS)
+
+
+@pytest.mark.parametrize("between", ["state", "state_dict", "load"])
+def test_a_parameter_that_moved_before_its_states_were_looked_at(between):
+    params, optimizer = adam()
+    others, twin = adam()
+    for each in (optimizer, twin):
+        each.step(GRADS)
+    old = params[1].data
+    params[1].data = params[1].data.clone()
+    kept = old.clone()
+    if between == "state":
+        assert len(optimizer.state) == 2
+    else:
+        saved = optimizer.state_dict()
+        if between == "load":
+            optimizer.load_state_dict(saved)
+    for each in (optimizer, twin):
+        each.step(GRADS)
+    assert old.equal(kept)
+    assert all(map(torch.equal, params, others))
+
+
+def test_a_parameter_that_changed_its_shape_before_a_load_is_refused():
+    params, optimizer = adam()
+    optimizer.step(GRADS)
+    saved = optimizer.state_dict()
+    held = params[1].data
+    params[1].data = held[:2]
+    with pytest.raises(ValueError, match=r"params\[1\].*shape"):
+        optimizer.load_state_dict(saved)
+        optimizer.step(GRADS)
+    params[1].data = held
+    optimizer.load_state_dict(saved)
+    optimizer.step(GRADS)
