@@ -1,8 +1,9 @@
 # make demo           train with every method and compare them: a table and compare.png
-# make test           lint, types, tests, and what inspect, interpret, interpret-old do
+# make test           lint, types, tests, and what the next four do
 # make inspect        compile the GPU code, without a GPU, and hold it to its limits (Linux)
 # make interpret      the tests of the Triton backend in Triton's interpreter: minutes
 # make interpret-old  the same in the oldest Triton that gpuopt takes: three minutes more
+# make simulate-old   the kernels that the oldest Triton compiles, on the simulated device
 # make gpu-test       the tests that need a CUDA device and a CUDA build of torch
 # make bench          the speed of a step on this CPU, beside its peers
 #
@@ -22,7 +23,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit interpret interpret-old inspect gpu-test bench
+.PHONY: help demo test lint types unit interpret interpret-old simulate-old inspect gpu-test bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -31,7 +32,8 @@ demo: $(VENV)/.demo
 	@$(BIN)/gpuopt compare
 
 # Triton has wheels for Linux alone.
-test: lint types unit $(if $(filter Linux,$(shell uname -s)),interpret interpret-old inspect)
+test: lint types unit \
+    $(if $(filter Linux,$(shell uname -s)),interpret interpret-old simulate-old inspect)
 
 lint: $(VENV)/.test
 	@echo '== lint'
@@ -52,19 +54,25 @@ inspect: $(VENV)/.test
 	@$(BIN)/gpuopt inspect --check --backend all
 
 # Triton's interpreter cannot run in several threads at once.
-INTERPRET := -m pytest -q -n auto --maxprocesses 8 -k triton tests/backends \
+INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton tests/backends \
     --ignore tests/backends/test_threads.py
+SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
+    tests/backends/test_same_bits.py tests/backends/test_dtypes.py
 
 interpret: $(VENV)/.test
 	@echo '== the Triton backend, interpreted'
-	@TRITON_INTERPRET=1 $(BIN)/python $(INTERPRET)
+	@$(BIN)/python $(INTERPRET)
 
 interpret-old: $(OLD_VENV)/.interpret
 	@echo '== the Triton backend, interpreted by Triton $(OLD_TRITON)'
-	@TRITON_INTERPRET=1 $(OLD_VENV)/bin/python $(INTERPRET)
+	@$(OLD_VENV)/bin/python $(INTERPRET)
+
+simulate-old: $(OLD_VENV)/.interpret
+	@echo '== the Triton backend, compiled by Triton $(OLD_TRITON), simulated'
+	@$(OLD_VENV)/bin/python $(SIMULATE)
 
 gpu-test: $(VENV)/.test
-	@GPUOPT_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu tests/gpu
+	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.cpu_step

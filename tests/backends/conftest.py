@@ -1,39 +1,57 @@
-"""The backends that the tests of this folder run on."""
+"""The backends that the tests of this folder run on: see tests/helpers/targets.py."""
 
 import pytest
 
 import gpuopt
 from gpuopt.dispatch import BACKENDS
-from tests.helpers import simulated_cupy
 from tests.helpers.stepping import REFERENCE
-
-KNOWN = {**BACKENDS, "cupy": simulated_cupy.BACKEND}
-"""The backends as the tests of this folder see them."""
-
-# Those that run here; test_dispatch.py says once for each other one why it does not.
-OTHERS = [
-    name
-    for name, backend in KNOWN.items()
-    if name != REFERENCE and backend.problem() is None and backend.takes("cpu")
-]
+from tests.helpers.targets import ARCHS, Target, stand_ins, targets
 
 
-@pytest.fixture(params=OTHERS or [REFERENCE])
-def backend(request):
+def pytest_generate_tests(metafunc):
+    """Run a test on all that it asks for; a fixture of a module's own goes before."""
+    ways = metafunc.config.ways
+    every = metafunc.definition.get_closest_marker("every_arch")
+    for fixture in {"backend", "any_backend", "device"} & set(metafunc.fixturenames):
+        if hasattr(metafunc.module, fixture):
+            continue
+        found = targets(ways, ARCHS if every else (90,))
+        if fixture == "device":
+            found = [t for t in found if t.how] or [_NO_DEVICE]
+        if fixture == "any_backend" or not found:
+            found = [Target(REFERENCE), *found]
+        metafunc.parametrize(fixture, found, indirect=True, ids=str)
+
+
+_NO_DEVICE = pytest.param("", marks=pytest.mark.skip(reason="no device is simulated here"))
+
+
+@pytest.fixture
+def backend(request, monkeypatch):
     """A backend that must agree with the reference."""
-    return request.param
+    with request.param.in_force(monkeypatch):
+        yield request.param.name
 
 
-@pytest.fixture(params=[REFERENCE, *OTHERS])
-def any_backend(request):
+@pytest.fixture
+def any_backend(request, monkeypatch):
     """The reference or another backend."""
-    return request.param
+    with request.param.in_force(monkeypatch):
+        yield request.param.name
+
+
+@pytest.fixture
+def device(request, monkeypatch):
+    """A backend for a device."""
+    with request.param.in_force(monkeypatch):
+        yield request.param.name
 
 
 @pytest.fixture(autouse=True)
-def cuda_c_on_the_cpu(monkeypatch):
-    """The CuPy backend runs its CUDA C here, compiled by g++."""
-    monkeypatch.setitem(BACKENDS, "cupy", KNOWN["cupy"])
+def simulated(request, monkeypatch):
+    """The CUDA backends run here, without a GPU."""
+    for name, backend in stand_ins(request.config.ways).items():
+        monkeypatch.setitem(BACKENDS, name, backend)
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import gpuopt
-from tests.backends.conftest import OTHERS
+from tests.helpers import simulated_cupy
 from tests.helpers.simulated_cupy import HostMemory
 
-if "cupy" not in OTHERS:
+if simulated_cupy.problem():
     pytest.skip("the CUDA C is not compiled here", allow_module_level=True)
 
 

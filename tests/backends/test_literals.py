@@ -64,6 +64,9 @@ def rule(request):
     del RULES[name]
 
 
-def test_numbers_in_float64(backend, rule):
+def test_numbers_in_float64(backend, rule, request):
+    if (backend, rule) == ("triton", "new_coefficients") and "sim" in request.config.ways:
+        why = "Triton's compiler, unlike its interpreter, returns a mere number as a float32"
+        request.applymarker(pytest.mark.xfail(reason=why))
     problem = random_problem(rule, [(300,), (40,)], {}, {"lr": 0.9}, dtypes=("float64", "float64"))
     check(backend, problem)

@@ -41,6 +41,8 @@ def traced(rule):
     return trace(RULES[rule].update, tuple(signature(RULES[rule].update).parameters))
 
 
+pytestmark = pytest.mark.every_arch
+
 LABELS = [f"{kind} values in {place}" for kind, place in CASES]
 
 

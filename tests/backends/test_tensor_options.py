@@ -5,7 +5,6 @@ import pytest
 
 import gpuopt
 from gpuopt.step import FusedStep, Group
-from tests.backends.conftest import KNOWN, OTHERS
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import VARIANTS, arrays, gradients, make
 from tests.helpers.stepping import REFERENCE, groups
@@ -64,9 +63,6 @@ def test_of_any_float_dtype_and_shape(any_backend, form):
 
 # --- where the device reads it -------------------------------------------------------------------
 
-DEVICES = [name for name in OTHERS if hasattr(KNOWN[name].load(), "DeviceTable")]
-NONE = pytest.param("", marks=pytest.mark.skip(reason="no device is simulated: make interpret"))
-
 
 def followed(rule, *rates):
     """One group for each rate, which the host does not know: it lies in a tensor."""
@@ -77,7 +73,6 @@ def followed(rule, *rates):
     ]
 
 
-@pytest.mark.parametrize("device", DEVICES or [NONE])
 def test_the_device_follows_it_though_the_host_knows_of_no_change(device):
     """What an optimizer does with a tensor on a CUDA device, whose value it never reads."""
     problem, rates = arrays(0), [torch.tensor(0.25), torch.tensor(0.5)]
@@ -94,7 +89,6 @@ def test_the_device_follows_it_though_the_host_knows_of_no_change(device):
         assert_all_equal(tensors, params)
 
 
-@pytest.mark.parametrize("device", DEVICES or [NONE])
 def test_a_tensor_that_lies_elsewhere_is_the_hosts_to_read(device):
     param = tensor_of(np.zeros(3, np.float32))
     fused = FusedStep([param], ["p"], [0])

@@ -1,7 +1,8 @@
-"""The CuPy backend without CuPy and without a GPU: its CUDA C, compiled by g++, on the CPU.
+"""The CuPy backend without CuPy and without a GPU: its CUDA C on the CPU.
 
 The table, the source, the arguments and the geometry are those of `gpuopt.kernels.cupy_cuda`;
-what it asks of CuPy is done here, with NumPy arrays for device memory.
+what it asks of CuPy is done here, with NumPy arrays for device memory. The source is compiled by
+g++, or by NVRTC for the simulated device.
 """
 
 import contextlib
@@ -14,13 +15,17 @@ from gpuopt.kernels.device_table import DeviceTable as AnyDeviceTable
 from gpuopt.dispatch import Backend
 from gpuopt.scalars import value_of
 from tests.helpers import cuda_on_cpu
+from tests.simgpu.tables import Bounded
 
-__all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
+__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
 
 SIMULATED_ON = ("cpu",)
 
 BACKEND = Backend("cupy", __name__, ("cuda",), "install g++", library="cupy")
 """What stands in for the real one among `gpuopt.dispatch.BACKENDS`."""
+
+compiled = cuda_on_cpu.Module
+"""Makes kernels of a source; `tests.simgpu.nvrtc.Module` does it, too."""
 
 
 def problem():
@@ -60,9 +65,13 @@ class Mailbox:
         self.array[...] = values
 
 
-class DeviceTable(AnyDeviceTable):
+class CompiledTable(AnyDeviceTable):
     def __init__(self, table, steps, groups, options):
         memory = HostMemory()
-        module = cuda_on_cpu.Module(source(table.update, table.dtypes, table.vectors))
+        module = compiled(source(table.update, table.dtypes, table.vectors))
         kernels = Kernels(module.launch, memory.address)
         super().__init__(memory, kernels, table, steps, groups, options)
+
+
+class DeviceTable(Bounded, CompiledTable):
+    """The same, within bounds, which the simulated device minds."""

@@ -48,8 +48,8 @@ def activate():
     try:
         library = _library(triton)
         library.simgpu_connect(*_CALLBACKS, (ctypes.c_int * len(ARCHS))(*ARCHS), len(ARCHS))
-        triton.knobs.runtime.kernel_load_start_hook.add(_remember)
         triton.runtime.driver.set_active(_driver())
+        triton.knobs.runtime.kernel_load_start_hook.add(_remember)
         _try()
     except Exception as error:
         raise RuntimeError(

@@ -122,6 +122,13 @@ CUresult cuGetErrorString(CUresult error, const char** text)
     return CUDA_SUCCESS;
 }
 
+// NVRTC looks for a driver that makes programs better than its own do; there is none.
+CUresult cuGetExportTable(const void** table, const CUuuid* id)
+{
+    *table = NULL;
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 // --- kernels -------------------------------------------------------------------------------------
 
 CUresult cuModuleLoadData(CUmodule* module, const void* image)

@@ -1,0 +1,29 @@
+"""The Triton backend without a GPU: its compiled kernels, on the simulated device.
+
+Everything is Triton's and gpuopt's own but the device: see `tests.simgpu`.
+"""
+
+from gpuopt.kernels.triton_cuda import CHUNK
+from gpuopt.kernels.triton_cuda import DeviceTable as TritonTable
+
+from gpuopt.dispatch import Backend
+from tests.simgpu import build, driver
+from tests.simgpu.tables import Bounded
+
+__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
+
+SIMULATED_ON = ("cpu",)
+
+BACKEND = Backend("triton", __name__, ("cuda",), "install torch, triton and gcc")
+"""What stands in for the real one among `gpuopt.dispatch.BACKENDS`."""
+
+
+def problem():
+    found = build.problem()
+    if found is None:
+        driver.activate()
+    return found
+
+
+class DeviceTable(Bounded, TritonTable):
+    """The backend's own, within bounds."""

@@ -1,0 +1,88 @@
+"""Triton's own launches on the simulated device: what they run, and what is said of what fails."""
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt.dispatch import BACKENDS
+from tests.helpers.tensors import torch
+
+from . import build, driver
+from .memory import Region, only
+
+triton = pytest.importorskip("triton")
+simulated_triton = pytest.importorskip("tests.helpers.simulated_triton")
+from . import trial  # noqa: E402  (it imports Triton)
+
+pytestmark = [
+    pytest.mark.skipif(build.problem() is not None, reason=f"{build.problem()}"),
+    pytest.mark.skipif(triton.knobs.runtime.interpret, reason="Triton is interpreted here"),
+]
+
+add_one = triton.jit(trial.add_one)
+sum_of_all = triton.jit(trial.sum_of_all)
+
+
+@pytest.fixture(autouse=True)
+def active():
+    """Triton launches on the simulated device."""
+    driver.activate()
+
+
+@pytest.mark.parametrize("arch", driver.ARCHS)
+def test_each_architecture_is_a_device(arch):
+    tensor = torch.zeros(1)
+    with driver.on(arch):
+        compiled = add_one[(3,)](tensor, enable_fp_fusion=False)
+    assert tensor.item() == 3.0
+    assert f".target sm_{arch}" in compiled.asm["ptx"]
+
+
+def test_a_fault_is_an_error_that_says_where():
+    tensors = torch.zeros(1), torch.zeros(1)
+    fault = r"Fault: add_one: an access outside .*, PTX line \d+: .*ld\.global.*; block 0, thread 0"
+    with only([Region.of(tensors[0])]):
+        add_one[(1,)](tensors[0], enable_fp_fusion=False)
+        with pytest.raises(RuntimeError, match=fault):
+            add_one[(1,)](tensors[1], enable_fp_fusion=False)
+    assert tensors[1].item() == 0.0
+
+
+def test_what_a_kernel_must_not_do_is_named():
+    with pytest.raises(RuntimeError, match=r"PTX line \d+: .* is not known|shared memory"):
+        sum_of_all[(1,)](torch.zeros(128), BLOCK=128, enable_fp_fusion=False)
+
+
+def test_another_driver_interface_is_said_in_one_sentence(monkeypatch):
+    def other():
+        raise AttributeError("module 'triton.backends.nvidia.driver' has no attribute 'CudaDriver'")
+
+    monkeypatch.setattr(driver, "_driver", other)
+    with pytest.raises(RuntimeError) as caught:
+        driver.activate.__wrapped__()
+    assert str(caught.value) == (
+        f"the simulated device does not know the driver interface of Triton {triton.__version__} "
+        "(tests/simgpu/driver.py, libcuda.c): AttributeError: module "
+        "'triton.backends.nvidia.driver' has no attribute 'CudaDriver'"
+    )
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_a_step_touches_the_arrays_of_its_table_alone(backend, monkeypatch):
+    from tests.helpers import simulated_cupy
+    from tests.simgpu import tables
+
+    stand_in = simulated_triton.BACKEND if backend == "triton" else simulated_cupy.BACKEND
+    monkeypatch.setitem(BACKENDS, backend, stand_in)
+    if backend == "cupy":
+        module = pytest.importorskip("tests.simgpu.nvrtc").Module
+        monkeypatch.setattr(simulated_cupy, "compiled", module)
+    param, grad = np.zeros(9, np.float32), np.ones(9, np.float32)
+    with gpuopt.use_backend(backend):
+        gpuopt.SGD([param], lr=1.0).step([grad])
+        assert param.tolist() == [-1.0] * 9
+        monkeypatch.setattr(tables.Bounded, "_of_tensors", lambda self: [Region.of(param)])
+        fault = r"outside of the memory .* 4 bytes .* ld\.global.*; block 0, thread 0"
+        with pytest.raises(RuntimeError, match=fault):
+            gpuopt.SGD([param], lr=1.0).step([grad])
+    assert param.tolist() == [-1.0] * 9
