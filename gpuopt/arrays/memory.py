@@ -108,7 +108,7 @@ class Memory:
             raise RuntimeError(f"the memory of {self.device} cannot be read from the host")
         return self._as_numpy()
 
-    def may_share(self, other: Memory, effort: int) -> bool:
+    def may_share(self, other: Memory, effort: Any) -> bool:
         """Whether two arrays have a byte in common; nothing is read, on no device.
 
         Raises:
