@@ -200,6 +200,17 @@ def test_a_parameter_that_takes_another_shape_is_refused_if_it_has_states():
         optimizer.step()
 
 
+def test_a_parameter_without_states_may_take_another_shape():
+    param = torch.ones(3, requires_grad=True)
+    optimizer = ours.SGD([param], lr=0.5)
+    for shape in ((3,), (2, 2), (5,)):
+        param.grad = None
+        param.data = torch.ones(shape)
+        param.grad = torch.ones(shape)
+        optimizer.step()
+        assert (param == 0.5).all()
+
+
 def test_parameters_that_are_swapped_for_others_in_their_group():
     params = parameters()
     optimizer = ours.Adam(params, lr=0.5)
