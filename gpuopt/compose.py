@@ -68,8 +68,13 @@ class Update:
         return _function_from(self.source, self.name, callees)
 
     @property
+    def carried_names(self) -> tuple[str, ...]:
+        """The numbers that each tensor carries from step to step."""
+        return tuple(self.rule.carried)
+
+    @property
     def option_names(self) -> tuple[str, ...]:
-        """The numbers that the coefficients are computed from, beside the step."""
+        """The numbers that the coefficients are computed from, beside the step and those."""
         own = [name for s in self.stages for name in _parameters(s.coefficients)]
         return tuple(dict.fromkeys((*own, *self.rule.hyperparameters)))
 
@@ -77,32 +82,47 @@ class Update:
     def coefficients_source(self) -> str:
         """The Python text of `coefficients_function`."""
         parts = [(stage.name, stage.coefficients, stage.coefficient_names) for stage in self.stages]
-        parts.append(("rule", self.rule.coefficients, self.rule.coefficient_names))
+        of_rule = (*self.rule.coefficient_names, *self.carried_names)
+        parts.append(("rule", self.rule.coefficients, of_rule))
         body: list[str] = []
         results: list[str] = []
         for callee, function, names in parts:
             own = [f"c{len(results) + i}" for i in range(len(names))]
             body.append(f"({', '.join(own)},) = {callee}({', '.join(_parameters(function))})")
             results += own
-        header = f"def coefficients(step, {', '.join(self.option_names)}):"
+        parameters = ", ".join(("step", *self.carried_names, *self.option_names))
+        header = f"def coefficients({parameters}):"
         return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
 
     @cached_property
     def coefficients_function(self) -> FunctionType:
-        """The composed function of a step and options that returns one tensor's coefficients."""
+        """The composed function of a step, what is carried, and options.
+
+        It returns one tensor's coefficients, and behind them what is carried on.
+        """
         callees = {stage.name: stage.coefficients for stage in self.stages}
         callees["rule"] = self.rule.coefficients
         return _function_from(self.coefficients_source, "coefficients", callees)
 
-    def coefficients(self, step: int, options: Mapping[str, float]) -> tuple[float, ...]:
-        """Return the coefficients of one tensor, in float64.
+    def coefficients(
+        self, step: int, options: Mapping[str, float], carried: Sequence[float] = ()
+    ) -> tuple[float, ...]:
+        """Return the coefficients of one tensor, in float64, and behind them what it carries on.
 
         Args:
             step: how many updates the tensor will have had after this one (1 for the first).
             options: the hyperparameters of the rule and of the stages, by name.
+            carried: what its last step carried on; without it, where that starts.
         """
-        values = self.coefficients_function(step, *(options[name] for name in self.option_names))
+        numbers = carried if len(carried) else self.carried_at_first(options)
+        given = (options[name] for name in self.option_names)
+        values = self.coefficients_function(step, *numbers, *given)
         return tuple(float(value) for value in values)
+
+    def carried_at_first(self, options: Mapping[str, float]) -> tuple[float, ...]:
+        """Return what a tensor carries to its first step."""
+        starts = self.rule.carried.values()
+        return tuple(options[x] if isinstance(x, str) else x for x in starts)
 
 
 @cache

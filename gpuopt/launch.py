@@ -55,6 +55,9 @@ class Launch(Protocol):
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """Write into ``steps`` what is counted elsewhere."""
 
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Write into ``carried``, one dict for each tensor of the optimizer, what its own carry."""
+
 
 class HostLaunch:
     """A table of arrays on the CPU, whose coefficients the host computes."""
@@ -75,7 +78,7 @@ class HostLaunch:
         """Compute the coefficients and walk the table."""
         table = self.table
         counts = steps[table.tensors] + 1
-        fill_coefficients(table.coefficients, counts, self._group_of, groups)
+        fill_coefficients(table, counts, self._group_of, groups)
         self._module.run(
             table.update,
             table.dtypes,
@@ -88,6 +91,10 @@ class HostLaunch:
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """The host counts."""
+
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Copy the table's numbers."""
+        _spread(self.table, self.table.carried, carried)
 
 
 class DeviceLaunch:
@@ -133,35 +140,62 @@ class DeviceLaunch:
         """Wait for the device and read its counts."""
         steps[self.table.tensors] = self._memory.read_steps()
 
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Wait for the device and read its numbers, if there are any."""
+        if self.table.carried.size:
+            _spread(self.table, self._memory.read_carried(), carried)
+
     def _options(self, groups: Sequence[Group]) -> npt.NDArray[np.float64]:
         names = self.table.update.option_names
         return np.array([[group.options.get(name, 0.0) for name in names] for group in groups])
 
 
+def _spread(
+    table: Table, rows: npt.NDArray[np.float64], carried: Sequence[dict[str, float]]
+) -> None:
+    if rows.size:
+        for tensor, row in zip(table.tensors.tolist(), rows.tolist()):
+            carried[tensor].update(zip(table.update.carried_names, row))
+
+
 def fill_coefficients(
-    coefficients: npt.NDArray[Any],
+    table: Table,
     counts: npt.NDArray[np.int64],
     group_of: npt.NDArray[np.int64],
     groups: Sequence[Group],
 ) -> None:
-    """Compute the coefficients once for each pair of group and step count.
+    """Compute the coefficients once for each group, step count and what is carried.
 
     Args:
-        coefficients: one row a tensor; rounded once, here.
+        table: its coefficients are rounded once, here; what the tensors that have a gradient
+            carry is brought on.
         counts: the step that each tensor takes now.
         group_of: the group of each.
         groups: what each group wants.
     """
     keys = np.stack([group_of, counts])
+    if table.carried.size:
+        keys = np.concatenate([keys, table.carried.view(np.int64).T])  # bits: a NaN equals itself
     with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
         if (keys == keys[:, :1]).all():
-            coefficients[...] = coefficients_of(groups, *keys[:, 0].tolist())
-            return
-        distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-        rows = [coefficients_of(groups, *key) for key in distinct.T.tolist()]
-        coefficients[...] = np.array(rows)[inverse.reshape(-1)]
+            rows = np.array([_row_of(groups, keys[:, 0])])
+        else:
+            distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
+            rows = np.array([_row_of(groups, key) for key in distinct.T])[inverse.reshape(-1)]
+        n = table.coefficients.shape[1]
+        table.coefficients[...] = rows[:, :n]
+    if table.carried.size:
+        active = table.addresses[1:2].T != 0
+        table.carried[...] = np.where(active, rows[:, n:], table.carried)
 
 
-def coefficients_of(groups: Sequence[Group], group: int, count: int) -> tuple[float, ...]:
-    """Return the float64 coefficients of a tensor of a group at a step."""
-    return groups[group].update.coefficients(count, groups[group].options)
+def _row_of(groups: Sequence[Group], key: npt.NDArray[np.int64]) -> tuple[float, ...]:
+    group, count = key[:2].tolist()
+    return coefficients_of(groups, group, count, key[2:].view(np.float64).tolist())
+
+
+def coefficients_of(
+    groups: Sequence[Group], group: int, count: int, carried: Sequence[float] = ()
+) -> tuple[float, ...]:
+    """Return the float64 coefficients of a tensor of a group at a step, and what it carries on."""
+    return groups[group].update.coefficients(count, groups[group].options, carried)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
@@ -21,13 +21,17 @@ class Rule:
     Attributes:
         name: what the registry calls it.
         update: the pure NumPy function; the reference and the source of every kernel.
-        coefficients: ``coefficients(step, **hyperparameters)``, float64, one tensor; returns
-            the values of the update's last parameters, in their order.
+        coefficients: ``coefficients(step, *carried, **hyperparameters)``, float64, one tensor;
+            returns the values of the update's last parameters, in their order, and behind them
+            what the tensor carries to its next step.
         states: the names of the states, as torch names them, in the update's order.
         hyperparameters: the options that ``coefficients`` takes, with their defaults.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
             added to the gradient (L2).
         initial: for a state that does not start at zero, the option that says where.
+        carried: the numbers that a tensor carries from step to step, beside its step count, with
+            what they start at: a number, or the option that says it. A tensor's own steps bring
+            them on; while it rests they stay.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Rule:
     hyperparameters: Mapping[str, float]
     decoupled: bool
     initial: Mapping[str, str]
+    carried: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -91,6 +96,7 @@ def register(
     hyperparameters: Mapping[str, float] | None = None,
     decoupled: bool = False,
     initial: Mapping[str, str] | None = None,
+    carried: Mapping[str, float | str] | None = None,
 ) -> Rule:
     """Check a rule and put it into the registry; it then runs on every backend.
 
@@ -122,6 +128,7 @@ def register(
         dict(hyperparameters or {}),
         decoupled,
         dict(initial or {}),
+        dict(carried or {}),
     )
     _check(rule)
     RULES[name] = rule
@@ -142,7 +149,7 @@ def _check(rule: Rule) -> None:
     kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
-    reserved = sorted(RESERVED & {*parameters, *rule.hyperparameters})
+    reserved = sorted(RESERVED & {*parameters, *rule.hyperparameters, *rule.carried})
     if reserved:
         raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
     traced = trace(rule.update, parameters)
@@ -153,17 +160,23 @@ def _check(rule: Rule) -> None:
         )
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
+    _check_coefficients(rule)
+
+
+def _check_coefficients(rule: Rule) -> None:
     takes = _parameters(rule.coefficients)
-    if takes[:1] != ("step",) or set(takes[1:]) != set(rule.hyperparameters):
+    first = ("step", *rule.carried)
+    rest = takes[len(first) :]
+    if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):
         raise RuleError(
-            f"{rule.name}: coefficients takes {takes}, but must take step and the "
+            f"{rule.name}: coefficients takes {takes}, but must take {', '.join(first)} and the "
             f"hyperparameters {tuple(rule.hyperparameters)}"
         )
     trace_coefficients(rule.coefficients, takes)
-    values = rule.coefficients(1, **rule.hyperparameters)
+    starts = (1.0 if isinstance(start, str) else start for start in rule.carried.values())
+    values = rule.coefficients(1, *starts, **rule.hyperparameters)
     if not isinstance(values, tuple):
         raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
-    if len(values) != len(rule.coefficient_names):
-        raise RuleError(
-            f"{rule.name}: coefficients returns {len(values)} values for {rule.coefficient_names}"
-        )
+    names = (*rule.coefficient_names, *rule.carried)
+    if len(values) != len(names):
+        raise RuleError(f"{rule.name}: coefficients returns {len(values)} values for {names}")

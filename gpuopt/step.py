@@ -6,7 +6,7 @@ checked, states allocated and kernels compiled, and only then does the first ele
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from types import ModuleType
 from typing import Any
@@ -63,6 +63,7 @@ class FusedStep:
         self.inputs = Inputs(self.params, names)
         self.group_of = np.array(group_of, np.int64)
         self._steps = np.zeros(len(params), np.int64)
+        self._carried: list[dict[str, float]] = [{} for _ in params]
         self.states: list[dict[str, Any]] = [{} for _ in params]
         self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
         self._tensors = tensors_among(self.params)
@@ -78,10 +79,29 @@ class FusedStep:
             launch.pull_steps(self._steps)
         return self._steps
 
-    def load(self, steps: Sequence[int], states: Sequence[dict[str, Any]]) -> None:
-        """Take over step counts and states; the next step builds its tables anew."""
+    @property
+    def carried(self) -> list[dict[str, float]]:
+        """The numbers that each parameter carries from step to step; waits as `steps` does."""
+        for launch in self._launches:
+            launch.pull_carried(self._carried)
+        return self._carried
+
+    def load(
+        self,
+        steps: Sequence[int],
+        states: Sequence[dict[str, Any]],
+        carried: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """Take over step counts and states; the next step builds its tables anew.
+
+        Args:
+            steps: updates that each parameter has had.
+            states: of each parameter, by name.
+            carried: what each carries to its next step; what is missing starts where it does.
+        """
         self._forget_tables()
         self._steps[:] = steps
+        self._carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.states = list(states)
         self.inputs.written.set_states(self.states)
 
@@ -146,7 +166,7 @@ class FusedStep:
     # --- building -------------------------------------------------------------------------
 
     def _build(self, groups: Sequence[Group]) -> None:
-        steps = self.steps
+        steps, _ = self.steps, self.carried  # those of tables that go now
         known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
         self._allocate_states(known, groups)
         params = self.inputs.params()
@@ -181,6 +201,9 @@ class FusedStep:
         groups: Sequence[Group],
     ) -> Launch:
         group_of = self.group_of[table.tensors]
+        names = table.update.carried_names
+        if names:
+            table.carried[...] = [[self._carried[i][n] for n in names] for i in table.tensors]
         if hasattr(module, "DeviceTable"):
             return DeviceLaunch(table, module, group_of, steps, groups)
         return HostLaunch(table, module, group_of)
@@ -205,6 +228,9 @@ class FusedStep:
                 if name not in self.states[i]:
                     start = group.options.get(rule.initial.get(name, ""), 0.0)
                     made.append((i, name, zeros_like(self.params[i], dtype, start)))
+            if rule.carried:
+                at_first = group.update.carried_at_first(group.options)
+                self._carried[i] = {**dict(zip(rule.carried, at_first)), **self._carried[i]}
         for i, name, state in made:
             self.states[i][name] = state
         if made:
@@ -247,7 +273,7 @@ class FusedStep:
         i = entry.index
         param, _, *states = entry.memory
         grad = self.inputs.grad(i)
-        coefficients = coefficients_of(groups, int(self.group_of[i]), int(self._steps[i]) + 1)
+        coefficients = self._coefficients(i, groups)
         with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
             rounded = np.array(coefficients).astype(compute_dtype(param.dtype))
         if param.device != "cpu":
@@ -255,6 +281,15 @@ class FusedStep:
             return
         arrays = [m.view for m in (param, grad, *states)]
         numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
+
+    def _coefficients(self, i: int, groups: Sequence[Group]) -> Sequence[float]:
+        """Return a tensor's coefficients, and bring on what it carries."""
+        group, count = int(self.group_of[i]), int(self._steps[i]) + 1
+        carried, names = self._carried[i], groups[group].update.carried_names
+        values = coefficients_of(groups, group, count, [carried[name] for name in names])
+        n = len(values) - len(names)
+        carried.update(zip(names, values[n:]))
+        return values[:n]
 
     def _run_on_host(self, entry: Entry, grad: Any, coefficients: npt.NDArray[Any]) -> None:
         """Update a tensor of a device without a backend: through copies on the host."""

@@ -64,6 +64,7 @@ class Table:
         chunks: int32 [n_chunks, 2], (column of the table, chunk of that tensor).
         ends: int64 [n_chunks], elements up to the end of each chunk.
         coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
+        carried: float64 [n_tensors, n_carried], what each carries from step to step.
     """
 
     update: Update
@@ -77,6 +78,7 @@ class Table:
     chunks: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     coefficients: npt.NDArray[Any]
+    carried: npt.NDArray[np.float64]
 
 
 _Key = tuple[Update, str, str, tuple[str, ...], bool]
@@ -138,4 +140,5 @@ def _build(key: _Key, members: list[Entry], chunk: int) -> Table:
         chunks,
         ends,
         np.zeros(shape, compute_dtype(dtypes[0])),
+        np.zeros((len(members), len(update.carried_names))),
     )

@@ -4,13 +4,14 @@ The text is complete: NVRTC compiles it without any header, and so does CuPy's R
 
     module = RawModule(code=source(update, dtypes, vectors), options=OPTIONS)
     module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
-        addresses, steps, groups, options, coefficients, np.int64(n_tensors)))
+        addresses, steps, carried, groups, options, coefficients, np.int64(n_tensors)))
     module.get_function(UPDATE)(*update_geometry(n_chunks), (
         addresses, sizes, chunks, coefficients, np.int64(n_tensors)))
 
 All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
 steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
-n_options], coefficients [n_tensors, n_coefficients] in the dtype that the rule computes in.
+n_options], carried float64 [n_tensors, n_carried], coefficients [n_tensors, n_coefficients] in the
+dtype that the rule computes in.
 """
 
 from __future__ import annotations
@@ -115,16 +116,20 @@ def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
         f"{'Updated' if i in update.written else 'Read'}<{dtype}>" for i, dtype in enumerate(dtypes)
     ]
     n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
+    n_carried = len(update.carried_names)
     values = [f"values[{i}][item]" for i in range(len(dtypes))]
     of_element, of_tensor = _names(update)
     element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
-    tensor = _call(of_tensor, ["step", *(f"options[{i}]" for i in range(n_options)), "results"])
+    given = [f"carried[{i}]" for i in range(n_carried)]
+    given += [f"options[{i}]" for i in range(n_options)]
+    tensor = _call(of_tensor, ["step", *given, "results", *["next"] * bool(n_carried)])
     return f"""\
 struct Rule {{
     using Compute = {compute};
     using Lists = ::Lists<
         {", ".join(lists)}>;
     static constexpr int N_COEFFICIENTS = {n_coefficients};
+    static constexpr int N_CARRIED = {n_carried};
     static constexpr int N_OPTIONS = {n_options};
 
     template <int ITEMS>
@@ -133,7 +138,8 @@ struct Rule {{
 {element}
     }}
 
-    static __device__ void coefficients(double step, const double* options, double* results)
+    static __device__ void coefficients(
+        double step, const double* carried, const double* options, double* results, double* next)
     {{
 {tensor}
     }}
@@ -171,10 +177,11 @@ extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
 def _coefficients_kernel(compute: str, vectors: bool) -> str:
     return f"""\
 extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}(
-    const int64* addresses, int64* steps, const int64* groups, const double* options,
-    {compute}* coefficients, int64 n_tensors)
+    const int64* addresses, int64* steps, double* carried, const int64* groups,
+    const double* options, {compute}* coefficients, int64 n_tensors)
 {{
-    compute_coefficients<Rule>(addresses, steps, groups, options, coefficients, n_tensors);
+    compute_coefficients<Rule>(
+        addresses, steps, carried, groups, options, coefficients, n_tensors);
 }}
 """
 

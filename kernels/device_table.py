@@ -63,7 +63,8 @@ class Kernels(Protocol):
         """Return what counts the steps and computes the coefficients.
 
         Args:
-            arguments: addresses, steps, groups, options, coefficients and the number of tensors.
+            arguments: addresses, steps, carried, groups, options, coefficients and the number of
+                tensors.
         """
 
     def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
@@ -78,7 +79,7 @@ class Kernels(Protocol):
 class DeviceTable:
     """A table in device memory, with the step counts and the options of its tensors.
 
-    Nothing here waits for the device, but `read_steps`.
+    Nothing here waits for the device, but `read_steps` and `read_carried`.
 
     Attributes:
         captured: whether a graph may read it, at any time from here on.
@@ -111,12 +112,14 @@ class DeviceTable:
             self._addresses = memory.mailbox(table.addresses)
             self._options = memory.mailbox(options)
             self._steps = memory.upload(steps)
+            self._carried = memory.upload(table.carried)
             owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
             sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
         addresses, count = self._addresses.array, len(table.sizes)
-        of_tensors = self._steps, owners, self._options.array, coefficients
+        of_groups = owners, self._options.array, coefficients
         of_elements = sizes, chunks, coefficients
-        self._arrays = (addresses, *of_tensors, *of_elements)
+        self._arrays = (addresses, self._steps, *of_groups, *of_elements, self._carried)
+        of_tensors = self._steps, self._carried, *of_groups
         self._launches = [kernels.coefficients((addresses, *of_tensors, count))]
         if len(table.chunks):
             arguments = (addresses, *of_elements, count)
@@ -148,3 +151,8 @@ class DeviceTable:
         """Return how many updates each tensor has had; waits for the device."""
         with self._memory.current():
             return self._memory.read(self._steps)
+
+    def read_carried(self) -> npt.NDArray[np.float64]:
+        """Return what each tensor carries to its next step; waits for the device."""
+        with self._memory.current():
+            return self._memory.read(self._carried)

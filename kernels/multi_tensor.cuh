@@ -93,6 +93,26 @@ __device__ double power(double base, double exponent)
     return result;
 }
 
+// The squarings and square roots of gpuopt.rules.real_power.
+__device__ double real_power(double base, double exponent)
+{
+    const double magnitude = fmin(fabs(exponent), 9223372036854774784.0);
+    double result = power(base, magnitude);
+    double fraction = magnitude - (double)(int64)magnitude;
+    for (int i = 0; i < 52; i++) {
+        base = sqrt(base);
+        fraction = fraction + fraction;
+        if (fraction >= 1.0) {
+            result = result * base;
+            fraction = fraction - 1.0;
+        }
+    }
+    if (exponent != exponent) {
+        return exponent;
+    }
+    return exponent < 0.0 ? 1.0 / result : result;
+}
+
 // --- memory ------------------------------------------------------------------------------------
 
 // The compiler cannot see that an address in the table is one of global memory.
@@ -317,22 +337,32 @@ __device__ void walk_chunk(
     }
 }
 
-// A thread counts one step of a tensor that has a gradient, and computes its coefficients.
+// A thread counts one step of a tensor that has a gradient, and computes its coefficients and
+// what it carries to the next step.
 template <typename Rule>
 __device__ void compute_coefficients(
-    const int64* addresses, int64* steps, const int64* groups, const double* options,
-    typename Rule::Compute* coefficients, int64 n_tensors)
+    const int64* addresses, int64* steps, double* carried, const int64* groups,
+    const double* options, typename Rule::Compute* coefficients, int64 n_tensors)
 {
     const int64 tensor = (int64)blockIdx.x * COEFFICIENT_THREADS + threadIdx.x;
     if (tensor >= n_tensors) {
         return;
     }
-    const int64 step = steps[tensor] + (addresses[n_tensors + tensor] != 0);
+    const bool active = addresses[n_tensors + tensor] != 0;
+    const int64 step = steps[tensor] + active;
     steps[tensor] = step;
-    double results[Rule::N_COEFFICIENTS + 1];
-    Rule::coefficients((double)step, options + groups[tensor] * Rule::N_OPTIONS, results);
+    double* const own = carried + tensor * Rule::N_CARRIED;
+    double results[Rule::N_COEFFICIENTS + 1], next[Rule::N_CARRIED + 1];
+    Rule::coefficients(
+        (double)step, own, options + groups[tensor] * Rule::N_OPTIONS, results, next);
 #pragma unroll
     for (int i = 0; i < Rule::N_COEFFICIENTS; i++) {
         coefficients[tensor * Rule::N_COEFFICIENTS + i] = (typename Rule::Compute)results[i];
+    }
+#pragma unroll
+    for (int i = 0; i < Rule::N_CARRIED; i++) {
+        if (active) {
+            own[i] = next[i];
+        }
     }
 }

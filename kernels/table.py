@@ -18,7 +18,7 @@ class Update(Hashable, Protocol):
 
     @property
     def coefficients_function(self) -> Any:
-        """The pure NumPy function of the step and the options."""
+        """The pure NumPy function of the step, the carried numbers and the options."""
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -31,6 +31,10 @@ class Update(Hashable, Protocol):
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """The names of its coefficients."""
+
+    @property
+    def carried_names(self) -> tuple[str, ...]:
+        """The names of the numbers that each tensor carries from step to step."""
 
     @property
     def option_names(self) -> tuple[str, ...]:
@@ -74,4 +78,8 @@ class Table(Protocol):
 
     @property
     def coefficients(self) -> npt.NDArray[Any]:
+        """One row a tensor."""
+
+    @property
+    def carried(self) -> npt.NDArray[np.float64]:
         """One row a tensor."""

@@ -34,7 +34,7 @@ _KEYWORDS = """
     throw true typedef typeid typename union unix unsigned using virtual void volatile wchar_t
     xor xor_eq
 """
-_CALLED = "T coefficients fabs infinity maximum minimum power sqrt"
+_CALLED = "T coefficients fabs infinity maximum minimum new_carried power real_power sqrt"
 RESERVED = frozenset((*_KEYWORDS.split(), *_CALLED.split()))
 """Names that a rule may give to its values, but C++ or the text around them may not."""
 
@@ -47,7 +47,7 @@ _BINARY = {
     **{name: (name, _COMPARISON) for name in COMPARISONS},
 }
 _CALLS = {"sqrt": "sqrt", "abs": "fabs", "maximum": "maximum", "minimum": "minimum"}
-_CALLS["power"] = "power"
+_CALLS |= {"power": "power", "real_power": "real_power"}
 
 
 def update_function(update: Update, name: str) -> str:
@@ -80,20 +80,27 @@ def update_function(update: Update, name: str) -> str:
 def coefficients_function(update: Update, name: str) -> str:
     """Return a C++ function that computes a tensor's coefficients in double.
 
+    If the rule carries numbers from step to step, it computes those of the next step, too.
+
     Args:
         update: the composed update.
         name: of the function.
     """
-    shown = _spellings(("step", *update.option_names))
+    shown = _spellings(("step", *update.carried_names, *update.option_names))
     names = tuple(shown)
     traced = trace_coefficients(update.coefficients_function, names, step=names[0])
     printer = _Printer(traced, shown, {}, "double")
     body = list(printer.statements())
-    for i, (result, meant) in enumerate(zip(traced.results, update.coefficient_names)):
+    targets = {
+        **{f"coefficients[{i}]": name for i, name in enumerate(update.coefficient_names)},
+        **{f"new_carried[{i}]": name for i, name in enumerate(update.carried_names)},
+    }
+    for result, (target, meant) in zip(traced.results, targets.items()):
         source = printer.text(result)
         note = "" if source == meant else f"  // {spelling(meant)}"
-        body.append(f"coefficients[{i}] = {source};{note}")
-    signature = [*(f"double {x}" for x in shown.values()), "double* coefficients"]
+        body.append(f"{target} = {source};{note}")
+    pointers = ["double* coefficients", *["double* new_carried"] * bool(update.carried_names)]
+    signature = [*(f"double {x}" for x in shown.values()), *pointers]
     return _function(name, signature, body)
 
 

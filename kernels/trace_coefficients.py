@@ -1,7 +1,7 @@
 """Run a function of coefficients on tracing values: the same list of exact operations.
 
 Coefficients are computed in float64, once a tensor, so every number may stand in them; and
-beside the operations of a rule there is one more, `gpuopt.rules.power`.
+beside the operations of a rule there are two more, `power` and `real_power` of `gpuopt.rules`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Any, ClassVar, TypeGuard
 
 from .trace import ALLOWED, Operation, RuleError, Trace, Value, follow
 
-POWER = ("gpuopt.rules.powers", "power")
-"""Where the one function stands that every compiler has a version of its own of."""
+POWERS = ("power", "real_power")
+"""The functions that every compiler has a version of its own of."""
+
+HOME = "gpuopt.rules.powers"
+"""Where they stand."""
 
 MOST = 2**53
 """The largest integer up to which float64 holds all of them."""
@@ -28,7 +31,9 @@ class CoefficientTrace(Trace):
     """What a function of coefficients does to the step and the hyperparameters."""
 
     subject: ClassVar[str] = "a function of coefficients"
-    allowed: ClassVar[str] = f"{ALLOWED}, and power(base, step) of gpuopt.rules"
+    allowed: ClassVar[str] = (
+        f"{ALLOWED}, and power(base, step) of gpuopt.rules, and its real_power(base, exponent)"
+    )
     instead_of_constants: ClassVar[str] = "write the number"
 
     def record(self, name: str, *operands: object) -> Value:
@@ -42,6 +47,10 @@ class CoefficientTrace(Trace):
         if not isinstance(exponent, Whole):
             self.refuse(f"power with the exponent {_shown(exponent)}, which is not the step")
         return self.record("power", base, exponent)
+
+    def real_power(self, base: object, exponent: object) -> Value:
+        """Record the power that `gpuopt.rules.real_power` computes."""
+        return self.record("real_power", base, exponent)
 
     def result(self, value: object) -> str:
         """Return the name of one of the results; a number becomes an operation."""
@@ -76,12 +85,12 @@ def trace_coefficients(
         raise RuleError(f"expected a Python function, got {function!r}")
     record = CoefficientTrace(function.__name__)
     for name, callee in _callees(function):
-        if _is_power(callee) and name != "power":
-            record.refuse(f"gpuopt.rules.power by another name, {name}")
-        if name == "power" and not _is_power(callee):
-            record.refuse("a function called power that is not gpuopt.rules.power")
+        if _is_power(callee) and name != callee.__name__:
+            record.refuse(f"gpuopt.rules.{callee.__name__} by another name, {name}")
+        if name in POWERS and not _is_power(callee):
+            record.refuse(f"a function called {name} that is not gpuopt.rules.{name}")
     values = [(Whole if name == step else Value)(record, name) for name in arguments]
-    return follow(record, function, values, {"power": record.power})
+    return follow(record, function, values, {name: getattr(record, name) for name in POWERS})
 
 
 def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
@@ -95,7 +104,7 @@ def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
 
 
 def _is_power(function: FunctionType) -> bool:
-    return (function.__module__, function.__name__) == POWER
+    return function.__module__ == HOME and function.__name__ in POWERS
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -77,6 +77,7 @@ def coefficients_constants(update: Update) -> dict[str, Any]:
     """Return the compile-time arguments of `multi_tensor_coefficients`."""
     return {
         "COEFFICIENTS": jit(update.coefficients_function, "float64"),
+        "N_CARRIED": len(update.carried_names),
         "N_OPTIONS": len(update.option_names),
         "N_COEFFICIENTS": len(update.coefficient_names),
         "BLOCK": COEFFICIENT_BLOCK,

@@ -94,6 +94,29 @@ def _power(base, exponent):
     return result
 
 
+@triton.jit
+def _real_power(base, exponent):
+    """The squarings and square roots of gpuopt.rules.real_power."""
+    ones = tl.full((_float64(base) + _float64(exponent)).shape, 1.0, tl.float64)
+    base, exponent = base * ones, exponent * ones
+    magnitude = tl.minimum(tl.abs(exponent), 9223372036854774784.0 * ones)
+    n = magnitude.to(tl.int64)
+    fraction = magnitude - n.to(tl.float64)
+    result, square = ones, base
+    for _ in range(63):
+        result = tl.where((n & 1) == 1, result * square, result)
+        square = square * square
+        n = n >> 1
+    for _ in range(52):
+        base = tl.sqrt(base)
+        fraction = fraction + fraction
+        taken = fraction >= 1.0
+        result = tl.where(taken, result * base, result)
+        fraction = tl.where(taken, fraction - 1.0, fraction)
+    result = tl.where(exponent < 0.0, ones / result, result)
+    return tl.where(exponent == exponent, result, exponent)
+
+
 def _library(**functions: Any) -> ModuleType:
     library = ModuleType("triton_maths")
     vars(library).update(divide=_divide, sqrt=_sqrt, abs=_abs, **functions)
@@ -113,7 +136,7 @@ def jit(function: Any, compute: str) -> Any:
         function: the rule.
         compute: the dtype of its values.
     """
-    names = {"tl": tl, "power": _power}
+    names = {"tl": tl, "power": _power, "real_power": _real_power}
     return retarget(function, LIBRARIES[compute], triton.jit, extra_globals=names)
 
 
@@ -226,27 +249,39 @@ def multi_tensor_update(
 def multi_tensor_coefficients(
     addresses_ptr,
     steps_ptr,
+    carried_ptr,
     groups_ptr,
     options_ptr,
     coefficients_ptr,
     n_tensors,
     COEFFICIENTS: tl.constexpr,
+    N_CARRIED: tl.constexpr,
     N_OPTIONS: tl.constexpr,
     N_COEFFICIENTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Count one step of each tensor with a gradient, and compute its coefficients in float64."""
+    """Count one step of each tensor with a gradient, and compute its coefficients in float64.
+
+    What a tensor carries from step to step comes behind its coefficients.
+    """
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = tensor < n_tensors
     active = tl.load(addresses_ptr + n_tensors + tensor, mask=mask, other=0) != 0
     step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
     tl.store(steps_ptr + tensor, step, mask=mask)
+    carried = ()
+    for i in tl.static_range(N_CARRIED):
+        number = tl.load(carried_ptr + tensor * N_CARRIED + i, mask=mask, other=0.0)
+        carried = carried + (number,)
     group = tl.load(groups_ptr + tensor, mask=mask, other=0)
     options = ()
     for i in tl.static_range(N_OPTIONS):
         option = tl.load(options_ptr + group * N_OPTIONS + i, mask=mask, other=0.0)
         options = options + (option,)
-    results = COEFFICIENTS(step.to(tl.float64), *options)
+    results = COEFFICIENTS(step.to(tl.float64), *carried, *options)
     for i in tl.static_range(N_COEFFICIENTS):
         value = _float64(results[i]).to(coefficients_ptr.dtype.element_ty)
         tl.store(coefficients_ptr + tensor * N_COEFFICIENTS + i, value, mask=mask)
+    for i in tl.static_range(N_CARRIED):
+        number = _float64(results[N_COEFFICIENTS + i])
+        tl.store(carried_ptr + tensor * N_CARRIED + i, number, mask=mask & active)

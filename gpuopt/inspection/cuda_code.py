@@ -44,8 +44,13 @@ def _kernel(case: Case) -> str:
 
 def _arguments(case: Case) -> tuple[Argument, ...]:
     compute = "double*" if compute_dtype(case.dtypes[0]) == "float64" else "float*"
-    types = {"chunks": "int*", "options": "double*", "coefficients": compute}
-    names = ["addresses", "steps", "groups", "options", "coefficients"]
+    types = {
+        "carried": "double*",
+        "chunks": "int*",
+        "options": "double*",
+        "coefficients": compute,
+    }
+    names = ["addresses", "steps", "carried", "groups", "options", "coefficients"]
     if case.kernel == "update":
         names = ["addresses", "sizes", "chunks", "coefficients"]
     arrays = [Argument(n, types.get(n, "long long*"), MEANINGS[n]) for n in names]

@@ -8,6 +8,8 @@ MEANINGS = {
     "coefficients": "[n_tensors, n_coefficients], row-major",
     "n_tensors": "the number of tensors",
     "steps": "[n_tensors]: updates that each tensor has had; counted up by the kernel",
+    "carried": "[n_tensors, n_carried], row-major: what each tensor carries from step to step; "
+    "brought on by the kernel",
     "groups": "[n_tensors]: the group of each tensor",
     "options": "[n_groups, n_options], row-major",
 }

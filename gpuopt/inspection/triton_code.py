@@ -38,6 +38,7 @@ def signature_of(case: Case) -> dict[str, str]:
     return {
         "addresses_ptr": "*i64",
         "steps_ptr": "*i64",
+        "carried_ptr": "*fp64",
         "groups_ptr": "*i64",
         "options_ptr": "*fp64",
         "coefficients_ptr": coefficients,

@@ -6,12 +6,13 @@ np.minimum, np.abs, np.where, comparisons), so that every backend gives the same
 
 Everything that is the same for a whole tensor is a coefficient: computed by the function
 below each update, in float64, from the step count and the hyperparameters, and rounded once.
+So are the few numbers that a tensor carries from step to step beside its step count.
 
 There is one file for each family. They are imported in the order that the registry has.
 """
 
 # isort: off
-from .powers import power
+from .powers import power, real_power
 from .descent import gradient_descent, gradient_descent_coefficients
 from .velocity import momentum, momentum_coefficients, nesterov
 from .mean_square import (
@@ -29,6 +30,8 @@ from .deltas import adadelta, adadelta_coefficients
 from .infinity import adamax, adamax_coefficients
 from .rectified import radam, radam_coefficients
 from .signs import lion, lion_coefficients, rprop, rprop_coefficients
+from .lookahead import nadam, nadam_coefficients
+from .averaged import asgd, asgd_coefficients
 from .stages import (
     DECOUPLED_DECAY,
     L2_DECAY,
@@ -55,6 +58,8 @@ __all__ = [
     "adamax",
     "adamax_coefficients",
     "amsgrad",
+    "asgd",
+    "asgd_coefficients",
     "decoupled_decay",
     "decoupled_decay_coefficients",
     "gradient_descent",
@@ -65,10 +70,13 @@ __all__ = [
     "lion_coefficients",
     "momentum",
     "momentum_coefficients",
+    "nadam",
+    "nadam_coefficients",
     "nesterov",
     "power",
     "radam",
     "radam_coefficients",
+    "real_power",
     "rmsprop",
     "rmsprop_centered",
     "rmsprop_centered_momentum",

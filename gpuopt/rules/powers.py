@@ -1,10 +1,12 @@
-"""Powers by repeated squaring: the same bits on every machine, where libm's are not."""
+"""Powers by exactly rounded operations: the same bits on every machine, where libm's are not."""
 
 from __future__ import annotations
 
+import math
+
 
 def power(base: float, exponent: int) -> float:
-    """Return ``base**exponent`` by repeated squaring: the same bits on every machine.
+    """Return ``base**exponent`` by repeated squaring.
 
     >>> power(0.5, 3)
     0.125
@@ -15,4 +17,28 @@ def power(base: float, exponent: int) -> float:
             result = result * base
         base = base * base
         exponent = exponent >> 1
+    return result
+
+
+def real_power(base: float, exponent: float) -> float:
+    """Return ``base**exponent`` of a base that is not negative, for any exponent.
+
+    The integer part goes by squaring, 52 bits of the fraction by repeated square roots.
+
+    >>> real_power(16.0, 0.75), real_power(4.0, -1.5)
+    (8.0, 0.125)
+    """
+    base, exponent = float(base), float(exponent)
+    if math.isnan(exponent):
+        return exponent
+    magnitude = min(abs(exponent), 2.0**63 - 1024.0)  # there, all but 1.0 is 0.0 or infinite
+    result = power(base, int(magnitude))
+    fraction = magnitude - int(magnitude)
+    for _ in range(52):
+        base = math.sqrt(base) if base >= 0.0 else math.nan
+        fraction = fraction + fraction
+        if fraction >= 1.0:
+            result, fraction = result * base, fraction - 1.0
+    if exponent < 0.0:
+        return 1.0 / result if result != 0.0 else math.copysign(math.inf, result)
     return result

@@ -27,16 +27,18 @@ def options_of(update, n_groups):
     return np.array(rows)
 
 
-def launch(update, mix, addresses, steps, groups, options):
-    """Run the kernel; returns the coefficients, and counts in ``steps``."""
+def launch(update, mix, addresses, steps, groups, options, carried=None):
+    """Run the kernel; returns the coefficients, and counts in ``steps`` and ``carried``."""
     dtypes = list_dtypes(update, *mix)
     shape = (len(steps), len(update.coefficient_names))
+    if carried is None:
+        carried = np.zeros((len(steps), len(update.carried_names)))
     found = np.full(shape, 7.0, compute_dtype(dtypes[0]))
     module = Module(cuda_c.source(update, dtypes, True))
     module.launch(
         cuda_c.COEFFICIENTS,
         *cuda_c.coefficients_geometry(len(steps)),
-        (addresses, steps, groups, options, found, np.int64(len(steps))),
+        (addresses, steps, carried, groups, options, found, np.int64(len(steps))),
     )
     return found
 
@@ -50,14 +52,20 @@ def test_every_rules_coefficients(rule, param):
     groups = np.repeat(np.arange(len(options)), len(STEPS))
     addresses = np.ones((len(update.lists), len(steps)), np.int64)
     before = steps.copy()
-    found = launch(update, (param,) * 3, addresses, steps, groups, options)
+    carried = np.random.default_rng(6).uniform(0.1, 0.9, (len(steps), len(update.carried_names)))
+    given = carried.copy()
+    found = launch(update, (param,) * 3, addresses, steps, groups, options, carried)
     assert (steps == before + 1).all()
     with np.errstate(all="ignore"):
         expected = [
-            update.coefficients(int(step), dict(zip(update.option_names, options[group].tolist())))
-            for step, group in zip(steps, groups)
+            update.coefficients(
+                int(step), dict(zip(update.option_names, options[group].tolist())), numbers
+            )
+            for step, group, numbers in zip(steps, groups, given.tolist())
         ]
-        assert_same_bits(found, np.array(expected).astype(found.dtype), rule)
+        rows, n = np.array(expected), found.shape[1]
+        assert_same_bits(found, rows[:, :n].astype(found.dtype), rule)
+        assert_same_bits(carried, np.ascontiguousarray(rows[:, n:]), rule)
 
 
 @pytest.mark.parametrize("n", [1, 127, 128, 129, 300])
@@ -70,3 +78,14 @@ def test_only_a_tensor_with_a_gradient_ages(n):
     found = launch(update, ("bfloat16",) * 3, addresses, steps, np.zeros(n, np.int64), options)
     assert (steps == np.arange(5, 5 + n) + (np.arange(n) % 3 != 0)).all()
     assert not (found == 7.0).any()
+
+
+def test_a_resting_tensor_carries_on_what_it_has():
+    update = update_of("nadam")
+    addresses = np.ones((4, 300), np.int64)
+    addresses[1, ::3] = 0
+    carried = np.full((300, 1), 0.5)
+    options, zeros = options_of(update, 9), np.zeros(300, np.int64)
+    launch(update, ("float32",) * 3, addresses, zeros.copy(), zeros, options, carried)
+    assert (carried[::3] == 0.5).all()
+    assert (carried[np.arange(300) % 3 != 0] < 0.5).all()

@@ -38,6 +38,7 @@ class Problem:
         group_of: the group of each tensor; without it all are in the first.
         states: where each tensor's states start; without it they are the optimizer's to make.
         steps: how many updates each tensor has had.
+        carried: what each tensor carries to its first step here; without it where that starts.
     """
 
     params: Sequence[Any]
@@ -46,12 +47,14 @@ class Problem:
     group_of: Sequence[int] = ()
     states: Sequence[dict[str, Any]] = ()
     steps: Sequence[int] = ()
+    carried: Sequence[dict[str, float]] = ()
 
     def __post_init__(self):
         n = len(self.params)
         self.group_of = self.group_of or [0] * n
         self.states = self.states or [{} for _ in range(n)]
         self.steps = self.steps or [0] * n
+        self.carried = self.carried or [{} for _ in range(n)]
 
 
 @dataclass
@@ -62,12 +65,14 @@ class Outcome:
         params: each parameter.
         states: the states of each by name.
         steps: how many updates each has had.
+        carried: what each carries to its next step.
         fused: what ran them, if anything did.
     """
 
     params: list[Any]
     states: list[dict[str, Any]]
     steps: list[int]
+    carried: list[dict[str, float]]
     fused: FusedStep | None = field(default=None)
 
 
@@ -87,14 +92,14 @@ def on_backend(
     with gpuopt.use_backend(name):
         fused = FusedStep(params, names, problem.group_of)
         states = [{k: lay(s, "state") for k, s in held.items()} for held in problem.states]
-        fused.load(problem.steps, states)
+        fused.load(problem.steps, states, problem.carried)
         for grads in problem.grads:
             given = [None if g is None else lay(g, "grad") for g in grads]
             fused.run(given, problem.groups)
             for grad, before in zip(given, grads):
                 if grad is not None:
                     assert_same_bits(grad, before, "a gradient after the step")
-    return Outcome(params, fused.states, fused.steps.tolist(), fused)
+        return Outcome(params, fused.states, fused.steps.tolist(), fused.carried, fused)
 
 
 def on_whole_arrays(problem: Problem) -> Outcome:
@@ -102,18 +107,23 @@ def on_whole_arrays(problem: Problem) -> Outcome:
     params = [p.copy() for p in problem.params]
     states = [{k: s.copy() for k, s in held.items()} for held in problem.states]
     steps = list(problem.steps)
+    carried = [dict(numbers) for numbers in problem.carried]
     for grads in problem.grads:
         for i, grad in enumerate(grads):
             if grad is not None:
                 steps[i] += 1
                 group = problem.groups[problem.group_of[i]]
-                _start(states[i], params[i], group)
-                params[i], states[i] = _one(group, params[i], grad, states[i], steps[i])
-    return Outcome(params, states, steps)
+                _start(states[i], carried[i], params[i], group)
+                params[i], states[i], carried[i] = _one(
+                    group, params[i], grad, states[i], steps[i], carried[i]
+                )
+    return Outcome(params, states, steps, carried)
 
 
-def _start(states, param, group):
-    """Make the states that are missing, of the documented dtype and value."""
+def _start(states, carried, param, group):
+    """Make the states and numbers that are missing, of the documented dtype and value."""
+    for name, start in group.update.rule.carried.items():
+        carried.setdefault(name, group.options.get(start, start))
     computed = "float64" if param.dtype == np.float64 else "float32"
     for name in group.update.rule.states:
         start = group.options.get(group.update.rule.initial.get(name), 0.0)
@@ -121,16 +131,19 @@ def _start(states, param, group):
         states.setdefault(name, np.full(param.shape, start, dtype))
 
 
-def _one(group, param, grad, states, step):
+def _one(group, param, grad, states, step, carried):
     compute = np.float64 if param.dtype == np.float64 else np.float32
     names = group.update.rule.states
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
-        coefficients = np.array(group.update.coefficients(step, group.options)).astype(compute)
+        numbers = group.update.coefficients(step, group.options, list(carried.values()))
+        n = len(numbers) - len(carried)
+        coefficients = np.array(numbers[:n]).astype(compute)
         param_, *states_ = group.update.function(*given, *coefficients)
         return (
             _stored(param_, param.dtype),
             {n: _stored(s, states[n].dtype) for n, s in zip(names, states_)},
+            dict(zip(carried, numbers[n:])),
         )
 
 
@@ -149,6 +162,9 @@ def assert_same_outcome(actual: Outcome, expected: Outcome, labels: Sequence[str
         for name, state in expected.states[i].items():
             assert_same_bits(actual.states[i][name], state, f"{label}, {name}")
     assert actual.steps == expected.steps
+    for i, numbers in enumerate(expected.carried):
+        assert list(actual.carried[i]) == list(numbers)
+        assert_same_bits(np.array([*actual.carried[i].values()]), np.array([*numbers.values()]))
 
 
 def check(

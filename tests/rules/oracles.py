@@ -130,6 +130,26 @@ def rprop(p, g, s, t, o):
     return p - s["step_size"] * sign(g)
 
 
+def nadam(p, g, s, t, o):
+    def mu(t):
+        return o["beta1"] * (1 - 0.5 * 0.96 ** (t * o["momentum_decay"]))
+
+    s["mu_product"] = s["mu_product"] * mu(t)
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    ahead = mu(t + 1) * s["exp_avg"] / (1 - s["mu_product"] * mu(t + 1))
+    m = (1 - mu(t)) * g / (1 - s["mu_product"]) + ahead
+    return p - o["lr"] * m / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+
+
+def asgd(p, g, s, t, o):
+    p = (1 - o["lambd"] * s["eta"]) * p - s["eta"] * g
+    s["ax"] = s["ax"] + s["mu"] * (p - s["ax"])
+    s["eta"] = o["lr"] / (1 + o["lambd"] * o["lr"] * t) ** o["alpha"]
+    s["mu"] = 1 / max(1, t - o["t0"])
+    return p
+
+
 def lion(p, g, s, t, o):
     direction = sign(o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g)
     s["exp_avg"] = o["beta2"] * s["exp_avg"] + (1 - o["beta2"]) * g
@@ -161,10 +181,13 @@ FORMULAS = {
     "radamw": radam,
     "rprop": rprop,
     "lion": lion,
+    "nadam": nadam,
+    "nadamw": nadam,
+    "asgd": asgd,
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
-DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion")
+DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw")
 """The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
@@ -174,7 +197,8 @@ NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
 def by_formula(name, p, gradients, options):
     """One parameter after a run, by the rule's formula, in Python floats."""
     o = {**NEUTRAL, **options}
-    s = starts(gpuopt.RULES[name], o)
+    rule = gpuopt.RULES[name]
+    s = starts(rule, o)
     for t, g in enumerate(gradients, start=1):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
         if name in DECOUPLED:
@@ -182,12 +206,13 @@ def by_formula(name, p, gradients, options):
         else:
             g = g + o["weight_decay"] * p
         p = FORMULAS[name](p, g, s, t, o)
-    return p, s
+    return p, {state: s[state] for state in rule.states}
 
 
 def starts(rule, options):
-    """What each state of a rule starts at."""
-    return {name: options.get(rule.initial.get(name), 0.0) for name in rule.states}
+    """What each state of a rule starts at, and what it carries from step to step."""
+    states = {name: options.get(rule.initial.get(name), 0.0) for name in rule.states}
+    return states | {name: options.get(start, start) for name, start in rule.carried.items()}
 
 
 def by_rule(rule, p, gradients, options, backend="numpy", state_dtype=None):
@@ -222,6 +247,9 @@ RULES_OF_TORCH = {
     "radam": ("RAdam", {}),
     "radamw": ("RAdam", {"decoupled_weight_decay": True}),
     "rprop": ("Rprop", {}),
+    "nadam": ("NAdam", {}),
+    "nadamw": ("NAdam", {"decoupled_weight_decay": True}),
+    "asgd": ("ASGD", {}),
 }
 """For each rule that no optimizer over plain arrays picks, torch's optimizer and its flags."""
 
@@ -249,6 +277,10 @@ VALUES = {
     "step_size_min": (1e-6, 5e-3),
     "step_size_max": (50.0, 1.1e-2),
     "lr_decay": (0.0, 0.1),
+    "momentum_decay": (4e-3, 0.5),
+    "lambd": (1e-4, 0.5),
+    "alpha": (0.75, 0.3),
+    "t0": (1e6, 2.0),
     "initial_accumulator_value": (0.0, 0.5),
     "maximize": (False, True),
     "nesterov": (False, True),

@@ -73,7 +73,8 @@ def test_coefficients_stand_in_the_order_of_the_functions_parameters(name, stage
     update = compose(rule, stages)
     options = {**rule.hyperparameters, "weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5}
     by_name = dict(zip(update.coefficient_names, update.coefficients(3, options)))
-    own = rule.coefficients(3, **rule.hyperparameters)
+    carried = update.carried_at_first(options)
+    own = rule.coefficients(3, *carried, **rule.hyperparameters)
     parameters = tuple(inspect.signature(update.function).parameters)
     assert parameters == ("p", "g", *rule.states, *update.coefficient_names)
     assert update.lists == ("params", "grads", *rule.states)

@@ -1,4 +1,4 @@
-"""power(): beta**t, the same bits everywhere, beside exact arithmetic."""
+"""power() and real_power(): beta**t, the same bits everywhere, beside exact arithmetic."""
 
 import math
 from decimal import Decimal, localcontext
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuopt.rules import power
+from gpuopt.rules import power, real_power
 from tests.tolerances import assert_close
 
 BETAS = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1 - 2.0**-53)
@@ -91,3 +91,69 @@ def test_it_never_leaves_the_unit_interval(beta, exponent):
 def test_numpy_numbers_give_the_bits_of_pythons(beta, exponent):
     with np.errstate(under="ignore"):
         assert power(np.float64(beta), np.int64(exponent)) == power(beta, exponent)
+
+
+# --- real exponents -----------------------------------------------------------------------------
+
+
+@given(
+    base=st.one_of(st.just(0.96), st.floats(1e-3, 4.0)),
+    exponent=st.one_of(st.floats(-1.0, 1.0), st.floats(-100.0, 100.0)),
+)
+def test_real_powers_beside_the_library(base, exponent):
+    assert_close(real_power(base, exponent), math.pow(base, exponent), "real power")
+
+
+@pytest.mark.parametrize("momentum_decay", [4e-3, 1e-5, 0.5])
+def test_the_powers_of_nadam_beside_the_library(momentum_decay):
+    exponents = [t * momentum_decay for t in (*range(1, 1000), 10**5)]
+    ours = [real_power(0.96, x) for x in exponents]
+    assert_close(ours, [math.pow(0.96, x) for x in exponents], "real power")
+
+
+@given(base=REALISTIC, exponent=st.integers(0, 2**40))
+def test_a_whole_exponent_is_the_power(base, exponent):
+    assert real_power(base, exponent) == power(base, exponent)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.25, 0.75, 1.5, -0.5, -2.0, 0.0])
+@pytest.mark.parametrize("base", [1.0, 16.0, 2.0**-40, 81.0])
+def test_real_powers_that_are_exact(base, exponent):
+    truth = 1.0
+    for _ in range(int(4 * abs(exponent))):
+        truth *= math.sqrt(math.sqrt(base))
+    assert real_power(base, exponent) == (truth if exponent >= 0 else 1.0 / truth)
+
+
+INF, NAN = math.inf, math.nan
+LIMITS = [
+    (0.0, 0.5, 0.0),
+    (0.0, 0.0, 1.0),
+    (0.0, -0.5, INF),
+    (0.5, INF, 0.0),
+    (0.5, -INF, INF),
+    (1.0 - 2.0**-53, 1e300, 0.0),
+    (1.0 + 2.0**-52, 1e300, INF),
+    (1.0, 1e300, 1.0),
+    (INF, 0.5, INF),
+    (INF, 0.0, 1.0),
+    (0.5, NAN, NAN),
+    (NAN, 0.5, NAN),
+    (-2.0, 0.5, NAN),
+    (-2.0, 3.0, -8.0),
+]
+
+
+@pytest.mark.parametrize(("base", "exponent", "expected"), LIMITS)
+def test_real_powers_at_the_limits(base, exponent, expected):
+    np.testing.assert_equal(real_power(base, exponent), expected)
+
+
+@given(base=REALISTIC, exponent=st.floats(0.0, 1e6))
+def test_a_real_power_never_leaves_the_unit_interval(base, exponent):
+    assert 0.0 <= real_power(base, exponent) <= 1.0
+
+
+@given(base=REALISTIC, exponent=st.floats(0.0, 1e4))
+def test_numpy_numbers_give_the_real_powers_of_pythons(base, exponent):
+    assert real_power(np.float64(base), np.float64(exponent)) == real_power(base, exponent)

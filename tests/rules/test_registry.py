@@ -9,8 +9,9 @@ import pytest
 
 from gpuopt import RULES, RuleError, register, rules
 from gpuopt.registry import RESERVED, Stage
-from gpuopt.rules import power
+from gpuopt.rules import power, real_power
 from gpuopt.rules import power as raised
+from gpuopt.rules import real_power as rooted
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
@@ -223,6 +224,9 @@ REFUSED_COEFFICIENTS = [
     ("math.sqrt", lambda step, lr: (math.sqrt(lr),)),
     ("rules.power", lambda step, lr: (rules.power(lr, step),)),
     ("gpuopt.rules.power by another name, raised", lambda step, lr: (raised(lr, step),)),
+    ("rules.real_power", lambda step, lr: (rules.real_power(lr, lr),)),
+    ("gpuopt.rules.real_power by another name, rooted", lambda step, lr: (rooted(lr, lr),)),
+    ("np.real_power on constants alone", lambda step, lr: (lr * real_power(2.0, 0.5),)),
     ("power with the exponent lr", lambda step, lr: (power(lr, lr),)),
     ("power with the exponent 3", lambda step, lr: (power(lr, 3),)),
     ("power with the exponent t0", lambda step, lr: (power(lr, step - 1.0),)),
@@ -286,6 +290,16 @@ MISFITS = [
     ("coefficients returns 0 values for ('lr',)", {"coefficients": lambda step, lr: ()}),
     ("instead of a tuple", {"coefficients": lambda step, lr: lr}),
     ("must take step", {"coefficients": lambda lr: (lr,)}),
+    ("must take step, mu and the", {"carried": {"mu": 1.0}}),
+    (
+        "must take step, mu and the",
+        {"carried": {"mu": 1.0}, "coefficients": lambda step, lr, mu: (lr, mu)},
+    ),
+    (
+        "coefficients returns 1 values for ('lr', 'mu')",
+        {"carried": {"mu": 1.0}, "coefficients": lambda step, mu, lr: (lr,)},
+    ),
+    ("shrink: names of what every rule has", {"carried": {"shrink": 1.0}}),
     ("must take step", {"coefficients": lambda step, beta: (beta,)}),
     ("must take step", {"coefficients": lambda step: (0.5,)}),
     (

@@ -9,6 +9,7 @@ import gpuopt
 from gpuopt import RULES
 from gpuopt.compose import compose, stages_for
 from gpuopt.step import FusedStep, Group
+from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
     NEUTRAL,
     RULES_OF_TORCH,
@@ -106,6 +107,14 @@ def long_run(t):
     return data()[1][t % STEPS]
 
 
+@pytest.fixture
+def torchs_numbers_in_float64():
+    """What torch carries from step to step is a tensor of the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def run_rule(name, options, lr_of=lambda t, lr: lr):
     """Run torch's optimizer and the rule; returns the tensors, torch's, and what ran the rule."""
     params, _ = data()
@@ -126,22 +135,26 @@ def run_rule(name, options, lr_of=lambda t, lr: lr):
 def assert_as_torch(tensors, theirs, ours):
     for i, tensor in enumerate(tensors):
         assert_close(ours.params[i], tensor.numpy(), "torch float64")
+        own = {**ours.states[i], **ours.carried[i]}
         for state, held in theirs.state[tensor].items():
             if state != "step":
-                assert_close(ours.states[i][state], held.numpy(), "torch float64")
+                assert_close(own[state], held.numpy(), "torch float64")
 
 
+@pytest.mark.usefixtures("torchs_numbers_in_float64")
 @pytest.mark.parametrize(("name", "options"), RULE_CASES)
 def test_every_option_of_a_rule_gives_what_torch_gives(name, options):
     assert_as_torch(*run_rule(name, options))
 
 
+@pytest.mark.usefixtures("torchs_numbers_in_float64")
 @pytest.mark.parametrize("name", RULES_OF_TORCH)
 def test_a_schedule_gives_what_torch_gives(name):
     options = {**RULES[name].hyperparameters, "lr": 3e-2}
     assert_as_torch(*run_rule(name, options, lambda t, lr: lr / (1 + t) if t != 4 else 0.0))
 
 
+@pytest.mark.usefixtures("torchs_numbers_in_float64")
 @pytest.mark.parametrize("name", RULES_OF_TORCH)
 def test_no_eps_gives_what_torch_gives(name):
     if "eps" in RULES[name].hyperparameters:
@@ -168,6 +181,28 @@ def test_a_gradient_that_is_no_number_has_no_sign_in_rprop():
     assert_close(ours, tensor.numpy(), "torch float64")
     for state, held in states.items():
         assert_close(held, theirs.state[tensor][state].numpy(), "torch float64")
+
+
+CARRYING = [name for name, rule in RULES.items() if rule.carried]
+
+
+@pytest.mark.parametrize("name", CARRYING)
+def test_a_run_goes_on_where_it_was_stopped(name):
+    numbers = {**NEUTRAL, **RULES[name].hyperparameters, "t0": 1.0}
+    groups = [Group(compose(RULES[name]), numbers)]
+    gradients = [np.full(3, g) for g in (1.0, -0.5, 2.0, 0.25)]
+    whole, first = (FusedStep([np.ones(3)], ["p"], [0]) for _ in range(2))
+    for g in gradients:
+        whole.run([g], groups)
+    for g in gradients[:2]:
+        first.run([g], groups)
+    rest = FusedStep(first.params, ["p"], [0])
+    rest.load(first.steps.tolist(), first.states, first.carried)
+    for g in gradients[2:]:
+        rest.run([g], groups)
+    assert_same_bits(rest.params[0], whole.params[0])
+    assert rest.carried == whole.carried
+    assert set(whole.carried[0]) == set(RULES[name].carried)
 
 
 # --- defaults, steps, lr ------------------------------------------------------------------------

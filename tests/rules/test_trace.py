@@ -10,7 +10,7 @@ from gpuopt.kernels.trace_coefficients import trace_coefficients
 
 from gpuopt import RULES
 from gpuopt.compose import compose
-from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT, power
+from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT, power, real_power
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
 
@@ -29,6 +29,7 @@ def replay(record, arguments, number=np.float32):
     """Run a trace as a C compiler would: one operation after the other."""
     operators = {
         "power": power,
+        "real_power": real_power,
         "number": lambda x: x,
         "+": np.add,
         "-": np.subtract,
@@ -41,7 +42,7 @@ def replay(record, arguments, number=np.float32):
         "==": np.equal,
         "!=": np.not_equal,
     }
-    assert set(operators) == {*OPERATORS, "power", "number"}
+    assert set(operators) == {*OPERATORS, "power", "real_power", "number"}
     known = dict(arguments)
     for o in record.operations:
         function = operators.get(o.name) or getattr(np, o.name)
@@ -213,13 +214,15 @@ STEPS = [1, 2, 3, 1000, 2**24 + 1, 2**53 - 1]
 @pytest.mark.parametrize("name", RULES)
 def test_replayed_coefficients_are_those_of_the_function(name, stages):
     update = compose(RULES[name], STAGES[stages])
-    names = ("step", *update.option_names)
-    traced = trace_coefficients(update.coefficients_function, names)
-    drawn = np.random.default_rng(2).uniform(0.1, 1.0, (20, len(update.option_names)))
+    n = len(update.carried_names)
+    names = [f"a{i}" for i in range(1 + n + len(update.option_names))]  # ASGD has a t0 of its own
+    traced = trace_coefficients(update.coefficients_function, tuple(names), step="a0")
+    drawn = np.random.default_rng(2).uniform(0.1, 1.0, (20, len(names) - 1))
     for step in STEPS:
-        for options in drawn.tolist():
-            arguments = dict(zip(names, (step, *options)))
-            expected = update.coefficients(step, dict(zip(update.option_names, options)))
+        for numbers in drawn.tolist():
+            arguments = dict(zip(names, (step, *numbers)))
+            options = dict(zip(update.option_names, numbers[n:]))
+            expected = update.coefficients(step, options, numbers[:n])
             assert tuple(map(float, replay(traced, arguments, np.float64))) == expected
 
 
@@ -229,6 +232,9 @@ COEFFICIENTS = [
     (lambda step, lr: (1 - lr,), [("-", 1.0, "lr")], ("t0",)),
     (lambda step, lr: (power(lr, step),), [("power", "lr", "step")], ("t0",)),
     (lambda step, lr: (power(0.9, step),), [("power", 0.9, "step")], ("t0",)),
+    (lambda step, lr: (real_power(lr, step),), [("real_power", "lr", "step")], ("t0",)),
+    (lambda step, lr: (real_power(0.96, lr),), [("real_power", 0.96, "lr")], ("t0",)),
+    (lambda step, lr: (real_power(lr, 0.75),), [("real_power", "lr", 0.75)], ("t0",)),
     (
         lambda step, lr: (power(lr, step + 1),),
         [("+", "step", 1.0), ("power", "lr", "t0")],
