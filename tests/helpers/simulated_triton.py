@@ -19,11 +19,12 @@ BACKEND = Backend("triton", __name__, ("cuda",), "install torch, triton and gcc"
 
 
 def problem():
-    found = build.problem()
-    if found is None:
-        driver.activate()
-    return found
+    return build.problem()
 
 
 class DeviceTable(Bounded, TritonTable):
-    """The backend's own, within bounds."""
+    """The backend's own, within bounds; the first one of a process activates the device."""
+
+    def __init__(self, *arguments):
+        driver.activate()
+        super().__init__(*arguments)

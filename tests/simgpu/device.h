@@ -18,10 +18,15 @@ typedef double f64;
 
 // --- a register holds bits; an instruction says what they mean ---------------------------------
 
-#define TYPE(T, BITS)                                                                          \
-    static inline T as_##T(BITS bits) { T value; memcpy(&value, &bits, sizeof value); return value; } \
-    static inline BITS of_##T(T value) { BITS bits; memcpy(&bits, &value, sizeof bits); return bits; } \
-    static inline T load_##T(u64 at) { T value; memcpy(&value, (const void*)at, sizeof value); return value; } \
+#define COPIED(T, FROM)               \
+    T copy;                           \
+    memcpy(&copy, FROM, sizeof copy); \
+    return copy
+
+#define TYPE(T, BITS)                                                  \
+    static inline T as_##T(BITS bits) { COPIED(T, &bits); }            \
+    static inline BITS of_##T(T value) { COPIED(BITS, &value); }       \
+    static inline T load_##T(u64 at) { COPIED(T, (const void*)at); }   \
     static inline void store_##T(u64 at, T value) { memcpy((void*)at, &value, sizeof value); }
 
 TYPE(pred, u8)
@@ -89,14 +94,14 @@ static inline s64 to_integer(f64 a)
 // b with the low bits of a in so many places from a first one on.
 static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count, u32 width)
 {
-    for (u32 i = 0; i < (count & 255) && (first & 255) + i < width; i++) {
-        const u32 place = (first & 255) + i;
-        b = (b & ~(1ull << place)) | (a >> i & 1) << place;
+    const u32 begin = first & 255, end = begin + (count & 255);
+    for (u32 place = begin; place < end && place < width; place++) {
+        b = (b & ~(1ull << place)) | (a >> (place - begin) & 1) << place;
     }
     return b;
 }
 
-// --- a launch --------------------------------------------------------------------------------------
+// --- a launch ------------------------------------------------------------------------------------
 
 typedef struct {
     u64 begin, end;
@@ -115,7 +120,8 @@ enum { MISALIGNED = 1, OUTSIDE, READ_ONLY, ENDLESS };
 
 static __thread const Region* recent[SITES + 1];
 
-static int __attribute__((noinline, cold)) refuse(Run* run, u32 kind, u64 at, u32 bytes, u32 line)
+static int __attribute__((noinline, cold)) refuse(
+    Run* run, u32 kind, u64 at, u32 bytes, u32 line)
 {
     run->kind = kind;
     run->address = at;

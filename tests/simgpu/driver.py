@@ -5,21 +5,23 @@ kernels take tensors that lie on the CPU. For each of `ARCHS` there is a device.
 """
 
 import ctypes
+import itertools
 import os
 import threading
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from . import build, run
 
 ARCHS = (80, 90, 100)
 """The architecture of each device."""
 
-_arch = ContextVar("arch", default=90)
+_current = {"arch": 90}
 _loading = threading.local()
-_functions = []
+_functions = {}
+_handles = itertools.count(1)
 _Find = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)
 _Launch = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(ctypes.c_void_p)
@@ -28,12 +30,12 @@ _Launch = ctypes.CFUNCTYPE(
 
 @contextmanager
 def on(arch):
-    """Run what is launched on the device of an architecture, until the block ends."""
-    before = _arch.set(arch)
+    """Make the device of an architecture the current one, for all threads, in the block."""
+    before, _current["arch"] = _current["arch"], arch
     try:
         yield
     finally:
-        _arch.reset(before)
+        _current["arch"] = before
 
 
 @cache
@@ -46,9 +48,11 @@ def activate():
     import triton
 
     try:
-        library = _library(triton)
+        file = _library(triton)
+        library = ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
         library.simgpu_connect(*_CALLBACKS, (ctypes.c_int * len(ARCHS))(*ARCHS), len(ARCHS))
-        triton.runtime.driver.set_active(_driver())
+        with mock.patch.dict(os.environ, TRITON_LIBCUDA_PATH=str(file.parent)):
+            triton.runtime.driver.set_active(_driver())
         triton.knobs.runtime.kernel_load_start_hook.add(_remember)
         _try()
     except Exception as error:
@@ -59,14 +63,12 @@ def activate():
         ) from error
 
 
-@cache
 def _library(triton):
-    """Return the stand-in, in the place of libcuda for all that asks for it by its name."""
+    """Return the file of the stand-in, which has the name of the real one."""
     include = Path(triton.__file__).parent / "backends/nvidia/include"
     text = Path(__file__).with_name("libcuda.c").read_text(encoding="utf-8")
-    file = build.build(text, "libcuda.so.1", "-O1", f"-I{include}", "-Wl,-soname,libcuda.so.1")
-    os.environ["TRITON_LIBCUDA_PATH"] = str(file.parent)
-    return ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+    flags = ("-O1", f"-I{include}", "-Wl,-soname,libcuda.so.1")
+    return build.build(text, "libcuda.so.1", *flags)
 
 
 def _driver():
@@ -78,7 +80,7 @@ def _driver():
         def __init__(self):
             super().__init__()
             self.get_device_capability = lambda device: divmod(ARCHS[device], 10)
-            self.get_current_device = lambda: ARCHS.index(_arch.get())
+            self.get_current_device = lambda: ARCHS.index(_current["arch"])
             self.set_current_device = lambda device: None
             self.get_current_stream = lambda device: 0
 
@@ -107,12 +109,13 @@ def _remember(module, function, name, metadata_group, key):
 
 
 def _find(name):
-    _functions.append(run.kernels(_loading.ptx)[name.decode()])
-    return len(_functions)
+    handle = next(_handles)
+    _functions[handle] = run.kernels(_loading.ptx)[name.decode()]
+    return handle
 
 
 def _launch(handle, blocks, threads, arguments):
-    kernel = _functions[handle - 1]
+    kernel = _functions[handle]
     values = [ctypes.string_at(arguments[i], size) for i, size in enumerate(kernel.sizes)]
     kernel.launch(blocks, threads, values)
     return 1

@@ -13,7 +13,7 @@ static Find find;
 static Launch launch;
 static int archs[16], n_archs;
 static __thread CUcontext current;
-static __thread char message[2000];
+static __thread char message[2000] = "the simulated device does not do that";
 
 void simgpu_connect(Find find_, Launch launch_, const int* archs_, int n)
 {
@@ -25,27 +25,11 @@ void simgpu_connect(Find find_, Launch launch_, const int* archs_, int n)
 
 void simgpu_say(const char* text) { strncpy(message, text, sizeof message - 1); }
 
-// --- devices -----------------------------------------------------------------------------------
+// A function that does this, and succeeds.
+#define DOES(NAME, PARAMETERS, ...) \
+    CUresult NAME PARAMETERS { __VA_ARGS__; return CUDA_SUCCESS; }
 
-CUresult cuInit(unsigned flags) { return CUDA_SUCCESS; }
-
-CUresult cuDriverGetVersion(int* version)
-{
-    *version = CUDA_VERSION;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuDeviceGetCount(int* count)
-{
-    *count = n_archs;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuDeviceGet(CUdevice* device, int ordinal)
-{
-    *device = ordinal;
-    return ordinal < n_archs ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
+// --- devices, contexts, streams, addresses -------------------------------------------------------
 
 static int attribute(CUdevice_attribute name, CUdevice device)
 {
@@ -63,101 +47,48 @@ static int attribute(CUdevice_attribute name, CUdevice device)
     }
 }
 
-CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute name, CUdevice device)
-{
-    *value = attribute(name, device);
-    return CUDA_SUCCESS;
-}
+// Triton's driver does not call it. Who does finds no device: others in the process look, too.
+CUresult cuInit(unsigned flags) { return CUDA_ERROR_NO_DEVICE; }
 
-// --- contexts, streams, addresses ---------------------------------------------------------------
-
-CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device)
-{
-    *context = (CUcontext)(device + 1L);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxGetCurrent(CUcontext* context)
-{
-    *context = current;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxSetCurrent(CUcontext context)
-{
-    current = context;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxGetDevice(CUdevice* device)
-{
-    *device = current ? (long)current - 1 : 0;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxGetLimit(size_t* value, CUlimit limit)
-{
-    *value = 0;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuCtxSetLimit(CUlimit limit, size_t value) { return CUDA_SUCCESS; }
-
-CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status)
-{
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuPointerGetAttribute(void* value, CUpointer_attribute name, CUdeviceptr address)
-{
-    if (name != CU_POINTER_ATTRIBUTE_DEVICE_POINTER) return CUDA_ERROR_INVALID_VALUE;
-    *(CUdeviceptr*)value = address;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuGetErrorString(CUresult error, const char** text)
-{
-    *text = *message ? message : "the simulated device does not do that";
-    return CUDA_SUCCESS;
-}
+DOES(cuDriverGetVersion, (int* version), *version = CUDA_VERSION)
+DOES(cuDeviceGetCount, (int* count), *count = n_archs)
+DOES(cuDeviceGet, (CUdevice* device, int i), *device = i)
+DOES(cuDeviceGetAttribute, (int* to, CUdevice_attribute a, CUdevice d), *to = attribute(a, d))
+DOES(cuDevicePrimaryCtxRetain, (CUcontext* to, CUdevice d), *to = (CUcontext)(d + 1L))
+DOES(cuCtxGetCurrent, (CUcontext* to), *to = current)
+DOES(cuCtxSetCurrent, (CUcontext context), current = context)
+DOES(cuCtxGetDevice, (CUdevice* to), *to = current ? (long)current - 1 : 0)
+DOES(cuCtxGetLimit, (size_t* to, CUlimit limit), *to = 0)
+DOES(cuCtxSetLimit, (CUlimit limit, size_t value))
+DOES(cuStreamIsCapturing, (CUstream s, CUstreamCaptureStatus* to), *to = 0)
+DOES(cuPointerGetAttribute, (void* to, CUpointer_attribute a, CUdeviceptr p), *(CUdeviceptr*)to = p)
+DOES(cuGetErrorString, (CUresult error, const char** to), *to = message)
 
 // NVRTC looks for a driver that makes programs better than its own do; there is none.
-CUresult cuGetExportTable(const void** table, const CUuuid* id)
-{
-    *table = NULL;
-    return CUDA_ERROR_NOT_SUPPORTED;
-}
+CUresult cuGetExportTable(const void** table, const CUuuid* id) { return CUDA_ERROR_NOT_SUPPORTED; }
 
 // --- kernels -------------------------------------------------------------------------------------
 
-CUresult cuModuleLoadData(CUmodule* module, const void* image)
+static int of_function(CUfunction_attribute name)
 {
-    *module = (CUmodule)image;
-    return CUDA_SUCCESS;
+    return name == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
 }
 
-CUresult cuModuleUnload(CUmodule module) { return CUDA_SUCCESS; }
+DOES(cuModuleLoadData, (CUmodule* module, const void* image), *module = (CUmodule)image)
+DOES(cuModuleUnload, (CUmodule module))
+DOES(cuFuncGetAttribute, (int* to, CUfunction_attribute a, CUfunction f), *to = of_function(a))
+DOES(cuFuncSetCacheConfig, (CUfunction function, CUfunc_cache config))
 
 CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name)
 {
-    const long handle = find(name);
-    *function = (CUfunction)handle;
-    return handle ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
+    *function = (CUfunction)find(name);
+    return *function ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }
 
-CUresult cuFuncGetAttribute(int* value, CUfunction_attribute name, CUfunction function)
-{
-    *value = name == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncSetAttribute(CUfunction f, CUfunction_attribute name, int value)
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute name, int value)
 {
     return CUDA_ERROR_NOT_SUPPORTED;  // only asked for where a kernel has much shared memory
 }
-
-CUresult cuFuncSetCacheConfig(CUfunction function, CUfunc_cache config) { return CUDA_SUCCESS; }
 
 CUresult cuLaunchKernelEx(
     const CUlaunchConfig* config, CUfunction function, void** arguments, void** extra)

@@ -1,6 +1,7 @@
 """A kernel of the simulated device: compiled for the CPU, and launched."""
 
 import ctypes
+from dataclasses import replace
 from functools import cache
 
 from . import memory
@@ -42,7 +43,7 @@ def backwards(yes):
 @cache
 def kernels(text):
     """Return the kernels of a PTX module by name."""
-    return {name: Kernel(kernel) for name, kernel in parse(text).items()}
+    return {name: Kernel(kernel, text) for name, kernel in parse(text).items()}
 
 
 class Kernel:
@@ -52,8 +53,8 @@ class Kernel:
         sizes: the bytes of each parameter.
     """
 
-    def __init__(self, parsed):
-        self._parsed, self._launch = parsed, None
+    def __init__(self, parsed, text):
+        self._parsed, self._text, self._built = parsed, text, None
         self._offsets, self._size = offsets(parsed)
         self.sizes = [width(kind) // 8 for kind in parsed.parameters.values()]
 
@@ -73,21 +74,22 @@ class Kernel:
             raise UnknownPTX(f"{self._parsed.name}: {threads} threads, where its PTX says {most}")
         if [len(value) for value in values] != self.sizes:
             raise UnknownPTX(f"{self._parsed.name}: its parameters have {self.sizes} bytes")
-        if self._launch is None:
-            self._launch = ctypes.CDLL(str(build(translate(self._parsed), "kernel.so", "-O1")))
+        if self._built is None:
+            self._built = ctypes.CDLL(str(build(translate(self._parsed), "kernel.so", "-O1")))
+            self._parsed = replace(self._parsed, statements=())  # much memory
         parameters = ctypes.create_string_buffer(self._size + 1)
         for value, place in zip(values, self._offsets.values()):
             parameters[place : place + len(value)] = value
         run = _run(memory.allowed())
         how = (ctypes.c_uint32(blocks), ctypes.c_uint32(threads), int(_order["backwards"]))
-        if not self._launch.launch(ctypes.byref(run), parameters, *how):
+        if not self._built.launch(ctypes.byref(run), parameters, *how):
             raise Fault(self._message(run))
 
     def _message(self, run):
-        texts = {one.line: one.text for one in self._parsed.statements if one.opcode}
+        line = " ".join(self._text.splitlines()[run.line - 1].split())
         return (
             f"{self._parsed.name}: {_KINDS[run.kind]}: {run.bytes} bytes at {run.address:#x}, "
-            f"PTX line {run.line}: {texts[run.line]}; block {run.block}, thread {run.thread}"
+            f"PTX line {run.line}: {line} block {run.block}, thread {run.thread}"
         )
 
 
