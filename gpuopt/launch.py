@@ -41,8 +41,15 @@ class Launch(Protocol):
     def captured(self) -> bool:
         """Whether a graph may read the table at any time from here on."""
 
-    def send_addresses(self) -> None:
-        """Make the gradients' row of the table known to whoever walks it."""
+    def point_to(self, grads: npt.NDArray[np.int64]) -> None:
+        """Take other addresses for the gradients' row of the table."""
+
+    def prepare(self, groups: Sequence[Group]) -> None:
+        """Do all that may go wrong before anything is updated.
+
+        Args:
+            groups: what each group wants.
+        """
 
     def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
         """Update every tensor of the table that has a gradient.
@@ -71,8 +78,12 @@ class HostLaunch:
         self._group_of = group_of
         module.compile(table.update, table.dtypes)
 
-    def send_addresses(self) -> None:
+    def point_to(self, grads: npt.NDArray[np.int64]) -> None:
         """The kernel reads the table itself."""
+        self.table.addresses[1] = grads
+
+    def prepare(self, groups: Sequence[Group]) -> None:
+        """Nothing can go wrong."""
 
     def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
         """Compute the coefficients and walk the table."""
@@ -111,6 +122,7 @@ class DeviceLaunch:
         """Copy the table to the device; ``steps`` are all the optimizer's."""
         self.table = table
         self._groups = groups
+        self._told = True
         options = self._options(groups)
         self._memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
 
@@ -119,21 +131,33 @@ class DeviceLaunch:
         """Whether it was launched while a graph was captured."""
         return bool(self._memory.captured)
 
-    def send_addresses(self) -> None:
-        """Send the table's addresses."""
-        self._memory.send_addresses(self.table.addresses)
+    def point_to(self, grads: npt.NDArray[np.int64]) -> None:
+        """Remember that the device is to be told, if they are others than before."""
+        if not np.array_equal(grads, self.table.addresses[1]):
+            self.table.addresses[1] = grads
+            self._told = False
 
-    def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
-        """Send the options if they are others than before, and launch."""
-        if groups is not self._groups:
-            self._groups = groups
+    def prepare(self, groups: Sequence[Group]) -> None:
+        """Tell the device what it does not know.
+
+        That is everything while a graph is captured, which tells it again at every replay, and
+        ever after, since nobody knows what the last replay said.
+        """
+        everything = self._memory.begin()
+        if everything or not self._told:
+            self._memory.send_addresses(self.table.addresses)
+            self._told = True
+        if everything or groups is not self._groups:
             self._memory.send_options(self._options(groups))
+            self._groups = groups
         for row, group in enumerate(groups):
             for name, tensor in group.tensors.items():
-                if scalars.on_host(tensor) == (
-                    self.table.device == "cpu"
-                ):  # else the host reads it
+                if scalars.on_host(tensor) == (self.table.device == "cpu"):
                     self._memory.follow(row, self.table.update.option_names.index(name), tensor)
+                # else the host reads it
+
+    def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
+        """Launch."""
         self._memory.run()
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:

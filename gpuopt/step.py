@@ -160,7 +160,7 @@ class FusedStep:
             self._build(groups)
             self._built_for = key
         if stale or changes:
-            self._send_addresses()
+            self._point_to_gradients()
         self._launch(grads, groups)
 
     # --- building -------------------------------------------------------------------------
@@ -238,21 +238,20 @@ class FusedStep:
 
     # --- running --------------------------------------------------------------------------
 
-    def _send_addresses(self) -> None:
+    def _point_to_gradients(self) -> None:
         addresses = self.inputs.addresses.copy()
         for staged in self._staged:
             i = staged.entry.index
             if staged.copies_grad and addresses[i]:
                 addresses[i] = grad_address(staged.entry.memory[1])
         for launch in self._launches:
-            row = addresses[launch.table.tensors]
-            if not np.array_equal(row, launch.table.addresses[1]):
-                launch.table.addresses[1] = row
-                launch.send_addresses()
+            launch.point_to(addresses[launch.table.tensors])
 
     def _launch(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
         active = self.inputs.addresses != 0
         staged = [s for s in self._staged if active[s.entry.index]]
+        for launch in self._launches:
+            launch.prepare(groups)
         for tensor in staged:
             tensor.before(grads[tensor.entry.index])
         for launch in self._launches:

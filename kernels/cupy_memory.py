@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import runtime
 
+from .device_table import READY, TOO_MANY
+
 
 class CupyMemory:
     """The memory of one device, in CuPy's current stream of it."""
@@ -72,8 +74,8 @@ class Mailbox:
     """A device array that the host rewrites through pinned memory.
 
     A block of pinned memory is used again only when the copy from it is done. While a graph is
-    captured nobody can know that, nor ask for a block: one is kept ready, and belongs to the
-    graph afterwards, which copies from it at every replay.
+    captured nobody can know that, nor ask for a block: some are kept ready, and belong to the
+    graph afterwards, which copies from them at every replay.
 
     Attributes:
         array: the device array.
@@ -83,7 +85,7 @@ class Mailbox:
         """Take the device array."""
         self.array = array
         self._blocks: list[_Block] = []
-        self._ready: _Block | None = _Block(array)
+        self._ready = [_Block(array) for _ in range(READY)]
         self._kept: list[_Block] = []
 
     def send(self, values: npt.NDArray[Any]) -> None:
@@ -98,17 +100,14 @@ class Mailbox:
             block.copied.record()
 
     def _block_for_graph(self) -> _Block:
-        if self._ready is None:
-            raise RuntimeError(
-                "gradients moved twice while graphs were captured: take one ordinary step between"
-            )
-        block, self._ready = self._ready, None
-        self._kept.append(block)
-        return block
+        if not self._ready:
+            raise RuntimeError(TOO_MANY)
+        self._kept.append(self._ready.pop())
+        return self._kept[-1]
 
     def _free_block(self) -> _Block:
-        if self._ready is None:
-            self._ready = _Block(self.array)
+        while len(self._ready) < READY:
+            self._ready.append(_Block(self.array))
         for block in self._blocks:
             if block.copied.done:
                 return block

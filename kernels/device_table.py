@@ -15,6 +15,11 @@ import numpy.typing as npt
 
 from .table import Table
 
+READY = 4
+"""Steps that can be captured in graphs between two ordinary ones: each keeps pinned memory."""
+
+TOO_MANY = f"more than {READY} steps were captured since the last ordinary step: take one between"
+
 
 class Mailbox(Protocol):
     """A device array that the host rewrites now and then, without waiting."""
@@ -125,6 +130,12 @@ class DeviceTable:
             arguments = (addresses, *of_elements, count)
             self._launches.append(kernels.update(arguments, len(table.chunks)))
 
+    def begin(self) -> bool:
+        """Begin a step; return whether a graph is being captured, or has been."""
+        with self._memory.current():
+            self.captured |= self._memory.hold(self._arrays)
+        return self.captured
+
     def send_addresses(self, addresses: npt.NDArray[np.int64]) -> None:
         """Tell the device where the arrays lie now."""
         with self._memory.current():
@@ -143,7 +154,6 @@ class DeviceTable:
     def run(self) -> None:
         """Update every tensor that has a gradient."""
         with self._memory.current():
-            self.captured |= self._memory.hold(self._arrays)
             for launch in self._launches:
                 launch()
 

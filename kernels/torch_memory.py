@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .device_table import READY, TOO_MANY
+
 
 class TorchMemory:
     """The memory of one device, in torch's current stream of it, or in CuPy's.
@@ -88,8 +90,8 @@ class Mailbox:
 
     Values go through pinned memory, so the copy is part of the stream and the host goes on at
     once. torch's allocator hands a pinned block out again only after the copies from it are
-    done. While a graph is captured no block can be asked for: one is kept ready, and belongs
-    to the graph afterwards, which copies from it at every replay.
+    done. While a graph is captured no block can be asked for: some are kept ready, and belong to
+    the graph afterwards, which copies from them at every replay.
 
     Attributes:
         array: the device tensor.
@@ -100,7 +102,8 @@ class Mailbox:
         self.array = upload(values, device)
         self._pinned = self.array.is_cuda
         self._kept: list[torch.Tensor] = []
-        self._ready = self._new_block() if self._pinned else None
+        self._ready: list[torch.Tensor] = []
+        self._prepare()
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Make the device tensor hold ``values``, in the order of the current stream."""
@@ -116,13 +119,14 @@ class Mailbox:
 
     def _block(self) -> torch.Tensor:
         if not torch.cuda.is_current_stream_capturing():
-            if self._ready is None:
-                self._ready = self._new_block()
+            self._prepare()
             return self._new_block()
-        if self._ready is None:
-            raise RuntimeError(
-                "gradients moved twice while graphs were captured: take one ordinary step between"
-            )
-        block, self._ready = self._ready, None
-        self._kept.append(block)
-        return block
+        if not self._ready:
+            raise RuntimeError(TOO_MANY)
+        self._kept.append(self._ready.pop())
+        return self._kept[-1]
+
+    def _prepare(self) -> None:
+        """Have the blocks ready that captures may take."""
+        while self._pinned and len(self._ready) < READY:
+            self._ready.append(self._new_block())

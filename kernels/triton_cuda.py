@@ -64,7 +64,7 @@ class DeviceTable(AnyDeviceTable):
 
 
 class _Kernels:
-    """The two kernels with all that they are compiled with; Triton compiles at the first launch."""
+    """The two kernels with all that they are compiled with."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -82,5 +82,7 @@ class _Kernels:
 
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
     launch = partial(kernel[grid], *arguments, **constants)
-    # The interpreter computes in NumPy, which would warn of every overflow.
-    return np.errstate(all="ignore")(launch) if INTERPRETED else launch
+    if INTERPRETED:  # which computes in NumPy, and would warn of every overflow
+        return np.errstate(all="ignore")(launch)
+    kernel.warmup(*arguments, grid=grid, **constants)  # compiled before anything is updated
+    return launch

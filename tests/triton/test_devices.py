@@ -37,7 +37,12 @@ class Recorder:
     def kernel(self, name):
         """Stands for a kernel: a launch is noted."""
         return type(
-            "Kernel", (), {"__getitem__": lambda _, grid: lambda *a, **k: self.note(name)}
+            "Kernel",
+            (),
+            {
+                "__getitem__": lambda _, grid: lambda *a, **k: self.note(name),
+                "warmup": lambda _, *a, **k: self.note(f"{name} compiled"),
+            },
         )()
 
     def take(self):
@@ -75,7 +80,8 @@ def ones():
 
 def launches(recorder):
     """Which devices were launched on, in order; both kernels on each."""
-    events = [event for event in recorder.take() if event[1].startswith("multi_tensor")]
+    events = [e for e in recorder.take() if e[1].startswith("multi_tensor")]
+    events = [e for e in events if not e[1].endswith("compiled")]
     devices = [device for device, _ in events[::2]]
     names = ("multi_tensor_coefficients", "multi_tensor_update")
     assert events == [(device, name) for device in devices for name in names]
@@ -119,3 +125,10 @@ def test_nothing_is_sent_when_nothing_changed(recorder):
     recorder.take()
     optimizer.step(grads)
     assert not [event for event in recorder.take() if "sent" in event[1]]
+
+
+def test_all_is_compiled_before_anything_is_updated(recorder):
+    gpuopt.Adam(ones()).step(ones())
+    events = [what for _, what in recorder.take() if what.startswith("multi_tensor")]
+    assert events == sorted(events, key=lambda what: not what.endswith("compiled"))
+    assert len(events) == 8

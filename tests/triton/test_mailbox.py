@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.tensors import torch
 
+READY = 4
 torch_memory = pytest.importorskip("gpuopt.kernels.torch_memory")
 
 
@@ -113,11 +114,13 @@ def test_a_block_that_is_still_to_be_copied_from_is_not_written(device):
     assert held(box) == [2.0] * 3
 
 
-def test_a_capture_takes_the_block_that_is_ready(device):
+def test_captures_take_blocks_that_are_ready(device):
     box = mailbox()
-    (ready,) = device.blocks
-    capture(device, box, threes(1.0))
-    assert device.blocks == [ready] and ready.tolist() == [1.0] * 3
+    ready = list(device.blocks)
+    assert len(ready) == READY
+    capture(device, box, threes(1.0), threes(1.0))
+    assert device.blocks == ready
+    assert [block.tolist() == [1.0] * 3 for block in ready].count(True) == 2
 
 
 def test_the_block_belongs_to_the_graph(device):
@@ -133,18 +136,19 @@ def test_the_block_belongs_to_the_graph(device):
 
 def test_the_mailbox_keeps_the_blocks_of_its_graphs(device):
     box = mailbox()
-    ready = device.blocks[0]
     capture(device, box, threes(1.0))
-    assert any(block is ready for block in box._kept)
+    (kept,) = box._kept
+    assert kept.tolist() == [1.0] * 3
+    assert not any(block is kept for block in box._ready)
 
 
-def test_a_second_send_during_captures_is_refused(device):
+def test_more_captured_steps_than_blocks_are_refused(device):
     box = mailbox()
-    capture(device, box, threes(1.0))
+    capture(device, box, *[threes(1.0)] * READY)
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="take one ordinary step between"):
+        with pytest.raises(RuntimeError, match="since the last ordinary step: take one between"):
             capture(device, box, threes(2.0))
-    assert device.blocks[0].tolist() == [1.0] * 3
+    assert all(block.tolist() == [1.0] * 3 for block in device.blocks)
 
 
 def test_an_ordinary_step_readies_another_block(device):
@@ -162,7 +166,7 @@ def test_on_the_cpu_nothing_is_pinned():
     box = torch_memory.Mailbox(threes(0.0), "cpu")
     box.send(threes(1.0))
     assert box.array.tolist() == [1.0] * 3
-    assert box._ready is None
+    assert not box._ready
 
 
 def test_an_upload_is_a_copy():

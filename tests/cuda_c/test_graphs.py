@@ -1,0 +1,147 @@
+"""Steps captured in graphs, between ordinary ones: each graph replays what it captured.
+
+While a graph is captured, what goes to the simulated device is only written down.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from gpuopt.kernels import cuda_launch
+
+import gpuopt
+from gpuopt.dispatch import BACKENDS
+from tests.helpers import simulated_cupy
+
+G1, G2, G3 = (np.full(8, value, np.float32) for value in (1, 10, 100))
+
+
+class Recorder:
+    """What a graph would hold; None while nothing is captured."""
+
+    def __init__(self):
+        self.graph = None
+
+    def do(self, work):
+        if self.graph is None:
+            work()
+        else:
+            self.graph.append(work)
+
+    def capture(self, step, *arguments):
+        """Return a function that replays the step."""
+        self.graph = []
+        try:
+            step(*arguments)
+        finally:
+            graph, self.graph = self.graph, None
+        return lambda: [work() for work in graph]
+
+
+@pytest.fixture
+def device(monkeypatch):
+    made = Recorder()
+
+    def send(self, values):
+        made.do(partial(self.array.__setitem__, ..., values.copy()))
+
+    def bound(self, name, geometry, arguments, real=cuda_launch.Kernels._bound):
+        return partial(made.do, real(self, name, geometry, arguments))
+
+    monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
+    monkeypatch.setattr(simulated_cupy.Mailbox, "send", send)
+    monkeypatch.setattr(simulated_cupy.HostMemory, "hold", lambda *_: made.graph is not None)
+    monkeypatch.setattr(cuda_launch.Kernels, "_bound", bound)
+    with gpuopt.use_backend("cupy"):
+        yield made
+
+
+@pytest.fixture
+def sgd():
+    """How far each piece of work moves the parameter, under an lr of 1 at first."""
+    param = np.zeros(8, np.float32)
+    optimizer = gpuopt.SGD([param], lr=1.0)
+    optimizer.step([G1])
+
+    def moved(work, *arguments):
+        before = param.copy()
+        work(*arguments)
+        (by,) = set((before - param).tolist())
+        return by
+
+    return optimizer, moved
+
+
+def test_a_replay_between_ordinary_steps(device, sgd):
+    optimizer, moved = sgd
+    replay = device.capture(optimizer.step, [G1])
+    assert moved(replay) == 1
+    assert moved(optimizer.step, [G2]) == 10
+    assert moved(replay) == 1
+    assert moved(optimizer.step, [G2]) == 10
+    assert optimizer.state[0]["step"] == 5
+
+
+def test_a_gradient_that_moved_for_the_capture(device, sgd):
+    optimizer, moved = sgd
+    replay = device.capture(optimizer.step, [G2])
+    assert moved(optimizer.step, [G2]) == 10
+    assert moved(optimizer.step, [G3]) == 100
+    assert moved(replay) == 10
+    assert moved(optimizer.step, [G3]) == 100
+
+
+def test_options_of_the_capture_and_of_ordinary_steps(device, sgd):
+    optimizer, moved = sgd
+    replay = device.capture(optimizer.step, [G1])
+    optimizer.lr = 0.5
+    assert moved(optimizer.step, [G1]) == 0.5
+    assert moved(replay) == 1
+    again = device.capture(optimizer.step, [G1])
+    assert moved(optimizer.step, [G1]) == 0.5
+    optimizer.lr = 0.25
+    assert moved(optimizer.step, [G1]) == 0.25
+    assert moved(again) == 0.5
+    assert moved(replay) == 1
+    assert moved(optimizer.step, [G1]) == 0.25
+
+
+def test_two_graphs_one_after_the_other(device, sgd):
+    optimizer, moved = sgd
+    first = device.capture(optimizer.step, [G1])
+    second = device.capture(optimizer.step, [G2])
+    for _ in range(2):
+        assert moved(first) == 1
+        assert moved(second) == 10
+
+
+def test_a_graph_of_two_steps(device, sgd):
+    optimizer, moved = sgd
+    replay = device.capture(lambda: (optimizer.step([G1]), optimizer.step([G2])))
+    assert moved(optimizer.step, [G3]) == 100
+    assert moved(replay) == 11
+
+
+def test_a_replay_after_a_step_in_which_the_parameter_rested(device, sgd):
+    optimizer, moved = sgd
+    replay = device.capture(optimizer.step, [G1])
+    optimizer.step([None])
+    assert moved(replay) == 1
+    assert moved(optimizer.step, [G1]) == 1
+
+
+def test_a_send_that_fails_is_done_at_the_next_step(device, sgd, monkeypatch):
+    optimizer, moved = sgd
+    optimizer.lr = 0.5
+    for broken in ("send_addresses", "send_options"):
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no memory"):
+            patch.setattr(simulated_cupy.DeviceTable, broken, _fail)
+            optimizer.step([G2])
+        assert moved(optimizer.step, [G3]) == 50
+        optimizer.lr = 0.25
+        assert moved(optimizer.step, [G1]) == 0.25
+        optimizer.lr = 0.5
+
+
+def _fail(*arguments):
+    raise RuntimeError("no memory")
