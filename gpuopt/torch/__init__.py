@@ -4,6 +4,7 @@ from gpuopt.torch import Adam        # in place of torch.optim
 """
 
 from .classes import (
+    ASGD,
     SGD,
     Adadelta,
     Adagrad,
@@ -12,6 +13,7 @@ from .classes import (
     AdamW,
     Lion,
     Momentum,
+    NAdam,
     RAdam,
     RMSprop,
     Rprop,
@@ -19,6 +21,7 @@ from .classes import (
 from .in_backward import StepInBackward
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -27,6 +30,7 @@ __all__ = [
     "Adamax",
     "Lion",
     "Momentum",
+    "NAdam",
     "RAdam",
     "RMSprop",
     "Rprop",

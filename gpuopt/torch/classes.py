@@ -106,6 +106,29 @@ class Adamax(Fused, torch.optim.Adamax):
     _rules = ("adamax",)
 
 
+class NAdam(Fused, torch.optim.NAdam):
+    """Adam that looks ahead along its momentum, as Nesterov's method does.
+
+    Arguments (``momentum_decay``, ``decoupled_weight_decay``) and errors are those of
+    torch.optim.NAdam. Dozat, "Incorporating Nesterov Momentum into Adam", 2016.
+    """
+
+    _rules = ("nadam", "nadamw")
+
+    def _rule(self, group: Mapping[str, Any]) -> str:
+        return self._rules[bool(group["decoupled_weight_decay"])]
+
+
+class ASGD(Fused, torch.optim.ASGD):
+    """Gradient descent whose parameters are averaged on the side, in the state ``ax``.
+
+    Arguments (``lambd``, ``alpha``, ``t0``) and errors are those of torch.optim.ASGD. Polyak and
+    Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+    """
+
+    _rules = ("asgd",)
+
+
 class RAdam(Fused, torch.optim.RAdam):
     """Adam that divides by the root only once its variance is known well enough.
 

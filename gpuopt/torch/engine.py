@@ -24,9 +24,21 @@ class Engine:
     """
 
     def __init__(
-        self, params: Sequence[torch.Tensor], names: Sequence[str], group_of: Sequence[int]
+        self,
+        params: Sequence[torch.Tensor],
+        names: Sequence[str],
+        group_of: Sequence[int],
+        carried: frozenset[str],
     ) -> None:
-        """Describe and check the parameters; the arguments are `FusedStep`'s."""
+        """Describe and check the parameters.
+
+        Args:
+            params: the parameters.
+            names: what errors call each.
+            group_of: the group of each.
+            carried: the numbers that the optimizer's rules carry from step to step.
+        """
+        self._carried = carried
         self.params = list(params)
         self._names = list(names)
         self._group_of = list(group_of)
@@ -63,14 +75,16 @@ class Engine:
         Raises:
             ValueError: a state is not like its parameter.
         """
-        steps, held = [], []
+        steps, held, carried = [], [], []
         for i, param in enumerate(self.params):
             own = state.get(param) or {}
             arrays = {n: self._like(i, n, own[n]) for n in names if own.get(n) is not None}
             steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
             held.append(arrays if steps[i] else {n: _wide(a) for n, a in arrays.items()})
-        if steps != self._fused.steps.tolist() or not _same(held, self._fused.states):
-            self._fused.load(steps, held)
+            carried.append({n: float(own[n]) for n in self._carried if n in own and steps[i]})
+        known = self._fused.steps.tolist(), [dict(c) for c in self._fused.carried]
+        if known != (steps, carried) or not _same(held, self._fused.states):
+            self._fused.load(steps, held, carried)
         if any(held):
             self._fused.lend_states()  # others know these tensors, too, and may move them
 
@@ -82,7 +96,7 @@ class Engine:
             with_steps: for each group, the device of its counts (None: the parameter's); or
                 False, if torch keeps no counts for it.
         """
-        steps = self._fused.steps.tolist()
+        steps, carried = self._fused.steps.tolist(), self._fused.carried
         for i, (param, held) in enumerate(zip(self.params, self._fused.states)):
             device = with_steps[self._group_of[i]]
             if not held and (device is False or not steps[i]):
@@ -92,6 +106,8 @@ class Engine:
             if device is not False and ("step" not in own or int(own["step"]) != steps[i]):
                 where = param.device if device is None else device
                 own["step"] = torch.tensor(float(steps[i]), dtype=_step_dtype(), device=where)
+                for name, number in carried[i].items():
+                    own[name] = torch.tensor(number, dtype=torch.float64, device=where)
 
     def _like(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
         """Return a state as the step wants it: real, where its parameter lies."""

@@ -86,10 +86,12 @@ class Fused(torch.optim.Optimizer):
             self._forget_engine()
             engine = None
         if engine is None:
-            engine = self.__dict__[ENGINE] = Engine(params, self._param_names(), group_of)
+            engine = self.__dict__[ENGINE] = Engine(
+                params, self._param_names(), group_of, self._names_of("carried")
+            )
             self._lent = True
         if self._lent:
-            engine.load(self._state, self._state_names())
+            engine.load(self._state, self._names_of("states"))
             self._lent = False
         return engine
 
@@ -106,8 +108,8 @@ class Fused(torch.optim.Optimizer):
             names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
         return names
 
-    def _state_names(self) -> frozenset[str]:
-        return frozenset(name for rule in self._rules for name in RULES[rule].states)
+    def _names_of(self, part: str) -> frozenset[str]:
+        return frozenset(name for rule in self._rules for name in getattr(RULES[rule], part))
 
     # --- options ------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ OF_TORCH = [name for name in CLASSES if hasattr(torch.optim, name)]
 """The classes that torch has, too."""
 
 OPTIONS = {
+    "NAdam": {"lr": 0.01, "momentum_decay": 0.01},
+    "ASGD": {"lr": 0.1, "t0": 3, "lambd": 0.01},
     "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.3},
     "Adam": {"lr": 0.01, "amsgrad": True},
     "RMSprop": {"centered": True, "momentum": 0.5},

@@ -45,6 +45,7 @@ def test_what_cannot_be_given_is_refused(name):
 # --- groups, closures, hooks ---------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("float64_everywhere")
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_groups_with_options_of_their_own_and_one_that_comes_late(name):
     pairs = parameters(), parameters()
@@ -149,6 +150,7 @@ def test_reduce_on_plateau():
 # --- parameters that change ----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("float64_everywhere")
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_a_first_gradient_that_comes_late_and_rests_between(name):
     pair = Pair(name)
@@ -247,6 +249,7 @@ def test_one_parameter_given_twice_is_refused():
 # --- memory --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("float64_everywhere")
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_channels_last_and_strided_parameters_and_gradients(name):
     shapes = ((2, 3, 4, 5), (6, 8))
