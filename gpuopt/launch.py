@@ -44,11 +44,12 @@ class Launch(Protocol):
     def point_to(self, grads: npt.NDArray[np.int64]) -> None:
         """Take other addresses for the gradients' row of the table."""
 
-    def prepare(self, groups: Sequence[Group]) -> None:
+    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
         """Do all that may go wrong before anything is updated.
 
         Args:
             groups: what each group wants.
+            skip: an array of one float on a device; unless it is 0, the step is to be none.
         """
 
     def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
@@ -82,8 +83,8 @@ class HostLaunch:
         """The kernel reads the table itself."""
         self.table.addresses[1] = grads
 
-    def prepare(self, groups: Sequence[Group]) -> None:
-        """Nothing can go wrong."""
+    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
+        """Nothing can go wrong; what is to be skipped does not come here."""
 
     def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
         """Compute the coefficients and walk the table."""
@@ -137,13 +138,14 @@ class DeviceLaunch:
             self.table.addresses[1] = grads
             self._told = False
 
-    def prepare(self, groups: Sequence[Group]) -> None:
+    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
         """Tell the device what it does not know.
 
         That is everything while a graph is captured, which tells it again at every replay, and
         ever after, since nobody knows what the last replay said.
         """
         everything = self._memory.begin()
+        self._memory.skip_if(skip)
         if everything or not self._told:
             self._memory.send_addresses(self.table.addresses)
             self._told = True

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import scalars
 from .arrays import (
     Memory,
     copy_into,
@@ -135,19 +136,24 @@ class FusedStep:
         names = [chosen(*place).name for place in self.places]
         return tuple(dict.fromkeys((*names, "numpy") if self._loose else names))
 
-    def run(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
+    def run(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
         """Update every parameter that has a gradient, once.
 
         Args:
             grads: one array for each parameter, of its shape, in any memory order and float
                 dtype; None where the parameter rests.
             groups: what each group wants.
+            skip: an array of one float; unless it is 0, nothing is changed. Devices read it
+                themselves; for parameters of the host, the host does.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
             BackendError: the forced backend cannot run; nothing has been changed.
         """
+        if skip is not None:
+            grads = self._without_skipped(grads, skip)
         changes = self.inputs.look(grads)
+        skip = None if skip is None or scalars.on_host(skip) else skip
         key = (
             *(group.update for group in groups),
             *(group.state_dtype for group in groups),
@@ -161,7 +167,20 @@ class FusedStep:
             self._built_for = key
         if stale or changes:
             self._point_to_gradients()
-        self._launch(grads, groups)
+        self._launch(grads, groups, skip)
+
+    def _without_skipped(self, grads: Sequence[Any], skip: Any) -> Sequence[Any]:
+        """Return the gradients, without those that the host is to skip.
+
+        Waits for the device of ``skip`` only if the host updates a parameter.
+        """
+        if scalars.on_host(skip):
+            return [None] * len(grads) if scalars.value_of(skip) else grads
+        by_host = {p for p in self.places if not hasattr(chosen(*p).load(), "DeviceTable")}
+        if not by_host or not scalars.value_of(skip):
+            return grads
+        pairs = zip(self.inputs.params(), grads)
+        return [None if place_of(memory) in by_host else grad for memory, grad in pairs]
 
     # --- building -------------------------------------------------------------------------
 
@@ -247,11 +266,11 @@ class FusedStep:
         for launch in self._launches:
             launch.point_to(addresses[launch.table.tensors])
 
-    def _launch(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
+    def _launch(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
         active = self.inputs.addresses != 0
         staged = [s for s in self._staged if active[s.entry.index]]
         for launch in self._launches:
-            launch.prepare(groups)
+            launch.prepare(groups, skip)
         for tensor in staged:
             tensor.before(grads[tensor.entry.index])
         for launch in self._launches:

@@ -4,14 +4,14 @@ The text is complete: NVRTC compiles it without any header, and so does CuPy's R
 
     module = RawModule(code=source(update, dtypes, vectors), options=OPTIONS)
     module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
-        addresses, steps, carried, groups, options, coefficients, np.int64(n_tensors)))
+        addresses, steps, carried, groups, options, coefficients, skip, np.int64(n_tensors)))
     module.get_function(UPDATE)(*update_geometry(n_chunks), (
-        addresses, sizes, chunks, coefficients, np.int64(n_tensors)))
+        addresses, sizes, chunks, coefficients, skip, np.int64(n_tensors)))
 
 All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
 steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
 n_options], carried float64 [n_tensors, n_carried], coefficients [n_tensors, n_coefficients] in the
-dtype that the rule computes in.
+dtype that the rule computes in; skip is one float32, and unless it is 0 nothing is changed.
 """
 
 from __future__ import annotations
@@ -167,9 +167,10 @@ def _update_kernel(compute: str, vectors: bool) -> str:
     return f"""\
 extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
     const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
-    int64 n_tensors)
+    const float* skip, int64 n_tensors)
 {{
-    walk_chunk<Rule, {str(vectors).lower()}>(addresses, sizes, chunks, coefficients, n_tensors);
+    walk_chunk<Rule, {str(vectors).lower()}>(
+        addresses, sizes, chunks, coefficients, skip, n_tensors);
 }}
 """
 
@@ -178,10 +179,10 @@ def _coefficients_kernel(compute: str, vectors: bool) -> str:
     return f"""\
 extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}(
     const int64* addresses, int64* steps, double* carried, const int64* groups,
-    const double* options, {compute}* coefficients, int64 n_tensors)
+    const double* options, {compute}* coefficients, const float* skip, int64 n_tensors)
 {{
     compute_coefficients<Rule>(
-        addresses, steps, carried, groups, options, coefficients, n_tensors);
+        addresses, steps, carried, groups, options, coefficients, skip, n_tensors);
 }}
 """
 

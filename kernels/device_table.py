@@ -68,15 +68,15 @@ class Kernels(Protocol):
         """Return what counts the steps and computes the coefficients.
 
         Args:
-            arguments: addresses, steps, carried, groups, options, coefficients and the number of
-                tensors.
+            arguments: addresses, steps, carried, groups, options, coefficients, skip and the
+                number of tensors.
         """
 
     def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
         """Return what updates the elements.
 
         Args:
-            arguments: addresses, sizes, chunks, coefficients and the number of tensors.
+            arguments: addresses, sizes, chunks, coefficients, skip and the number of tensors.
             n_chunks: at least one.
         """
 
@@ -120,9 +120,11 @@ class DeviceTable:
             self._carried = memory.upload(table.carried)
             owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
             sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
+            self._skip, self._go = (memory.upload(np.zeros((1, 1), np.float32)) for _ in range(2))
+        self._may_skip = False
         addresses, count = self._addresses.array, len(table.sizes)
-        of_groups = owners, self._options.array, coefficients
-        of_elements = sizes, chunks, coefficients
+        of_groups = owners, self._options.array, coefficients, self._skip
+        of_elements = sizes, chunks, coefficients, self._skip
         self._arrays = (addresses, self._steps, *of_groups, *of_elements, self._carried)
         of_tensors = self._steps, self._carried, *of_groups
         self._launches = [kernels.coefficients((addresses, *of_tensors, count))]
@@ -150,6 +152,14 @@ class DeviceTable:
         """Take an option from an array on the device: at a replay, its value by then."""
         with self._memory.current():
             self._memory.copy_number(self._options.array, group, option, number)
+
+    def skip_if(self, number: Any) -> None:
+        """Let the next step be none if a number on the device is not 0; None: let it be one."""
+        if number is None and not (self._may_skip or self.captured):
+            return  # it has never been told anything else
+        with self._memory.current():
+            self._memory.copy_number(self._skip, 0, 0, self._go if number is None else number)
+        self._may_skip = number is not None
 
     def run(self) -> None:
         """Update every tensor that has a gradient."""

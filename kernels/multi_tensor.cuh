@@ -298,7 +298,7 @@ struct Lists {
 template <typename Rule, bool VECTORS>
 __device__ void walk_chunk(
     const int64* addresses, const int64* sizes, const int* chunks,
-    const typename Rule::Compute* coefficients, int64 n_tensors)
+    const typename Rule::Compute* coefficients, const float* skip, int64 n_tensors)
 {
     using Lists = typename Rule::Lists;
     constexpr int ITEMS = 16 / Lists::narrowest();
@@ -306,7 +306,7 @@ __device__ void walk_chunk(
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
     const int64 left = sizes[tensor] - begin;
-    if (addresses[n_tensors + tensor] == 0) {
+    if (addresses[n_tensors + tensor] == 0 || *skip != 0) {
         return;
     }
     typename Rule::Compute own[Rule::N_COEFFICIENTS + 1];
@@ -342,13 +342,14 @@ __device__ void walk_chunk(
 template <typename Rule>
 __device__ void compute_coefficients(
     const int64* addresses, int64* steps, double* carried, const int64* groups,
-    const double* options, typename Rule::Compute* coefficients, int64 n_tensors)
+    const double* options, typename Rule::Compute* coefficients, const float* skip,
+    int64 n_tensors)
 {
     const int64 tensor = (int64)blockIdx.x * COEFFICIENT_THREADS + threadIdx.x;
     if (tensor >= n_tensors) {
         return;
     }
-    const bool active = addresses[n_tensors + tensor] != 0;
+    const bool active = addresses[n_tensors + tensor] != 0 && *skip == 0;
     const int64 step = steps[tensor] + active;
     steps[tensor] = step;
     double* const own = carried + tensor * Rule::N_CARRIED;

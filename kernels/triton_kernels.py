@@ -201,6 +201,7 @@ def multi_tensor_update(
     sizes_ptr,
     chunks_ptr,
     coefficients_ptr,
+    skip_ptr,
     n_tensors,
     UPDATE: tl.constexpr,
     DTYPES: tl.constexpr,
@@ -217,7 +218,7 @@ def multi_tensor_update(
     begin = tl.load(chunks_ptr + 2 * program + 1).to(tl.int64) * CHUNK
     left = tl.load(sizes_ptr + tensor) - begin
     rests = tl.load(addresses_ptr + n_tensors + tensor) == 0
-    if rests:
+    if rests | (tl.load(skip_ptr) != 0.0):
         return
     coefficients = ()
     for i in tl.static_range(N_COEFFICIENTS):
@@ -253,6 +254,7 @@ def multi_tensor_coefficients(
     groups_ptr,
     options_ptr,
     coefficients_ptr,
+    skip_ptr,
     n_tensors,
     COEFFICIENTS: tl.constexpr,
     N_CARRIED: tl.constexpr,
@@ -262,11 +264,13 @@ def multi_tensor_coefficients(
 ):
     """Count one step of each tensor with a gradient, and compute its coefficients in float64.
 
-    What a tensor carries from step to step comes behind its coefficients.
+    What a tensor carries from step to step comes behind its coefficients. Nothing counts where
+    the whole step is skipped.
     """
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = tensor < n_tensors
     active = tl.load(addresses_ptr + n_tensors + tensor, mask=mask, other=0) != 0
+    active = active & (tl.load(skip_ptr) == 0.0)
     step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
     tl.store(steps_ptr + tensor, step, mask=mask)
     carried = ()

@@ -49,9 +49,10 @@ def _arguments(case: Case) -> tuple[Argument, ...]:
         "chunks": "int*",
         "options": "double*",
         "coefficients": compute,
+        "skip": "float*",
     }
-    names = ["addresses", "steps", "carried", "groups", "options", "coefficients"]
+    names = ["addresses", "steps", "carried", "groups", "options", "coefficients", "skip"]
     if case.kernel == "update":
-        names = ["addresses", "sizes", "chunks", "coefficients"]
+        names = ["addresses", "sizes", "chunks", "coefficients", "skip"]
     arrays = [Argument(n, types.get(n, "long long*"), MEANINGS[n]) for n in names]
     return (*arrays, Argument("n_tensors", "long long", MEANINGS["n_tensors"]))

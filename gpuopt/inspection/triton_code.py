@@ -33,6 +33,7 @@ def signature_of(case: Case) -> dict[str, str]:
             "sizes_ptr": "*i64",
             "chunks_ptr": "*i32",
             "coefficients_ptr": coefficients,
+            "skip_ptr": "*fp32",
             "n_tensors": "i32",
         }
     return {
@@ -42,6 +43,7 @@ def signature_of(case: Case) -> dict[str, str]:
         "groups_ptr": "*i64",
         "options_ptr": "*fp64",
         "coefficients_ptr": coefficients,
+        "skip_ptr": "*fp32",
         "n_tensors": "i32",
     }
 

@@ -55,12 +55,20 @@ class Engine:
             and all(params[i].data_ptr() == self._views[i].data_ptr() for i in self._complex)
         )
 
-    def run(self, grads: list[torch.Tensor | None], groups: Sequence[Group]) -> None:
-        """Update every parameter that has a gradient."""
+    def run(
+        self,
+        grads: list[torch.Tensor | None],
+        groups: Sequence[Group],
+        skip: torch.Tensor | None = None,
+    ) -> None:
+        """Update every parameter that has a gradient, unless ``skip`` holds another number than 0.
+
+        A device reads that by itself.
+        """
         for i in self._complex:
             grad = grads[i]
             grads[i] = None if grad is None else _real(grad)
-        self._fused.run(grads, groups)
+        self._fused.run(grads, groups, skip)
         if self._complex:
             updated = [self.params[i] for i in self._complex if grads[i] is not None]
             torch.autograd.graph.increment_version(updated)

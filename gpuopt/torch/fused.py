@@ -65,19 +65,21 @@ class Fused(torch.optim.Optimizer):
                 loss = closure()
         params = [p for group in self.param_groups for p in group["params"]]
         grads = [p.grad for p in params]
-        found_inf = getattr(self, "found_inf", None)  # GradScaler sets both, around a step
-        if found_inf is None or not found_inf.item():
-            try:
-                self._engine_for(params).run(list(grads), self._groups())
-            except MovedError:  # to another device, say: the states go along
-                self._forget_engine()
-                self._engine_for(params).run(list(grads), self._groups())
-            except TypeError:
-                if any(g is not None and g.layout is not torch.strided for g in grads):
-                    name = type(self).__name__
-                    raise RuntimeError(f"{name} does not support sparse gradients") from None
-                raise
+        try:
+            self._run(params, grads)
+        except MovedError:  # to another device, say: the states go along
+            self._forget_engine()
+            self._run(params, grads)
+        except TypeError:
+            if any(g is not None and g.layout is not torch.strided for g in grads):
+                name = type(self).__name__
+                raise RuntimeError(f"{name} does not support sparse gradients") from None
+            raise
         return loss
+
+    def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
+        skip = getattr(self, "found_inf", None)  # GradScaler sets it, and grad_scale, for a step
+        self._engine_for(params).run(list(grads), self._groups(), skip)
 
     def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
         group_of = [i for i, group in enumerate(self.param_groups) for _ in group["params"]]
@@ -113,7 +115,7 @@ class Fused(torch.optim.Optimizer):
 
     # --- options ------------------------------------------------------------------------------
 
-    _plan: tuple[Any, list[Group]] | None = None
+    _plan: tuple[Any, list[Group], Any] | None = None
 
     def _groups(self) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
@@ -124,22 +126,20 @@ class Fused(torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)
         key.append([_seen(scale)])
         if self._plan is None or self._plan[0] != key:
-            self._plan = key, self._new_groups(scale)
+            self._plan = key, self._new_groups(scale), scale  # kept, so that its id stays its own
         return self._plan[1]
 
     def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
         rules = [RULES[self._rule(group)] for group in self.param_groups]
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
-        factor = 1.0 if scale is None else 1.0 / float(scale)
+        for own in numbers:
+            own["grad_factor"] = _reciprocal(scale)
         updates: dict[Rule, Update] = {}
         for rule in rules:
-            alike = [
-                {**_values(n), "grad_factor": factor} for n, r in zip(numbers, rules) if r is rule
-            ]
+            alike = [_values(n) for n, r in zip(numbers, rules) if r is rule]
             updates[rule] = compose(rule, stages_for(rule, alike))
         return [
-            Group(updates[rule], {**_values(n), "grad_factor": factor}, None, _tensors(n))
-            for rule, n in zip(rules, numbers)
+            Group(updates[rule], _values(n), None, _tensors(n)) for rule, n in zip(rules, numbers)
         ]
 
     def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
@@ -216,6 +216,14 @@ class Fused(torch.optim.Optimizer):
                 held = self._state[param].get(name)
                 if torch.is_tensor(value) and torch.is_tensor(held) and value.dtype != held.dtype:
                     self._state[param][name] = value.detach().to(param.device, copy=True)
+
+
+def _reciprocal(scale: torch.Tensor | None) -> Any:
+    """Return what gradients are multiplied by; on a device nobody waits for its value."""
+    if scale is None:
+        return 1.0
+    inverse = scale.detach().double().reciprocal()
+    return scalars.value_of(inverse) if scalars.on_host(inverse) else inverse
 
 
 def _seen(value: Any) -> Any:

@@ -121,7 +121,7 @@ def test_another_backend_between_two_steps(backend):
         with gpuopt.use_backend(name):
             fused.run(grads, problem.groups)
             assert fused.backends == (name,)
-    outcome = Outcome(params, fused.states, fused.steps.tolist())
+    outcome = Outcome(params, fused.states, fused.steps.tolist(), fused.carried)
     assert_same_outcome(outcome, on_whole_arrays(problem))
 
 

@@ -86,7 +86,8 @@ class Walk:
     def launch(self, addresses, sizes, chunks):
         """Launch it over a table."""
         module = Module(cuda_c.source(self.update, self.dtypes, self.vectors))
-        arguments = (addresses, sizes, chunks, self.coefficients, np.int64(len(sizes)))
+        go = np.zeros(1, np.float32)
+        arguments = (addresses, sizes, chunks, self.coefficients, go, np.int64(len(sizes)))
         module.launch(cuda_c.UPDATE, *cuda_c.update_geometry(len(chunks)), arguments)
 
     def expected(self):

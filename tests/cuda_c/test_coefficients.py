@@ -34,11 +34,12 @@ def launch(update, mix, addresses, steps, groups, options, carried=None):
     if carried is None:
         carried = np.zeros((len(steps), len(update.carried_names)))
     found = np.full(shape, 7.0, compute_dtype(dtypes[0]))
+    go = np.zeros(1, np.float32)
     module = Module(cuda_c.source(update, dtypes, True))
     module.launch(
         cuda_c.COEFFICIENTS,
         *cuda_c.coefficients_geometry(len(steps)),
-        (addresses, steps, carried, groups, options, found, np.int64(len(steps))),
+        (addresses, steps, carried, groups, options, found, go, np.int64(len(steps))),
     )
     return found
 

@@ -48,6 +48,10 @@ def device(monkeypatch):
     def bound(self, name, geometry, arguments, real=cuda_launch.Kernels._bound):
         return partial(made.do, real(self, name, geometry, arguments))
 
+    def copy_number(self, *arguments, real=simulated_cupy.HostMemory.copy_number):
+        made.do(partial(real, self, *arguments))
+
+    monkeypatch.setattr(simulated_cupy.HostMemory, "copy_number", copy_number)
     monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
     monkeypatch.setattr(simulated_cupy.Mailbox, "send", send)
     monkeypatch.setattr(simulated_cupy.HostMemory, "hold", lambda *_: made.graph is not None)
@@ -145,3 +149,34 @@ def test_a_send_that_fails_is_done_at_the_next_step(device, sgd, monkeypatch):
 
 def _fail(*arguments):
     raise RuntimeError("no memory")
+
+
+# --- a step that a number on the device skips ---------------------------------------------------
+
+
+def test_a_step_that_the_device_skips(device, sgd, monkeypatch):
+    """As GradScaler's found_inf: the host does not look."""
+    optimizer, moved = sgd
+    monkeypatch.setattr("gpuopt.scalars.on_host", lambda array: False)
+    found = np.zeros(1, np.float32)
+    groups = optimizer._groups(1.0)
+
+    def step(skip):
+        optimizer._fused.run([G1], groups, skip)
+
+    assert moved(step, found) == 1
+    found[0] = 3
+    assert moved(step, found) == 0
+    assert moved(step, None) == 1
+    assert moved(step, found) == 0
+    found[0] = 0
+    assert moved(step, found) == 1
+    assert optimizer.state[0]["step"] == 4
+
+
+def test_a_replay_after_a_skipped_step_is_none_of_it(device, sgd, monkeypatch):
+    optimizer, moved = sgd
+    replay = device.capture(optimizer.step, [G1])
+    monkeypatch.setattr("gpuopt.scalars.on_host", lambda array: False)
+    optimizer._fused.run([G1], optimizer._groups(1.0), np.ones(1, np.float32))
+    assert moved(replay) == 1

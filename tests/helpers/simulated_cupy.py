@@ -54,7 +54,7 @@ class HostMemory:
         return False
 
     def copy_number(self, array, row, column, number):
-        array[row, column] = value_of(number)
+        array[row, column] = value_of(number.reshape(()))
 
 
 class Mailbox:

@@ -103,7 +103,10 @@ SPOILT = {
         "triton": replaced(r"(setp\.lt\.u64[^;]*), 7168;", r"\1, 6144;", 0),
         "cupy": replaced(r"(setp\.lt\.u32[^;]*), 8192;", r"\1, 7168;", 0),
     },
-    "a tensor that does not rest": replaced(r"@!?%p1 bra[^;]*;", ""),
+    "a tensor that does not rest": {
+        "triton": replaced(r"@!?%p3 bra[^;]*;", ""),
+        "cupy": replaced(r"@!?%p1 bra[^;]*;", ""),
+    },
     "swapped operands of a subtraction": replaced(
         r"(sub\.rn\.f32\s+%\w+), (%\w+), (%\w+);", r"\1, \3, \2;"
     ),

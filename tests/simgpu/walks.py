@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
 from gpuopt.kernels.cuda_c import OPTIONS, UPDATE
 
 from tests.cuda_c.tables import Walk, drawn
@@ -58,7 +59,8 @@ class SimulatedWalk(Walk):
             [Region.of(a, i in written, counted=True) for i, a in enumerate(row) if a is not None]
             for row in self.arrays
         ]
-        table = (addresses, sizes, chunks, self.coefficients)
+        go = np.zeros(1, np.float32)
+        table = (addresses, sizes, chunks, self.coefficients, go)
         numbers = [*(a.ctypes.data for a in table), len(sizes), 0, 0]
         values = [n.to_bytes(size, "little") for n, size in zip(numbers, kernel.sizes)]
         allowed = [*(Region.of(a, writable=False) for a in table), *self.counted]
