@@ -145,6 +145,7 @@ def _moves():
     for name, operator in _LOGIC.items():
         yield f"{name}.pred", _alike("pred", 2, f"a {operator} b")
     yield "not.pred", _alike("pred", 1, "!a")
+    yield "mov.pred", _alike("pred", 1, "a")
     yield "cvta.to.global.u64", _alike("u64", 1, "a")
 
 
