@@ -14,6 +14,7 @@ from tests.drop_in.pairs import (  # noqa: E402
     OF_TORCH,
     OPTIONS,
     Pair,
+    assert_close,
     give_gradients,
     parameters,
 )
@@ -159,3 +160,35 @@ def test_steps_beyond_what_float32_counts():
     for _ in range(3):
         optimizer.step()
     assert optimizer.state[param]["step"].item() == 2**24 + 4
+
+
+def model_of(module, name, options):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
+    return model, getattr(module, name)(model.parameters(), **options)
+
+
+@pytest.mark.usefixtures("float64_everywhere")
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_through_torchs_distributed_state_dicts(name, full):
+    """By names of parameters; groups must have torch's own keys."""
+    from torch.distributed.checkpoint import state_dict as by_name
+
+    options = {"lr": 0.01, **OPTIONS.get(name, {})}
+    pairs = [model_of(ours, name, options), model_of(torch.optim, name, options)]
+
+    def step(count):
+        for k in range(count):
+            for model, optimizer in pairs:
+                optimizer.zero_grad()
+                model(torch.full((2, 4), 0.5 + k)).square().sum().backward()
+                optimizer.step()
+
+    how = by_name.StateDictOptions(full_state_dict=full)
+    step(3)
+    mine, theirs = (by_name.get_optimizer_state_dict(m, o, options=how) for m, o in pairs)
+    for (model, optimizer), other in zip(pairs, (theirs, mine)):
+        by_name.set_optimizer_state_dict(model, optimizer, other, options=how)
+    step(3)
+    assert_close(*(list(model.parameters()) for model, _ in pairs))
