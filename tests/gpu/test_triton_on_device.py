@@ -42,6 +42,52 @@ def test_same_bits_as_the_host(torch, device, make, dtype):
     assert_equal(there, here)
 
 
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_groups_misaligned_views_gaps_and_resting_tensors(torch, device, backend):
+    """Several dtypes, groups of other options, views off their alignment, and None."""
+
+    def made(where, seed):
+        flat = [t.to(where) for t in tensors(torch, seed)]
+        wide = torch.cat(flat)
+        views = [wide[1:9000], wide[9001:20_001:2], wide[30_000:40_000].view(100, 100).t()]
+        return [*flat, *views], [t.bfloat16().to(where) for t in tensors(torch, seed + 50)]
+
+    results = []
+    for where in (device, "cpu"):
+        params, low = (list(map(torch.clone, group)) for group in made(where, 0))
+        base = torch.zeros(30_001, device=where)
+        params += [base[1:10_001], base[10_001:30_001:2]]
+        groups = [{"params": params}, {"params": low, "lr": 0.5, "weight_decay": 0.1}]
+        with gpuopt.use_backend(backend if where == device else None):
+            optimizer = gpuopt.Adam(groups, lr=0.1)
+            for step in range(3):
+                grads, low_grads = made(where, step + 1)
+                grads += [torch.ones_like(p) * (step + 1) for p in params[len(grads) :]]
+                grads[step] = None
+                optimizer.step([grads, [g.float() for g in low_grads]])
+        results.append([*params, *low])
+    assert_equal(*results)
+
+
+def test_a_replay_between_ordinary_steps(torch, device):
+    param, twin = torch.zeros(1000, device=device), torch.zeros(1000)
+    first, second = (torch.full((1000,), value, device=device) for value in (1.0, 10.0))
+    optimizer, expected = gpuopt.SGD([param], lr=1.0), gpuopt.SGD([twin], lr=1.0)
+    optimizer.step([first])
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        optimizer.step([first])
+    for grads in (second, None, second, None, None):
+        if grads is None:
+            graph.replay()
+        else:
+            optimizer.step([grads])
+    for grad in (1.0, 10.0, 1.0, 10.0, 1.0, 1.0):
+        expected.step([torch.full((1000,), grad)])
+    assert_equal([param], [twin])
+    assert optimizer.state[0]["step"] == 6
+
+
 def test_a_graph_replays_with_a_changed_lr(torch, device):
     there, here = tensors(torch, 0, device=device), tensors(torch, 0)
     grads, host_grads = tensors(torch, 1, device=device), tensors(torch, 1)
