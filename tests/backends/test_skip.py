@@ -10,7 +10,6 @@ from tests.helpers.optimizers import arrays, gradients
 from tests.helpers.stepping import REFERENCE, groups
 from tests.helpers.tensors import tensor_of, torch
 
-
 STEPS = ((0.0, True), (2.0, True), (2.0, False), (float("inf"), True), (0.0, True))
 """The number at each step, and whether the step is told of it."""
 
