@@ -218,7 +218,9 @@ def multi_tensor_update(
     begin = tl.load(chunks_ptr + 2 * program + 1).to(tl.int64) * CHUNK
     left = tl.load(sizes_ptr + tensor) - begin
     rests = tl.load(addresses_ptr + n_tensors + tensor) == 0
-    if rests | (tl.load(skip_ptr) != 0.0):
+    if rests:
+        return
+    if tl.load(skip_ptr) != 0.0:
         return
     coefficients = ()
     for i in tl.static_range(N_COEFFICIENTS):
@@ -270,7 +272,7 @@ def multi_tensor_coefficients(
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = tensor < n_tensors
     active = tl.load(addresses_ptr + n_tensors + tensor, mask=mask, other=0) != 0
-    active = active & (tl.load(skip_ptr) == 0.0)
+    active = active & (tl.load(skip_ptr + 0 * tensor, mask=mask, other=0.0) == 0.0)
     step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
     tl.store(steps_ptr + tensor, step, mask=mask)
     carried = ()
