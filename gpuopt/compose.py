@@ -146,6 +146,20 @@ def stages_for(rule: Rule, options: Sequence[Mapping[str, float]]) -> tuple[Stag
     return tuple(stages)
 
 
+def updates_for(rules: Sequence[Rule], options: Sequence[Mapping[str, float]]) -> list[Update]:
+    """Return the update of each group: groups of one rule share one, with all their stages.
+
+    Args:
+        rules: of each group.
+        options: the hyperparameters of each group.
+    """
+    alike: dict[Rule, list[Mapping[str, float]]] = {}
+    for rule, own in zip(rules, options):
+        alike.setdefault(rule, []).append(own)
+    updates = {rule: compose(rule, stages_for(rule, theirs)) for rule, theirs in alike.items()}
+    return [updates[rule] for rule in rules]
+
+
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     code = function.__code__
     return code.co_varnames[: code.co_argcount]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint, scalars
-from .compose import Update, compose, stages_for
+from .compose import updates_for
 from .dispatch import Explanation, explain_places
 from .options import Options, checked_state_dtype, grouped, has_reciprocal
 from .params import Key, parse
@@ -189,14 +189,11 @@ class Optimizer:
     def _new_groups(self, grad_factor: float) -> list[Group]:
         numbers = [{**g.hyperparameters(), "grad_factor": grad_factor} for g in self._param_groups]
         rules = [self.rule_for(group) for group in self._param_groups]
-        updates: dict[Rule, Update] = {}
-        for rule in rules:
-            alike = [n for n, r in zip(numbers, rules) if r is rule]
-            updates[rule] = compose(rule, stages_for(rule, alike))
+        updates = updates_for(rules, numbers)
         self._check_tensors()
         return [
-            Group(updates[rule], options, self._state_dtype, group.tensors)
-            for rule, options, group in zip(rules, numbers, self._param_groups)
+            Group(update, options, self._state_dtype, group.tensors)
+            for update, options, group in zip(updates, numbers, self._param_groups)
         ]
 
     def _check_tensors(self) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 from . import scalars
 from .arrays import FLOATS
 
-PAIRS = {"betas": ("beta1", "beta2")}
+PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("etaminus", "etaplus"),
+    "step_sizes": ("step_size_min", "step_size_max"),
+}
 """Options that hold several hyperparameters, and their names."""
 
 
@@ -119,7 +123,7 @@ class Options(MutableMapping[str, Any]):
         self._values = {name: CHECKS[name](name, value) for name, value in values.items()}
         self.version = 0
         """How often a value has changed."""
-        self.tensors = _tensors(self._values)
+        self.tensors = scalars.arrays_among(self._values)
         """The options whose values are tensors."""
 
     def __getitem__(self, name: str) -> Any:
@@ -137,7 +141,7 @@ class Options(MutableMapping[str, Any]):
             self.check(name)
         self._values.update({name: CHECKS[name](name, value) for name, value in given.items()})
         self.version += 1
-        self.tensors = _tensors(self._values)
+        self.tensors = scalars.arrays_among(self._values)
 
     def __delitem__(self, name: str) -> None:
         """Refuse: every option always has a value."""
@@ -172,12 +176,10 @@ class Options(MutableMapping[str, Any]):
         for name, value in self._values.items():
             if name in PAIRS:
                 numbers.update(zip(PAIRS[name], value))
-            elif not scalars.is_array(value):
-                numbers[name] = float(value)
-            elif scalars.on_host(value):
-                numbers[name] = _not_negative(name, scalars.value_of(value))
-            else:
-                numbers[name] = 0.0  # the device reads it
+                continue
+            numbers[name] = scalars.number_of(value)
+            if scalars.is_array(value):
+                _not_negative(name, numbers[name])  # it may have been changed since
         return numbers
 
 
@@ -200,7 +202,3 @@ def grouped(
         except (TypeError, ValueError) as error:
             raise type(error)(f"params[{i}]: {error}") from None
     return tuple(made)
-
-
-def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if scalars.is_array(value)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -31,6 +32,18 @@ def on_host(array: Any) -> bool:
 def value_of(array: Any) -> float:
     """Return its value; waits for its device."""
     return float(array.detach() if _is_torch(array) else array)
+
+
+def number_of(value: Any) -> float:
+    """Return an option as a number; 0.0 for an array on a device, which reads it itself."""
+    if not is_array(value):
+        return float(value)
+    return value_of(value) if on_host(value) else 0.0
+
+
+def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options whose values are arrays."""
+    return {name: value for name, value in values.items() if is_array(value)}
 
 
 def fill(array: Any, value: float) -> None:

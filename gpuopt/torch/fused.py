@@ -9,18 +9,12 @@ from typing import Any, ClassVar
 import torch
 
 from .. import scalars
-from ..compose import Update, compose, stages_for
+from ..compose import updates_for
 from ..launch import Group
+from ..options import PAIRS
 from ..registry import RULES, Rule
 from ..written import MovedError
 from .engine import Engine
-
-PAIRS = {
-    "betas": ("beta1", "beta2"),
-    "etas": ("etaminus", "etaplus"),
-    "step_sizes": ("step_size_min", "step_size_max"),
-}
-"""Options that hold several hyperparameters, and their names."""
 
 ENGINE = "_gpuopt_engine"
 """An attribute of an optimizer that neither pickle nor deepcopy takes along."""
@@ -134,12 +128,10 @@ class Fused(torch.optim.Optimizer):
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
         for own in numbers:
             own["grad_factor"] = _reciprocal(scale)
-        updates: dict[Rule, Update] = {}
-        for rule in rules:
-            alike = [_values(n) for n, r in zip(numbers, rules) if r is rule]
-            updates[rule] = compose(rule, stages_for(rule, alike))
+        options = [{k: scalars.number_of(v) for k, v in own.items()} for own in numbers]
         return [
-            Group(updates[rule], _values(n), None, _tensors(n)) for rule, n in zip(rules, numbers)
+            Group(update, own, None, scalars.arrays_among(given))
+            for update, own, given in zip(updates_for(rules, options), options, numbers)
         ]
 
     def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
@@ -170,6 +162,7 @@ class Fused(torch.optim.Optimizer):
     # --- states -------------------------------------------------------------------------------
 
     @property
+    # torch has a plain attribute there: this one is brought up to date by looking at it
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """For each parameter, its states and its step, by torch's names; waits for devices."""
         engine: Engine | None = self.__dict__.get(ENGINE)
@@ -231,18 +224,3 @@ def _seen(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     return (id(value), scalars.value_of(value)) if scalars.on_host(value) else id(value)
-
-
-def _values(numbers: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: scalars.value_of(value)
-        if scalars.is_array(value) and scalars.on_host(value)
-        else 0.0
-        if scalars.is_array(value)
-        else float(value)
-        for name, value in numbers.items()
-    }
-
-
-def _tensors(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in numbers.items() if scalars.is_array(value)}
