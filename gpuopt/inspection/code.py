@@ -8,6 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .tools import tool
+
 _USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 
 
@@ -72,12 +74,15 @@ def usage_of(text: str) -> Usage:
     return Usage(registers, stack + local, shared)
 
 
-def disassemble(cubin: bytes, nvdisasm: str, cuobjdump: str) -> tuple[str, str]:
+def disassemble(cubin: bytes) -> tuple[str, str]:
     """Return the listing of a program and its resource usage, from NVIDIA's tools."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "kernel.cubin")
         file.write_bytes(cubin)
-        return _run(nvdisasm, "-c", str(file)), _run(cuobjdump, "-res-usage", str(file))
+        return (
+            _run(tool("nvdisasm"), "-c", str(file)),
+            _run(tool("cuobjdump"), "-res-usage", str(file)),
+        )
 
 
 def _run(*command: str) -> str:

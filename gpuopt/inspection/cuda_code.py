@@ -6,12 +6,10 @@ The text and the options are those that CuPy is given at a launch.
 from __future__ import annotations
 
 from ..kernels import cuda_c
-from ..kernels.storage import compute_dtype
+from .arguments import MEANINGS, POINTERS, arrays_of
 from .cases import Case
 from .code import Argument, Code, disassemble
-from .meanings import MEANINGS
 from .nvrtc import compile_for
-from .tools import cuobjdump, nvdisasm
 
 
 def source_of(case: Case) -> str:
@@ -22,7 +20,7 @@ def source_of(case: Case) -> str:
 def compile_case(case: Case) -> Code:
     """Compile, and disassemble what came of it."""
     made = compile_for(source_of(case), case.arch, cuda_c.OPTIONS)
-    sass, usage = disassemble(made.cubin, nvdisasm(), cuobjdump())
+    sass, usage = disassemble(made.cubin)
     update = case.kernel == "update"
     threads = cuda_c.THREADS if update else cuda_c.COEFFICIENT_THREADS
     return Code(
@@ -43,16 +41,8 @@ def _kernel(case: Case) -> str:
 
 
 def _arguments(case: Case) -> tuple[Argument, ...]:
-    compute = "double*" if compute_dtype(case.dtypes[0]) == "float64" else "float*"
-    types = {
-        "carried": "double*",
-        "chunks": "int*",
-        "options": "double*",
-        "coefficients": compute,
-        "skip": "float*",
-    }
-    names = ["addresses", "steps", "carried", "groups", "options", "coefficients", "skip"]
-    if case.kernel == "update":
-        names = ["addresses", "sizes", "chunks", "coefficients", "skip"]
-    arrays = [Argument(n, types.get(n, "long long*"), MEANINGS[n]) for n in names]
-    return (*arrays, Argument("n_tensors", "long long", MEANINGS["n_tensors"]))
+    arrays = arrays_of(case).items()
+    return (
+        *(Argument(name, POINTERS[dtype], MEANINGS[name]) for name, dtype in arrays),
+        Argument("n_tensors", "long long", MEANINGS["n_tensors"]),
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 from ..compose import Update
 from ..kernels import cuda_c
@@ -45,8 +47,8 @@ def _wrapped(text: str) -> str:
     return "\n".join(lines)
 
 
-def _named(name: str, function: object) -> str:
+def _named(name: str, function: Callable[..., Any]) -> str:
     """Return a function's text, and the name by which it is called below if that is another."""
-    text = textwrap.dedent(inspect.getsource(function))  # type: ignore[arg-type]
-    own: str = function.__name__  # type: ignore[attr-defined]
+    text = textwrap.dedent(inspect.getsource(function))
+    own = function.__code__.co_name
     return text if own == name else f"{text}\n\n{name} = {own}\n"

@@ -7,35 +7,21 @@ from functools import cache
 
 
 @cache
-def nvdisasm() -> str:
-    """Return the path of what lists a program.
+def tool(name: str) -> str:
+    """Return the path of a tool; Triton's comes first, since it knows the newest GPUs.
 
     Raises:
         FileNotFoundError: it is nowhere.
     """
-    return _tool("nvdisasm")
-
-
-@cache
-def cuobjdump() -> str:
-    """Return the path of what says which resources a program takes.
-
-    Raises:
-        FileNotFoundError: it is nowhere.
-    """
-    return _tool("cuobjdump")
-
-
-def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is not None:
-        return found
     try:
         import triton
     except ImportError:
-        raise FileNotFoundError(
-            f"{name} is neither on the PATH nor in Triton's wheel: pip install triton, "
-            "or the CUDA toolkit"
-        ) from None
+        found = shutil.which(name)
+        if found is None:
+            raise FileNotFoundError(
+                f"{name} is neither in Triton's wheel nor on the PATH: pip install triton, "
+                "or the CUDA toolkit"
+            ) from None
+        return found
     path: str = getattr(triton.knobs.nvidia, name).path
     return path

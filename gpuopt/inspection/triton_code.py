@@ -13,39 +13,18 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from ..kernels import triton_constants as constants
-from ..kernels.storage import compute_dtype
 from ..kernels.triton_kernels import multi_tensor_coefficients, multi_tensor_update
+from .arguments import MEANINGS, POINTERS, arrays_of
 from .cases import Case
 from .code import Argument, Code, disassemble
-from .meanings import MEANINGS
-from .tools import cuobjdump, nvdisasm
 
-_FLOAT = {"float32": "*fp32", "float64": "*fp64"}
-_IN_C = {"*i32": "int*", "*i64": "long long*", "*fp32": "float*", "*fp64": "double*", "i32": "int"}
+_SPELT = {"int32": "*i32", "int64": "*i64", "float32": "*fp32", "float64": "*fp64"}
 
 
 def signature_of(case: Case) -> dict[str, str]:
     """Return the types of a kernel's run-time arguments, as Triton writes them."""
-    coefficients = _FLOAT[compute_dtype(case.dtypes[0])]
-    if case.kernel == "update":
-        return {
-            "addresses_ptr": "*i64",
-            "sizes_ptr": "*i64",
-            "chunks_ptr": "*i32",
-            "coefficients_ptr": coefficients,
-            "skip_ptr": "*fp32",
-            "n_tensors": "i32",
-        }
-    return {
-        "addresses_ptr": "*i64",
-        "steps_ptr": "*i64",
-        "carried_ptr": "*fp64",
-        "groups_ptr": "*i64",
-        "options_ptr": "*fp64",
-        "coefficients_ptr": coefficients,
-        "skip_ptr": "*fp32",
-        "n_tensors": "i32",
-    }
+    arrays = {f"{name}_ptr": _SPELT[dtype] for name, dtype in arrays_of(case).items()}
+    return {**arrays, "n_tensors": "i32"}
 
 
 def constants_of(case: Case) -> dict[str, Any]:
@@ -80,7 +59,7 @@ def compile_case(case: Case) -> Code:
     if made.metadata.global_scratch_size or made.metadata.profile_scratch_size:
         raise ValueError("the kernel wants scratch memory")
     cubin = made.asm["cubin"]
-    sass, usage = disassemble(cubin, nvdisasm(), cuobjdump())
+    sass, usage = disassemble(cubin)
     update = case.kernel == "update"
     return Code(
         ptx=made.asm["ptx"],
@@ -99,10 +78,9 @@ def _arguments(case: Case, ptx: str) -> tuple[Argument, ...]:
     """Return the arguments; Triton appends pointers of its own, as many as the PTX has."""
     from .ptx import parse
 
-    own = [
-        Argument(n, _IN_C[kind], MEANINGS[n.removesuffix("_ptr")])
-        for n, kind in signature_of(case).items()
-    ]
+    arrays = arrays_of(case).items()
+    own = [Argument(f"{n}_ptr", POINTERS[dtype], MEANINGS[n]) for n, dtype in arrays]
+    own.append(Argument("n_tensors", "int", MEANINGS["n_tensors"]))
     more = len(parse(ptx).parameters) - len(own)
     unused = "scratch memory of Triton's, of which this kernel uses none: 0"
     return (*own, *(Argument(f"scratch_{i}_ptr", "void*", unused) for i in range(more)))
