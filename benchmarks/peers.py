@@ -21,10 +21,15 @@ def import_torch() -> Any:
         raise Unavailable("torch is not installed") from None
 
 
+def lacks(kind: type, form: dict[str, bool]) -> set[str]:
+    """Return the options of a form that an optimizer of torch's does not have."""
+    return set(form) - set(inspect.signature(kind).parameters)
+
+
 def _torch(form: dict[str, bool], case: Case, arena: Arena) -> Step:
     torch = import_torch()
     kind = getattr(torch.optim, case.torch)
-    missing = set(form) - set(inspect.signature(kind).parameters)
+    missing = lacks(kind, form)
     if missing:
         raise Unavailable(f"torch.optim.{case.torch} has no {', '.join(missing)}")
     params = [torch.nn.Parameter(torch.from_numpy(p)) for p in arena.params]
@@ -51,10 +56,15 @@ def _textbook(case: Case, arena: Arena) -> Step:
     return Step(run)
 
 
+FORMS = {
+    "torch fused": {"fused": True},
+    "torch foreach": {"foreach": True},
+    "torch for-loop": {"foreach": False},
+}
+"""The forms that torch's optimizers have, and the options that pick them."""
+
 PEERS: dict[str, Maker] = {
-    "torch fused": partial(_torch, {"fused": True}),
-    "torch foreach": partial(_torch, {"foreach": True}),
-    "torch for-loop": partial(_torch, {"foreach": False}),
+    **{name: partial(_torch, form) for name, form in FORMS.items()},
     "textbook NumPy": _textbook,
 }
 """The peers by name."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from gpuopt.kernels.threads import thread_count
 from .arguments import positive, writable
 from .contender import Step
 from .models import MODELS, Shapes
-from .peers import import_torch
+from .peers import FORMS, import_torch, lacks
 from .report import load_average, seconds_text, show_machine, show_table
 from .timing import Timing, interleaved, threads
 
@@ -39,8 +38,6 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "Rprop": {},
 }
 """The optimizers that both have, and the options that they are run with."""
-
-FORMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "for-loop": {"foreach": False}}
 
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 """Those that torch has a fused kernel for."""
@@ -58,11 +55,10 @@ def contenders(name: str, options: Mapping[str, Any], shapes: Shapes) -> dict[st
     for param in params:
         param.grad = torch.full_like(param, 0.01)
     theirs = getattr(torch.optim, name)
-    known = inspect.signature(theirs).parameters
     made = {"gpuopt": getattr(ours, name)(params, **options)}
     for form, flags in FORMS.items():
-        if set(flags) <= set(known):
-            made[f"torch {form}"] = theirs(params, **options, **flags)
+        if not lacks(theirs, flags):
+            made[form] = theirs(params, **options, **flags)
     return {each: Step(optimizer.step) for each, optimizer in made.items()}
 
 

@@ -6,22 +6,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from .arrays import is_cupys, is_torchs
+
 
 def is_array(value: Any) -> bool:
     """Whether a value is a tensor of torch's or an array of CuPy's."""
-    return _is_torch(value) or _is_cupy(value)
+    return is_torchs(value) or is_cupys(value)
 
 
 def is_one_float(array: Any) -> bool:
     """Whether it holds one element, and that a float."""
-    if _is_torch(array):
+    if is_torchs(array):
         return bool(array.numel() == 1 and array.is_floating_point())
     return bool(array.size == 1 and array.dtype.kind == "f")
 
 
 def device_of(array: Any) -> str:
     """Return ``"cpu"`` or ``"cuda:0"``."""
-    return str(array.device) if _is_torch(array) else f"cuda:{array.device.id}"
+    return str(array.device) if is_torchs(array) else f"cuda:{array.device.id}"
 
 
 def on_host(array: Any) -> bool:
@@ -31,7 +33,7 @@ def on_host(array: Any) -> bool:
 
 def value_of(array: Any) -> float:
     """Return its value; waits for its device."""
-    return float(array.detach() if _is_torch(array) else array)
+    return float(array.detach() if is_torchs(array) else array)
 
 
 def number_of(value: Any) -> float:
@@ -48,19 +50,9 @@ def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def fill(array: Any, value: float) -> None:
     """Change its value; waits for nobody."""
-    if _is_torch(array):
+    if is_torchs(array):
         with sys.modules["torch"].no_grad():
             array.fill_(value)
     else:
         with array.device:
             array.fill(value)
-
-
-def _is_torch(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _is_cupy(value: Any) -> bool:
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)

@@ -19,8 +19,8 @@ from .arrays import (
     Memory,
     copy_into,
     describe,
+    is_torchs,
     mark_written,
-    tensors_among,
     to_numpy,
     zeros_like,
 )
@@ -67,8 +67,8 @@ class FusedStep:
         self._carried: list[dict[str, float]] = [{} for _ in params]
         self.states: list[dict[str, Any]] = [{} for _ in params]
         self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
-        self._tensors = tensors_among(self.params)
-        self._tensor_places = list(self._tensors)
+        self._tensor_places = [i for i, param in enumerate(params) if is_torchs(param)]
+        self._tensors = [params[i] for i in self._tensor_places]
         self._launches: list[Launch] = []
         self._captured: list[Any] = []
         self._forget_tables()
@@ -150,10 +150,13 @@ class FusedStep:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
             BackendError: the forced backend cannot run; nothing has been changed.
         """
+        if skip is not None and scalars.on_host(skip):
+            if scalars.value_of(skip):
+                return
+            skip = None
         if skip is not None:
             grads = self._without_skipped(grads, skip)
         changes = self.inputs.look(grads)
-        skip = None if skip is None or scalars.on_host(skip) else skip
         key = (
             *(group.update for group in groups),
             *(group.state_dtype for group in groups),
@@ -174,9 +177,7 @@ class FusedStep:
 
         Waits for the device of ``skip`` only if the host updates a parameter.
         """
-        if scalars.on_host(skip):
-            return [None] * len(grads) if scalars.value_of(skip) else grads
-        by_host = {p for p in self.places if not hasattr(chosen(*p).load(), "DeviceTable")}
+        by_host = {place for place in self.places if not _is_of_device(chosen(*place).load())}
         if not by_host or not scalars.value_of(skip):
             return grads
         pairs = zip(self.inputs.params(), grads)
@@ -201,7 +202,7 @@ class FusedStep:
                 continue
             flat = [e for e in here if e.flat]
             others = [e for e in here if not e.flat]
-            if hasattr(module, "DeviceTable"):
+            if _is_of_device(module):
                 stand_ins = [self._stage(entry) for entry in others]
                 staged += stand_ins
                 flat += [s.entry for s in stand_ins]
@@ -223,7 +224,7 @@ class FusedStep:
         names = table.update.carried_names
         if names:
             table.carried[...] = [[self._carried[i][n] for n in names] for i in table.tensors]
-        if hasattr(module, "DeviceTable"):
+        if _is_of_device(module):
             return DeviceLaunch(table, module, group_of, steps, groups)
         return HostLaunch(table, module, group_of)
 
@@ -283,8 +284,10 @@ class FusedStep:
         self._steps += active
         if self._tensors:
             updated = active[self._tensor_places]
-            tensors = list(self._tensors.values())
-            mark_written(tensors if updated.all() else list(compress(tensors, updated.tolist())))
+            all_of_them = updated.all()
+            mark_written(
+                self._tensors if all_of_them else list(compress(self._tensors, updated.tolist()))
+            )
 
     def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
@@ -318,3 +321,8 @@ class FusedStep:
         numpy_blocked.run(entry.update, copies, entry.dtypes, coefficients)
         for row in entry.update.written:
             copy_into(arrays[row], copies[row])
+
+
+def _is_of_device(module: ModuleType) -> bool:
+    """Whether a kernel module's tables lie on a device, which counts steps by itself."""
+    return hasattr(module, "DeviceTable")

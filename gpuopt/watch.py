@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import is_cupys, is_torchs
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -117,9 +119,9 @@ def _compare(sight: Sight, last: Sight | None, count: int) -> Moves:
 
 def _addresses(arrays: Sequence[Any]) -> list[int] | None:
     """Return the addresses of torch tensors, or None if there is anything else."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     try:
-        return list(map(torch.Tensor.data_ptr, arrays))  # type: ignore[union-attr]
+        return list(map(torch.Tensor.data_ptr, arrays))
     except (AttributeError, RuntimeError, TypeError):  # no torch; a sparse tensor; others, None
         return None
 
@@ -176,11 +178,9 @@ def _signature(array: Any) -> Any:
         return None
     if isinstance(array, np.ndarray):
         return weakref.ref(array)  # one object for all references to one array, while it lives
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(array, torch.Tensor) and array.layout is torch.strided:
+    if is_torchs(array) and array.layout is sys.modules["torch"].strided:
         return (array.data_ptr(), *(column[0] for column in _properties([array])))
-    cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(array, cupy.ndarray):
+    if is_cupys(array):
         data = array.data
         return data.ptr, data.device_id, array.shape, array.strides, array.dtype
     return object()

@@ -18,6 +18,7 @@ from .foreign import FOREIGN, sharing, speaks
 from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
+from .recognised import is_cupys, is_torchs
 from .torch_tensors import TORCH
 
 __all__ = [
@@ -26,8 +27,9 @@ __all__ = [
     "assign",
     "copy_into",
     "describe",
+    "is_cupys",
+    "is_torchs",
     "mark_written",
-    "tensors_among",
     "to_numpy",
     "zeros_like",
 ]
@@ -78,14 +80,6 @@ def assign(target: Any, source: Any) -> None:
     _library_of(target, "array").assign(target, known)
 
 
-def tensors_among(arrays: Sequence[Any]) -> dict[int, Any]:
-    """Return those that are torch tensors, by place."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return {}
-    return {i: array for i, array in enumerate(arrays) if isinstance(array, torch.Tensor)}
-
-
 def mark_written(tensors: Sequence[Any]) -> None:
     """Tell autograd that these torch tensors changed (their version counters)."""
     if tensors:
@@ -95,10 +89,9 @@ def mark_written(tensors: Sequence[Any]) -> None:
 def _library_of(array: Any, name: str) -> Library:
     if isinstance(array, np.ndarray):
         return NUMPY
-    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and isinstance(array, torch.Tensor):
+    if is_torchs(array):
         return TORCH
-    if cupy is not None and isinstance(array, cupy.ndarray):
+    if is_cupys(array):
         return CUPY
     if speaks(array):
         return FOREIGN

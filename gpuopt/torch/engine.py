@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..arrays import describe, mark_written
 from ..launch import Group
 from ..step import FusedStep
 
@@ -57,7 +58,7 @@ class Engine:
 
     def run(
         self,
-        grads: list[torch.Tensor | None],
+        grads: Sequence[torch.Tensor | None],
         groups: Sequence[Group],
         skip: torch.Tensor | None = None,
     ) -> None:
@@ -65,13 +66,12 @@ class Engine:
 
         A device reads that by itself.
         """
-        for i in self._complex:
-            grad = grads[i]
-            grads[i] = None if grad is None else _real(grad)
+        given = [i for i in self._complex if grads[i] is not None]
+        if given:
+            real = {i: _real(grads[i]) for i in given}
+            grads = [real.get(i, grad) for i, grad in enumerate(grads)]
         self._fused.run(grads, groups, skip)
-        if self._complex:
-            updated = [self.params[i] for i in self._complex if grads[i] is not None]
-            torch.autograd.graph.increment_version(updated)
+        mark_written([self.params[i] for i in given])
 
     def load(self, state: States, names: frozenset[str]) -> None:
         """Take over what an optimizer's ``state`` holds, if that is not what is here.
@@ -146,15 +146,11 @@ def _same(held: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]
     return all(
         mine.keys() == theirs.keys()
         and all(
-            mine[name] is theirs[name] or _place(mine[name]) == _place(theirs[name])
+            mine[name] is theirs[name] or describe(mine[name], name) == describe(theirs[name], name)
             for name in mine
         )
         for mine, theirs in zip(held, states)
     )
-
-
-def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
-    return tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride()
 
 
 def _step_dtype() -> torch.dtype:

@@ -73,7 +73,7 @@ class Fused(torch.optim.Optimizer):
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         skip = getattr(self, "found_inf", None)  # GradScaler sets it, and grad_scale, for a step
-        self._engine_for(params).run(list(grads), self._groups(), skip)
+        self._engine_for(params).run(grads, self._groups(), skip)
 
     def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
         group_of = [i for i, group in enumerate(self.param_groups) for _ in group["params"]]

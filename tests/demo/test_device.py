@@ -71,7 +71,9 @@ class Descent:
 
 
 def trial():
-    build = lambda params, lr, beta: Descent(params)  # noqa: E731
+    def build(params, lr, beta):
+        return Descent(params)
+
     method = types.SimpleNamespace(build=build, lr=0.3, batch_size=None, name="descent")
     return comparison.Trial(method)
 

@@ -72,7 +72,7 @@ class Pair:
 
 
 def assert_close(mine, theirs, tolerance="torch float64"):
-    allowed = TOLERANCES[tolerance]
+    allowed = TOLERANCES[tolerance]  # parameters are about 1: beside zero, it is absolute
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(
             a, b, rtol=allowed.relative, atol=max(allowed.absolute, allowed.relative)

@@ -16,6 +16,7 @@ from tests.drop_in.pairs import (  # noqa: E402
     give_gradients,
     parameters,
 )
+from tests.tolerances import TOLERANCES  # noqa: E402
 
 
 @pytest.mark.parametrize("name", OF_TORCH)
@@ -224,7 +225,8 @@ def test_parameters_that_are_swapped_for_others_in_their_group():
     kept = params[0].detach().clone()
     optimizer.step()
     assert params[0].equal(kept)
-    assert other.tolist() == pytest.approx([-0.5] * 3)
+    step = 0.5 / (1 + 1e-8)  # Adam's first: lr*g / (|g| + eps)
+    assert other.tolist() == pytest.approx([-step] * 3, rel=TOLERANCES["worked value"].relative)
     assert optimizer.state[other]["step"].item() == 1
 
 
