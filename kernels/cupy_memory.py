@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import runtime
 
-from .device_table import READY, TOO_MANY
+from .device_table import Reserve
 
 
 class CupyMemory:
@@ -66,16 +66,15 @@ class CupyMemory:
         if not isinstance(number, cupy.ndarray):
             number = cupy.from_dlpack(number.detach())
         if number.device != self._device:
-            raise ValueError(f"lr: an array on {number.device}, but arrays lie on {self._device}")
+            raise ValueError(f"a number on {number.device}, but the arrays lie on {self._device}")
         array[row, column] = number.reshape(())
 
 
 class Mailbox:
     """A device array that the host rewrites through pinned memory.
 
-    A block of pinned memory is used again only when the copy from it is done. While a graph is
-    captured nobody can know that, nor ask for a block: some are kept ready, and belong to the
-    graph afterwards, which copies from them at every replay.
+    A block of pinned memory is used again only when the copy from it is done; graphs take theirs
+    from a reserve.
 
     Attributes:
         array: the device array.
@@ -85,29 +84,21 @@ class Mailbox:
         """Take the device array."""
         self.array = array
         self._blocks: list[_Block] = []
-        self._ready = [_Block(array) for _ in range(READY)]
-        self._kept: list[_Block] = []
+        self._reserve = Reserve(lambda: _Block(array))
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Make the device array hold ``values``, in the order of the current stream."""
         stream = cupy.cuda.get_current_stream().ptr
         capturing = runtime.streamIsCapturing(stream)
-        block = self._block_for_graph() if capturing else self._free_block()
+        block = self._reserve.take() if capturing else self._free_block()
         block.values[...] = values
         size, kind = block.values.nbytes, runtime.memcpyHostToDevice
         runtime.memcpyAsync(self.array.data.ptr, block.values.ctypes.data, size, kind, stream)
         if not capturing:
             block.copied.record()
 
-    def _block_for_graph(self) -> _Block:
-        if not self._ready:
-            raise RuntimeError(TOO_MANY)
-        self._kept.append(self._ready.pop())
-        return self._kept[-1]
-
     def _free_block(self) -> _Block:
-        while len(self._ready) < READY:
-            self._ready.append(_Block(self.array))
+        self._reserve.fill()
         for block in self._blocks:
             if block.copied.done:
                 return block

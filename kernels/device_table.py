@@ -18,7 +18,42 @@ from .table import Table
 READY = 4
 """Steps that can be captured in graphs between two ordinary ones: each keeps pinned memory."""
 
-TOO_MANY = f"more than {READY} steps were captured since the last ordinary step: take one between"
+
+class Reserve:
+    """Blocks of pinned memory for graphs: none can be asked for while one is captured.
+
+    A block that is taken belongs to its graph, which copies from it at every replay.
+
+    Attributes:
+        ready: the blocks that captures may take.
+        taken: those that graphs copy from.
+    """
+
+    def __init__(self, new: Callable[[], Any]) -> None:
+        """Fill it; ``new`` returns another block."""
+        self._new = new
+        self.ready: list[Any] = []
+        self.taken: list[Any] = []
+        self.fill()
+
+    def fill(self) -> None:
+        """Have as many ready as captures may take."""
+        while len(self.ready) < READY:
+            self.ready.append(self._new())
+
+    def take(self) -> Any:
+        """Return a block for a graph.
+
+        Raises:
+            RuntimeError: there is none left.
+        """
+        if not self.ready:
+            raise RuntimeError(
+                f"more than {READY} steps were captured since the last ordinary step: "
+                "take one between"
+            )
+        self.taken.append(self.ready.pop())
+        return self.taken[-1]
 
 
 class Mailbox(Protocol):
@@ -123,14 +158,13 @@ class DeviceTable:
             self._skip, self._go = (memory.upload(np.zeros((1, 1), np.float32)) for _ in range(2))
         self._may_skip = False
         addresses, count = self._addresses.array, len(table.sizes)
-        of_groups = owners, self._options.array, coefficients, self._skip
-        of_elements = sizes, chunks, coefficients, self._skip
-        self._arrays = (addresses, self._steps, *of_groups, *of_elements, self._carried)
-        of_tensors = self._steps, self._carried, *of_groups
-        self._launches = [kernels.coefficients((addresses, *of_tensors, count))]
+        results = coefficients, self._skip
+        of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
+        of_elements = (addresses, sizes, chunks, *results)
+        self._arrays = (*of_tensors, sizes, chunks)
+        self._launches = [kernels.coefficients((*of_tensors, count))]
         if len(table.chunks):
-            arguments = (addresses, *of_elements, count)
-            self._launches.append(kernels.update(arguments, len(table.chunks)))
+            self._launches.append(kernels.update((*of_elements, count), len(table.chunks)))
 
     def begin(self) -> bool:
         """Begin a step; return whether a graph is being captured, or has been."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .device_table import READY, TOO_MANY
+from .device_table import Reserve
 
 
 class TorchMemory:
@@ -90,43 +90,30 @@ class Mailbox:
 
     Values go through pinned memory, so the copy is part of the stream and the host goes on at
     once. torch's allocator hands a pinned block out again only after the copies from it are
-    done. While a graph is captured no block can be asked for: some are kept ready, and belong to
-    the graph afterwards, which copies from them at every replay.
+    done; graphs take theirs from a reserve.
 
     Attributes:
         array: the device tensor.
+        reserve: the blocks of graphs; None where nothing is pinned.
     """
 
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
         """Copy ``values`` to the device."""
         self.array = upload(values, device)
-        self._pinned = self.array.is_cuda
-        self._kept: list[torch.Tensor] = []
-        self._ready: list[torch.Tensor] = []
-        self._prepare()
+        self.reserve = Reserve(self._new_block) if self.array.is_cuda else None
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Make the device tensor hold ``values``, in the order of the current stream."""
         source = torch.from_numpy(values)
-        if not self._pinned:
+        if self.reserve is None:
             self.array.copy_(source)
             return
-        block = self._block().copy_(source)
-        self.array.copy_(block, non_blocking=True)
+        if torch.cuda.is_current_stream_capturing():
+            block = self.reserve.take()
+        else:
+            self.reserve.fill()
+            block = self._new_block()
+        self.array.copy_(block.copy_(source), non_blocking=True)
 
     def _new_block(self) -> torch.Tensor:
         return torch.empty(self.array.shape, dtype=self.array.dtype, pin_memory=True)
-
-    def _block(self) -> torch.Tensor:
-        if not torch.cuda.is_current_stream_capturing():
-            self._prepare()
-            return self._new_block()
-        if not self._ready:
-            raise RuntimeError(TOO_MANY)
-        self._kept.append(self._ready.pop())
-        return self._kept[-1]
-
-    def _prepare(self) -> None:
-        """Have the blocks ready that captures may take."""
-        while self._pinned and len(self._ready) < READY:
-            self._ready.append(self._new_block())

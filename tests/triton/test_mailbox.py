@@ -137,9 +137,9 @@ def test_the_block_belongs_to_the_graph(device):
 def test_the_mailbox_keeps_the_blocks_of_its_graphs(device):
     box = mailbox()
     capture(device, box, threes(1.0))
-    (kept,) = box._kept
+    (kept,) = box.reserve.taken
     assert kept.tolist() == [1.0] * 3
-    assert not any(block is kept for block in box._ready)
+    assert not any(block is kept for block in box.reserve.ready)
 
 
 def test_more_captured_steps_than_blocks_are_refused(device):
@@ -166,7 +166,7 @@ def test_on_the_cpu_nothing_is_pinned():
     box = torch_memory.Mailbox(threes(0.0), "cpu")
     box.send(threes(1.0))
     assert box.array.tolist() == [1.0] * 3
-    assert not box._ready
+    assert box.reserve is None
 
 
 def test_an_upload_is_a_copy():
