@@ -193,13 +193,10 @@ class Momentum(Fused):
         fused: bool | None = None,
     ) -> None:
         """Check the arguments, as torch does."""
-        _check_common(lr, weight_decay)
+        common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta value: {beta}")
-        options = {"lr": lr, "beta": beta, "weight_decay": weight_decay, "nesterov": nesterov}
-        accepted = {"foreach": foreach, "capturable": capturable, "fused": fused}
-        more = {"maximize": maximize, "differentiable": differentiable}
-        super().__init__(params, {**options, **more, **accepted})
+        super().__init__(params, {**common, "beta": beta, "nesterov": nesterov})
 
     def _rule(self, group: Mapping[str, Any]) -> str:
         return self._rules[bool(group["nesterov"])]
@@ -244,20 +241,35 @@ class Lion(Fused):
         fused: bool | None = None,
     ) -> None:
         """Check the arguments, as torch does."""
-        _check_common(lr, weight_decay)
+        common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        options = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
-        accepted = {"foreach": foreach, "capturable": capturable, "fused": fused}
-        more = {"maximize": maximize, "differentiable": differentiable}
-        super().__init__(params, {**options, **more, **accepted})
+        super().__init__(params, {**common, "betas": betas})
 
 
-def _check_common(lr: float | torch.Tensor, weight_decay: float) -> None:
+def _common(
+    lr: float | torch.Tensor,
+    weight_decay: float,
+    maximize: bool,
+    foreach: bool | None,
+    capturable: bool,
+    differentiable: bool,
+    fused: bool | None,
+) -> dict[str, Any]:
+    """Check what all optimizers take, and return it by torch's names."""
     if isinstance(lr, torch.Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
     if not weight_decay >= 0.0:
         raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+    return {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "maximize": maximize,
+        "foreach": foreach,
+        "capturable": capturable,
+        "differentiable": differentiable,
+        "fused": fused,
+    }
