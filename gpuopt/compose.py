@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import FunctionType
 from typing import Any
 
+from .kernels.retarget import function_from
 from .registry import Rule, Stage
 from .rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 
@@ -65,7 +65,7 @@ class Update:
         """The composed NumPy function."""
         callees = {f"apply_{stage.name}": stage.function for stage in self.stages}
         callees[f"apply_{self.rule.name}"] = self.rule.update
-        return _function_from(self.source, self.name, callees)
+        return function_from(self.source, self.name, {"__name__": __name__, **callees})
 
     @property
     def carried_names(self) -> tuple[str, ...]:
@@ -102,7 +102,9 @@ class Update:
         """
         callees = {stage.name: stage.coefficients for stage in self.stages}
         callees["rule"] = self.rule.coefficients
-        return _function_from(self.coefficients_source, "coefficients", callees)
+        return function_from(
+            self.coefficients_source, "coefficients", {"__name__": __name__, **callees}
+        )
 
     def coefficients(
         self, step: int, options: Mapping[str, float], carried: Sequence[float] = ()
@@ -163,14 +165,3 @@ def updates_for(rules: Sequence[Rule], options: Sequence[Mapping[str, float]]) -
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     code = function.__code__
     return code.co_varnames[: code.co_argcount]
-
-
-def _function_from(source: str, name: str, callees: dict[str, Callable[..., Any]]) -> FunctionType:
-    """Compile ``source``; its text stays readable for compilers that ask for it."""
-    filename = f"<gpuopt {name} {abs(hash(source)):x}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    names: dict[str, object] = {"__name__": __name__, **callees}
-    exec(compile(source, filename, "exec"), names)
-    function = names[name]
-    assert isinstance(function, FunctionType)
-    return function

@@ -6,6 +6,7 @@ of the same function whose global ``np`` is another object: Numba's, Triton's or
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -41,3 +42,19 @@ def retarget(
     copy = FunctionType(code, names, function.__name__, function.__defaults__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     return wrap(copy)
+
+
+def function_from(source: str, name: str, names: dict[str, Any]) -> FunctionType:
+    """Return the function that a text defines; compilers that ask for the text find it.
+
+    Args:
+        source: the text.
+        name: of the function.
+        names: its globals, which it becomes one of.
+    """
+    filename = f"<gpuopt {name} {abs(hash(source)):x}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), names)
+    function = names[name]
+    assert isinstance(function, FunctionType)
+    return function

@@ -7,13 +7,14 @@ at Triton's exactly rounded operations. Nothing here knows a formula.
 from __future__ import annotations
 
 import os
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import triton
 import triton.language as tl
 
 from .retarget import retarget
+from .triton_source import reworded
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether kernels run in Triton's interpreter, on the CPU."""
@@ -26,7 +27,7 @@ _INTERPRETED = tl.constexpr(INTERPRETED)
 
 @triton.jit
 def _divide(a, b):
-    if (a + b).dtype == tl.float64:  # the sum: either may be a literal, which has no dtype
+    if a.dtype == tl.float64:
         return a / b
     else:
         return tl.div_rn(a, b)
@@ -61,24 +62,13 @@ def _minimum(a, b):
 
 
 @triton.jit
+def _float32(value):
+    return tl.full((), value, tl.float32)
+
+
+@triton.jit
 def _float64(value):
-    """Where only literals meet, Triton would take them for float32; times 1.0 costs nothing."""
-    return value * tl.full((), 1.0, tl.float64)
-
-
-@triton.jit
-def _where_float64(condition, a, b):
-    return tl.where(condition, _float64(a), _float64(b))
-
-
-@triton.jit
-def _maximum_float64(a, b):
-    return tl.maximum(_float64(a), _float64(b), propagate_nan=tl.PropagateNan.ALL)
-
-
-@triton.jit
-def _minimum_float64(a, b):
-    return tl.minimum(_float64(a), _float64(b), propagate_nan=tl.PropagateNan.ALL)
+    return tl.full((), value, tl.float64)
 
 
 @triton.jit
@@ -97,7 +87,7 @@ def _power(base, exponent):
 @triton.jit
 def _real_power(base, exponent):
     """The squarings and square roots of gpuopt.rules.real_power."""
-    ones = tl.full((_float64(base) + _float64(exponent)).shape, 1.0, tl.float64)
+    ones = tl.full((base + exponent).shape, 1.0, tl.float64)
     base, exponent = base * ones, exponent * ones
     magnitude = tl.minimum(tl.abs(exponent), 9223372036854774784.0 * ones)
     n = magnitude.to(tl.int64)
@@ -117,16 +107,21 @@ def _real_power(base, exponent):
     return tl.where(exponent == exponent, result, exponent)
 
 
-def _library(**functions: Any) -> ModuleType:
+def _library(literal: Any) -> ModuleType:
     library = ModuleType("triton_maths")
-    vars(library).update(divide=_divide, sqrt=_sqrt, abs=_abs, **functions)
+    vars(library).update(
+        divide=_divide,
+        sqrt=_sqrt,
+        abs=_abs,
+        where=_where,
+        maximum=_maximum,
+        minimum=_minimum,
+        literal=literal,
+    )
     return library
 
 
-LIBRARIES = {
-    "float32": _library(where=_where, maximum=_maximum, minimum=_minimum),
-    "float64": _library(where=_where_float64, maximum=_maximum_float64, minimum=_minimum_float64),
-}
+LIBRARIES = {"float32": _library(_float32), "float64": _library(_float64)}
 
 
 def jit(function: Any, compute: str) -> Any:
@@ -137,7 +132,11 @@ def jit(function: Any, compute: str) -> Any:
         compute: the dtype of its values.
     """
     names = {"tl": tl, "power": _power, "real_power": _real_power}
-    return retarget(function, LIBRARIES[compute], triton.jit, extra_globals=names)
+    return retarget(function, LIBRARIES[compute], _jit, extra_globals=names)
+
+
+def _jit(function: FunctionType) -> Any:
+    return triton.jit(reworded(function))
 
 
 # --- the kernels ---------------------------------------------------------------------------
@@ -286,8 +285,8 @@ def multi_tensor_coefficients(
         options = options + (option,)
     results = COEFFICIENTS(step.to(tl.float64), *carried, *options)
     for i in tl.static_range(N_COEFFICIENTS):
-        value = _float64(results[i]).to(coefficients_ptr.dtype.element_ty)
+        value = results[i].to(coefficients_ptr.dtype.element_ty)
         tl.store(coefficients_ptr + tensor * N_COEFFICIENTS + i, value, mask=mask)
     for i in tl.static_range(N_CARRIED):
-        number = _float64(results[N_COEFFICIENTS + i])
+        number = results[N_COEFFICIENTS + i]
         tl.store(carried_ptr + tensor * N_CARRIED + i, number, mask=mask & active)

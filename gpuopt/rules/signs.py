@@ -18,8 +18,7 @@ def rprop(p, g, prev, step_size, etaminus, etaplus, step_size_min, step_size_max
     # + 0.0: which zero the maximum of -0.0 and 0.0 is depends on the processor.
     step_size = np.minimum(np.maximum(step_size * factor + 0.0, step_size_min), step_size_max)
     g = np.where(turn < 0.0, 0.0, g)
-    # -1.0 * s: Triton 3.6 compiles -s as 0.0 - s, which gives another zero.
-    move = np.where(g > 0.0, step_size, np.where(g < 0.0, -1.0 * step_size, 0.0))
+    move = np.where(g > 0.0, step_size, np.where(g < 0.0, -step_size, 0.0))
     return p - move, g, step_size
 
 

@@ -35,12 +35,24 @@ def sum_of_all(p, g, a, b, c, d, e, f):
     return p - (a * g + b - c + d * e * f)
 
 
+def negated(p, g, lr):
+    """The other zero, and numbers with a sign."""
+    sign = np.where(g > 0.0, -lr, np.where(g < 0.0, lr * -0.5, -0.0))
+    return -(sign * -(p * 0.0))
+
+
+def a_number():
+    return 0.7
+
+
 def every_kind(step, lr):
+    named = 0.1
+    named += 0.2
     return (
         np.where(lr < 0.35, 0.1, lr),
-        np.where(step == 1, 0.1, np.where(step == 2, 0.7, 0.3)),
+        np.where(step == 1, 3, np.where(step == 2, 0.7, a_number())) * named,
         0.3,
-        power(0.9, step),
+        power(0.9, step) * -a_number(),
         np.minimum(np.maximum(lr, 0.11), 0.7),
         np.divide(1, lr * 3),
     )
@@ -51,6 +63,7 @@ NEW = {
     "rooted": (rooted, only_lr),
     "of_the_whole_tensor": (of_the_whole_tensor, only_lr),
     "nested": (nested, only_lr),
+    "negated": (negated, only_lr),
     "coefficients": (sum_of_all, every_kind),
 }
 
@@ -64,9 +77,7 @@ def rule(request):
     del RULES[name]
 
 
-def test_numbers_in_float64(backend, rule, request):
-    if (backend, rule) == ("triton", "new_coefficients") and "sim" in request.config.ways:
-        why = "Triton's compiler, unlike its interpreter, returns a mere number as a float32"
-        request.applymarker(pytest.mark.xfail(reason=why))
-    problem = random_problem(rule, [(300,), (40,)], {}, {"lr": 0.9}, dtypes=("float64", "float64"))
-    check(backend, problem)
+@pytest.mark.parametrize("kind", ["ordinary", "mixed"])
+def test_numbers_in_float64(backend, rule, kind):
+    shapes, both = [(300,), (40,)], ("float64", "float64")
+    check(backend, random_problem(rule, shapes, {}, {"lr": 0.9}, dtypes=both, kind=kind))

@@ -1,0 +1,47 @@
+"""What Triton reads in the place of a rule: the same function, in other words."""
+
+import inspect
+
+import numpy as np
+import pytest
+from gpuopt.kernels.triton_source import reworded
+
+from gpuopt import RuleError
+
+
+def unchanged(function):
+    return function
+
+
+@unchanged
+def rule(p, g, factor=0.5):
+    """Twice 2.0."""
+    for _ in range(2):
+        p = p - 3 * g
+    pair = (p, -g)
+    return np.where(g > -0.0, -pair[0] * 1e-3, -(p * factor)), True
+
+
+REWORDED = '''\
+def rule(p, g, factor=0.5):
+    """Twice 2.0."""
+    for _ in range(2):
+        p = p - np.literal(3.0) * g
+    pair = (p, np.literal(-1.0) * g)
+    return (np.where(g > np.literal(-1.0) * np.literal(0.0), \
+np.literal(-1.0) * pair[0] * np.literal(0.001), np.literal(-1.0) * (p * factor)), True)
+'''
+
+
+def test_numbers_and_minus_are_reworded():
+    found = reworded(rule)
+    assert inspect.getsource(found) == REWORDED
+    assert (found.__module__, found.__qualname__) == (rule.__module__, rule.__qualname__)
+
+
+def test_a_function_without_a_text_of_its_own_is_refused():
+    names = {}
+    exec("def written(p): return p", names)
+    for function in (names["written"], lambda p: p):
+        with pytest.raises(RuleError, match=r"that of (written|<lambda>) cannot be read: write it"):
+            reworded(function)
