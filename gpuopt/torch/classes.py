@@ -45,14 +45,16 @@ class Adam(Fused, torch.optim.Adam):
         return self._rules[2 * bool(decoupled) + bool(group["amsgrad"])]
 
 
-class AdamW(Adam, torch.optim.AdamW):
+class AdamW(Fused, torch.optim.AdamW):  # torch's is an Adam since 2.7, and was none before
     """Adam with decoupled decay: ``p = (1 - lr*weight_decay) * p`` before the step.
 
     Arguments and errors are those of torch.optim.AdamW. Loshchilov and Hutter, 2019.
     """
 
+    _rules = ("adamw", "adamw_amsgrad")
+
     def _rule(self, group: Mapping[str, Any]) -> str:
-        return "adamw_amsgrad" if group["amsgrad"] else "adamw"
+        return self._rules[bool(group["amsgrad"])]
 
 
 class RMSprop(Fused, torch.optim.RMSprop):

@@ -49,6 +49,8 @@ def test_what_cannot_be_given_is_refused(name):
 @pytest.mark.usefixtures("float64_everywhere")
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_groups_with_options_of_their_own_and_one_that_comes_late(name):
+    if name == "Adagrad" and torch.__version__.startswith("2.6"):
+        pytest.skip("torch 2.6's own Adagrad makes no states for a group that comes late")
     pairs = parameters(), parameters()
     made = []
     for module, params in zip((ours, torch.optim), pairs):
