@@ -44,6 +44,9 @@ class Changes:
         return bool(self.written or self.grads or len(self.moved))
 
 
+_NOWHERE = np.zeros(0, np.int64)
+
+
 class Inputs:
     """Parameters, their states, and the gradients of the last step.
 
@@ -88,6 +91,8 @@ class Inputs:
         """
         written = self.written.look()
         sight, moves = watch.look(grads, self._sight)
+        if not (written or moves.changed or moves.moved):
+            return Changes(None, {}, _NOWHERE, _NOWHERE, sight)
         changed = {i: self._described(i, grads[i]) for i in moves.changed}
         places = np.array(moves.moved, np.int64)
         changes = Changes(written, changed, places, self._as_held(moves), sight)
@@ -97,6 +102,8 @@ class Inputs:
 
     def layout_changed(self, changes: Changes) -> bool:
         """Whether a table built for the last step does not fit the next."""
+        if not changes:
+            return False
         if changes.written:
             return True
         shifts = changes.addresses - self.addresses[changes.moved]
@@ -107,6 +114,9 @@ class Inputs:
 
     def accept(self, changes: Changes) -> None:
         """Take ``changes`` for what is."""
+        self._sight = changes.sight
+        if not changes:
+            return
         if changes.written:
             self.written.accept(changes.written)
         self.addresses[changes.moved] = changes.addresses
@@ -117,7 +127,6 @@ class Inputs:
             if grad is not None:
                 self.grads[i] = grad
                 self._reach[i] = np.array(grad.extent) - grad.address
-        self._sight = changes.sight
 
     def _as_held(self, moves: watch.Moves) -> npt.NDArray[np.int64]:
         """Return the addresses of gradients that moved as the table holds them."""

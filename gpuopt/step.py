@@ -69,6 +69,8 @@ class FusedStep:
         self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
         self._tensor_places = [i for i, param in enumerate(params) if is_torchs(param)]
         self._tensors = [params[i] for i in self._tensor_places]
+        self._active = np.zeros(len(params), np.bool_)
+        self._updated: list[Any] = []
         self._launches: list[Launch] = []
         self._captured: list[Any] = []
         self._forget_tables()
@@ -260,6 +262,9 @@ class FusedStep:
 
     def _point_to_gradients(self) -> None:
         addresses = self.inputs.addresses.copy()
+        self._active = addresses != 0
+        updated = self._active[self._tensor_places]
+        self._updated = list(compress(self._tensors, updated.tolist()))
         for staged in self._staged:
             i = staged.entry.index
             if staged.copies_grad and addresses[i]:
@@ -268,7 +273,7 @@ class FusedStep:
             launch.point_to(addresses[launch.table.tensors])
 
     def _launch(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
-        active = self.inputs.addresses != 0
+        active = self._active
         staged = [s for s in self._staged if active[s.entry.index]]
         for launch in self._launches:
             launch.prepare(groups, skip)
@@ -282,12 +287,7 @@ class FusedStep:
             if active[entry.index]:
                 self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
-        if self._tensors:
-            updated = active[self._tensor_places]
-            all_of_them = updated.all()
-            mark_written(
-                self._tensors if all_of_them else list(compress(self._tensors, updated.tolist()))
-            )
+        mark_written(self._updated)
 
     def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""

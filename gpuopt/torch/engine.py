@@ -28,7 +28,7 @@ class Engine:
         self,
         params: Sequence[torch.Tensor],
         names: Sequence[str],
-        group_of: Sequence[int],
+        sizes: Sequence[int],
         carried: frozenset[str],
     ) -> None:
         """Describe and check the parameters.
@@ -36,23 +36,23 @@ class Engine:
         Args:
             params: the parameters.
             names: what errors call each.
-            group_of: the group of each.
+            sizes: the number of parameters of each group, in their order.
             carried: the numbers that the optimizer's rules carry from step to step.
         """
         self._carried = carried
         self.params = list(params)
         self._names = list(names)
-        self._group_of = list(group_of)
+        self._sizes = list(sizes)
+        self._group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
         self._complex = [i for i, p in enumerate(params) if p.is_complex()]
         self._views = [_real(p.detach()) if p.is_complex() else p for p in params]
-        self._fused = FusedStep(self._views, names, group_of)
+        self._fused = FusedStep(self._views, names, self._group_of)
 
-    def fits(self, params: Sequence[torch.Tensor], group_of: Sequence[int]) -> bool:
+    def fits(self, params: Sequence[torch.Tensor], sizes: Sequence[int]) -> bool:
         """Whether these are its parameters, in its groups, where its views of them lie."""
         return (
-            len(params) == len(self.params)
+            self._sizes == sizes
             and all(map(is_, params, self.params))
-            and self._group_of == group_of
             and all(params[i].data_ptr() == self._views[i].data_ptr() for i in self._complex)
         )
 
