@@ -72,7 +72,7 @@ simulate-old: $(OLD_VENV)/.interpret
 	@$(OLD_VENV)/bin/python $(SIMULATE)
 
 gpu-test: $(VENV)/.test
-	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu
+	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu tests/backends
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.cpu_step

@@ -1,6 +1,8 @@
 """What holds for all tests."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import settings
@@ -20,11 +22,31 @@ def pytest_addoption(parser):
     parser.addoption("--cuda", default=default, metavar="HOW", help=how)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Where several ways are asked for, run pytest for each; the worst result counts."""
+    ways, given = _ways(config), config.invocation_params
+    if len(ways) == 1:
+        return None
+    codes = []
+    for way in ways:
+        print(f"== --cuda {way}", flush=True)
+        command = [sys.executable, "-m", "pytest", *given.args, "--cuda", way]
+        codes.append(subprocess.run(command, cwd=given.dir, check=False).returncode)
+    return max(codes)
+
+
 def pytest_configure(config):
-    from tests.helpers.targets import prepare, ways_of
+    from tests.helpers.targets import prepare
+
+    (config.way,) = _ways(config)
+    prepare(config.way)
+
+
+def _ways(config):
+    from tests.helpers.targets import ways_of
 
     try:
-        config.ways = ways_of(config.getoption("--cuda"))
+        return ways_of(config.getoption("--cuda"))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    prepare(config.ways)

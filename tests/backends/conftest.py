@@ -10,20 +10,21 @@ from tests.helpers.targets import ARCHS, Target, stand_ins, targets
 
 def pytest_generate_tests(metafunc):
     """Run a test on all that it asks for; a fixture of a module's own goes before."""
-    ways = metafunc.config.ways
+    way = metafunc.config.way
     every = metafunc.definition.get_closest_marker("every_arch")
     for fixture in {"backend", "any_backend", "device"} & set(metafunc.fixturenames):
         if hasattr(metafunc.module, fixture):
             continue
-        found = targets(ways, ARCHS if every else (90,))
+        found = targets(way, ARCHS if every else (90,))
         if fixture == "device":
-            found = [t for t in found if t.how] or [_NO_DEVICE]
-        if fixture == "any_backend" or not found:
+            found = [t for t in found if t.how]
+        elif fixture == "any_backend" or not found:
             found = [Target(REFERENCE), *found]
-        metafunc.parametrize(fixture, found, indirect=True, ids=str)
+        marked = [pytest.param(t, marks=GPU) if t.how == "gpu" else t for t in found]
+        metafunc.parametrize(fixture, marked, indirect=True, ids=str)
 
 
-_NO_DEVICE = pytest.param("", marks=pytest.mark.skip(reason="no device is simulated here"))
+GPU = pytest.mark.gpu
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def device(request, monkeypatch):
 @pytest.fixture(autouse=True)
 def simulated(request, monkeypatch):
     """The CUDA backends run here, without a GPU."""
-    for name, backend in stand_ins(request.config.ways).items():
+    for name, backend in stand_ins(request.config.way).items():
         monkeypatch.setitem(BACKENDS, name, backend)
 
 

@@ -1,18 +1,21 @@
 """What the tests of the backends run on: the backends, and the devices that stand in for a GPU.
 
-`pytest --cuda` says how the two CUDA backends run, several ways separated by commas:
+`pytest --cuda` says how the two CUDA backends run:
 
     sim         their compiled kernels, on the simulated device (the default)
     interpret   Triton in its interpreter, CUDA C compiled by g++
-    gpu         the tests that need a GPU must find one
+    gpu         on a GPU; without one, what needs it fails
 
-Triton is either interpreted or compiled, as a process decides when it imports Triton:
-``interpret`` and ``sim`` at once are two runs.
+Several, separated by commas, are as many runs of the same tests, each in a process of its own: a
+process decides how Triton runs when it imports it.
 """
 
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+
+import pytest
 
 from gpuopt.dispatch import BACKENDS
 from tests.helpers import simulated_cupy
@@ -27,23 +30,20 @@ def ways_of(text):
     """Read the option.
 
     Raises:
-        ValueError: it says what cannot be done.
+        ValueError: there is no such way.
     """
     ways = tuple(text.split(","))
     if not set(ways) <= set(WAYS):
         raise ValueError(f"--cuda: expected some of {', '.join(WAYS)}, got {text!r}")
-    if {"interpret", "sim"} <= set(ways):
-        raise ValueError(
-            "--cuda: interpret and sim are two runs, as one process imports Triton once"
-        )
     return ways
 
 
-def prepare(ways):
+def prepare(way):
     """Tell the libraries, before anyone imports them."""
-    if "interpret" in ways:
+    os.environ.pop("TRITON_INTERPRET", None)
+    if way == "interpret":
         os.environ["TRITON_INTERPRET"] = "1"
-    if "gpu" in ways:
+    if way == "gpu":
         os.environ["GPUOPT_REQUIRE_GPU"] = "1"
 
 
@@ -69,6 +69,9 @@ class Target:
     @contextmanager
     def in_force(self, monkeypatch):
         """Let the backend run this way inside the block."""
+        problem = BACKENDS[self.name].problem()
+        if self.how == "gpu" and problem:
+            pytest.fail(f"--cuda gpu, but the backend {self.name} cannot run here: {problem}")
         if self.how != "sim":
             yield
             return
@@ -82,38 +85,45 @@ class Target:
             yield
 
 
-def stand_ins(ways):
-    """Return the backends as the tests see them: without a GPU, others in their place."""
-    found = {"cupy": simulated_cupy.BACKEND}
-    if "sim" in ways:
-        found["triton"] = _triton()
-    return {name: found.get(name, real) or real for name, real in BACKENDS.items()}
+STAND_INS = {
+    "interpret": {"cupy": "simulated_cupy"},
+    "sim": {"triton": "simulated_triton", "cupy": "simulated_cupy"},
+    "gpu": {"triton": "gpu_triton", "cupy": "gpu_cupy"},
+}
+"""The modules of `tests.helpers` that take the place of a backend's own: they take host arrays."""
 
 
-def _triton():
-    """Return the simulated backend, or None where Triton is not installed."""
+def stand_ins(way):
+    """Return the backends as the tests see them."""
+    return {name: _stand_in(way, name) or real for name, real in BACKENDS.items()}
+
+
+def _stand_in(way, name):
+    """Return what takes a backend's place, or None where its library is not installed."""
+    module = STAND_INS[way].get(name)
     try:
-        from tests.helpers import simulated_triton
+        return module and import_module(f"tests.helpers.{module}").BACKEND
     except ImportError:
         return None
-    return simulated_triton.BACKEND
 
 
-def targets(ways, archs):
+def targets(way, archs):
     """Return what runs here beside the reference.
 
     Args:
-        ways: how the CUDA backends run.
+        way: how the CUDA backends run.
         archs: of the simulated device.
     """
     found = []
-    for name, backend in stand_ins(ways).items():
-        if name == "numpy" or backend.problem() is not None or not backend.takes("cpu"):
+    for name, backend in stand_ins(way).items():
+        if way == "gpu" and "cuda" in backend.devices:
+            found.append(Target(name, way))  # whether there is one or not
+        elif name == "numpy" or backend.problem() is not None or not backend.takes("cpu"):
             continue
-        if "cuda" not in backend.devices:
+        elif "cuda" not in backend.devices:
             found.append(Target(name))
-        elif "sim" in ways and (name == "triton" or _nvrtc()):
-            found += [Target(name, "sim", arch) for arch in archs]
+        elif way == "sim" and (name == "triton" or _nvrtc()):
+            found += [Target(name, way, arch) for arch in archs]
         else:
             found.append(Target(name, "interpreted" if name == "triton" else "g++"))
     return found

@@ -54,7 +54,10 @@ class Kernel:
     """
 
     def __init__(self, parsed, text):
-        self._parsed, self._text, self._built = parsed, text, None
+        """Build it."""
+        self._text = text
+        self._built = ctypes.CDLL(str(build(translate(parsed), "kernel.so", "-O1")))
+        self._parsed = replace(parsed, statements=())  # which take much memory
         self._offsets, self._size = offsets(parsed)
         self.sizes = [width(kind) // 8 for kind in parsed.parameters.values()]
 
@@ -74,9 +77,6 @@ class Kernel:
             raise UnknownPTX(f"{self._parsed.name}: {threads} threads, where its PTX says {most}")
         if [len(value) for value in values] != self.sizes:
             raise UnknownPTX(f"{self._parsed.name}: its parameters have {self.sizes} bytes")
-        if self._built is None:
-            self._built = ctypes.CDLL(str(build(translate(self._parsed), "kernel.so", "-O1")))
-            self._parsed = replace(self._parsed, statements=())  # much memory
         parameters = ctypes.create_string_buffer(self._size + 1)
         for value, place in zip(values, self._offsets.values()):
             parameters[place : place + len(value)] = value
