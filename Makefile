@@ -57,7 +57,8 @@ inspect: $(VENV)/.test
 INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton tests/backends \
     --ignore tests/backends/test_threads.py
 SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
-    tests/backends/test_same_bits.py tests/backends/test_dtypes.py
+    tests/backends/test_same_bits.py tests/backends/test_dtypes.py tests/backends/test_literals.py \
+    tests/backends/test_threads_on_device.py
 
 interpret: $(VENV)/.test
 	@echo '== the Triton backend, interpreted'

@@ -19,7 +19,7 @@ def on_a_device(request):
 def step_at_once(backend, n_threads=4):
     """Step optimizers of two rules, in a thread each, and compare them with the rules."""
     problems = [
-        random_problem(("adam", "momentum")[i % 2], [(9000,), (5,)], {"lr": 0.1 + i}, steps=5)
+        random_problem(("adam", "momentum")[i % 2], [(200_000,), (5,)], {"lr": 0.1 + i}, steps=5)
         for i in range(n_threads)
     ]
     start = threading.Barrier(n_threads)
