@@ -74,6 +74,7 @@ def _floats():
             yield f"{name}.rn.{t}", _alike(t, 2, f"canonical_{t}(a {operator} b)")
         yield f"fma.rn.{t}", _alike(t, 3, f"canonical_{t}(fma_{t}(a, b, c))")
         yield f"sqrt.rn.{t}", _alike(t, 1, f"canonical_{t}(sqrt_{t}(a))")
+        yield f"rcp.rn.{t}", _alike(t, 1, f"canonical_{t}(1 / a)")
         # The number if the other is NaN; -0 is less than +0.
         yield f"max.{t}", _alike(t, 2, f"max_{t}(a, b)")
         yield f"min.{t}", _alike(t, 2, f"-max_{t}(-a, -b)")

@@ -83,7 +83,7 @@ def _arithmetic(name, values, kind):
         return each(*(v.astype(_FLOAT[kind]) for v in values))
     if name in _ARITHMETIC:
         return _ARITHMETIC[name](*values)
-    others = {"sqrt": np.sqrt, "abs": np.abs, "neg": np.negative}
+    others = {"sqrt": np.sqrt, "rcp": np.reciprocal, "abs": np.abs, "neg": np.negative}
     return others[name](*values)
 
 
