@@ -34,8 +34,10 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "RMSprop": {},
     "Adadelta": {},
     "Adamax": {},
+    "NAdam": {},
     "RAdam": {},
     "Rprop": {},
+    "ASGD": {},
 }
 """The optimizers that both have, and the options that they are run with."""
 
