@@ -9,90 +9,204 @@ from types import FunctionType
 from typing import Any
 
 from .kernels.retarget import function_from
-from .registry import Rule, Stage
-from .rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from .kernels.storage import STORAGE
+from .registry import Rule, Stage, State
+from .rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from .rules.tail import (
+    ADD_COMPENSATION,
+    CLIP_GRADIENT,
+    CLIP_VALUE,
+    COMPENSATE,
+    EMA,
+    KEEP_MASTER,
+    ROUND,
+    ROUND_STOCHASTICALLY,
+    TAKE_MASTER,
+    ZERO_GRADIENT,
+)
+from .tail import Tail
+
+NO_TAIL = Tail()
+
+Call = tuple[str, Callable[..., Any], tuple[str, ...], tuple[str, ...]]
+"""What is called, its function, the values that it replaces, its coefficients."""
 
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """The whole update of one element: ``p, *states = function(p, g, *states, *coefficients)``.
+    """The whole update of one element: ``*written = function(*read, *coefficients)``.
 
     Attributes:
         rule: the rule at its heart.
         stages: what runs in front of it, in order.
+        after: what runs behind it.
+        narrow: how parameters of 16 bits keep what those cannot hold; one of `NARROW`.
+        watched: whether the function returns behind its results what statistics are made of:
+            the gradient, the change of the parameter, and the parameter.
     """
 
     rule: Rule
     stages: tuple[Stage, ...]
+    after: tuple[Stage, ...]
+    narrow: str
+    watched: bool
+
+    def for_params(self, dtype: str) -> Update:
+        """Return the update that parameters of a dtype get."""
+        if not self.narrow or dtype not in ("float16", "bfloat16"):
+            return compose(self.rule, self.stages, self.after, "", self.watched)
+        before, after = NARROW[self.narrow](dtype)
+        stages, behind = (*before, *self.stages), (*after, *self.after)
+        return compose(self.rule, stages, behind, "", self.watched)
 
     @property
     def name(self) -> str:
         """The rule's name and its stages'."""
-        return "_".join(("update", self.rule.name, *(stage.name for stage in self.stages)))
+        names = [stage.name for stage in (*self.stages, *self.after)]
+        return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The rule's states and its stages'."""
+        return (*self.rule.states, *self.own_states)
+
+    @cached_property
+    def own_states(self) -> dict[str, State]:
+        """The states of the stages."""
+        found = [stage.state for stage in (*self.stages, *self.after) if stage.state]
+        return {state.name: state for state in found}
 
     @property
     def lists(self) -> tuple[str, ...]:
         """The lists of arrays that the table has a row for, in the function's order."""
-        return ("params", "grads", *self.rule.states)
+        return ("params", "grads", *self.states)
 
-    @property
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The rows that the function's values come from."""
+        known: set[str] = set()
+        needed = {"g"} if self.watched else set()
+        for _, function, results, _ in self._calls:
+            needed |= set(_parameters(function)) - known
+            known |= set(results)
+        return tuple(i for i, name in enumerate(self._values) if name in needed)
+
+    @cached_property
     def written(self) -> tuple[int, ...]:
         """The rows that the function's results go to."""
-        return (0, *range(2, len(self.lists)))
+        replaced = {name for _, _, results, _ in self._calls for name in results}
+        touched = {"g"} if ZERO_GRADIENT in self.after else set()
+        return tuple(
+            i for i, n in enumerate(self._values) if n in touched or (n in replaced and n != "g")
+        )
+
+    @property
+    def watched_names(self) -> tuple[str, ...]:
+        """What statistics are made of, in the order in which the function returns it."""
+        return WATCHED if self.watched else ()
+
+    @cached_property
+    def counts_elements(self) -> bool:
+        """Whether the function takes, behind the values, where the element stands in its tensor."""
+        return any("element" in stage.values for stage in (*self.stages, *self.after))
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """The function's parameters after the values."""
-        own = (name for stage in self.stages for name in stage.coefficient_names)
-        return (*own, *self.rule.coefficient_names)
+        return tuple(name for *_, names in self._calls for name in names)
+
+    @property
+    def _values(self) -> tuple[str, ...]:
+        return ("p", "g", *self.states)
+
+    @cached_property
+    def _calls(self) -> tuple[Call, ...]:
+        rule = self.rule
+        results = ("p", *rule.states)
+        return (
+            *map(_call, self.stages),
+            (f"apply_{rule.name}", rule.update, results, rule.coefficient_names),
+            *map(_call, self.after),
+        )
 
     @cached_property
     def source(self) -> str:
         """The Python text of the function."""
-        values = ("p", "g", *self.rule.states)
-        written = ", ".join(("p", *self.rule.states))
+        values = [self._values[i] for i in self.read]
         body = [
-            f"{stage.result} = apply_{stage.name}({', '.join(_parameters(stage.function))})"
-            for stage in self.stages
+            f"{', '.join(results)} = {callee}({', '.join(_parameters(function))})"
+            for callee, function, results, _ in self._calls
         ]
-        arguments = ", ".join((*values, *self.rule.coefficient_names))
-        body.append(f"{written} = apply_{self.rule.name}({arguments})")
-        header = f"def {self.name}({', '.join((*values, *self.coefficient_names))}):"
-        return "\n    ".join((header, *body, f"return ({written},)")) + "\n"
+        results = [self._values[i] for i in self.written]
+        if self.watched:
+            start = sum(stage in BEFORE_ALL for stage in self.stages)
+            body.insert(start, "old_p, given_g = p, g")
+            results += ["given_g", "p - old_p", "p"]
+        counted = ["element"] * self.counts_elements
+        header = f"def {self.name}({', '.join((*values, *counted, *self.coefficient_names))}):"
+        return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
 
     @cached_property
     def function(self) -> FunctionType:
         """The composed NumPy function."""
-        callees = {f"apply_{stage.name}": stage.function for stage in self.stages}
-        callees[f"apply_{self.rule.name}"] = self.rule.update
-        return function_from(self.source, self.name, {"__name__": __name__, **callees})
+        return function_from(self.source, self.name, {"__name__": __name__, **self.callees})
+
+    @property
+    def callees(self) -> dict[str, Callable[..., Any]]:
+        """What the function calls, by the names in `source`."""
+        return {callee: function for callee, function, *_ in self._calls}
 
     @property
     def carried_names(self) -> tuple[str, ...]:
         """The numbers that each tensor carries from step to step."""
-        return tuple(self.rule.carried)
+        return (*self.rule.carried, *self._constant)
 
-    @property
+    @cached_property
+    def _constant(self) -> tuple[str, ...]:
+        """Those of them that stay as they are."""
+        return tuple(name for stage in (*self.stages, *self.after) for name in stage.carried)
+
+    @cached_property
     def option_names(self) -> tuple[str, ...]:
         """The numbers that the coefficients are computed from, beside the step and those."""
-        own = [name for s in self.stages for name in _parameters(s.coefficients)]
-        return tuple(dict.fromkeys((*own, *self.rule.hyperparameters)))
+        given = {"step", *self._constant}
+        own = [
+            name
+            for stage in (*self.stages, *self.after)
+            if stage.coefficients
+            for name in _parameters(stage.coefficients)
+        ]
+        names = dict.fromkeys((*own, *self.rule.hyperparameters))
+        return tuple(name for name in names if name not in given)
 
     @cached_property
     def coefficients_source(self) -> str:
         """The Python text of `coefficients_function`."""
-        parts = [(stage.name, stage.coefficients, stage.coefficient_names) for stage in self.stages]
-        of_rule = (*self.rule.coefficient_names, *self.carried_names)
-        parts.append(("rule", self.rule.coefficients, of_rule))
         body: list[str] = []
         results: list[str] = []
-        for callee, function, names in parts:
-            own = [f"c{len(results) + i}" for i in range(len(names))]
+        carried: list[str] = []
+        for callee, function, names in self._coefficient_calls:
+            n = len(results) + len(carried)
+            own = [f"c{n + i}" for i in range(len(names))]
             body.append(f"({', '.join(own)},) = {callee}({', '.join(_parameters(function))})")
-            results += own
+            of_rule = len(self.rule.coefficient_names) if callee == "of_rule" else len(own)
+            results, carried = results + own[:of_rule], carried + own[of_rule:]
+        returned = (*results, *carried, *self._constant)
         parameters = ", ".join(("step", *self.carried_names, *self.option_names))
         header = f"def coefficients({parameters}):"
-        return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
+        return "\n    ".join((header, *body, f"return ({', '.join(returned)},)")) + "\n"
+
+    @property
+    def _coefficient_calls(self) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+        def of(stages: Sequence[Stage]) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+            return [
+                (f"of_{stage.name}", stage.coefficients, stage.coefficient_names)
+                for stage in stages
+                if stage.coefficients
+            ]
+
+        names = (*self.rule.coefficient_names, *self.rule.carried)
+        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(self.after)]
 
     @cached_property
     def coefficients_function(self) -> FunctionType:
@@ -100,11 +214,13 @@ class Update:
 
         It returns one tensor's coefficients, and behind them what is carried on.
         """
-        callees = {stage.name: stage.coefficients for stage in self.stages}
-        callees["rule"] = self.rule.coefficients
-        return function_from(
-            self.coefficients_source, "coefficients", {"__name__": __name__, **callees}
-        )
+        names = {"__name__": __name__, **self.coefficient_callees}
+        return function_from(self.coefficients_source, "coefficients", names)
+
+    @property
+    def coefficient_callees(self) -> dict[str, Callable[..., Any]]:
+        """What `coefficients_function` calls, by the names in `coefficients_source`."""
+        return {callee: function for callee, function, _ in self._coefficient_calls}
 
     def coefficients(
         self, step: int, options: Mapping[str, float], carried: Sequence[float] = ()
@@ -121,44 +237,116 @@ class Update:
         values = self.coefficients_function(step, *numbers, *given)
         return tuple(float(value) for value in values)
 
-    def carried_at_first(self, options: Mapping[str, float]) -> tuple[float, ...]:
-        """Return what a tensor carries to its first step."""
+    def carried_at_first(self, options: Mapping[str, float], tensor: int = 0) -> tuple[float, ...]:
+        """Return what a tensor carries to its first step; ``tensor`` is its place."""
         starts = self.rule.carried.values()
-        return tuple(options[x] if isinstance(x, str) else x for x in starts)
+        of_rule = (options[x] if isinstance(x, str) else x for x in starts)
+        stages = (*self.stages, *self.after)
+        constant = (f(options, tensor) for s in stages for f in s.carried.values())
+        return (*of_rule, *constant)
+
+    def bytes_per_element(self, dtypes: Sequence[str]) -> int:
+        """Return the floor of memory traffic: read and write once what must be.
+
+        Args:
+            dtypes: of each list.
+
+        >>> from gpuopt.registry import RULES
+        >>> compose(RULES["adam"]).bytes_per_element(["float32"] * 4)
+        28
+        """
+        rows = (*self.read, *self.written)
+        return sum(STORAGE[dtypes[row]].itemsize for row in rows)
+
+
+def _call(stage: Stage) -> Call:
+    return f"apply_{stage.name}", stage.function, stage.results, stage.coefficient_names
+
+
+WATCHED = ("gradient", "update", "parameter")
+"""What statistics are made of."""
+
+BEFORE_ALL = (TAKE_MASTER, ADD_COMPENSATION)
+"""The stages that make the parameter what it was when the last step left it."""
+
+
+def _master(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    return (TAKE_MASTER,), (KEEP_MASTER,)
+
+
+def _compensated(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    return (ADD_COMPENSATION,), (COMPENSATE[dtype],)
+
+
+def _by_chance(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    return (), ((ROUND_STOCHASTICALLY,) if dtype == "bfloat16" else _rounded(dtype)[1])
+
+
+def _rounded(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    return (), (ROUND[dtype],)
+
+
+NARROW: dict[str, Callable[[str], tuple[tuple[Stage, ...], tuple[Stage, ...]]]] = {
+    "master_weights": _master,
+    "kahan_sum": _compensated,
+    "stochastic_rounding": _by_chance,
+    "rounded": _rounded,
+}
+"""For parameters of 16 bits: what runs in front of all stages, and right behind the rule."""
 
 
 @cache
-def compose(rule: Rule, stages: tuple[Stage, ...] = ()) -> Update:
-    """Return the update of ``rule`` behind ``stages``; the same object for the same parts."""
-    return Update(rule, stages)
+def compose(
+    rule: Rule,
+    stages: tuple[Stage, ...] = (),
+    after: tuple[Stage, ...] = (),
+    narrow: str = "",
+    watched: bool = False,
+) -> Update:
+    """Return an update of these parts; the same object for the same parts."""
+    return Update(rule, stages, after, narrow, watched)
 
 
-def stages_for(rule: Rule, options: Sequence[Mapping[str, float]]) -> tuple[Stage, ...]:
+def stages_for(
+    rule: Rule, options: Sequence[Mapping[str, float]], tail: Tail = NO_TAIL
+) -> tuple[Stage, ...]:
     """Return the stages that groups of one rule need: none that would multiply by one.
 
     Args:
         rule: decides whether decay is decoupled.
         options: the hyperparameters of each group.
+        tail: what surrounds the update.
     """
     stages: list[Stage] = []
-    if any(o["maximize"] or o["grad_factor"] != 1.0 for o in options):
+    if tail.clip_norm is not None:
+        stages.append(CLIP_GRADIENT)
+    elif any(o["maximize"] or o["grad_factor"] != 1.0 for o in options):
         stages.append(SCALE_GRADIENT)
+    if tail.clip_value is not None:
+        stages.append(CLIP_VALUE)
     if any(o["weight_decay"] for o in options):
         stages.append(DECOUPLED_DECAY if rule.decoupled else L2_DECAY)
     return tuple(stages)
 
 
-def updates_for(rules: Sequence[Rule], options: Sequence[Mapping[str, float]]) -> list[Update]:
+def updates_for(
+    rules: Sequence[Rule], options: Sequence[Mapping[str, float]], tail: Tail = NO_TAIL
+) -> list[Update]:
     """Return the update of each group: groups of one rule share one, with all their stages.
 
     Args:
         rules: of each group.
         options: the hyperparameters of each group.
+        tail: what surrounds the update.
     """
     alike: dict[Rule, list[Mapping[str, float]]] = {}
     for rule, own in zip(rules, options):
         alike.setdefault(rule, []).append(own)
-    updates = {rule: compose(rule, stages_for(rule, theirs)) for rule, theirs in alike.items()}
+    after = (EMA,) * (tail.ema_decay is not None) + (ZERO_GRADIENT,) * tail.zero_grads
+    updates = {
+        rule: compose(rule, stages_for(rule, theirs, tail), after, tail.narrow, tail.stats)
+        for rule, theirs in alike.items()
+    }
     return [updates[rule] for rule in rules]
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import watch
 from .arrays import Memory, describe
-from .overlap import extents_of
+from .overlap import Index, extents_of
 from .table import EMPTY, VECTOR, grad_address
 from .written import Moved, Written
 
@@ -56,14 +56,22 @@ class Inputs:
         addresses: int64, of each one's gradient as the table holds it; 0: it rests.
     """
 
-    def __init__(self, arrays: Sequence[Any], names: Sequence[str]) -> None:
+    def __init__(
+        self, arrays: Sequence[Any], names: Sequence[str], grads_written: bool = False
+    ) -> None:
         """Describe and check the parameters.
+
+        Args:
+            arrays: the parameters.
+            names: what errors call each.
+            grads_written: whether a step writes the gradients, too.
 
         Raises:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         self.written = Written(arrays, names)
+        self._grads_written = grads_written
         self.grads: list[Memory | None] = [None] * len(arrays)
         self.addresses = np.zeros(len(arrays), np.int64)
         self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
@@ -143,6 +151,10 @@ class Inputs:
             raise ValueError(f"{name}: expected shape {param.shape}, got {memory.shape}")
         if memory.device != param.device:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
+        if self._grads_written and not memory.writable:
+            raise ValueError(f"{name}: the array is read-only; zero_grads cannot write zeros to it")
+        if self._grads_written and memory.overlaps_itself:
+            raise ValueError(f"{name}: elements of the array overlap; zero_grads cannot write them")
         return memory
 
     def _same_layout(self, memory: Memory, i: int) -> bool:
@@ -182,3 +194,18 @@ class Inputs:
             name = self.written.names[looked_at[k]]
             what = self.written.names[other]
             raise ValueError(f"gradient of {name}: overlaps {what} in memory")
+        if self._grads_written:
+            self._check_apart_from_each_other(changes, addresses)
+
+    def _check_apart_from_each_other(
+        self, changes: Changes, addresses: npt.NDArray[np.int64]
+    ) -> None:
+        """Raise if two gradients overlap: one would be zeroed before the other is read."""
+        known = {i: m.at(int(addresses[i])) for i, m in enumerate(self.grads) if m and addresses[i]}
+        now = {i: m for i, m in {**known, **changes.grads}.items() if m is not None and m.size}
+        places = list(now)
+        for a, b in Index([now[i] for i in places]).overlaps_within():
+            first, second = (self.written.names[places[k]] for k in (a, b))
+            raise ValueError(
+                f"gradients of {first} and {second}: overlap, and zero_grads writes both"
+            )

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from . import scalars
 from .compose import Update
+from .kernels.table import PARTIALS, partials_of_tensors, together
+from .measure import MEASURE
 from .table import Table
 
 
@@ -78,6 +80,7 @@ class HostLaunch:
         self._module = module
         self._group_of = group_of
         module.compile(table.update, table.dtypes)
+        self._partials = np.zeros((0, 1, len(PARTIALS)))
 
     def point_to(self, grads: npt.NDArray[np.int64]) -> None:
         """The kernel reads the table itself."""
@@ -99,7 +102,37 @@ class HostLaunch:
             table.chunks,
             table.coefficients,
             table.ends,
+            table.partials,
         )
+
+    def measure(self) -> npt.NDArray[np.float64]:
+        """Return the partials of all gradients of the table together."""
+        table = self.table
+        if len(self._partials) != len(table.chunks):
+            self._partials = np.zeros((len(table.chunks), 1, len(PARTIALS)))
+        self._module.run(
+            MEASURE,
+            table.dtypes[:2],
+            table.addresses,
+            table.sizes,
+            table.chunks,
+            table.coefficients,
+            table.ends,
+            self._partials,
+        )
+        return together(self._partials[:, 0])
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return what was watched of each tensor, [n_tensors, 3, 3].
+
+        Args:
+            measured: take the gradients' as `measure` found them: of a skipped step, too.
+        """
+        table, count = self.table, len(self.table.sizes)
+        found = partials_of_tensors(table.partials, table.chunks, count)
+        if measured:
+            found[:, :1] = partials_of_tensors(self._partials, table.chunks, count)
+        return found
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """The host counts."""
@@ -209,10 +242,10 @@ def fill_coefficients(
         keys = np.concatenate([keys, table.carried.view(np.int64).T])  # bits: a NaN equals itself
     with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
         if (keys == keys[:, :1]).all():
-            rows = np.array([_row_of(groups, keys[:, 0])])
+            rows = np.array([_row_of(table.update, groups, keys[:, 0])])
         else:
             distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-            rows = np.array([_row_of(groups, key) for key in distinct.T])[inverse.reshape(-1)]
+            rows = np.array([_row_of(table.update, groups, key) for key in distinct.T])[inverse.reshape(-1)]
         n = table.coefficients.shape[1]
         table.coefficients[...] = rows[:, :n]
     if table.carried.size:
@@ -220,13 +253,8 @@ def fill_coefficients(
         table.carried[...] = np.where(active, rows[:, n:], table.carried)
 
 
-def _row_of(groups: Sequence[Group], key: npt.NDArray[np.int64]) -> tuple[float, ...]:
-    group, count = key[:2].tolist()
-    return coefficients_of(groups, group, count, key[2:].view(np.float64).tolist())
-
-
-def coefficients_of(
-    groups: Sequence[Group], group: int, count: int, carried: Sequence[float] = ()
+def _row_of(
+    update: Update, groups: Sequence[Group], key: npt.NDArray[np.int64]
 ) -> tuple[float, ...]:
-    """Return the float64 coefficients of a tensor of a group at a step, and what it carries on."""
-    return groups[group].update.coefficients(count, groups[group].options, carried)
+    group, count = key[:2].tolist()
+    return update.coefficients(count, groups[group].options, key[2:].view(np.float64).tolist())

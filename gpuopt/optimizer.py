@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint, scalars
+from .averaged import averages, exchanged
 from .compose import updates_for
 from .dispatch import Explanation, explain_places
 from .options import Options, checked_state_dtype, grouped, has_reciprocal
 from .params import Key, parse
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
+from .stats import TensorStats
 from .step import FusedStep, Group
+from .tail import Tail, TailOptions, tail_of
 
 
 class Option:
@@ -44,7 +48,15 @@ class Option:
 class Optimizer:
     """One fused step over arrays of any library; the base of the optimizers."""
 
-    __slots__ = ("__weakref__", "_fused", "_param_groups", "_plan", "_state_dtype", "_structure")
+    __slots__ = (
+        "__weakref__",
+        "_exchanged",
+        "_fused",
+        "_param_groups",
+        "_plan",
+        "_state_dtype",
+        "_structure",
+    )
 
     lr = Option()
     weight_decay = Option()
@@ -55,12 +67,20 @@ class Optimizer:
     flags: ClassVar[tuple[str, ...]] = ()
     """The options that pick another rule when they are not zero."""
 
-    def __init__(self, params: Any, options: Mapping[str, Any], state_dtype: str | None) -> None:
+    def __init__(
+        self,
+        params: Any,
+        options: Mapping[str, Any],
+        state_dtype: str | None,
+        tail: TailOptions,
+    ) -> None:
         """Take the arrays; ``options`` holds the defaults of every group."""
         self._state_dtype = checked_state_dtype(state_dtype)
+        around = tail_of(**tail)
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(options, own)
-        self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of)
+        self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
+        self._exchanged = False
         self._plan: tuple[tuple[Any, ...], list[Group]] | None = None
 
     def step(self, grads: Any, *, scale: float = 1.0) -> None:
@@ -77,6 +97,7 @@ class Optimizer:
             BackendError: a forced backend cannot run here.
         """
         grad_factor = 1.0 / has_reciprocal("scale", scale)
+        self._check_not_exchanged("step")
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
@@ -103,8 +124,103 @@ class Optimizer:
         held = self._state_of(self._fused.lend_states())
         return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
+    @property
+    def tail(self) -> Tail:
+        """What surrounds the update; `change` changes its numbers."""
+        return self._fused.tail
+
+    @property
+    def grad_norm(self) -> float:
+        """The 2-norm of all gradients of the last step, unscaled, before clipping.
+
+        Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
+        """
+        self._check_tail("grad_norm", "clip_norm or skip_nonfinite", self.tail.measures)
+        return self._fused.norm.norm()
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps changed nothing for ``skip_nonfinite``; waits for a device."""
+        self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
+        return self._fused.norm.skipped()
+
+    def stats(self) -> dict[Key, TensorStats]:
+        """Return the statistics of each array at its last step; waits for a device.
+
+        Needs ``stats=True``.
+
+        >>> import numpy as np
+        >>> from gpuopt import SGD
+        >>> w, g = np.ones(4, np.float32), np.ones(4, np.float32)
+        >>> opt = SGD({"w": w}, lr=0.5, stats=True)
+        >>> opt.step({"w": g})
+        >>> opt.stats()["w"][:4]
+        (2.0, 1.0, 0, 1.0)
+        """
+        self._check_tail("stats", "stats=True", self.tail.stats)
+        return dict(zip(self._structure.keys, self._fused.stats()))
+
+    @property
+    def ema(self) -> Any:
+        """The averaged weights, in the structure of the parameters; the live arrays.
+
+        Where an array has had no update yet, the array itself. Needs ``ema_decay``.
+        """
+        self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
+        fused = self._fused
+        return self._structure.unflatten(averages(fused.params, fused.lend_states()))
+
+    @contextmanager
+    def ema_weights(self) -> Iterator[None]:
+        """Let the parameters be the averaged weights inside a ``with``, for an evaluation.
+
+        torch tensors exchange their memory with the averages', without a copy; other arrays their
+        elements. Inside, the optimizer refuses to step, and to save or load.
+
+        >>> import numpy as np
+        >>> from gpuopt import SGD
+        >>> w = np.zeros(1, np.float32)
+        >>> opt = SGD([w], lr=1.0, ema_decay=0.5)
+        >>> opt.step([np.full(1, -1.0, np.float32)])
+        >>> with opt.ema_weights():
+        ...     print(w)
+        [0.5]
+        >>> w
+        array([1.], dtype=float32)
+        """
+        self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
+        self._check_not_exchanged("ema_weights")
+        fused = self._fused
+        with exchanged(fused.params, fused.lend_states()):
+            self._exchanged = True
+            try:
+                yield
+            finally:
+                self._exchanged = False
+
+    def change(self, **numbers: float) -> None:
+        """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
+
+        Raises:
+            TypeError, ValueError: another option, one that is not in use, or a value that is not
+                accepted.
+        """
+        tail = self._fused.tail
+        for name, value in numbers.items():
+            tail = tail.changed(name, value)
+        self._fused.tail, self._plan = tail, None
+
+    def _check_tail(self, what: str, wanted: str, there: bool) -> None:
+        if not there:
+            raise RuntimeError(f"{what}: {type(self).__name__} was made without {wanted}")
+
+    def _check_not_exchanged(self, what: str) -> None:
+        if self._exchanged:
+            raise RuntimeError(f"{what}: not inside ema_weights(), where the weights are averages")
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
+        self._check_not_exchanged("state_dict")
         self._fused.complete_states(self._groups(1.0))
         held = self._state_of(self._fused.states)
         own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
@@ -120,6 +236,7 @@ class Optimizer:
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
                 been changed.
         """
+        self._check_not_exchanged("load_state_dict")
         contents = Reader(
             type(self).__name__,
             self._structure,
@@ -187,9 +304,10 @@ class Optimizer:
         return self._plan[1]
 
     def _new_groups(self, grad_factor: float) -> list[Group]:
-        numbers = [{**g.hyperparameters(), "grad_factor": grad_factor} for g in self._param_groups]
+        around = {**self.tail.numbers(), "grad_factor": grad_factor}
+        numbers = [{**around, **group.hyperparameters()} for group in self._param_groups]
         rules = [self.rule_for(group) for group in self._param_groups]
-        updates = updates_for(rules, numbers)
+        updates = updates_for(rules, numbers, self.tail)
         self._check_tensors()
         return [
             Group(update, options, self._state_dtype, group.tensors)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .optimizer import Optimizer, Option
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .tail import TailOptions
 
 
 class SGD(Optimizer):
@@ -19,6 +24,7 @@ class SGD(Optimizer):
         lr: learning rate, at least 0.
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     Raises:
         TypeError, ValueError: an array or an option that cannot be used, by name.
@@ -37,12 +43,17 @@ class SGD(Optimizer):
     variants = {(): "gradient_descent"}  # noqa: RUF012 - declared as a ClassVar by the base
 
     def __init__(
-        self, params: Any, lr: float, *, weight_decay: float = 0.0, maximize: bool = False
+        self,
+        params: Any,
+        lr: float,
+        *,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
-        super().__init__(
-            params, {"lr": lr, "weight_decay": weight_decay, "maximize": maximize}, None
-        )
+        options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, options, None, tail)
 
 
 class Momentum(Optimizer):
@@ -64,6 +75,7 @@ class Momentum(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of ``momentum_buffer``; None for float32 (float64 for float64 arrays).
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
     >>> w, g = np.zeros(1, np.float32), np.ones(1, np.float32)
@@ -93,6 +105,7 @@ class Momentum(Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         state_dtype: str | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
         options = {
@@ -102,7 +115,7 @@ class Momentum(Optimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
         }
-        super().__init__(params, options, state_dtype)
+        super().__init__(params, options, state_dtype, tail)
 
 
 class RMSProp(Optimizer):
@@ -123,6 +136,7 @@ class RMSProp(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
     >>> w = np.zeros(1, np.float32)
@@ -160,6 +174,7 @@ class RMSProp(Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         state_dtype: str | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
         options = {
@@ -171,7 +186,7 @@ class RMSProp(Optimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
         }
-        super().__init__(params, options, state_dtype)
+        super().__init__(params, options, state_dtype, tail)
 
 
 class Adam(Optimizer):
@@ -194,6 +209,7 @@ class Adam(Optimizer):
             from the gradient see `AdamW`.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
     >>> w = np.zeros(2, np.float32)
@@ -224,6 +240,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         state_dtype: str | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
         options = {
@@ -234,7 +251,7 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
         }
-        super().__init__(params, options, state_dtype)
+        super().__init__(params, options, state_dtype, tail)
 
 
 class AdamW(Adam):
@@ -251,6 +268,7 @@ class AdamW(Adam):
         weight_decay: the part of the parameter that each step takes away, per unit of lr.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
     >>> w = np.ones(1, np.float32)
@@ -276,6 +294,7 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
         maximize: bool = False,
         state_dtype: str | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
         super().__init__(
@@ -287,6 +306,7 @@ class AdamW(Adam):
             weight_decay=weight_decay,
             maximize=maximize,
             state_dtype=state_dtype,
+            **tail,
         )
 
 
@@ -306,6 +326,7 @@ class Adagrad(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of ``sum``; None for float32 (float64 for float64 arrays).
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
     >>> w = np.zeros(1, np.float32)
@@ -334,6 +355,7 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         state_dtype: str | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Take the arrays to update."""
         options = {
@@ -344,4 +366,4 @@ class Adagrad(Optimizer):
             "weight_decay": weight_decay,
             "maximize": maximize,
         }
-        super().__init__(params, options, state_dtype)
+        super().__init__(params, options, state_dtype, tail)

@@ -47,6 +47,18 @@ class Structure:
         return flat
 
 
+    def unflatten(self, values: Sequence[Any]) -> Any:
+        """Return values, one an array in their order, in the structure of the parameters."""
+        rest = iter(values)
+        made: list[Any] = []
+        for members in self.groups:
+            if isinstance(members, int):
+                made.append([next(rest) for _ in range(members)])
+            else:
+                made.append({name: next(rest) for name in members})
+        return made if self.grouped else made[0]
+
+
 def parse(params: Any) -> tuple[Structure, list[Any], list[dict[str, Any]]]:
     """Return the structure of ``params``, the arrays in order, and each group's own options.
 

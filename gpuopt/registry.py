@@ -11,7 +11,7 @@ from typing import Any
 from .kernels.trace import RuleError, trace
 from .kernels.trace_coefficients import trace_coefficients
 
-__all__ = ["RULES", "Rule", "RuleError", "Stage", "register"]
+__all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "register"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,29 +62,62 @@ class Rule:
         return 2 * param + grad + 2 * state * len(self.states)
 
 
+@dataclass(frozen=True)
+class State:
+    """A state that a stage has, whatever the rule.
+
+    Attributes:
+        name: what it is called beside the rule's own.
+        copies: whether it starts as a copy of the parameter; else at zero.
+        narrow: whether it has the parameter's dtype; else the one that the rule computes in.
+    """
+
+    name: str
+    copies: bool = False
+    narrow: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A step in front of every rule: ``result = function(...)``, such as L2 decay.
+    """A step in front of every rule, such as L2 decay, or behind it, such as an EMA.
 
-    ``function`` takes any of ``p``, ``g`` and, last, its coefficients; ``coefficients`` takes
-    hyperparameters by name.
+    Attributes:
+        name: what it is called.
+        function: ``*results = function(*values, *coefficients)``.
+        results: the names of the values that it replaces.
+        coefficients: returns the function's coefficients; takes ``step``, carried numbers and
+            hyperparameters by name. None: there are none.
+        values: the function's first parameters: ``p``, ``g``, ``element`` (where an element
+            stands in its tensor) and states.
+        state: the state that it has.
+        carried: numbers that each tensor has, with what says them: ``f(options, tensor)``.
     """
 
     name: str
     function: Callable[..., Any]
-    result: str
-    coefficients: Callable[..., Any]
+    results: tuple[str, ...]
+    coefficients: Callable[..., Any] | None = None
+    values: tuple[str, ...] = ("p", "g")
+    state: State | None = None
+    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(
+        default_factory=dict
+    )
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """The function's parameters that are not values."""
-        return tuple(name for name in _parameters(self.function) if name not in ("p", "g"))
+        return tuple(n for n in _parameters(self.function) if n not in self.values)
 
 
 RULES: dict[str, Rule] = {}
 
-RESERVED = frozenset({"factor", "grad_factor", "maximize", "shrink", "weight_decay"})
-"""What the stages in front of every rule call their coefficients and hyperparameters."""
+RESERVED = frozenset(
+    """
+    clip_norm clip_value ema ema_decay ema_weight factor grad_factor kahan_comp master maximize
+    rounding_seed seed seed_high seed_low shrink step_high step_low sum_of_squares weight_decay
+    """.split()
+)
+"""What the stages around every rule call their states, coefficients and hyperparameters."""
 
 
 def register(
@@ -149,7 +182,7 @@ def _check(rule: Rule) -> None:
     kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
-    reserved = sorted(RESERVED & {*parameters, *rule.hyperparameters, *rule.carried})
+    reserved = sorted(RESERVED & {*parameters, *rule.states, *rule.hyperparameters, *rule.carried})
     if reserved:
         raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
     traced = trace(rule.update, parameters)

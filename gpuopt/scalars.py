@@ -43,6 +43,11 @@ def number_of(value: Any) -> float:
     return value_of(value) if on_host(value) else 0.0
 
 
+def number_or_value(value: Any) -> float:
+    """Return a number, or the value of an array, for which it waits."""
+    return value_of(value) if is_array(value) else float(value)
+
+
 def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options whose values are arrays."""
     return {name: value for name, value in values.items() if is_array(value)}

@@ -32,11 +32,11 @@ class Staged:
         for row, array, stand_in in self.copies:
             assign(stand_in, grad if row == 1 else array)
 
-    def after(self) -> None:
+    def after(self, grad: Any) -> None:
         """Write the results back."""
         for row, array, stand_in in self.copies:
             if row in self.entry.update.written:
-                assign(array, stand_in)
+                assign(grad if row == 1 else array, stand_in)
 
 
 def stage(entry: Entry, param: Any, states: Sequence[Any]) -> Staged:

@@ -17,20 +17,28 @@ import numpy.typing as npt
 from . import scalars
 from .arrays import (
     Memory,
+    copy_as,
     copy_into,
     describe,
+    fill,
     is_torchs,
     mark_written,
     to_numpy,
     zeros_like,
 )
+from .compose import NO_TAIL, Update
 from .dispatch import Place, chosen, place_of
 from .inputs import Inputs
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
-from .launch import DeviceLaunch, Group, HostLaunch, Launch, coefficients_of
+from .kernels.table import PARTIALS
+from .launch import DeviceLaunch, Group, HostLaunch, Launch
+from .measure import MEASURE
+from .norm import Norm
 from .staging import Staged, stage
+from .stats import TensorStats, stats_of
 from .table import Entry, Table, build_tables, grad_address
+from .tail import Tail
 
 __all__ = ["FusedStep", "Group"]
 
@@ -43,11 +51,17 @@ class FusedStep:
         group_of: the group of each.
         states: by tensor, its states by name; empty until its first gradient.
         inputs: where parameters and gradients lie.
+        tail: what surrounds the update.
+        norm: what is known of the last step's gradients, if that wants to know it.
         places: where the parameters lie, and whose they are.
     """
 
     def __init__(
-        self, params: Sequence[Any], names: Sequence[str], group_of: Sequence[int]
+        self,
+        params: Sequence[Any],
+        names: Sequence[str],
+        group_of: Sequence[int],
+        tail: Tail = NO_TAIL,
     ) -> None:
         """Check the parameters.
 
@@ -55,13 +69,15 @@ class FusedStep:
             params: NumPy arrays, torch tensors or arrays that speak DLPack.
             names: what errors call each.
             group_of: the group that each belongs to.
+            tail: what surrounds the update.
 
         Raises:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
+        self.tail, self.norm = tail, Norm(tail)
         self.params = list(params)
-        self.inputs = Inputs(self.params, names)
+        self.inputs = Inputs(self.params, names, tail.zero_grads)
         self.group_of = np.array(group_of, np.int64)
         self._steps = np.zeros(len(params), np.int64)
         self._carried: list[dict[str, float]] = [{} for _ in params]
@@ -69,8 +85,13 @@ class FusedStep:
         self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
         self._tensor_places = [i for i, param in enumerate(params) if is_torchs(param)]
         self._tensors = [params[i] for i in self._tensor_places]
+<<<<<<< HEAD
         self._active = np.zeros(len(params), np.bool_)
         self._updated: list[Any] = []
+=======
+        self._partials: dict[int, npt.NDArray[np.float64]] = {}
+        self._measured: dict[int, npt.NDArray[np.float64]] = {}
+>>>>>>> a2c8281 (wip: composition around the rule)
         self._launches: list[Launch] = []
         self._captured: list[Any] = []
         self._forget_tables()
@@ -112,6 +133,17 @@ class FusedStep:
         """Return the live states, and watch from here on whether somebody moves them."""
         self.inputs.written.lend()
         return self.states
+
+    def stats(self) -> list[TensorStats]:
+        """Return the statistics of each parameter's last step; waits for devices."""
+        found = np.zeros((len(self.params), 3, len(PARTIALS)))
+        for i, watched in self._partials.items():
+            found[i] = watched
+        for launch in self._launches:
+            found[launch.table.tensors] = launch.read_partials(self.tail.measures)
+        for i, measured in self._measured.items():
+            found[i, 0] = measured
+        return [stats_of(own, self.norm.factor()) for own in found]
 
     def complete_states(self, groups: Sequence[Group]) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
@@ -231,32 +263,43 @@ class FusedStep:
         return HostLaunch(table, module, group_of)
 
     def _stage(self, entry: Entry) -> Staged:
-        states = [self.states[entry.index][name] for name in entry.update.rule.states]
+        states = [self.states[entry.index][name] for name in entry.update.states]
         return stage(entry, self.params[entry.index], states)
 
     def _entry(self, i: int, params: Sequence[Memory], groups: Sequence[Group]) -> Entry:
-        update = groups[self.group_of[i]].update
-        states = [describe(self.states[i][name], name) for name in update.rule.states]
+        update = self._update_of(i, groups)
+        states = [describe(self.states[i][name], name) for name in update.states]
         return Entry(i, update, (params[i], self.inputs.grad(i), *states))
+
+    def _update_of(self, i: int, groups: Sequence[Group]) -> Update:
+        memory = self.inputs.written.memories[i]
+        return groups[self.group_of[i]].update.for_params(memory.dtype)
 
     def _allocate_states(self, known: Sequence[int], groups: Sequence[Group]) -> None:
         made = []
-        params = self.inputs.params()
         for i in known:
-            group = groups[self.group_of[i]]
-            rule = group.update.rule
-            dtype = group.state_dtype or compute_dtype(params[i].dtype)
-            for name in rule.states:
+            group, update = groups[self.group_of[i]], self._update_of(i, groups)
+            for name in update.states:
                 if name not in self.states[i]:
-                    start = group.options.get(rule.initial.get(name, ""), 0.0)
-                    made.append((i, name, zeros_like(self.params[i], dtype, start)))
-            if rule.carried:
-                at_first = group.update.carried_at_first(group.options)
-                self._carried[i] = {**dict(zip(rule.carried, at_first)), **self._carried[i]}
+                    made.append((i, name, self._new_state(i, name, group, update)))
+            if update.carried_names:
+                at_first = update.carried_at_first(group.options, i)
+                self._carried[i] = {**dict(zip(update.carried_names, at_first)), **self._carried[i]}
         for i, name, state in made:
             self.states[i][name] = state
         if made:
             self.inputs.written.set_states(self.states)
+
+    def _new_state(self, i: int, name: str, group: Group, update: Update) -> Any:
+        param, rule = self.params[i], update.rule
+        narrow = self.inputs.written.memories[i].dtype
+        compute = compute_dtype(narrow)
+        own = update.own_states.get(name)
+        if own is None:
+            start = group.options.get(rule.initial.get(name, ""), 0.0)
+            return zeros_like(param, group.state_dtype or compute, start)
+        dtype = narrow if own.narrow else compute
+        return copy_as(param, dtype) if own.copies else zeros_like(param, dtype)
 
     # --- running --------------------------------------------------------------------------
 
@@ -279,35 +322,58 @@ class FusedStep:
             launch.prepare(groups, skip)
         for tensor in staged:
             tensor.before(grads[tensor.entry.index])
+        loose = [entry for entry in self._loose if active[entry.index]]
+        self.norm.scaled_by(groups)
+        if self.tail.measures:
+            others = [self._measure_loose(entry, grads[entry.index]) for entry in loose]
+            groups, skipped = self.norm.measure(self._launches, others, groups, skip)
+            if skipped:
+                self._skip(grads)
+                return
         for launch in self._launches:
             launch.run(self._steps, groups)
         for tensor in staged:
-            tensor.after()
-        for entry in self._loose:
-            if active[entry.index]:
-                self._run_loose(entry, grads[entry.index], groups)
+            tensor.after(grads[tensor.entry.index])
+        for entry in loose:
+            self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
         mark_written(self._updated)
+
+    def _skip(self, grads: Sequence[Any]) -> None:
+        """Change nothing; gradients that are zeroed by a step are so by this one, too."""
+        if self.tail.zero_grads:
+            for grad in grads:
+                if grad is not None:
+                    fill(grad, 0.0)
+
+    def _measure_loose(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:
+        param, memory = entry.memory[0], self.inputs.grad(entry.index)
+        array = memory.view if memory.device == "cpu" else to_numpy(grad)
+        nothing = np.zeros(0, compute_dtype(param.dtype))
+        found = numpy_blocked.run(MEASURE, [array, array], entry.dtypes[:2], nothing)[0]
+        self._measured[entry.index] = found
+        return found
 
     def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
         grad = self.inputs.grad(i)
-        coefficients = self._coefficients(i, groups)
+        coefficients = self._coefficients(entry, groups)
         with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
             rounded = np.array(coefficients).astype(compute_dtype(param.dtype))
         if param.device != "cpu":
             self._run_on_host(entry, array, rounded)
             return
         arrays = [m.view for m in (param, grad, *states)]
-        numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
+        self._partials[i] = numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
 
-    def _coefficients(self, i: int, groups: Sequence[Group]) -> Sequence[float]:
+    def _coefficients(self, entry: Entry, groups: Sequence[Group]) -> Sequence[float]:
         """Return a tensor's coefficients, and bring on what it carries."""
-        group, count = int(self.group_of[i]), int(self._steps[i]) + 1
-        carried, names = self._carried[i], groups[group].update.carried_names
-        values = coefficients_of(groups, group, count, [carried[name] for name in names])
+        i, update = entry.index, entry.update
+        options, count = groups[self.group_of[i]].options, int(self._steps[i]) + 1
+        carried, names = self._carried[i], update.carried_names
+        values = update.coefficients(count, options, [carried[name] for name in names])
         n = len(values) - len(names)
         carried.update(zip(names, values[n:]))
         return values[:n]
@@ -315,10 +381,11 @@ class FusedStep:
     def _run_on_host(self, entry: Entry, grad: Any, coefficients: npt.NDArray[Any]) -> None:
         """Update a tensor of a device without a backend: through copies on the host."""
         held = self.states[entry.index]
-        states = [held[name] for name in entry.update.rule.states]
+        states = [held[name] for name in entry.update.states]
         arrays = [self.params[entry.index], grad, *states]
         copies = [to_numpy(array) for array in arrays]
-        numpy_blocked.run(entry.update, copies, entry.dtypes, coefficients)
+        watched = numpy_blocked.run(entry.update, copies, entry.dtypes, coefficients)
+        self._partials[entry.index] = watched
         for row in entry.update.written:
             copy_into(arrays[row], copies[row])
 

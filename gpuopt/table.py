@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .arrays import Memory
 from .compose import Update
 from .kernels.storage import compute_dtype
+from .kernels.table import PARTIALS
 
 EMPTY = 1
 """The address of a gradient without elements (0 says that there is no gradient)."""
@@ -65,6 +66,8 @@ class Table:
         ends: int64 [n_chunks], elements up to the end of each chunk.
         coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
         carried: float64 [n_tensors, n_carried], what each carries from step to step.
+        partials: float64 [n_chunks, n_watched, 3], of what is watched; see
+            `kernels.table.PARTIALS`.
     """
 
     update: Update
@@ -79,6 +82,7 @@ class Table:
     ends: npt.NDArray[np.int64]
     coefficients: npt.NDArray[Any]
     carried: npt.NDArray[np.float64]
+    partials: npt.NDArray[np.float64]
 
 
 _Key = tuple[Update, str, str, tuple[str, ...], bool]
@@ -141,4 +145,5 @@ def _build(key: _Key, members: list[Entry], chunk: int) -> Table:
         ends,
         np.zeros(shape, compute_dtype(dtypes[0])),
         np.zeros((len(members), len(update.carried_names))),
+        np.zeros((len(chunks), len(update.watched_names), len(PARTIALS))),
     )

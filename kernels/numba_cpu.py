@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .retarget import retarget
+from .roundings import ROUNDS
 from .storage import compute_dtype
 from .table import Update
 from .threads import for_each_share
@@ -112,6 +113,47 @@ def _encode_float16(value: Any) -> Any:
     return _encode_half(np.float32(value))
 
 
+@_jit
+def _round_bfloat16(x: Any) -> Any:
+    return _decode_bfloat16(_encode_bfloat16(x))
+
+
+@_jit
+def _round_float16(x: Any) -> Any:
+    return _decode_half(_encode_float16(x))
+
+
+@_jit
+def _philox_word(block: Any, step: Any, seed: Any, which: Any) -> Any:
+    """One of the words of kernels.roundings.philox."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    c0, c1 = np.uint64(block) & mask, np.uint64(block) >> shift
+    c2, c3 = np.uint64(step) & mask, np.uint64(step) >> shift
+    k0, k1 = np.uint64(seed) & mask, np.uint64(seed) >> shift
+    for _ in range(ROUNDS):
+        a, b = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b & mask, (a >> shift) ^ c3 ^ k1, a & mask
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
+    first = where(which == np.int64(0), c0, c1)
+    last = where(which == np.int64(2), c2, c3)
+    return np.uint32(where(which < np.int64(2), first, last))
+
+
+@_jit
+def _whole(high: Any, low: Any) -> Any:
+    return np.int64(high) * np.int64(65536) + np.int64(low)
+
+
+@_jit
+def _stochastic_bfloat16(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
+    word = _philox_word(element >> np.int64(2), step, seed, element & np.int64(3))
+    bits = np.uint32(np.float32(x).view(np.uint32) + np.uint32(word & np.uint32(0xFFFF)))
+    return where(x == x, np.uint32(bits & np.uint32(0xFFFF0000)).view(np.float32), x)
+
+
 LIBRARY = ModuleType("numba_maths")
 """What ``np`` is inside a rule."""
 vars(LIBRARY).update(
@@ -123,6 +165,50 @@ _DECODE = {"float16": _decode_half, "bfloat16": _decode_bfloat16}
 _ENCODE = {"float16": _encode_float16, "bfloat16": _encode_bfloat16}
 
 
+_ROUNDINGS = {
+    "round_bfloat16": _round_bfloat16,
+    "round_float16": _round_float16,
+    "stochastic_bfloat16": _stochastic_bfloat16,
+}
+
+
+# --- sums and maxima -------------------------------------------------------------------------
+
+LANES = 256
+"""Elements that are summed side by side: lane j has every 256th element of a chunk, from the
+j-th on, and at the end the lanes are added in pairs. So nothing depends on a machine's vectors."""
+
+
+@_jit
+def _clear(sums: Any, largest: Any, others: Any) -> None:
+    for j in range(LANES):
+        sums[j], largest[j], others[j] = 0, 0, 0
+
+
+@_jit
+def _take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
+    """Add up to `LANES` values, each to the lane of its place."""
+    for j in range(n):
+        x = seen[j]
+        wide = np.float64(x)
+        sums[j] += wide * wide
+        largest[j] = where(np.abs(x) > largest[j], np.abs(x), largest[j])
+        others[j] += where(x - x == x - x, np.float32(0.0), np.float32(1.0))
+
+
+@_jit
+def _put(partials: Any, sums: Any, largest: Any, others: Any) -> None:
+    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    half = LANES // 2
+    while half:
+        for j in range(half):
+            sums[j] += sums[j + half]
+            others[j] += others[j + half]
+            largest[j] = where(largest[j] > largest[j + half], largest[j], largest[j + half])
+        half //= 2
+    partials[0], partials[1], partials[2] = sums[0], largest[0], others[0]
+
+
 # --- the kernel ----------------------------------------------------------------------------
 
 
@@ -131,11 +217,16 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
     """Compile the walk over the table for one update and one dtype of each list."""
     compute = compute_dtype(dtypes[0])
     number = np.float64 if compute == "float64" else np.float32
+    function = retarget(update.function, LIBRARY, _jit, number, extra_globals=_ROUNDINGS)
     names = {
         "numba": numba,
+        "np": np,
         "pointer": pointer,
         "number": number,
-        "update": retarget(update.function, LIBRARY, _jit, number),
+        "update": function,
+        "clear": _clear,
+        "take": _take,
+        "put": _put,
         **{dtype: getattr(types, stored) for dtype, stored in _STORED.items()},
         **{f"decode_{dtype}": _DECODE.get(dtype, number) for dtype in _STORED},
         **{f"encode_{dtype}": _ENCODE.get(dtype, getattr(np, dtype, None)) for dtype in _STORED},
@@ -146,6 +237,7 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
         types.int64[::1],
         types.int32[:, ::1],
         getattr(types, compute)[:, ::1],
+        types.float64[:, :, ::1],
         types.int64,
         types.int64,
     )
@@ -154,31 +246,64 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
 
 def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
     """Return the Python text of the loop over chunks ``first`` to ``last``."""
-    rows = range(len(dtypes))
-    sizes = [_itemsize(dtype) for dtype in dtypes]
+    used = sorted({*update.read, *update.written})
     coefficients = [f"c{i}" for i in range(len(update.coefficient_names))]
-    decoded = [f"number(decode_{dtype}(a{i}[i]))" for i, dtype in enumerate(dtypes)]
-    values = ", ".join([*decoded, *coefficients])
-    results = "".join(f"r{i}, " for i in update.written)
     lines = [
-        "def walk(addresses, sizes, chunks, coefficients, first, last):",
+        "def walk(addresses, sizes, chunks, coefficients, partials, first, last):",
+        *(f"    {line}" for line in _scratch(update)),
         "    for k in range(first, last):",
         "        tensor = chunks[k, 0]",
         f"        begin = numba.int64(chunks[k, 1]) * {CHUNK}",
         f"        n = min({CHUNK}, sizes[tensor] - begin)",
         "        if addresses[1, tensor] == 0:",
+        "            partials[k] = 0.0" if update.watched_names else "",
         "            continue",
         *(
             f"        a{i} = numba.carray("
-            f"pointer(addresses[{i}, tensor] + begin * {sizes[i]}, {dtypes[i]}), n)"
-            for i in rows
+            f"pointer(addresses[{i}, tensor] + begin * {_itemsize(dtypes[i])}, {dtypes[i]}), n)"
+            for i in used
         ),
         *(f"        {c} = coefficients[tensor, {i}]" for i, c in enumerate(coefficients)),
-        "        for i in range(n):",
-        f"            ({results}) = update({values})",
-        *(f"            a{i}[i] = encode_{dtypes[i]}(r{i})" for i in update.written),
+        *(f"        {line}" for line in _walk(update, dtypes, coefficients)),
     ]
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
+
+
+def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> list[str]:
+    """Return the loop over the elements of a chunk."""
+    decoded = [f"number(decode_{dtypes[i]}(a{i}[i]))" for i in update.read]
+    element = ["begin + i"] * update.counts_elements
+    values = ", ".join([*decoded, *element, *coefficients])
+    seen = range(len(update.watched_names))
+    results = "".join([*(f"r{i}, " for i in update.written), *(f"x{i}, " for i in seen)])
+    body = [
+        f"({results}) = update({values})",
+        *(f"a{i}[i] = encode_{dtypes[i]}(r{i})" for i in update.written),
+    ]
+    if not seen:
+        return ["for i in range(n):", *(f"    {line}" for line in body)]
+    lanes = [f"sums{i}, largest{i}, others{i}" for i in seen]
+    return [
+        *(f"clear({lanes[i]})" for i in seen),
+        f"for start in range(0, n, {LANES}):",
+        f"    m = min({LANES}, n - start)",
+        "    for j in range(m):",
+        "        i = start + j",
+        *(f"        {line}" for line in body),
+        *(f"        seen{i}[j] = x{i}" for i in seen),
+        *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
+        *(f"put(partials[k, {i}], {lanes[i]})" for i in seen),
+    ]
+
+
+def _scratch(update: Update) -> list[str]:
+    """Return what a thread needs for sums and maxima."""
+    names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
+    return [
+        f"{name}{i} = np.empty({LANES}, {dtype})"
+        for i in range(len(update.watched_names))
+        for name, dtype in names.items()
+    ]
 
 
 def _itemsize(dtype: str) -> int:
@@ -193,6 +318,7 @@ def run(
     chunks: npt.NDArray[np.int32],
     coefficients: npt.NDArray[Any],
     ends: npt.NDArray[np.int64],
+    partials: npt.NDArray[np.float64],
 ) -> None:
     """Update every tensor of a table.
 
@@ -205,9 +331,13 @@ def run(
         chunks: (tensor, chunk of that tensor), the tensors in order.
         coefficients: one row a tensor, in the dtype that the rule computes in.
         ends: elements up to the end of each chunk, for equal shares.
+        partials: for each chunk and each thing that is watched a row as
+            `kernels.table.PARTIALS` says; written, 0 where the tensor rests.
     """
     kernel = compile(update, dtypes)
     for_each_share(
-        lambda first, last: kernel(addresses, sizes, chunks, coefficients, first, last),
+        lambda first, last: kernel(
+            addresses, sizes, chunks, coefficients, partials, first, last
+        ),
         ends,
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .numpy_program import program
 from .storage import compute_dtype, decode, encode
-from .table import Update
+from .table import PARTIALS, Update, add_partials
 
 BLOCK = 1 << 15
 """Elements of a block: its values and what is computed from them stay in a core's cache."""
@@ -23,7 +23,7 @@ def run(
     arrays: list[npt.NDArray[Any]],
     dtypes: tuple[str, ...],
     coefficients: npt.NDArray[Any],
-) -> None:
+) -> npt.NDArray[np.float64]:
     """Update one tensor.
 
     Args:
@@ -32,26 +32,48 @@ def run(
             uint16.
         dtypes: what each holds.
         coefficients: its coefficients, in the dtype that the rule computes in.
+
+    Returns:
+        What is watched: for each of it a row as `kernels.table.PARTIALS` says.
     """
     compute = compute_dtype(dtypes[0])
-    in_place = tuple(i for i in update.written if dtypes[i] == compute)
+    read, written = update.read, update.written
+    in_place = tuple(i for i in written if i in read and dtypes[i] == compute)
     compiled = program(update, compute, in_place)
-    scratch = [np.empty(min(BLOCK, arrays[0].size), dtype) for dtype in compiled.scratch]
-    flags: Any = [["readwrite" if i in update.written else "readonly"] for i in range(len(arrays))]
+    used = sorted({*read, *written})
+    size = arrays[used[0]].size
+    scratch = [np.empty(min(BLOCK, size), dtype) for dtype in compiled.scratch]
+    flags: Any = [["readwrite" if i in written else "readonly"] for i in used]
+    watched = np.zeros((len(update.watched_names), len(PARTIALS)))
+    begin = 0
     with (
         np.errstate(all="ignore"),
         np.nditer(
-            arrays,
+            [arrays[i] for i in used],
             flags=["external_loop", "buffered", "zerosize_ok", "delay_bufalloc"],
             op_flags=flags,
             buffersize=BLOCK,
         ) as blocks,
     ):
         blocks.reset()
-        for stored in blocks:
-            values = [decode(x, dtype, compute) for x, dtype in zip(stored, dtypes)]
-            n = len(stored[0])
+        for block in blocks:
+            stored = dict(zip(used, block if len(used) > 1 else (block,)))
+            values = [decode(stored[i], dtypes[i], compute) for i in read]
+            n = len(stored[used[0]])
+            if update.counts_elements:
+                values.append(np.arange(begin, begin + n, dtype=np.int64))
             results = compiled.function(*values, *coefficients, *[s[:n] for s in scratch])
-            for row, result in zip(update.written, results):
+            for row, result in zip(written, results):
                 if result is not stored[row]:
                     stored[row][...] = encode(result, dtypes[row])
+            for row, seen in zip(watched, results[len(written) :]):
+                row[...] = add_partials(row, partials_of(seen))
+            begin += n
+    return watched
+
+
+def partials_of(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the partials of some values, as `kernels.table.PARTIALS` says."""
+    wide = values.astype(np.float64)
+    largest = np.fmax.reduce(np.abs(wide), initial=0.0)
+    return np.array([(wide * wide).sum(), largest, (~np.isfinite(wide)).sum()])

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from . import roundings
 from .table import Update
-from .trace import COMPARISONS, Operation, Trace, trace
+from .trace import COMPARISONS, ROUNDINGS, Operation, Trace, trace
 
 CALLS = {
     "+": "np.add({}, {}, out={})",
@@ -35,6 +36,9 @@ CALLS = {
     "minimum": "np.minimum({}, {}, out={})",
     "where": "np.copyto({3}, np.where({0}, {1}, {2}))",
     "copy": "np.copyto({1}, {0})",
+    "round_bfloat16": "np.copyto({1}, round_bfloat16({0}))",
+    "round_float16": "np.copyto({1}, round_float16({0}))",
+    "stochastic_bfloat16": "np.copyto({6}, stochastic_bfloat16({0}, {1}, {2}, {3}, {4}, {5}))",
 }
 """What each traced operation is in NumPy: its operands, then where its result goes."""
 
@@ -44,7 +48,7 @@ class Program:
     """An update of one block.
 
     Attributes:
-        function: ``results = function(*values, *coefficients, *scratch)``.
+        function: ``results = function(*values, *element, *coefficients, *scratch)``.
         scratch: the dtypes of the arrays that it computes in, each as long as the block.
     """
 
@@ -59,15 +63,19 @@ def program(update: Update, compute: str, in_place: tuple[int, ...]) -> Program:
     Args:
         update: the composed update.
         compute: the dtype that it computes in.
-        in_place: the values that may be written, each with the result that takes its place.
+        in_place: the lists whose values may be written, each with the result that takes its
+            place.
     """
-    inputs = [f"a{i}" for i in range(len(update.lists) + len(update.coefficient_names))]
+    count = len(update.read) + update.counts_elements + len(update.coefficient_names)
+    inputs = [f"a{i}" for i in range(count)]
     traced = _without_bare_inputs(trace(update.function, tuple(inputs)), inputs)
-    homes = {r: inputs[i] for r, i in zip(traced.results, update.written) if i in in_place}
+    value = dict(zip(update.read, inputs))
+    homes = {r: value[i] for r, i in zip(traced.results, update.written) if i in in_place}
     lines, results, scratch = _assemble(traced, inputs, homes, compute)
     parameters = ", ".join([*inputs, *scratch])
     header, footer = f"def run({parameters}):", f"return ({', '.join(results)},)"
     names: dict[str, Any] = {"np": np, "number": np.dtype(compute).type, "inf": np.inf}
+    names.update((name, getattr(roundings, name)) for name in ROUNDINGS)
     exec("\n    ".join((header, *lines, footer)), names)  # the text is our own, below
     return Program(names["run"], tuple(scratch.values()))
 

@@ -9,6 +9,39 @@ import numpy as np
 import numpy.typing as npt
 
 
+PARTIALS = ("sum_of_squares", "largest", "not_finite")
+"""What is known of a part of a tensor: in float64 the sum of the squares of its elements, the
+largest absolute value among those that are numbers, and how many are infinite or none."""
+
+
+def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the partials of two parts together; ``a`` and ``b`` are [..., 3]."""
+    total = a + b
+    total[..., 1] = np.fmax(a[..., 1], b[..., 1])
+    return total
+
+
+def together(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the partials of all parts together; ``partials`` is [n, 3]."""
+    sums = partials.sum(axis=0)
+    sums[1] = np.fmax.reduce(partials[:, 1], initial=0.0)
+    return sums
+
+
+def partials_of_tensors(
+    partials: npt.NDArray[np.float64], chunks: npt.NDArray[np.int32], n_tensors: int
+) -> npt.NDArray[np.float64]:
+    """Return the partials of whole tensors, [n_tensors, n_watched, 3], from those of chunks.
+
+    The chunks of a tensor are added one after the other, so the result depends on nothing else.
+    """
+    whole = np.zeros((n_tensors, *partials.shape[1:]))
+    np.add.at(whole, chunks[:, 0], partials)
+    whole[..., 1] = 0.0
+    np.fmax.at(whole[..., 1], chunks[:, 0], partials[..., 1])
+    return whole
+
+
 class Update(Hashable, Protocol):
     """What a backend asks of a composed update."""
 
@@ -22,11 +55,23 @@ class Update(Hashable, Protocol):
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The names of the function's values."""
+        """The names of the lists of arrays."""
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        """Which of the lists its values come from."""
 
     @property
     def written(self) -> tuple[int, ...]:
-        """Which of them its results replace."""
+        """Which of the lists its results replace."""
+
+    @property
+    def watched_names(self) -> tuple[str, ...]:
+        """What it returns behind its results, of which sums and maxima are wanted."""
+
+    @property
+    def counts_elements(self) -> bool:
+        """Whether it takes, behind the values, the place of the element in its tensor."""
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

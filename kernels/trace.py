@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dis
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Number
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar, NoReturn
@@ -25,6 +26,11 @@ FUNCTIONS = {
     "where": 3,
 }
 """The NumPy functions that a rule may call, and how many arguments each takes."""
+
+ROUNDINGS = {"round_bfloat16": 1, "round_float16": 1, "stochastic_bfloat16": 6}
+"""The functions of `kernels.roundings` that a rule may call; every compiler has its own."""
+
+HOME_OF_ROUNDINGS = "gpuopt.kernels.roundings"
 
 OPERATORS = ("+", "-", "*", "-x", "<", "<=", ">", ">=", "==", "!=")
 """The Python operators that a rule may use."""
@@ -215,7 +221,7 @@ def _foreign_modules(function: FunctionType, record: Trace) -> dict[str, _Foreig
             record.refuse(f"the number {name} by name (write it there, or make it a coefficient)")
         if isinstance(value, ModuleType) and name != "np":
             modules[name] = _ForeignModule(record, name)
-        if isinstance(value, FunctionType):
+        if isinstance(value, FunctionType) and value.__module__ != HOME_OF_ROUNDINGS:
             modules.update(_foreign_modules(value, record))
     return modules
 
@@ -229,7 +235,44 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = Trace(function.__name__)
-    return follow(record, function, [Value(record, name) for name in arguments], {})
+    check_names(record, function, ROUNDINGS, HOME_OF_ROUNDINGS)
+    names = {name: partial(record.record, name) for name in ROUNDINGS}
+    return follow(record, function, [Value(record, name) for name in arguments], names)
+
+
+def check_names(
+    record: Trace, function: FunctionType, known: Collection[str], home: str
+) -> None:
+    """Refuse functions of gpuopt by other names, and others by theirs.
+
+    Every compiler has its own version of them, which it puts in their place by name.
+
+    Args:
+        record: of the function.
+        function: which may call them, and all that it calls.
+        known: what they are called.
+        home: the module where they stand.
+    """
+    for name, callee in _callees(function, home):
+        ours = callee.__module__ == home and callee.__name__ in known
+        if ours and name != callee.__name__:
+            record.refuse(f"{_public(home)}.{callee.__name__} by another name, {name}")
+        if name in known and not ours:
+            record.refuse(f"a function called {name} that is not {_public(home)}.{name}")
+
+
+def _public(home: str) -> str:
+    return home.rpartition(".")[0]
+
+
+def _callees(function: FunctionType, home: str) -> Iterator[tuple[str, FunctionType]]:
+    """Return the functions that a function, and all that it calls, may call, by their names."""
+    for name in function.__code__.co_names:
+        callee = function.__globals__.get(name)
+        if isinstance(callee, FunctionType):
+            yield name, callee
+            if callee.__module__ != home:
+                yield from _callees(callee, home)
 
 
 def follow(

@@ -7,11 +7,11 @@ beside the operations of a rule there are two more, `power` and `real_power` of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, ClassVar, TypeGuard
 
-from .trace import ALLOWED, Operation, RuleError, Trace, Value, follow
+from .trace import ALLOWED, Operation, RuleError, Trace, Value, check_names, follow
 
 POWERS = ("power", "real_power")
 """The functions that every compiler has a version of its own of."""
@@ -84,27 +84,9 @@ def trace_coefficients(
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = CoefficientTrace(function.__name__)
-    for name, callee in _callees(function):
-        if _is_power(callee) and name != callee.__name__:
-            record.refuse(f"gpuopt.rules.{callee.__name__} by another name, {name}")
-        if name in POWERS and not _is_power(callee):
-            record.refuse(f"a function called {name} that is not gpuopt.rules.{name}")
+    check_names(record, function, POWERS, HOME)
     values = [(Whole if name == step else Value)(record, name) for name in arguments]
     return follow(record, function, values, {name: getattr(record, name) for name in POWERS})
-
-
-def _callees(function: FunctionType) -> Iterator[tuple[str, FunctionType]]:
-    """Return the functions that a function, and all that it calls, may call, by their names."""
-    for name in function.__code__.co_names:
-        callee = function.__globals__.get(name)
-        if isinstance(callee, FunctionType):
-            yield name, callee
-            if not _is_power(callee):
-                yield from _callees(callee)
-
-
-def _is_power(function: FunctionType) -> bool:
-    return function.__module__ == HOME and function.__name__ in POWERS
 
 
 def _is_number(value: object) -> TypeGuard[float]:

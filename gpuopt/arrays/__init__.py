@@ -25,8 +25,10 @@ __all__ = [
     "FLOATS",
     "Memory",
     "assign",
+    "copy_as",
     "copy_into",
     "describe",
+    "fill",
     "is_cupys",
     "is_torchs",
     "mark_written",
@@ -54,6 +56,17 @@ def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
     return _library_of(array, "array").full_like(array, dtype, fill)
 
 
+def copy_as(array: Any, dtype: str) -> Any:
+    """Return a copy of the same library, device and memory order, in a dtype."""
+    known = sharing(array) if _library_of(array, "array") is FOREIGN else array
+    made = zeros_like(known, dtype)
+    if isinstance(made, np.ndarray):
+        made[...] = known
+    else:
+        _library_of(made, "array").assign(made, known)
+    return made
+
+
 def to_numpy(array: Any) -> npt.NDArray[Any]:
     """Return a copy of ``array`` on the host, in C order (bfloat16 as uint16)."""
     host = _library_of(array, "array").on_host(array)
@@ -78,6 +91,15 @@ def assign(target: Any, source: Any) -> None:
     if into.library != of.library and of.device != "cpu":
         known = sys.modules[into.library].from_dlpack(known)
     _library_of(target, "array").assign(target, known)
+
+
+def fill(array: Any, number: float) -> None:
+    """Write a number over every element."""
+    memory = describe(array, "array")
+    if memory.device == "cpu":
+        memory.view[...] = number  # the bits of 0 are those of every dtype's 0
+    else:
+        assign(array, zeros_like(array, memory.dtype, number))
 
 
 def mark_written(tensors: Sequence[Any]) -> None:

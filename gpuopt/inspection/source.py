@@ -26,14 +26,10 @@ def text_of(case: Case) -> str:
 
 
 def _python(update: Update) -> str:
-    functions = {f"apply_{stage.name}": stage.function for stage in update.stages}
-    functions[f"apply_{update.rule.name}"] = update.rule.update
-    of_tensors = {stage.name: stage.coefficients for stage in update.stages}
-    of_tensors["rule"] = update.rule.coefficients
     parts = ["# one element"]
-    parts += [_named(name, function) for name, function in functions.items()]
+    parts += [_named(name, function) for name, function in update.callees.items()]
     parts += [_wrapped(update.source), "# the coefficients of one tensor, in float64"]
-    parts += [_named(name, function) for name, function in of_tensors.items()]
+    parts += [_named(name, function) for name, function in update.coefficient_callees.items()]
     parts.append(_wrapped(update.coefficients_source))
     return "\n\n".join(part.strip() + "\n" for part in parts)
 

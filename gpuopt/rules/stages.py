@@ -34,6 +34,6 @@ def decoupled_decay_coefficients(lr, weight_decay):
     return (1.0 - lr * weight_decay,)
 
 
-SCALE_GRADIENT = Stage("scale_gradient", scale_gradient, "g", scale_gradient_coefficients)
-L2_DECAY = Stage("l2_decay", l2_decay, "g", l2_decay_coefficients)
-DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, "p", decoupled_decay_coefficients)
+SCALE_GRADIENT = Stage("scale_gradient", scale_gradient, ("g",), scale_gradient_coefficients)
+L2_DECAY = Stage("l2_decay", l2_decay, ("g",), l2_decay_coefficients)
+DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, ("p",), decoupled_decay_coefficients)

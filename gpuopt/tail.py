@@ -1,0 +1,157 @@
+"""What surrounds the update of a training step, and here happens in the same pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Tail", "TailOptions", "tail_of"]
+
+
+class TailOptions(TypedDict, total=False):
+    """The keyword arguments that every optimizer takes beside its own; `Tail` says what each is."""
+
+    clip_norm: float | None
+    clip_value: float | None
+    error_if_nonfinite: bool
+    skip_nonfinite: bool
+    ema_decay: float | None
+    master_weights: bool
+    stochastic_rounding: bool
+    kahan_sum: bool
+    seed: int
+    stats: bool
+    zero_grads: bool
+
+
+@dataclass(frozen=True)
+class Tail:
+    r"""What a step does beside its update, in the same pass over memory.
+
+    Attributes:
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It
+            starts as the weights are at their first update, and rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, an integer in [0, 2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+    """
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    error_if_nonfinite: bool = False
+    skip_nonfinite: bool = False
+    ema_decay: float | None = None
+    master_weights: bool = False
+    stochastic_rounding: bool = False
+    kahan_sum: bool = False
+    seed: int = 0
+    stats: bool = False
+    zero_grads: bool = False
+
+    @property
+    def measures(self) -> bool:
+        """Whether all gradients are read before the first element changes."""
+        return self.clip_norm is not None or self.skip_nonfinite
+
+    @property
+    def narrow(self) -> str:
+        """How 16-bit parameters keep what those cannot hold, as `compose.NARROW` calls it."""
+        chosen = [name for name in _NARROW if getattr(self, name)]
+        return chosen[0] if chosen else "rounded" if self.ema_decay is not None else ""
+
+    def numbers(self) -> dict[str, float]:
+        """Return what coefficients are computed from."""
+        given = {name: getattr(self, name) for name in ("clip_norm", "clip_value", "ema_decay")}
+        numbers = {name: float(value) for name, value in given.items() if value is not None}
+        return {**numbers, "seed": float(self.seed), "sum_of_squares": 0.0}
+
+    def changed(self, name: str, value: Any) -> Tail:
+        """Return these with another value of an option that is in use.
+
+        Raises:
+            TypeError, ValueError: the option is not in use, or does not accept the value.
+        """
+        if getattr(self, name) is None or value is None:
+            raise ValueError(f"{name}: {value!r}: it is in use or not from the beginning")
+        return replace(self, **{name: _CHECKS[name](name, value)})
+
+
+_NARROW = ("master_weights", "stochastic_rounding", "kahan_sum")
+
+
+def tail_of(**options: Unpack[TailOptions]) -> Tail:
+    """Check the keyword arguments of an optimizer.
+
+    Raises:
+        TypeError, ValueError: one is unknown or not accepted, by name, or two exclude each other.
+
+    >>> tail_of(clip_norm=-1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: clip_norm: expected None or a number of at least 0, got -1.0
+    """
+    unknown = [name for name in options if name not in _CHECKS]
+    if unknown:
+        raise TypeError(
+            f"unknown option {unknown[0]!r}: expected one of {', '.join(_CHECKS)}"
+        )
+    given: Mapping[str, Any] = options
+    tail = Tail(**{name: _CHECKS[name](name, value) for name, value in given.items()})
+    chosen = [name for name in _NARROW if getattr(tail, name)]
+    if len(chosen) > 1:
+        raise ValueError(f"{' and '.join(chosen)}: expected one of them at most")
+    if tail.error_if_nonfinite and tail.clip_norm is None:
+        raise ValueError("error_if_nonfinite: expected a clip_norm beside it, got none")
+    return tail
+
+
+def _number(description: str, least: float, most: float = math.inf, strictly: bool = False) -> Any:
+    def check(name: str, value: Any) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name}: expected None or {description}, got {value!r}")
+        if not (least < value if strictly else least <= value) or not value <= most:
+            raise ValueError(f"{name}: expected None or {description}, got {value!r}")
+        return float(value)
+
+    return check
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if value is not True and value is not False:
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an integer in [0, 2**32), got {value!r}")
+    if not 0 <= int(value) < 2**32:
+        raise ValueError(f"{name}: expected an integer in [0, 2**32), got {value!r}")
+    return int(value)
+
+
+_CHECKS = {
+    **{field.name: _boolean for field in fields(Tail)},
+    "clip_norm": _number("a number of at least 0", 0.0),
+    "clip_value": _number("a number above 0", 0.0, strictly=True),
+    "ema_decay": _number("a number in [0, 1]", 0.0, 1.0),
+    "seed": _integer,
+}
