@@ -233,7 +233,7 @@ def fill_coefficients(
         groups: what each group wants.
     """
     if not table.carried.size and (counts == counts[0]).all() and (group_of == group_of[0]).all():
-        row = coefficients_of(groups, int(group_of[0]), int(counts[0]))
+        row = table.update.coefficients(int(counts[0]), groups[int(group_of[0])].options)
         with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
             table.coefficients[...] = row
         return
@@ -245,7 +245,8 @@ def fill_coefficients(
             rows = np.array([_row_of(table.update, groups, keys[:, 0])])
         else:
             distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-            rows = np.array([_row_of(table.update, groups, key) for key in distinct.T])[inverse.reshape(-1)]
+            own = [_row_of(table.update, groups, key) for key in distinct.T]
+            rows = np.array(own)[inverse.reshape(-1)]
         n = table.coefficients.shape[1]
         table.coefficients[...] = rows[:, :n]
     if table.carried.size:

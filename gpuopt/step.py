@@ -85,13 +85,10 @@ class FusedStep:
         self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
         self._tensor_places = [i for i, param in enumerate(params) if is_torchs(param)]
         self._tensors = [params[i] for i in self._tensor_places]
-<<<<<<< HEAD
         self._active = np.zeros(len(params), np.bool_)
         self._updated: list[Any] = []
-=======
         self._partials: dict[int, npt.NDArray[np.float64]] = {}
         self._measured: dict[int, npt.NDArray[np.float64]] = {}
->>>>>>> a2c8281 (wip: composition around the rule)
         self._launches: list[Launch] = []
         self._captured: list[Any] = []
         self._forget_tables()

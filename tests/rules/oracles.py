@@ -303,7 +303,7 @@ def optimizers():
 
 def grid(optimizer):
     """Every combination of the options of an optimizer."""
-    names = [n for n in inspect.signature(optimizer).parameters if n != "params"]
+    names = [n for n in inspect.signature(optimizer).parameters if n not in ("params", "tail")]
     for values in itertools.product(*(VALUES[n] for n in names)):
         yield dict(zip(names, values))
 
