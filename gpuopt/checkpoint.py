@@ -17,6 +17,9 @@ from .kernels.storage import STORAGE
 
 FORMAT = "gpuopt-optimizer-1"
 
+_WHOLE = ("param_groups", "state_dtype", "skipped_steps")
+"""The parts of a state dict that are written as they are."""
+
 
 class Stored:
     """An array from a file: its values in storage form (bfloat16 as uint16), and its dtype."""
@@ -36,15 +39,16 @@ def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
         ImportError: safetensors is not installed.
     """
     library = _safetensors()
-    tensors, steps, dtypes = {}, {}, {}
+    tensors, steps, numbers, dtypes = {}, {}, {}, {}
     for key, state in state_dict["state"].items():
-        steps[str(key)] = state["step"]
+        plain = {name: value for name, value in state.items() if isinstance(value, (int, float))}
+        steps[str(key)], numbers[str(key)] = plain.pop("step"), plain
         for name, array in state.items():
-            if name != "step":
+            if name != "step" and name not in plain:
                 tensors[f"{key}.{name}"] = to_numpy(array)
                 dtypes[f"{key}.{name}"] = describe(array, name).dtype
-    parts = {"param_groups": state_dict["param_groups"], "steps": steps, "dtypes": dtypes}
-    parts["state_dtype"] = state_dict["state_dtype"]
+    parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes}
+    parts.update((name, state_dict[name]) for name in _WHOLE)
     header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     header.update((name, json.dumps(part)) for name, part in parts.items())
     _replace(
@@ -80,21 +84,19 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    groups, steps = json.loads(header["param_groups"]), json.loads(header["steps"])
-    dtypes = json.loads(header["dtypes"])
-    keys = {str(key): key for group in groups for key in group["params"]}
-    state: dict[Any, dict[str, Any]] = {keys[text]: {"step": n} for text, n in steps.items()}
+    whole = {name: json.loads(header[name]) for name in _WHOLE if name in header}
+    steps, dtypes = json.loads(header["steps"]), json.loads(header["dtypes"])
+    numbers = json.loads(header.get("numbers", "{}"))
+    keys = {str(key): key for group in whole["param_groups"] for key in group["params"]}
+    state: dict[Any, dict[str, Any]] = {
+        keys[text]: {"step": n, **numbers.get(text, {})} for text, n in steps.items()
+    }
     for name, dtype in dtypes.items():
         text, _, state_name = name.rpartition(".")
         if tensors[name].dtype != STORAGE[dtype]:
             raise ValueError(f"{name} is said to be {dtype}, and is {tensors[name].dtype}")
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
-    return {
-        "optimizer": header["optimizer"],
-        "state": state,
-        "param_groups": groups,
-        "state_dtype": json.loads(header["state_dtype"]),
-    }
+    return {"optimizer": header["optimizer"], "state": state, **whole}
 
 
 def _safetensors() -> Any:

@@ -342,12 +342,14 @@ def updates_for(
     alike: dict[Rule, list[Mapping[str, float]]] = {}
     for rule, own in zip(rules, options):
         alike.setdefault(rule, []).append(own)
-    after = (EMA,) * (tail.ema_decay is not None) + (ZERO_GRADIENT,) * tail.zero_grads
-    updates = {
-        rule: compose(rule, stages_for(rule, theirs, tail), after, tail.narrow, tail.stats)
-        for rule, theirs in alike.items()
-    }
+    updates = {r: within(r, tail, stages_for(r, theirs, tail)) for r, theirs in alike.items()}
     return [updates[rule] for rule in rules]
+
+
+def within(rule: Rule, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
+    """Return the update of a rule behind ``stages``, with all that its tail puts around it."""
+    after = (EMA,) * (tail.ema_decay is not None) + (ZERO_GRADIENT,) * tail.zero_grads
+    return compose(rule, stages, after, tail.narrow, tail.stats)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:

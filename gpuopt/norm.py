@@ -90,6 +90,10 @@ class Norm:
         total = self._total if self._device is None else self._device.read()
         return math.sqrt(total[0]) * abs(self.factor())
 
+    def load(self, skipped: int) -> None:
+        """Take over how many steps were skipped."""
+        self._skipped, self._device = skipped, None
+
     def skipped(self) -> int:
         """Return how many steps were skipped; waits for a device."""
         return self._skipped + (0 if self._device is None else self._device.read_skipped())

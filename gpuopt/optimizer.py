@@ -224,7 +224,7 @@ class Optimizer:
         self._fused.complete_states(self._groups(1.0))
         held = self._state_of(self._fused.states)
         own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
-        return snapshot(*own, held)
+        return snapshot(*own, held, self._fused.norm.skipped())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
@@ -245,13 +245,15 @@ class Optimizer:
             self._state_dtype,
             self.rule_for,
             frozenset(s for name in self.variants.values() for s in RULES[name].states),
+            self.tail,
         ).read(state_dict)
         for mine, loaded in zip(self._param_groups, contents.groups):
             loaded.keep_tensors_of(mine)
         self._param_groups = contents.groups
         self._state_dtype = contents.state_dtype
         self._plan = None
-        self._fused.load(contents.steps, contents.states)
+        self._fused.load(contents.steps, contents.states, contents.carried)
+        self._fused.norm.load(contents.skipped_steps)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state dict to a safetensors file; the old one is replaced in one move.
@@ -285,8 +287,13 @@ class Optimizer:
         return f"{type(self).__name__}({len(self._fused.params)} arrays, {groups})"
 
     def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
-        held = zip(self._structure.keys, self._fused.steps.tolist(), states)
-        return {key: {"step": step, **own} for key, step, own in held if step or own}
+        fused = self._fused
+        held = zip(self._structure.keys, fused.steps.tolist(), states, fused.carried)
+        return {
+            key: {"step": step, **own, **numbers}
+            for key, step, own, numbers in held
+            if step or own
+        }
 
     # --- options to rules -----------------------------------------------------------------
 

@@ -11,10 +11,15 @@ import numpy.typing as npt
 
 from .arrays import copy_into, describe, to_numpy, zeros_like
 from .checkpoint import Stored
+from .compose import within
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .registry import Rule
 from .scalars import is_array, value_of
+from .tail import Tail
+
+OF_TAILS = frozenset({"ema", "kahan_comp", "master"})
+"""The states that come from what surrounds the update."""
 
 LAST_STEP = int(np.iinfo(np.int64).max)
 """Steps are counted in int64."""
@@ -29,12 +34,16 @@ class Contents:
         state_dtype: of states that are still to be made.
         steps: how many updates each array has had.
         states: the states of each array, by name.
+        carried: the numbers that each array carries from step to step, by name.
+        skipped_steps: how many steps changed nothing.
     """
 
     groups: tuple[Options, ...]
     state_dtype: str | None
     steps: list[int]
     states: list[dict[str, Any]]
+    carried: list[dict[str, float]]
+    skipped_steps: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Reader:
     rule_for: Callable[[Options], Rule]
     state_names: frozenset[str]
     """Of all rules that its options can pick: changed options leave states of the rule before."""
+    tail: Tail
 
     def read(self, state_dict: Mapping[str, Any]) -> Contents:
         """Return what ``state_dict`` says, in arrays of its own.
@@ -64,14 +74,18 @@ class Reader:
         unknown = [key for key in held if key not in self.structure.keys]
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
-        steps, states = [], []
+        steps, states, carried = [], [], []
         for i, key in enumerate(self.structure.keys):
             rule = self.rule_for(groups[self.structure.group_of[i]])
-            step, arrays = self._state(i, held.get(key, {"step": 0}), rule)
+            step, arrays, numbers = self._state(i, held.get(key, {"step": 0}), rule)
             steps.append(step)
             states.append(arrays)
+            carried.append(numbers)
         dtype = checked_state_dtype(state_dict.get("state_dtype", self.state_dtype))
-        return Contents(groups, dtype, steps, states)
+        skipped = state_dict.get("skipped_steps", 0)
+        if not isinstance(skipped, int) or not 0 <= skipped < LAST_STEP:
+            raise ValueError(f"state_dict: expected a count as skipped_steps, got {skipped!r}")
+        return Contents(groups, dtype, steps, states, carried, skipped)
 
     def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
         ours = keys_by_group(self.structure)
@@ -84,7 +98,9 @@ class Reader:
             raise ValueError(f"state_dict: expected groups of the arrays {ours}, got {theirs}")
         return tuple(_options(group, mine) for group, mine in zip(groups, self.groups))
 
-    def _state(self, i: int, held: Mapping[str, Any], rule: Rule) -> tuple[int, dict[str, Any]]:
+    def _state(
+        self, i: int, held: Mapping[str, Any], rule: Rule
+    ) -> tuple[int, dict[str, Any], dict[str, float]]:
         name = f"state_dict: state of {self.structure.names[i]}"
         if not isinstance(held, Mapping):
             raise TypeError(f"{name}: expected a dict, got {type(held).__name__}")
@@ -93,12 +109,22 @@ class Reader:
             raise TypeError(f"{name}: expected an integer as step, got {step!r}")
         if not 0 <= step < LAST_STEP:
             raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
-        arrays = {key: value for key, value in held.items() if key != "step"}
-        if not set(rule.states) <= set(arrays) <= self.state_names and (arrays or step):
-            raise ValueError(f"{name}: expected {rule.states}, got {tuple(arrays)}")
-        return int(step), {
-            key: _state_like(self.params[i], arrays[key], f"{name}[{key!r}]") for key in arrays
-        }
+        update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
+        numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in update.carried_names if n in held}
+        arrays = {key: value for key, value in held.items() if key not in ("step", *numbers)}
+        accepted = self.state_names | update.own_states.keys()
+        if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
+            missing = [n for n in arrays if n in OF_TAILS - accepted]
+            made = f" (made without what has {', '.join(missing)})" if missing else ""
+            raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}{made}")
+        states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
+        return int(step), states, numbers
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    return float(value)
 
 
 def keys_by_group(structure: Structure) -> list[list[Key]]:
@@ -115,10 +141,11 @@ def snapshot(
     groups: Sequence[Options],
     state_dtype: str | None,
     state: Mapping[Key, Mapping[str, Any]],
+    skipped_steps: int,
 ) -> dict[str, Any]:
     """Return a state dict of copies; the arguments are `Reader`'s, and the live states."""
     copies = {
-        key: {name: value if name == "step" else _copy(value) for name, value in held.items()}
+        key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in held.items()}
         for key, held in state.items()
     }
     listed = [
@@ -129,6 +156,7 @@ def snapshot(
         "state": copies,
         "param_groups": listed,
         "state_dtype": state_dtype,
+        "skipped_steps": skipped_steps,
     }
 
 

@@ -59,7 +59,7 @@ def test_decay_is_decoupled_in_the_rules_that_the_oracle_says(name):
 
 @pytest.mark.parametrize("name", optimizers())
 def test_every_option_has_values_in_the_grid(name):
-    parameters = set(inspect.signature(optimizers()[name]).parameters) - {"params"}
+    parameters = set(inspect.signature(optimizers()[name]).parameters) - {"params", "tail"}
     assert parameters <= set(VALUES), f"give {parameters - set(VALUES)} values in oracles.py"
     assert {frozenset(options) for options in grid(optimizers()[name])} == {frozenset(parameters)}
 
@@ -94,11 +94,19 @@ def test_the_floor_of_bytes_counts_each_dtype():
 
 
 def test_the_names_of_the_stages_are_reserved():
-    stages = [value for value in vars(rules).values() if isinstance(value, Stage)]
+    held = [*vars(rules.stages).values(), *vars(rules.tail).values()]
+    held += [*rules.tail.COMPENSATE.values(), *rules.tail.ROUND.values()]
+    stages = [value for value in held if isinstance(value, Stage)]
     taken = {name for s in stages for name in s.coefficient_names}
-    taken |= {name for s in stages for name in inspect.signature(s.coefficients).parameters}
-    assert len(stages) == 3
-    assert taken - {"lr"} == RESERVED
+    taken |= {n for s in stages if s.coefficients for n in signature_of(s.coefficients)}
+    taken |= {s.state.name for s in stages if s.state}
+    taken |= {name for s in stages for name in (*s.carried, *s.values, *s.results)}
+    assert len(stages) == 15
+    assert taken - {"lr", "step", "p", "g"} == RESERVED - {"seed"}
+
+
+def signature_of(function):
+    return inspect.signature(function).parameters
 
 
 # --- refusals -----------------------------------------------------------------------------------
