@@ -12,6 +12,8 @@ from .dispatch import Explanation, explain, use_backend
 from .errors import BackendError
 from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp
 from .registry import RULES, Rule, RuleError, register
+from .stats import TensorStats
+from .tail import Tail
 
 __version__ = "0.1.0"
 
@@ -27,6 +29,8 @@ __all__ = [
     "RMSProp",
     "Rule",
     "RuleError",
+    "Tail",
+    "TensorStats",
     "explain",
     "register",
     "use_backend",

@@ -90,6 +90,10 @@ class Norm:
         total = self._total if self._device is None else self._device.read()
         return math.sqrt(total[0]) * abs(self.factor())
 
+    def skip(self) -> None:
+        """Count a step that somebody else decided to skip."""
+        self._skipped += 1
+
     def load(self, skipped: int) -> None:
         """Take over how many steps were skipped."""
         self._skipped, self._device = skipped, None

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint, scalars
-from .averaged import averages, exchanged
 from .compose import updates_for
 from .dispatch import Explanation, explain_places
 from .options import Options, checked_state_dtype, grouped, has_reciprocal
 from .params import Key, parse
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
-from .stats import TensorStats
 from .step import FusedStep, Group
+from .surroundings import Surroundings
 from .tail import Tail, TailOptions, tail_of
 
 
@@ -45,7 +43,7 @@ class Option:
             group[self.name] = value
 
 
-class Optimizer:
+class Optimizer(Surroundings):
     """One fused step over arrays of any library; the base of the optimizers."""
 
     __slots__ = (
@@ -124,99 +122,18 @@ class Optimizer:
         held = self._state_of(self._fused.lend_states())
         return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
-    @property
-    def tail(self) -> Tail:
-        """What surrounds the update; `change` changes its numbers."""
-        return self._fused.tail
+    def _step_taken(self) -> FusedStep:
+        return self._fused
 
-    @property
-    def grad_norm(self) -> float:
-        """The 2-norm of all gradients of the last step, unscaled, before clipping.
+    def _take_tail(self, tail: Tail) -> None:
+        super()._take_tail(tail)
+        self._plan = None
 
-        Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
-        """
-        self._check_tail("grad_norm", "clip_norm or skip_nonfinite", self.tail.measures)
-        return self._fused.norm.norm()
+    def _like_params(self, values: Sequence[Any]) -> Any:
+        return self._structure.unflatten(values)
 
-    @property
-    def skipped_steps(self) -> int:
-        """How many steps changed nothing for ``skip_nonfinite``; waits for a device."""
-        self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
-        return self._fused.norm.skipped()
-
-    def stats(self) -> dict[Key, TensorStats]:
-        """Return the statistics of each array at its last step; waits for a device.
-
-        Needs ``stats=True``.
-
-        >>> import numpy as np
-        >>> from gpuopt import SGD
-        >>> w, g = np.ones(4, np.float32), np.ones(4, np.float32)
-        >>> opt = SGD({"w": w}, lr=0.5, stats=True)
-        >>> opt.step({"w": g})
-        >>> opt.stats()["w"][:4]
-        (2.0, 1.0, 0, 1.0)
-        """
-        self._check_tail("stats", "stats=True", self.tail.stats)
-        return dict(zip(self._structure.keys, self._fused.stats()))
-
-    @property
-    def ema(self) -> Any:
-        """The averaged weights, in the structure of the parameters; the live arrays.
-
-        Where an array has had no update yet, the array itself. Needs ``ema_decay``.
-        """
-        self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
-        fused = self._fused
-        return self._structure.unflatten(averages(fused.params, fused.lend_states()))
-
-    @contextmanager
-    def ema_weights(self) -> Iterator[None]:
-        """Let the parameters be the averaged weights inside a ``with``, for an evaluation.
-
-        torch tensors exchange their memory with the averages', without a copy; other arrays their
-        elements. Inside, the optimizer refuses to step, and to save or load.
-
-        >>> import numpy as np
-        >>> from gpuopt import SGD
-        >>> w = np.zeros(1, np.float32)
-        >>> opt = SGD([w], lr=1.0, ema_decay=0.5)
-        >>> opt.step([np.full(1, -1.0, np.float32)])
-        >>> with opt.ema_weights():
-        ...     print(w)
-        [0.5]
-        >>> w
-        array([1.], dtype=float32)
-        """
-        self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
-        self._check_not_exchanged("ema_weights")
-        fused = self._fused
-        with exchanged(fused.params, fused.lend_states()):
-            self._exchanged = True
-            try:
-                yield
-            finally:
-                self._exchanged = False
-
-    def change(self, **numbers: float) -> None:
-        """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
-
-        Raises:
-            TypeError, ValueError: another option, one that is not in use, or a value that is not
-                accepted.
-        """
-        tail = self._fused.tail
-        for name, value in numbers.items():
-            tail = tail.changed(name, value)
-        self._fused.tail, self._plan = tail, None
-
-    def _check_tail(self, what: str, wanted: str, there: bool) -> None:
-        if not there:
-            raise RuntimeError(f"{what}: {type(self).__name__} was made without {wanted}")
-
-    def _check_not_exchanged(self, what: str) -> None:
-        if self._exchanged:
-            raise RuntimeError(f"{what}: not inside ema_weights(), where the weights are averages")
+    def _labels(self) -> Sequence[Key]:
+        return self._structure.keys
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""

@@ -183,6 +183,8 @@ class FusedStep:
         """
         if skip is not None and scalars.on_host(skip):
             if scalars.value_of(skip):
+                self.norm.skip()
+                self._skip(grads)
                 return
             skip = None
         if skip is not None:
@@ -211,8 +213,9 @@ class FusedStep:
         by_host = {place for place in self.places if not _is_of_device(chosen(*place).load())}
         if not by_host or not scalars.value_of(skip):
             return grads
-        pairs = zip(self.inputs.params(), grads)
-        return [None if place_of(memory) in by_host else grad for memory, grad in pairs]
+        of_host = [place_of(memory) in by_host for memory in self.inputs.params()]
+        self._skip(list(compress(grads, of_host)))
+        return [None if here else grad for here, grad in zip(of_host, grads)]
 
     # --- building -------------------------------------------------------------------------
 

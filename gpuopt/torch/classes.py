@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.optimizer import ParamsT
 
 from .fused import Fused
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..tail import TailOptions
 
 
 class SGD(Fused, torch.optim.SGD):
@@ -171,6 +176,7 @@ class Momentum(Fused):
         capturable: likewise.
         differentiable: must be False.
         fused: likewise accepted.
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     Raises:
         ValueError: an argument that cannot be used.
@@ -193,12 +199,13 @@ class Momentum(Fused):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta value: {beta}")
-        super().__init__(params, {**common, "beta": beta, "nesterov": nesterov})
+        super().__init__(params, {**common, "beta": beta, "nesterov": nesterov}, **tail)
 
     def _rule(self, group: Mapping[str, Any]) -> str:
         return self._rules[bool(group["nesterov"])]
@@ -220,6 +227,7 @@ class Lion(Fused):
         capturable: likewise.
         differentiable: must be False.
         fused: likewise accepted.
+        **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     Raises:
         ValueError: an argument that cannot be used.
@@ -241,13 +249,14 @@ class Lion(Fused):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        super().__init__(params, {**common, "betas": betas})
+        super().__init__(params, {**common, "betas": betas}, **tail)
 
 
 def _common(

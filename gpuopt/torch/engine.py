@@ -11,6 +11,7 @@ import torch
 from ..arrays import describe, mark_written
 from ..launch import Group
 from ..step import FusedStep
+from ..tail import Tail
 
 States = Mapping[torch.Tensor, dict[str, Any]]
 
@@ -22,6 +23,7 @@ class Engine:
 
     Attributes:
         params: the parameters.
+        step: the step.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Engine:
         names: Sequence[str],
         sizes: Sequence[int],
         carried: frozenset[str],
+        tail: Tail,
     ) -> None:
         """Describe and check the parameters.
 
@@ -38,6 +41,7 @@ class Engine:
             names: what errors call each.
             sizes: the number of parameters of each group, in their order.
             carried: the numbers that the optimizer's rules carry from step to step.
+            tail: what surrounds the update.
         """
         self._carried = carried
         self.params = list(params)
@@ -46,7 +50,7 @@ class Engine:
         self._group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
         self._complex = [i for i, p in enumerate(params) if p.is_complex()]
         self._views = [_real(p.detach()) if p.is_complex() else p for p in params]
-        self._fused = FusedStep(self._views, names, self._group_of)
+        self.step = FusedStep(self._views, names, self._group_of, tail)
 
     def fits(self, params: Sequence[torch.Tensor], sizes: Sequence[int]) -> bool:
         """Whether these are its parameters, in its groups, where its views of them lie."""
@@ -70,7 +74,7 @@ class Engine:
         if given:
             real = {i: _real(grads[i]) for i in given}
             grads = [real.get(i, grad) for i, grad in enumerate(grads)]
-        self._fused.run(grads, groups, skip)
+        self.step.run(grads, groups, skip)
         mark_written([self.params[i] for i in given])
 
     def load(self, state: States, names: frozenset[str]) -> None:
@@ -90,11 +94,11 @@ class Engine:
             steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
             held.append(arrays if steps[i] else {n: _wide(a) for n, a in arrays.items()})
             carried.append({n: float(own[n]) for n in self._carried if n in own and steps[i]})
-        known = self._fused.steps.tolist(), [dict(c) for c in self._fused.carried]
-        if known != (steps, carried) or not _same(held, self._fused.states):
-            self._fused.load(steps, held, carried)
+        known = self.step.steps.tolist(), [dict(c) for c in self.step.carried]
+        if known != (steps, carried) or not _same(held, self.step.states):
+            self.step.load(steps, held, carried)
         if any(held):
-            self._fused.lend_states()  # others know these tensors, too, and may move them
+            self.step.lend_states()  # others know these tensors, too, and may move them
 
     def save(self, state: dict[torch.Tensor, dict[str, Any]], with_steps: Sequence[Any]) -> None:
         """Write the states and counts into an optimizer's ``state``.
@@ -104,8 +108,8 @@ class Engine:
             with_steps: for each group, the device of its counts (None: the parameter's); or
                 False, if torch keeps no counts for it.
         """
-        steps, carried = self._fused.steps.tolist(), self._fused.carried
-        for i, (param, held) in enumerate(zip(self.params, self._fused.states)):
+        steps, carried = self.step.steps.tolist(), self.step.carried
+        for i, (param, held) in enumerate(zip(self.params, self.step.states)):
             device = with_steps[self._group_of[i]]
             if not held and (device is False or not steps[i]):
                 continue

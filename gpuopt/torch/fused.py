@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -14,6 +15,10 @@ from ..compose import updates_for
 from ..launch import Group
 from ..options import PAIRS
 from ..registry import RULES, Rule
+from ..state_dicts import OF_TAILS
+from ..step import FusedStep
+from ..surroundings import Surroundings
+from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
 from .engine import Engine
 
@@ -23,7 +28,7 @@ ENGINE = "_gpuopt_engine"
 """An attribute of an optimizer that neither pickle nor deepcopy takes along."""
 
 
-class Fused(torch.optim.Optimizer):
+class Fused(Surroundings, torch.optim.Optimizer):
     """The step of an optimizer of torch's as one fused pass; stands before the class itself.
 
     Options, their checks, schedulers, hooks and state dicts are torch's own. ``state`` is brought
@@ -39,9 +44,44 @@ class Fused(torch.optim.Optimizer):
     _counts: ClassVar[bool] = True
     """Whether torch keeps a step count for each parameter."""
 
+    _tail = Tail()
+    _exchanged = False
+    _skipped_before = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take the arguments of torch's class, and those of `gpuopt.Tail`."""
+        own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
+        self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        super().__init__(*args, **options)
+
+    def __init_subclass__(cls) -> None:
+        """Say what a class takes: what torch's takes, and the options of a tail."""
+        super().__init_subclass__()
+        known = inspect.signature(super(Fused, cls).__init__)
+        rest = [p for p in known.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        if "__init__" not in vars(cls):
+            around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
+            cls.__signature__ = known.replace(parameters=[*rest[1:], around])  # type: ignore[attr-defined]
+
     def _rule(self, group: Mapping[str, Any]) -> str:
         """Return the name of the rule that a group's options pick."""
         return self._rules[0]
+
+    # --- what surrounds the step ----------------------------------------------------------------
+
+    def _step_taken(self) -> FusedStep:
+        return self._engine_for([p for group in self.param_groups for p in group["params"]]).step
+
+    def _take_tail(self, tail: Tail) -> None:
+        super()._take_tail(tail)
+        self._tail, self._plan = tail, None
+
+    def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
+        params = [p for group in self.param_groups for p in group["params"]]
+        return {p: torch.view_as_complex(v) if p.is_complex() else v for p, v in zip(params, values)}
+
+    def _labels(self) -> Sequence[str]:
+        return self._param_names()
 
     # --- the step -----------------------------------------------------------------------------
 
@@ -56,6 +96,7 @@ class Fused(torch.optim.Optimizer):
             RuntimeError: a gradient is sparse; nothing has been changed.
             TypeError, ValueError: a tensor does not fit; nothing has been changed.
         """
+        self._check_not_exchanged("step")
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -86,8 +127,9 @@ class Fused(torch.optim.Optimizer):
             engine = None
         if engine is None:
             engine = self.__dict__[ENGINE] = Engine(
-                params, self._param_names(), sizes, self._names_of("carried")
+                params, self._param_names(), sizes, self._names_of("carried"), self._tail
             )
+            engine.step.norm.load(self._skipped_before)
             self._lent = True
         if self._lent:
             engine.load(self._state, self._names_of("states"))
@@ -97,7 +139,9 @@ class Fused(torch.optim.Optimizer):
     def _forget_engine(self) -> None:
         """Keep what the engine knows, and make another at the next step."""
         self.state  # noqa: B018 - brings it up to date
-        self.__dict__.pop(ENGINE, None)
+        engine: Engine | None = self.__dict__.pop(ENGINE, None)
+        if engine is not None:
+            self._skipped_before = engine.step.norm.skipped()
         self._plan = None
 
     def _param_names(self) -> list[str]:
@@ -108,7 +152,9 @@ class Fused(torch.optim.Optimizer):
         return names
 
     def _names_of(self, part: str) -> frozenset[str]:
-        return frozenset(name for rule in self._rules for name in getattr(RULES[rule], part))
+        """Return the names of the states, or of what is carried, of all rules it may use."""
+        names = {name for rule in self._rules for name in getattr(RULES[rule], part)}
+        return frozenset(names | (OF_TAILS if part == "states" else {"rounding_seed"}))
 
     # --- options ------------------------------------------------------------------------------
 
@@ -130,11 +176,12 @@ class Fused(torch.optim.Optimizer):
         rules = [RULES[self._rule(group)] for group in self.param_groups]
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
         for own in numbers:
-            own["grad_factor"] = _reciprocal(scale)
+            own.update(self._tail.numbers(), grad_factor=_reciprocal(scale))
         options = [{k: scalars.number_of(v) for k, v in own.items()} for own in numbers]
+        updates = updates_for(rules, options, self._tail)
         return [
             Group(update, own, None, scalars.arrays_among(given))
-            for update, own, given in zip(updates_for(rules, options), options, numbers)
+            for update, own, given in zip(updates, options, numbers)
         ]
 
     def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
@@ -179,9 +226,19 @@ class Fused(torch.optim.Optimizer):
         self._state, self._lent = state, True
 
     def _where_steps_lie(self, group: Mapping[str, Any]) -> Any:
-        if not self._counts:
+        if not self._counts and not self._tail.stochastic_rounding:
             return False
         return None if group.get("capturable") or group.get("fused") else "cpu"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle and deepcopy take along."""
+        self._check_not_exchanged("copy")
+        return {**super().__getstate__(), "_tail": self._tail}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return torch's state dict; the states of a tail stand beside the others."""
+        self._check_not_exchanged("state_dict")
+        return super().state_dict()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what pickle, deepcopy or a state dict brings."""
@@ -196,6 +253,7 @@ class Fused(torch.optim.Optimizer):
         Raises:
             ValueError: it is of other groups or parameters.
         """
+        self._check_not_exchanged("load_state_dict")
         loaded: list[dict[str, Any]] = []
         hook = self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given))
         try:

@@ -19,7 +19,7 @@ class StepInBackward:
     Args:
         params: the parameters, or groups as dicts, as an optimizer takes them.
         optimizer: makes an optimizer from a list of one group, such as `gpuopt.torch.Adam`.
-        options: of the optimizer.
+        options: of the optimizer; neither ``clip_norm`` nor ``skip_nonfinite``.
 
     Attributes:
         optimizers: one for each parameter, in their order; schedulers may be put on each.
@@ -39,6 +39,12 @@ class StepInBackward:
         **options: Any,
     ) -> None:
         """Hook the optimizers to the parameters."""
+        global_ones = [n for n in ("clip_norm", "skip_nonfinite") if options.get(n)]
+        if global_ones:
+            raise ValueError(
+                f"{global_ones[0]}: it needs all gradients at once, of which a step in the backward "
+                "pass has one"
+            )
         listed = list(params)
         grouped = bool(listed) and isinstance(listed[0], dict)
         groups = listed if grouped else [{"params": listed}]
