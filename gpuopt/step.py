@@ -338,6 +338,8 @@ class FusedStep:
             self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
         mark_written(self._updated)
+        if self.tail.zero_grads:
+            mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
 
     def _skip(self, grads: Sequence[Any]) -> None:
         """Change nothing; gradients that are zeroed by a step are so by this one, too."""
@@ -345,6 +347,7 @@ class FusedStep:
             for grad in grads:
                 if grad is not None:
                     fill(grad, 0.0)
+            mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
 
     def _measure_loose(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:
         param, memory = entry.memory[0], self.inputs.grad(entry.index)

@@ -87,11 +87,14 @@ class Tail:
         Raises:
             TypeError, ValueError: the option is not in use, or does not accept the value.
         """
+        if name not in _CHANGEABLE:
+            raise ValueError(f"{name}: expected one of {', '.join(_CHANGEABLE)}")
         if getattr(self, name) is None or value is None:
-            raise ValueError(f"{name}: {value!r}: it is in use or not from the beginning")
+            raise ValueError(f"{name}: it is in use from the beginning or never, got {value!r}")
         return replace(self, **{name: _CHECKS[name](name, value)})
 
 
+_CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
 _NARROW = ("master_weights", "stochastic_rounding", "kahan_sum")
 
 

@@ -1,0 +1,1 @@
+"""The tail of a training step: clipping, averages, master weights, statistics."""

@@ -1,0 +1,94 @@
+"""A training step in plain NumPy, as its documentation says it; nothing of gpuopt is used."""
+
+import ml_dtypes
+import numpy as np
+
+F = np.float32
+NARROW = ("float16", "bfloat16")
+
+
+def dtype_of(name):
+    """NumPy's dtype, with bfloat16."""
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+class Statement:
+    """Adam over arrays with everything around it, in float32 (float64 for float64 arrays)."""
+
+    def __init__(self, params, lr, **tail):
+        """Copy the parameters."""
+        self.params = [p.copy() for p in params]
+        self.states = [{} for _ in params]
+        self.tail, self.lr, self.t, self.skipped = tail, lr, 0, 0
+        self.norm = None
+
+    def step(self, grads, scale=1.0):
+        """Update them; returns what the gradients are afterwards."""
+        tail = self.tail
+        wide = [g.astype(np.float64) for g in grads]
+        self.norm = np.sqrt(sum((g * g).sum() for g in wide)) / scale
+        finite = all(np.isfinite(g).all() for g in wide)
+        after = [np.zeros_like(g) for g in grads] if tail.get("zero_grads") else grads
+        if tail.get("skip_nonfinite") and not finite:
+            self.skipped += 1
+            return after
+        self.t += 1
+        factor = 1.0 / scale
+        if "clip_norm" in tail:
+            factor *= min(1.0, tail["clip_norm"] / (self.norm + 1e-6))
+        for i, g in enumerate(grads):
+            self._update(i, g, factor)
+        return after
+
+    def _update(self, i, g, factor):
+        stored, held, tail = self.params[i], self.states[i], self.tail
+        compute = np.float64 if stored.dtype == np.float64 else F
+        narrow = stored.dtype.name in NARROW
+        if narrow and tail.get("master_weights"):
+            p = held.setdefault("master", stored.astype(F))
+        elif narrow and tail.get("kahan_sum"):
+            p = stored.astype(F) + held.setdefault("kahan_comp", np.zeros_like(stored)).astype(F)
+        else:
+            p = stored.astype(compute)
+        if "ema_decay" in tail:
+            held.setdefault("ema", stored.astype(compute))
+        g = g.astype(compute)
+        if factor != 1.0 or "clip_norm" in tail:
+            g = compute(factor) * g
+        if "clip_value" in tail:
+            g = np.clip(g, -compute(tail["clip_value"]), compute(tail["clip_value"]))
+        p = self._adam(p, g, held, compute)
+        if narrow and tail.get("master_weights"):
+            held["master"] = p
+            self.params[i] = p.astype(stored.dtype)
+        elif narrow and tail.get("kahan_sum"):
+            self.params[i] = p.astype(stored.dtype)
+            held["kahan_comp"] = (p - self.params[i].astype(F)).astype(stored.dtype)
+            p = self.params[i].astype(F)
+        else:
+            self.params[i] = p.astype(stored.dtype)
+            p = self.params[i].astype(compute)
+        if "ema_decay" in tail:
+            weight = compute(1.0 - tail["ema_decay"])
+            held["ema"] = held["ema"] + weight * (p - held["ema"])
+
+    def _adam(self, p, g, held, compute):
+        m = held.get("exp_avg", np.zeros(p.shape, compute))
+        v = held.get("exp_avg_sq", np.zeros(p.shape, compute))
+        m = compute(0.9) * m + compute(1 - 0.9) * g
+        v = compute(0.999) * v + compute(1 - 0.999) * (g * g)
+        held["exp_avg"], held["exp_avg_sq"] = m, v
+        size = compute(self.lr / (1 - _power(0.9, self.t)))
+        root = compute(1 / np.sqrt(1 - _power(0.999, self.t)))
+        return p - size * (m / (np.sqrt(v) * root + compute(1e-8)))
+
+
+def _power(base, n):
+    """By squaring, which rounds otherwise than libm's pow."""
+    result = 1.0
+    while n:
+        if n & 1:
+            result *= base
+        base *= base
+        n >>= 1
+    return result

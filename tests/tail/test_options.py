@@ -1,0 +1,77 @@
+"""What the options of a tail accept, by name, before anything is made."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import gpuopt.torch
+from gpuopt import SGD
+from gpuopt.tail import Tail, TailOptions
+from gpuopt.torch import StepInBackward
+
+BAD = [
+    ({"clip_norm": -1.0}, ValueError, "clip_norm: expected None or a number of at least 0"),
+    ({"clip_norm": float("nan")}, ValueError, "clip_norm: .*got nan"),
+    ({"clip_norm": True}, TypeError, "clip_norm: .*got True"),
+    ({"clip_norm": "1"}, TypeError, "clip_norm: .*got '1'"),
+    ({"clip_value": 0.0}, ValueError, "clip_value: expected None or a number above 0"),
+    ({"ema_decay": 1.5}, ValueError, r"ema_decay: expected None or a number in \[0, 1\]"),
+    ({"skip_nonfinite": 1}, TypeError, "skip_nonfinite: expected True or False, got 1"),
+    ({"seed": -1}, ValueError, "seed: expected an integer"),
+    ({"seed": 2**32}, ValueError, "seed: expected an integer"),
+    ({"seed": 0.5}, TypeError, "seed: expected an integer"),
+    ({"error_if_nonfinite": True}, ValueError, "error_if_nonfinite: expected a clip_norm"),
+    ({"master_weights": True, "kahan_sum": True}, ValueError, "master_weights and kahan_sum"),
+    ({"clipnorm": 1.0}, TypeError, "clipnorm"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize("kind", ["arrays", "torch"])
+def test_what_is_not_accepted_is_named(options, error, message, kind):
+    with pytest.raises(error, match=message):
+        if kind == "arrays":
+            SGD([np.ones(2, np.float32)], lr=0.1, **options)
+        else:
+            gpuopt.torch.SGD([torch.ones(2)], lr=0.1, **options)
+
+
+def test_numbers_change_and_nothing_else_does():
+    opt = SGD([np.ones(2, np.float32)], lr=0.1, clip_norm=1.0)
+    opt.change(clip_norm=2.0)
+    assert opt.tail.clip_norm == 2.0
+    for bad, error in (
+        ({"clip_norm": -1.0}, ValueError),
+        ({"ema_decay": 0.5}, ValueError),
+        ({"clip_norm": None}, ValueError),
+        ({"stats": True}, ValueError),
+        ({"lr": 0.5}, ValueError),
+    ):
+        with pytest.raises(error, match=re.escape(next(iter(bad)))):
+            opt.change(**bad)
+    assert opt.tail.clip_norm == 2.0
+
+
+@pytest.mark.parametrize("name", gpuopt.torch.__all__)
+def test_every_drop_in_takes_a_tail(name):
+    if name == "StepInBackward":
+        return
+    tensor = torch.ones(3, requires_grad=True)
+    opt = getattr(gpuopt.torch, name)([tensor], clip_norm=1.0, ema_decay=0.5, stats=True)
+    tensor.grad = torch.ones(3)
+    opt.step()
+    assert opt.stats()["params[0]"].grad_norm == pytest.approx(3**0.5, rel=1e-15)
+    assert inspect.signature(type(opt)).parameters["tail"].kind.name == "VAR_KEYWORD"
+
+
+def test_a_step_in_the_backward_pass_knows_no_norm():
+    for option in ({"clip_norm": 1.0}, {"skip_nonfinite": True}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))}: it needs all gradients"):
+            StepInBackward([torch.ones(2)], gpuopt.torch.SGD, lr=0.1, **option)
+
+
+def test_the_options_are_those_of_the_class_that_documents_them():
+    assert set(TailOptions.__annotations__) == set(Tail.__dataclass_fields__)

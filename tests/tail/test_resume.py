@@ -1,0 +1,136 @@
+"""A run that was saved and continued has the bits of one that was not, with every option."""
+
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import gpuopt.torch
+from gpuopt import Adam
+from tests.helpers.bits import assert_same_bits
+from tests.tail.cases import COMBINATIONS, label, new_grads, new_params
+
+SHAPES = ((300,), (17, 5), ())
+
+
+def run(opt, params, steps):
+    for step in steps:
+        opt.step(new_grads("bfloat16", step, SHAPES, bad=False))
+
+
+@pytest.mark.parametrize("through", ["dict", "file"])
+@pytest.mark.parametrize("case", COMBINATIONS, ids=label)
+def test_arrays_continue(case, through, tmp_path):
+    whole, params = new_params("bfloat16", SHAPES), new_params("bfloat16", SHAPES)
+    run(uncut := Adam(whole, lr=0.1, seed=3, **case), whole, range(6))
+    run(first := Adam(params, lr=0.1, seed=3, **case), params, range(3))
+    second = Adam(params, lr=0.1, seed=99, **case)  # the noise is that of the checkpoint
+    if through == "dict":
+        second.load_state_dict(first.state_dict())
+    else:
+        first.save(tmp_path / "state")
+        second.load(tmp_path / "state")
+    run(second, params, range(3, 6))
+    for mine, theirs in zip(params, whole):
+        assert_same_bits(mine, theirs)
+    for i in range(len(SHAPES)):
+        assert second.state[i].keys() == uncut.state[i].keys()
+        for name, state in uncut.state[i].items():
+            assert_same_bits(np.asarray(second.state[i][name]), np.asarray(state), name)
+
+
+def tensors(requires_grad=True):
+    arrays = new_params("float32", SHAPES)
+    return [torch.tensor(a).bfloat16().requires_grad_(requires_grad) for a in arrays]
+
+
+def step_torch(opt, params, steps):
+    for step in steps:
+        for param, grad in zip(params, new_params("float32", SHAPES, 1000 + step)):
+            param.grad = torch.tensor(grad).bfloat16()
+        opt.step()
+
+
+def through_dict(opt, params, make):
+    new = make(params)
+    new.load_state_dict(copy.deepcopy(opt.state_dict()))
+    return new, params
+
+
+def through_file(opt, params, make):
+    file = io.BytesIO()
+    torch.save(opt.state_dict(), file)
+    file.seek(0)
+    new = make(params)
+    new.load_state_dict(torch.load(file))
+    return new, params
+
+
+def through_copy(opt, params, make):
+    new = copy.deepcopy(opt)
+    return new, new.param_groups[0]["params"]
+
+
+def through_pickle(opt, params, make):
+    new = pickle.loads(pickle.dumps(opt))
+    return new, new.param_groups[0]["params"]
+
+
+@pytest.mark.parametrize("through", [through_dict, through_file, through_copy, through_pickle])
+@pytest.mark.parametrize("case", COMBINATIONS, ids=label)
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+def test_drop_ins_continue(name, case, through):
+    def make(params):
+        return getattr(gpuopt.torch, name)(params, lr=0.1, seed=3, **case)
+
+    whole, params = tensors(), tensors()
+    step_torch(make(whole), whole, range(6))
+    step_torch(first := make(params), params, range(3))
+    second, params = through(first, params, make)
+    step_torch(second, params, range(3, 6))
+    for mine, theirs in zip(params, whole):
+        assert_same_bits(mine.detach().float().numpy(), theirs.detach().float().numpy())
+
+
+def test_a_checkpoint_of_torchs_gets_its_tail_on_the_way():
+    params = tensors()
+    theirs = torch.optim.Adam(params, lr=0.1)
+    step_torch(theirs, params, range(2))
+    ours = gpuopt.torch.Adam(params, lr=0.1, ema_decay=0.5, master_weights=True)
+    ours.load_state_dict(theirs.state_dict())
+    step_torch(ours, params, [2])
+    for param in params:
+        assert {"exp_avg", "exp_avg_sq", "ema", "master"} <= ours.state[param].keys()
+        assert_same_bits(
+            param.detach().float().numpy(), ours.state[param]["master"].bfloat16().float().numpy()
+        )
+
+
+def test_torch_loads_a_checkpoint_with_a_tail():
+    params = tensors()
+    ours = gpuopt.torch.Adam(params, lr=0.1, ema_decay=0.5, master_weights=True)
+    step_torch(ours, params, range(2))
+    theirs = torch.optim.Adam(params, lr=0.1)
+    theirs.load_state_dict(ours.state_dict())
+    step_torch(theirs, params, [2])
+
+
+def test_states_of_a_tail_that_is_not_there_are_refused():
+    params = new_params("float32", SHAPES)
+    run_with = Adam(params, ema_decay=0.5)
+    run_with.step(new_grads("float32", 0, SHAPES))
+    without = Adam(params)
+    with pytest.raises(ValueError, match=r"made without what has ema"):
+        without.load_state_dict(run_with.state_dict())
+
+
+def test_the_count_of_skipped_steps_is_saved():
+    params = new_params("float32", SHAPES)
+    opt = Adam(params, skip_nonfinite=True)
+    opt.step([np.full(s, np.nan, np.float32) for s in SHAPES])
+    other = Adam(params, skip_nonfinite=True)
+    other.load_state_dict(opt.state_dict())
+    assert other.skipped_steps == 1
