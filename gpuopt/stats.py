@@ -15,8 +15,8 @@ class TensorStats(NamedTuple):
 
     Norms are 2-norms. The gradient counts as it came in, unscaled, before any clipping; the update
     is what was added to the parameter, which is meant as it was after it (with master weights,
-    those). Largest values are absolute, among the elements that are numbers; the others are
-    counted.
+    those). Largest values are absolute, of the elements that are not NaN; counted are the elements
+    that are infinite or NaN.
     """
 
     grad_norm: float

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """What is known of a part of a tensor: in float64 the sum of the squares of its elements, the
-largest absolute value among those that are numbers, and how many are infinite or none."""
+largest absolute value among those that are not NaN, and how many are infinite or NaN."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -130,7 +130,7 @@ def frozen(array):
 def everything(optimizer, params):
     """All that an optimizer may change: parameters, states, step counts, options."""
     state = {
-        key: {name: value if name == "step" else frozen(value) for name, value in held.items()}
+        key: {n: v if isinstance(v, (int, float)) else frozen(v) for n, v in held.items()}
         for key, held in optimizer.state.items()
     }
     return [frozen(p) for p in params], state, [dict(g) for g in optimizer.param_groups]

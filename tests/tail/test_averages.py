@@ -67,7 +67,7 @@ def test_the_average_rests_with_its_parameter():
 def test_averages_come_in_the_structure_of_the_parameters():
     w, b = np.ones(2, np.float32), np.ones(3, np.float32)
     opt = SGD([{"params": {"w": w}}, {"params": {"b": b}}], lr=1.0, ema_decay=0.5)
-    opt.step([{"w": w}, {"b": b}])
+    opt.step([{"w": w.copy()}, {"b": b.copy()}])
     assert opt.ema[0].keys() == {"w"}
     assert opt.ema[1]["b"].tolist() == [0.5] * 3
 

@@ -15,7 +15,7 @@ BACKENDS = ("numpy", "numba")
 
 def assert_near(actual, expected, what):
     assert actual.dtype == expected.dtype, what
-    assert_close(actual, expected, "torch float64")
+    assert_close(actual, expected, "sum in another order")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
