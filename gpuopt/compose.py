@@ -105,6 +105,11 @@ class Update:
         """What statistics are made of, in the order in which the function returns it."""
         return WATCHED if self.watched else ()
 
+    @property
+    def wants_sums(self) -> bool:
+        """Whether of what is watched only the sums matter."""
+        return False
+
     @cached_property
     def counts_elements(self) -> bool:
         """Whether the function takes, behind the values, where the element stands in its tensor."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import scalars
 from .compose import Update
 from .kernels.table import PARTIALS, partials_of_tensors, together
-from .measure import MEASURE
+from .measure import Measure
 from .table import Table
 
 
@@ -105,13 +105,13 @@ class HostLaunch:
             table.partials,
         )
 
-    def measure(self) -> npt.NDArray[np.float64]:
+    def measure(self, with_what: Measure) -> npt.NDArray[np.float64]:
         """Return the partials of all gradients of the table together."""
         table = self.table
         if len(self._partials) != len(table.chunks):
             self._partials = np.zeros((len(table.chunks), 1, len(PARTIALS)))
         self._module.run(
-            MEASURE,
+            with_what,
             table.dtypes[:2],
             table.addresses,
             table.sizes,

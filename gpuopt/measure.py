@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .tail import Tail
 
 
 def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.rules
@@ -14,7 +15,15 @@ def no_coefficients():  # type: ignore[no-untyped-def]
 
 
 class Measure:
-    """An update that changes nothing and watches the gradients; see `compose.Update`."""
+    """An update that changes nothing and watches the gradients; see `compose.Update`.
+
+    Attributes:
+        wants_sums: whether the largest values do not matter.
+    """
+
+    def __init__(self, wants_sums: bool) -> None:
+        """Choose what is wanted."""
+        self.wants_sums = wants_sums
 
     name = "measure"
     lists = ("params", "grads")
@@ -29,4 +38,13 @@ class Measure:
     coefficients_function = staticmethod(no_coefficients)
 
 
-MEASURE = Measure()
+MEASURE = Measure(wants_sums=True)
+"""For clipping."""
+
+MEASURE_ALL = Measure(wants_sums=False)
+"""For statistics, too."""
+
+
+def measure_for(tail: Tail) -> Measure:
+    """Return what finds the norm that a tail needs."""
+    return MEASURE_ALL if tail.stats else MEASURE

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from . import scalars
 from .kernels.table import PARTIALS, together
 from .launch import DeviceLaunch, Group, HostLaunch, Launch
+from .measure import measure_for
 from .tail import Tail
 
 
@@ -53,7 +54,8 @@ class Norm:
             RuntimeError: the norm is not finite, and `Tail.error_if_nonfinite`.
         """
         tail = self._tail
-        hosts = [launch.measure() for launch in launches if isinstance(launch, HostLaunch)]
+        what = measure_for(tail)
+        hosts = [launch.measure(what) for launch in launches if isinstance(launch, HostLaunch)]
         devices = [launch for launch in launches if isinstance(launch, DeviceLaunch)]
         kinds = {launch.table.device for launch in devices}
         alone = len(kinds) == 1 and not hosts and not others

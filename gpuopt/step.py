@@ -33,7 +33,7 @@ from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
 from .kernels.table import PARTIALS
 from .launch import DeviceLaunch, Group, HostLaunch, Launch
-from .measure import MEASURE
+from .measure import measure_for
 from .norm import Norm
 from .staging import Staged, stage
 from .stats import TensorStats, stats_of
@@ -352,8 +352,8 @@ class FusedStep:
     def _measure_loose(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:
         param, memory = entry.memory[0], self.inputs.grad(entry.index)
         array = memory.view if memory.device == "cpu" else to_numpy(grad)
-        nothing = np.zeros(0, compute_dtype(param.dtype))
-        found = numpy_blocked.run(MEASURE, [array, array], entry.dtypes[:2], nothing)[0]
+        what, nothing = measure_for(self.tail), np.zeros(0, compute_dtype(param.dtype))
+        found = numpy_blocked.run(what, [array, array], entry.dtypes[:2], nothing)[0]
         self._measured[entry.index] = found
         return found
 

@@ -26,6 +26,10 @@ from .threads import for_each_share
 CHUNK = 1 << 14
 """Elements of a chunk: the grain of sharing; it stays in a core's cache."""
 
+LANES = 256
+"""Elements that are summed side by side: lane j has every 256th element of a chunk, from the
+j-th on, and at the end the lanes are added in pairs. So nothing depends on a machine's vectors."""
+
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
@@ -124,34 +128,37 @@ def _round_float16(x: Any) -> Any:
 
 
 @_jit
-def _philox_word(block: Any, step: Any, seed: Any, which: Any) -> Any:
-    """One of the words of kernels.roundings.philox."""
-    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    c0, c1 = np.uint64(block) & mask, np.uint64(block) >> shift
-    c2, c3 = np.uint64(step) & mask, np.uint64(step) >> shift
-    k0, k1 = np.uint64(seed) & mask, np.uint64(seed) >> shift
-    for _ in range(ROUNDS):
-        a, b = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b & mask, (a >> shift) ^ c3 ^ k1, a & mask
-        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
-    first = where(which == np.int64(0), c0, c1)
-    last = where(which == np.int64(2), c2, c3)
-    return np.uint32(where(which < np.int64(2), first, last))
-
-
-@_jit
 def _whole(high: Any, low: Any) -> Any:
     return np.int64(high) * np.int64(65536) + np.int64(low)
 
 
 @_jit
 def _stochastic_bfloat16(
-    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+    x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
-    seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
-    word = _philox_word(element >> np.int64(2), step, seed, element & np.int64(3))
+    """What the rule calls; in place of the element's place it is given its random word."""
     bits = np.uint32(np.float32(x).view(np.uint32) + np.uint32(word & np.uint32(0xFFFF)))
     return where(x == x, np.uint32(bits & np.uint32(0xFFFF0000)).view(np.float32), x)
+
+
+@_jit
+def _fill(
+    words: Any, begin: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> None:
+    """Write kernels.roundings.random_bits of `LANES` elements, from one at a multiple of 4 on."""
+    seed = np.uint64(_whole(seed_high, seed_low))
+    step = np.uint64(_whole(step_high, step_low))
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for i in range(LANES // 4):
+        block = np.uint64(begin // 4) + np.uint64(i)
+        c0, c1, c2, c3 = block & mask, block >> shift, step & mask, step >> shift
+        k0, k1 = seed & mask, seed >> shift
+        for _ in range(ROUNDS):
+            a, b = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+            c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b & mask, (a >> shift) ^ c3 ^ k1, a & mask
+            k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
+        words[4 * i], words[4 * i + 1] = np.uint32(c0), np.uint32(c1)
+        words[4 * i + 2], words[4 * i + 3] = np.uint32(c2), np.uint32(c3)
 
 
 LIBRARY = ModuleType("numba_maths")
@@ -174,11 +181,6 @@ _ROUNDINGS = {
 
 # --- sums and maxima -------------------------------------------------------------------------
 
-LANES = 256
-"""Elements that are summed side by side: lane j has every 256th element of a chunk, from the
-j-th on, and at the end the lanes are added in pairs. So nothing depends on a machine's vectors."""
-
-
 @_jit
 def _clear(sums: Any, largest: Any, others: Any) -> None:
     for j in range(LANES):
@@ -197,12 +199,35 @@ def _take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
 
 
 @_jit
-def _put(partials: Any, sums: Any, largest: Any, others: Any) -> None:
-    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+def _square(sums: Any, seen: Any, n: Any) -> None:
+    """Add the squares of up to `LANES` values, each to the lane of its place."""
+    for j in range(n):
+        wide = np.float64(seen[j])
+        sums[j] += wide * wide
+
+
+@_jit
+def _is_finite(x: Any) -> Any:
+    return x - x == x - x
+
+
+@_jit
+def _fold(sums: Any) -> None:
+    """Add the lanes in pairs, into the first."""
     half = LANES // 2
     while half:
         for j in range(half):
             sums[j] += sums[j + half]
+        half //= 2
+
+
+@_jit
+def _put(partials: Any, sums: Any, largest: Any, others: Any) -> None:
+    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    _fold(sums)
+    half = LANES // 2
+    while half:
+        for j in range(half):
             others[j] += others[j + half]
             largest[j] = where(largest[j] > largest[j + half], largest[j], largest[j + half])
         half //= 2
@@ -224,6 +249,10 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
         "pointer": pointer,
         "number": number,
         "update": function,
+        "fill": _fill,
+        "square": _square,
+        "fold": _fold,
+        "is_finite": _is_finite,
         "clear": _clear,
         "take": _take,
         "put": _put,
@@ -246,7 +275,6 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
 
 def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
     """Return the Python text of the loop over chunks ``first`` to ``last``."""
-    used = sorted({*update.read, *update.written})
     coefficients = [f"c{i}" for i in range(len(update.coefficient_names))]
     lines = [
         "def walk(addresses, sizes, chunks, coefficients, partials, first, last):",
@@ -256,50 +284,95 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
         f"        begin = numba.int64(chunks[k, 1]) * {CHUNK}",
         f"        n = min({CHUNK}, sizes[tensor] - begin)",
         "        if addresses[1, tensor] == 0:",
-        "            partials[k] = 0.0" if update.watched_names else "",
+        *["            partials[k] = 0.0"] * bool(update.watched_names),
         "            continue",
-        *(
-            f"        a{i} = numba.carray("
-            f"pointer(addresses[{i}, tensor] + begin * {_itemsize(dtypes[i])}, {dtypes[i]}), n)"
-            for i in used
-        ),
         *(f"        {c} = coefficients[tensor, {i}]" for i, c in enumerate(coefficients)),
         *(f"        {line}" for line in _walk(update, dtypes, coefficients)),
     ]
-    return "\n".join(filter(None, lines))
+    return "\n".join(lines)
 
 
 def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> list[str]:
-    """Return the loop over the elements of a chunk."""
-    decoded = [f"number(decode_{dtypes[i]}(a{i}[i]))" for i in update.read]
-    element = ["begin + i"] * update.counts_elements
-    values = ", ".join([*decoded, *element, *coefficients])
+    """Return the loop over the elements of a chunk; in blocks, where more is done with each."""
+    used = sorted({*update.read, *update.written})
     seen = range(len(update.watched_names))
-    results = "".join([*(f"r{i}, " for i in update.written), *(f"x{i}, " for i in seen)])
-    body = [
-        f"({results}) = update({values})",
-        *(f"a{i}[i] = encode_{dtypes[i]}(r{i})" for i in update.written),
-    ]
-    if not seen:
-        return ["for i in range(n):", *(f"    {line}" for line in body)]
+    if not seen and not update.counts_elements:
+        return [*_arrays(used, dtypes, "begin", "n"), *_loop(update, dtypes, coefficients, "n")]
+    if update.wants_sums:
+        return _sums(update, dtypes)
+    own = dict(zip(update.coefficient_names, coefficients))
     lanes = [f"sums{i}, largest{i}, others{i}" for i in seen]
     return [
         *(f"clear({lanes[i]})" for i in seen),
         f"for start in range(0, n, {LANES}):",
         f"    m = min({LANES}, n - start)",
-        "    for j in range(m):",
-        "        i = start + j",
-        *(f"        {line}" for line in body),
-        *(f"        seen{i}[j] = x{i}" for i in seen),
+        *(f"    {a}" for a in _arrays(used, dtypes, "begin + start", "m")),
+        *[f"    fill(words, begin + start, {', '.join(own[c] for c in _NOISE if c in own)})"]
+        * update.counts_elements,
+        *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
         *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials[k, {i}], {lanes[i]})" for i in seen),
     ]
 
 
-def _scratch(update: Update) -> list[str]:
-    """Return what a thread needs for sums and maxima."""
-    names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
+def _sums(update: Update, dtypes: tuple[str, ...]) -> list[str]:
+    """Return the loop that only adds squares, and counts only where their sum is not finite."""
+    (row,) = update.read
+    value = f"number(decode_{dtypes[row]}(a{row}[i]))"
     return [
+        f"for j in range({LANES}):",
+        "    sums0[j] = 0.0",
+        f"for start in range(0, n, {LANES}):",
+        f"    m = min({LANES}, n - start)",
+        *(f"    {a}" for a in _arrays([row], dtypes, "begin + start", "m")),
+        "    for i in range(m):",
+        f"        seen0[i] = {value}",
+        "    square(sums0, seen0, m)",
+        "fold(sums0)",
+        "partials[k, 0, 0], partials[k, 0, 2] = sums0[0], 0.0",
+        "if not is_finite(sums0[0]):",
+        *(f"    {a}" for a in _arrays([row], dtypes, "begin", "n")),
+        "    for i in range(n):",
+        f"        partials[k, 0, 2] += 0.0 if is_finite({value}) else 1.0",
+    ]
+
+
+def _loop(
+    update: Update, dtypes: tuple[str, ...], coefficients: list[str], count: str
+) -> list[str]:
+    decoded = [f"number(decode_{dtypes[i]}(a{i}[i]))" for i in update.read]
+    words = ["words[i]"] * update.counts_elements
+    seen = range(len(update.watched_names))
+    results = "".join([*(f"r{i}, " for i in update.written), *(f"x{i}, " for i in seen)])
+    return [
+        f"for i in range({count}):",
+        f"    ({results}) = update({', '.join([*decoded, *words, *coefficients])})",
+        *(f"    a{i}[i] = encode_{dtypes[i]}(r{i})" for i in update.written),
+        *(f"    seen{i}[i] = x{i}" for i in seen),
+    ]
+
+
+_NOISE = ("seed_high", "seed_low", "step_high", "step_low")
+"""The coefficients that the random words of an update come from."""
+
+
+def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str, n: str) -> list[str]:
+    """Return what makes arrays of ``n`` elements of a tensor, from one on.
+
+    Each loop counts from 0: of an index that is a sum LLVM would not know that it is positive.
+    """
+    return [
+        f"a{i} = numba.carray("
+        f"pointer(addresses[{i}, tensor] + ({begin}) * {_itemsize(dtypes[i])}, {dtypes[i]}), {n})"
+        for i in rows
+    ]
+
+
+def _scratch(update: Update) -> list[str]:
+    """Return what a thread needs for random words, sums and maxima."""
+    names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
+    words = [f"words = np.empty({LANES}, np.uint32)"] * update.counts_elements
+    return words + [
         f"{name}{i} = np.empty({LANES}, {dtype})"
         for i in range(len(update.watched_names))
         for name, dtype in names.items()

@@ -70,6 +70,10 @@ class Update(Hashable, Protocol):
         """What it returns behind its results, of which sums and maxima are wanted."""
 
     @property
+    def wants_sums(self) -> bool:
+        """Whether of what is watched only the sums and counts matter, and nothing is written."""
+
+    @property
     def counts_elements(self) -> bool:
         """Whether it takes, behind the values, the place of the element in its tensor."""
 
