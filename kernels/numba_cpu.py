@@ -199,14 +199,6 @@ def _take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
 
 
 @_jit
-def _square(sums: Any, seen: Any, n: Any) -> None:
-    """Add the squares of up to `LANES` values, each to the lane of its place."""
-    for j in range(n):
-        wide = np.float64(seen[j])
-        sums[j] += wide * wide
-
-
-@_jit
 def _is_finite(x: Any) -> Any:
     return x - x == x - x
 
@@ -250,7 +242,6 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
         "number": number,
         "update": function,
         "fill": _fill,
-        "square": _square,
         "fold": _fold,
         "is_finite": _is_finite,
         "clear": _clear,
@@ -326,8 +317,8 @@ def _sums(update: Update, dtypes: tuple[str, ...]) -> list[str]:
         f"    m = min({LANES}, n - start)",
         *(f"    {a}" for a in _arrays([row], dtypes, "begin + start", "m")),
         "    for i in range(m):",
-        f"        seen0[i] = {value}",
-        "    square(sums0, seen0, m)",
+        f"        wide = np.float64({value})",
+        "        sums0[i] += wide * wide",
         "fold(sums0)",
         "partials[k, 0, 0], partials[k, 0, 2] = sums0[0], 0.0",
         "if not is_finite(sums0[0]):",
