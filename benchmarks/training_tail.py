@@ -1,4 +1,4 @@
-"""Time the tail of a training step on the CPU: clipping, Adam and an EMA, as one pass and as torch's.
+"""Time the tail of a training step on the CPU: clipping, Adam, an EMA, as one pass and torch's.
 
     python -m benchmarks.training_tail --models gpt2 resnet50 --rounds 9
 
@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpuopt.compose import within
 from gpuopt.kernels.threads import thread_count
+
+from gpuopt.compose import within
 from gpuopt.measure import MEASURE
 from gpuopt.registry import RULES
 from gpuopt.tail import tail_of
@@ -141,9 +142,9 @@ def check(shapes: Shapes, dtype: str) -> None:
             raise RuntimeError(f"{dtype}: gpuopt and torch do not compute the same")
 
 
-def measure(models: Sequence[str], dtypes: Sequence[str], rounds: int) -> Iterator[
-    tuple[str, str, dict[str, Timing]]
-]:
+def measure(
+    models: Sequence[str], dtypes: Sequence[str], rounds: int
+) -> Iterator[tuple[str, str, dict[str, Timing]]]:
     """Yield the dtype, the model and the times of both."""
     for dtype in dtypes:
         check(((1000,), (33, 7), ()), dtype)

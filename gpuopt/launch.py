@@ -62,6 +62,9 @@ class Launch(Protocol):
             groups: what each group wants.
         """
 
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return what was watched of each tensor, [n_tensors, 3, 3]; waits for a device."""
+
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """Write into ``steps`` what is counted elsewhere."""
 

@@ -11,6 +11,7 @@ def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.
 
 
 def no_coefficients():  # type: ignore[no-untyped-def]
+    """There are none."""
     return ()
 
 

@@ -207,9 +207,7 @@ class Optimizer(Surroundings):
         fused = self._fused
         held = zip(self._structure.keys, fused.steps.tolist(), states, fused.carried)
         return {
-            key: {"step": step, **own, **numbers}
-            for key, step, own, numbers in held
-            if step or own
+            key: {"step": step, **own, **numbers} for key, step, own, numbers in held if step or own
         }
 
     # --- options to rules -----------------------------------------------------------------

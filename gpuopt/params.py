@@ -46,7 +46,6 @@ class Structure:
             flat += _flatten_group(group, members, f"grads[{i}]")
         return flat
 
-
     def unflatten(self, values: Sequence[Any]) -> Any:
         """Return values, one an array in their order, in the structure of the parameters."""
         rest = iter(values)

@@ -99,9 +99,7 @@ class Stage:
     coefficients: Callable[..., Any] | None = None
     values: tuple[str, ...] = ("p", "g")
     state: State | None = None
-    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(
-        default_factory=dict
-    )
+    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -112,10 +110,29 @@ class Stage:
 RULES: dict[str, Rule] = {}
 
 RESERVED = frozenset(
-    """
-    clip_norm clip_value ema ema_decay ema_weight factor grad_factor kahan_comp master maximize
-    rounding_seed seed seed_high seed_low shrink step_high step_low sum_of_squares weight_decay
-    """.split()
+    {
+        "clip_norm",
+        "clip_value",
+        "ema",
+        "ema_decay",
+        "ema_weight",
+        "element",
+        "factor",
+        "grad_factor",
+        "kahan_comp",
+        "largest",
+        "master",
+        "maximize",
+        "rounding_seed",
+        "seed",
+        "seed_high",
+        "seed_low",
+        "shrink",
+        "step_high",
+        "step_low",
+        "sum_of_squares",
+        "weight_decay",
+    }
 )
 """What the stages around every rule call their states, coefficients and hyperparameters."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +39,10 @@ def stats_of(partials: npt.NDArray[np.float64], grad_factor: float) -> TensorSta
         grad_factor: what unscales the gradient.
     """
     factors = (abs(grad_factor), 1.0, 1.0)
-    values: list[float] = []
+    values: list[Any] = []
     for (squares, largest, others), factor in zip(partials.tolist(), factors):
         values += [math.sqrt(squares) * factor, largest * factor, int(others)]
-    return TensorStats(*values)  # type: ignore[arg-type]  # the counts are integers
+    return TensorStats(*values)
 
 
 def together(stats: Sequence[TensorStats]) -> TensorStats:
@@ -55,4 +55,5 @@ def together(stats: Sequence[TensorStats]) -> TensorStats:
     """
     columns = list(zip(*stats))
     ways = (lambda norms: math.hypot(*norms), max, sum)
-    return TensorStats(*(ways[i % 3](column) for i, column in enumerate(columns)))
+    values: list[Any] = [ways[i % 3](column) for i, column in enumerate(columns)]
+    return TensorStats(*values)

@@ -273,7 +273,8 @@ class FusedStep:
 
     def _update_of(self, i: int, groups: Sequence[Group]) -> Update:
         memory = self.inputs.written.memories[i]
-        return groups[self.group_of[i]].update.for_params(memory.dtype)
+        update: Update = groups[self.group_of[i]].update.for_params(memory.dtype)
+        return update
 
     def _allocate_states(self, known: Sequence[int], groups: Sequence[Group]) -> None:
         made = []
@@ -353,6 +354,7 @@ class FusedStep:
         param, memory = entry.memory[0], self.inputs.grad(entry.index)
         array = memory.view if memory.device == "cpu" else to_numpy(grad)
         what, nothing = measure_for(self.tail), np.zeros(0, compute_dtype(param.dtype))
+        found: npt.NDArray[np.float64]
         found = numpy_blocked.run(what, [array, array], entry.dtypes[:2], nothing)[0]
         self._measured[entry.index] = found
         return found

@@ -17,8 +17,8 @@ class Surroundings:
 
     __slots__ = ()
 
-    _exchanged: bool
-    """Whether the parameters are their averages at the moment."""
+    _exchanged: Any
+    """Whether the parameters are their averages at the moment; the optimizers have it."""
 
     def _step_taken(self) -> FusedStep:
         """Return the step behind the optimizer."""
@@ -77,7 +77,7 @@ class Surroundings:
     def stats(self) -> dict[Any, TensorStats]:
         """Return the statistics of each parameter at its last step; waits for a device.
 
-        Needs ``stats=True``. After a skipped step, with ``skip_nonfinite``, the gradient's are those
+        Needs ``stats=True``. After a step that ``skip_nonfinite`` skipped, the gradient's are those
         that it was skipped for.
 
         >>> import numpy as np

@@ -111,9 +111,7 @@ def tail_of(**options: Unpack[TailOptions]) -> Tail:
     """
     unknown = [name for name in options if name not in _CHECKS]
     if unknown:
-        raise TypeError(
-            f"unknown option {unknown[0]!r}: expected one of {', '.join(_CHECKS)}"
-        )
+        raise TypeError(f"unknown option {unknown[0]!r}: expected one of {', '.join(_CHECKS)}")
     given: Mapping[str, Any] = options
     tail = Tail(**{name: _CHECKS[name](name, value) for name, value in given.items()})
     chosen = [name for name in _NARROW if getattr(tail, name)]

@@ -181,6 +181,7 @@ _ROUNDINGS = {
 
 # --- sums and maxima -------------------------------------------------------------------------
 
+
 @_jit
 def _clear(sums: Any, largest: Any, others: Any) -> None:
     for j in range(LANES):
@@ -400,8 +401,6 @@ def run(
     """
     kernel = compile(update, dtypes)
     for_each_share(
-        lambda first, last: kernel(
-            addresses, sizes, chunks, coefficients, partials, first, last
-        ),
+        lambda first, last: kernel(addresses, sizes, chunks, coefficients, partials, first, last),
         ends,
     )

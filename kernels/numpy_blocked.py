@@ -57,7 +57,7 @@ def run(
     ):
         blocks.reset()
         for block in blocks:
-            stored = dict(zip(used, block if len(used) > 1 else (block,)))
+            stored: dict[int, Any] = dict(zip(used, block if len(used) > 1 else (block,)))
             values = [decode(stored[i], dtypes[i], compute) for i in read]
             n = len(stored[used[0]])
             if update.counts_elements:
@@ -66,8 +66,8 @@ def run(
             for row, result in zip(written, results):
                 if result is not stored[row]:
                     stored[row][...] = encode(result, dtypes[row])
-            for row, seen in zip(watched, results[len(written) :]):
-                row[...] = add_partials(row, partials_of(seen))
+            for part, seen in zip(watched, results[len(written) :]):
+                part[...] = add_partials(part, partials_of(seen))
             begin += n
     return watched
 

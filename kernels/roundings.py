@@ -37,8 +37,10 @@ def stochastic_bfloat16(
     Args:
         x: float32 values.
         element: int64, where each stands in its tensor.
-        seed_high, seed_low: a number below 2**40 in two parts, ``high * 65536 + low``.
-        step_high, step_low: likewise; another step or seed gives other bits.
+        seed_high: with ``seed_low`` a number below 2**40, ``high * 65536 + low``.
+        seed_low: see there.
+        step_high: with ``step_low`` another; another step or seed gives other bits.
+        step_low: see there.
 
     Croci et al., "Stochastic rounding: implementation, error analysis and applications", 2022.
     """
@@ -64,9 +66,7 @@ def random_bits(element: Any, seed: Any, step: Any) -> Any:
         step: int64.
     """
     block = np.int64(element) >> np.int64(2)
-    words = philox(
-        (_low(block), _high(block), _low(step), _high(step)), (_low(seed), _high(seed))
-    )
+    words = philox((_low(block), _high(block), _low(step), _high(step)), (_low(seed), _high(seed)))
     which = np.int64(element) & np.int64(3)
     first = np.where(which == 0, words[0], words[1])
     return np.where(which < 2, first, np.where(which == 2, words[2], words[3]))

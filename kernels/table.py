@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """What is known of a part of a tensor: in float64 the sum of the squares of its elements, the
 largest absolute value among those that are not NaN, and how many are infinite or NaN."""
@@ -16,14 +15,14 @@ largest absolute value among those that are not NaN, and how many are infinite o
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the partials of two parts together; ``a`` and ``b`` are [..., 3]."""
-    total = a + b
+    total: npt.NDArray[np.float64] = a + b
     total[..., 1] = np.fmax(a[..., 1], b[..., 1])
     return total
 
 
 def together(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the partials of all parts together; ``partials`` is [n, 3]."""
-    sums = partials.sum(axis=0)
+    sums: npt.NDArray[np.float64] = partials.sum(axis=0)
     sums[1] = np.fmax.reduce(partials[:, 1], initial=0.0)
     return sums
 

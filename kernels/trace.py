@@ -240,9 +240,7 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     return follow(record, function, [Value(record, name) for name in arguments], names)
 
 
-def check_names(
-    record: Trace, function: FunctionType, known: Collection[str], home: str
-) -> None:
+def check_names(record: Trace, function: FunctionType, known: Collection[str], home: str) -> None:
     """Refuse functions of gpuopt by other names, and others by theirs.
 
     Every compiler has its own version of them, which it puts in their place by name.

@@ -61,8 +61,9 @@ TOLERANCES = {
     ),
     "sum in another order": Tolerance(
         1e-12,
-        "a float64 sum of up to a million squares: the lanes and chunks that a backend adds up side "
-        "by side are rounded otherwise than NumPy's pairs; and what it scales, where it cancels",
+        "a float64 sum of up to a million squares: the lanes and chunks that a backend adds up "
+        "side by side are rounded otherwise than NumPy's pairs; and what it scales, where that "
+        "cancels",
         absolute=1e-15,
     ),
     "average of rounded weights": Tolerance(

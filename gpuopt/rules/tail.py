@@ -114,12 +114,8 @@ CLIP_VALUE = Stage("clip_value", clip_value, ("g",), clip_value_coefficients)
 EMA = Stage("ema", ema, ("ema",), ema_coefficients, ("p", "ema"), State("ema", copies=True))
 ZERO_GRADIENT = Stage("zero_gradient", zero_gradient, ("g",))
 TAKE_MASTER = Stage("take_master", take_master, ("p",), values=("master",))
-KEEP_MASTER = Stage(
-    "keep_master", keep_master, ("master",), state=State("master", copies=True)
-)
-ADD_COMPENSATION = Stage(
-    "add_compensation", add_compensation, ("p",), values=("p", "kahan_comp")
-)
+KEEP_MASTER = Stage("keep_master", keep_master, ("master",), state=State("master", copies=True))
+ADD_COMPENSATION = Stage("add_compensation", add_compensation, ("p",), values=("p", "kahan_comp"))
 COMPENSATE = {
     dtype: Stage(
         f"compensate_{dtype}", function, ("p", "kahan_comp"), state=State("kahan_comp", narrow=True)

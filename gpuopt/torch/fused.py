@@ -57,7 +57,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def __init_subclass__(cls) -> None:
         """Say what a class takes: what torch's takes, and the options of a tail."""
         super().__init_subclass__()
-        known = inspect.signature(super(Fused, cls).__init__)
+        known = inspect.signature(super().__init__)
         rest = [p for p in known.parameters.values() if p.kind is not p.VAR_KEYWORD]
         if "__init__" not in vars(cls):
             around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
@@ -78,7 +78,9 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
         params = [p for group in self.param_groups for p in group["params"]]
-        return {p: torch.view_as_complex(v) if p.is_complex() else v for p, v in zip(params, values)}
+        return {
+            p: torch.view_as_complex(v) if p.is_complex() else v for p, v in zip(params, values)
+        }
 
     def _labels(self) -> Sequence[str]:
         return self._param_names()
@@ -238,7 +240,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """Return torch's state dict; the states of a tail stand beside the others."""
         self._check_not_exchanged("state_dict")
-        return super().state_dict()
+        saved: dict[str, Any] = super().state_dict()
+        return saved
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what pickle, deepcopy or a state dict brings."""

@@ -42,7 +42,7 @@ class StepInBackward:
         global_ones = [n for n in ("clip_norm", "skip_nonfinite") if options.get(n)]
         if global_ones:
             raise ValueError(
-                f"{global_ones[0]}: it needs all gradients at once, of which a step in the backward "
+                f"{global_ones[0]}: it needs all gradients at once, and a step in the backward "
                 "pass has one"
             )
         listed = list(params)

@@ -3,11 +3,11 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from gpuopt.kernels import roundings
+from gpuopt.kernels.storage import decode_bfloat16, encode_bfloat16
 
 import gpuopt
 from gpuopt import SGD
-from gpuopt.kernels import roundings
-from gpuopt.kernels.storage import decode_bfloat16, encode_bfloat16
 from tests.helpers.bits import assert_same_bits
 
 BF16 = ml_dtypes.bfloat16
