@@ -32,6 +32,10 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where all of it is computed: cpu, or cuda, by CuPy.")]
 Json = Annotated[Path | None, typer.Option(help="A file for all the numbers; - prints them.")]
+Stats = Annotated[
+    bool,
+    typer.Option("--stats", help="Show norms and largest elements of the last steps, too."),
+]
 Output = Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate for all.", show_default=OWN)]
 Rates = Annotated[str, typer.Option(help="Learning rates, with commas between them.")]
@@ -41,9 +45,10 @@ Betas = Annotated[
 ]
 
 
-def settings(seed: int, epochs: int, batch_size: int) -> Settings:
+def settings(seed: int, epochs: int, batch_size: int, stats: bool = False) -> Settings:
     """Check what all trials share."""
     return Settings(
+        stats=stats,
         seed=options.at_least("--seed", seed, 0),
         epochs=options.at_least("--epochs", epochs, 1),
         batch_size=options.at_least("--batch-size", batch_size, 1),
@@ -59,6 +64,7 @@ def compare(
     device: Device = "cpu",
     backend: Backend = None,
     json: Json = None,
+    stats: Stats = False,
     output: Output = Path("compare.png"),
 ) -> None:
     """Train a network on handwritten digits once per method, and compare the methods.
@@ -75,7 +81,7 @@ def compare(
     methods = chosen(options.names("--also", also, METHODS))
     job = Job(
         trials=[Trial(method, rate) for method in methods],
-        settings=settings(seed, epochs, batch_size),
+        settings=settings(seed, epochs, batch_size, stats),
         backend=options.backend("--backend", backend),
         picture=options.picture("--output", output),
         json=options.numbers_file("--json", json),

@@ -16,6 +16,7 @@ from gpuopt.demo.methods import Method
 from gpuopt.demo.mlp import Array
 from gpuopt.demo.training import Epoch, StepClock, train
 from gpuopt.demo.watch import Finding, Watch
+from gpuopt.stats import TensorStats, together
 
 TARGET_ACCURACY = 0.95
 LOSS_OF_GUESSING = log(CLASSES)
@@ -30,6 +31,7 @@ class Settings:
     epochs: int = 30
     batch_size: int = 32
     hidden: tuple[int, ...] = (64, 32)
+    stats: bool = False
 
     def sizes(self, digits: Digits) -> tuple[int, ...]:
         """Neurons in each layer, from the pixels to the classes."""
@@ -60,6 +62,8 @@ class Result:
     epochs: tuple[Epoch, ...]
     findings: tuple[Finding, ...]
     clock: StepClock
+    last_step: TensorStats | None = None
+    """What the last step was like, all arrays together."""
 
     @property
     def final(self) -> Epoch:
@@ -104,10 +108,11 @@ def batch_size_of(method: Method, settings: Settings, digits: Digits) -> int:
     return settings.batch_size if own is None else own or len(digits.train)
 
 
-def warm_up(trial: Trial, params: Sequence[Array]) -> None:
+def warm_up(trial: Trial, params: Sequence[Array], stats: bool) -> None:
     """Step once with copies: a backend may compile at its first step, which nobody should time."""
     copies = [param.copy() for param in params]
-    trial.method.build(copies, trial.lr, trial.beta).step([np.zeros_like(p) for p in copies])
+    optimizer = trial.method.build(copies, trial.lr, trial.beta, stats)
+    optimizer.step([np.zeros_like(p) for p in copies])
 
 
 def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = SILENT) -> Result:
@@ -115,8 +120,8 @@ def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = S
     observer.started(trial)
     initial = mlp.initialise(settings.sizes(digits), settings.seed)
     params = [np.asarray(array, like=digits.train.images) for array in initial]
-    warm_up(trial, params)
-    optimizer = trial.method.build(params, trial.lr, trial.beta)
+    warm_up(trial, params, settings.stats)
+    optimizer = trial.method.build(params, trial.lr, trial.beta, settings.stats)
     batch_size = batch_size_of(trial.method, settings, digits)
     clock, watch = StepClock(wait_for(digits.train.images)), Watch()
     epochs: list[Epoch] = []
@@ -136,7 +141,15 @@ def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = S
             findings.append(finding)
             observer.noticed(trial, finding)
     observer.ended(trial)
-    return Result(trial, batch_size, optimizer.backend, tuple(epochs), tuple(findings), clock)
+    return Result(
+        trial,
+        batch_size,
+        optimizer.backend,
+        tuple(epochs),
+        tuple(findings),
+        clock,
+        together(list(optimizer.stats().values())) if settings.stats else None,
+    )
 
 
 def run_all(

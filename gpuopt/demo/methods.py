@@ -38,10 +38,14 @@ class Method:
     beta: str | None = None
 
     def build(
-        self, params: list[Array], lr: float | None = None, beta: float | None = None
+        self,
+        params: list[Array],
+        lr: float | None = None,
+        beta: float | None = None,
+        stats: bool = False,
     ) -> Optimizer:
         """Make the optimizer; None keeps the method's learning rate, or the optimizer's beta."""
-        options = {**self.options, "lr": self.lr if lr is None else lr}
+        options = {**self.options, "lr": self.lr if lr is None else lr, "stats": stats}
         if beta is not None and self.beta is not None:
             options[self.beta] = (beta, BETA2) if self.beta == "betas" else beta
         optimizer: Optimizer = getattr(gpuopt, self.optimizer)(params, **options)

@@ -50,6 +50,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "diverged": result.diverged,
         "epochs_to_target": result.epochs_to(),
         "final": asdict(result.final),
+        "last_step": result.last_step and result.last_step._asdict(),
         "history": history(result.epochs),
         "findings": [asdict(finding) for finding in result.findings],
     }

@@ -64,7 +64,23 @@ def comparison_columns(results: Sequence[Result]) -> Columns:
 def comparison_tables(results: Sequence[Result], origin: str) -> Iterator[Table | Text]:
     """One row for each method, and under them what the numbers come from."""
     yield table_of(comparison_columns(results), left=("method", "backend"))
+    if any(result.last_step for result in results):
+        yield Text("\nThe last step of each: norms, and largest elements\n", "bold")
+        yield table_of(last_step_columns(results), left=("method",))
     yield Text(f"\n{origin}")
+
+
+def last_step_columns(results: Sequence[Result]) -> Columns:
+    """What the last step of each method was like, from the statistics of that step."""
+    steps = [(result.trial.method.label, result.last_step) for result in results]
+    known = [(label, step) for label, step in steps if step is not None]
+    columns: dict[str, list[str | Text]] = {"method": [label for label, _ in known]}
+    for name, head in (("grad", "gradient"), ("update", "update"), ("param", "weights")):
+        for part, below in (("norm", "norm"), ("max", "largest")):
+            values = [getattr(step, f"{name}_{part}") for _, step in known]
+            columns[f"{head}\n{below}"] = [loss_text(value) for value in values]
+    columns["not\nfinite"] = [str(step.grad_nonfinite) for _, step in known]
+    return columns
 
 
 def table_of(columns: Columns, left: Sequence[str]) -> Table:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpuopt.demo import mlp
 from gpuopt.demo.data import Digits, Split
 from gpuopt.demo.mlp import Array
+from gpuopt.stats import TensorStats
 
 quietly = np.errstate(all="ignore")  # a run that diverges is a result here, not a warning
 
@@ -26,6 +27,9 @@ class Optimizer(Protocol):
 
     def step(self, grads: list[Array]) -> None:
         """Update the parameters in place."""
+
+    def stats(self) -> Mapping[Any, TensorStats]:
+        """Return what its last step was like, for each array."""
 
 
 @dataclass(frozen=True)

@@ -343,3 +343,10 @@ def test_doctor_passes_its_options_on_and_its_answer_back(command, tmp_path):
     assert done.code == (0 if BACKENDS["numba"].problem() is None else 1)
     assert command("doctor", "--require", "abacus").code == 2
     assert json.loads(command("doctor", "--json", "-").out)["packages"]["numpy"]
+
+
+def test_the_last_steps_are_shown_if_asked_for(numbers):
+    (first, *_) = numbers("compare", "--stats")["results"]
+    last = first["last_step"]
+    assert last["update_norm"] == pytest.approx(0.3 * last["grad_norm"], rel=1e-4)
+    assert numbers("compare")["results"][0]["last_step"] is None

@@ -71,7 +71,7 @@ class Descent:
 
 
 def trial():
-    def build(params, lr, beta):
+    def build(params, lr, beta, stats):
         return Descent(params)
 
     method = types.SimpleNamespace(build=build, lr=0.3, batch_size=None, name="descent")
@@ -88,7 +88,7 @@ def digits():
 def test_all_of_the_training_stays_there(library, monkeypatch):
     moved = device.on_device(digits(), "cuda")
     assert type(moved.train.images) is type(moved.test.labels) is There
-    monkeypatch.setattr(comparison, "warm_up", lambda trial, params: None)
+    monkeypatch.setattr(comparison, "warm_up", lambda trial, params, stats: None)
     result = comparison.run(trial(), moved, comparison.Settings(epochs=3))
     assert result.final.train_loss < result.epochs[0].train_loss
     assert len(library.waits) == 2 * len(result.clock.seconds) == 2 * 3 * 2
