@@ -33,6 +33,7 @@ class Engine:
         sizes: Sequence[int],
         carried: frozenset[str],
         tail: Tail,
+        state_dtype: str | None,
     ) -> None:
         """Describe and check the parameters.
 
@@ -42,8 +43,10 @@ class Engine:
             sizes: the number of parameters of each group, in their order.
             carried: the numbers that the optimizer's rules carry from step to step.
             tail: what surrounds the update.
+            state_dtype: of states that no step has touched yet.
         """
         self._carried = carried
+        self._state_dtype = state_dtype and getattr(torch, state_dtype)
         self.params = list(params)
         self._names = list(names)
         self._sizes = list(sizes)
@@ -92,7 +95,7 @@ class Engine:
             own = state.get(param) or {}
             arrays = {n: self._like(i, n, own[n]) for n in names if own.get(n) is not None}
             steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
-            held.append(arrays if steps[i] else {n: _wide(a) for n, a in arrays.items()})
+            held.append(arrays if steps[i] else {n: self._fresh(a) for n, a in arrays.items()})
             carried.append({n: float(own[n]) for n in self._carried if n in own and steps[i]})
         known = self.step.steps.tolist(), [dict(c) for c in self.step.carried]
         if known != (steps, carried) or not _same(held, self.step.states):
@@ -132,13 +135,14 @@ class Engine:
         array = array.to(self.params[i].device)
         return _real(array) if array.is_complex() else array
 
+    def _fresh(self, array: torch.Tensor) -> torch.Tensor:
+        """Return a state that no step has touched yet (as torch's Adagrad makes)."""
+        if self._state_dtype is not None:
+            return array.to(self._state_dtype)
+        return array.float() if array.element_size() < 4 else array
+
     def _as_torchs(self, i: int, array: torch.Tensor) -> torch.Tensor:
         return torch.view_as_complex(array) if i in self._complex else array
-
-
-def _wide(array: torch.Tensor) -> torch.Tensor:
-    """Return a state that no step has touched yet (torch's Adagrad makes some) in float32."""
-    return array.float() if array.element_size() < 4 else array
 
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from .. import scalars
 from ..compose import updates_for
 from ..launch import Group
-from ..options import PAIRS
+from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
 from ..state_dicts import OF_TAILS
 from ..step import FusedStep
@@ -45,11 +45,17 @@ class Fused(Surroundings, torch.optim.Optimizer):
     """Whether torch keeps a step count for each parameter."""
 
     _tail = Tail()
+    _state_dtype: str | None = None
     _exchanged = False
     _skipped_before = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take the arguments of torch's class, and those of `gpuopt.Tail`."""
+        """Take the arguments of torch's class, those of `gpuopt.Tail`, and ``state_dtype``.
+
+        That is ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"float64"``, of states that are made
+        from here on; None stands for float32 (float64 for float64 parameters).
+        """
+        self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         super().__init__(*args, **options)
@@ -60,8 +66,9 @@ class Fused(Surroundings, torch.optim.Optimizer):
         known = inspect.signature(super().__init__)
         rest = [p for p in known.parameters.values() if p.kind is not p.VAR_KEYWORD]
         if "__init__" not in vars(cls):
+            dtype = inspect.Parameter("state_dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
             around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
-            cls.__signature__ = known.replace(parameters=[*rest[1:], around])  # type: ignore[attr-defined]
+            cls.__signature__ = known.replace(parameters=[*rest[1:], dtype, around])  # type: ignore[attr-defined]
 
     def _rule(self, group: Mapping[str, Any]) -> str:
         """Return the name of the rule that a group's options pick."""
@@ -129,7 +136,12 @@ class Fused(Surroundings, torch.optim.Optimizer):
             engine = None
         if engine is None:
             engine = self.__dict__[ENGINE] = Engine(
-                params, self._param_names(), sizes, self._names_of("carried"), self._tail
+                params,
+                self._param_names(),
+                sizes,
+                self._names_of("carried"),
+                self._tail,
+                self._state_dtype,
             )
             engine.step.norm.load(self._skipped_before)
             self._lent = True
@@ -182,7 +194,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         options = [{k: scalars.number_of(v) for k, v in own.items()} for own in numbers]
         updates = updates_for(rules, options, self._tail)
         return [
-            Group(update, own, None, scalars.arrays_among(given))
+            Group(update, own, self._state_dtype, scalars.arrays_among(given))
             for update, own, given in zip(updates, options, numbers)
         ]
 
@@ -235,7 +247,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take along."""
         self._check_not_exchanged("copy")
-        return {**super().__getstate__(), "_tail": self._tail}
+        return {**super().__getstate__(), "_tail": self._tail, "_state_dtype": self._state_dtype}
 
     def state_dict(self) -> dict[str, Any]:
         """Return torch's state dict; the states of a tail stand beside the others."""

@@ -75,3 +75,18 @@ def test_a_step_in_the_backward_pass_knows_no_norm():
 
 def test_the_options_are_those_of_the_class_that_documents_them():
     assert set(TailOptions.__annotations__) == set(Tail.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", [n for n in gpuopt.torch.__all__ if n != "StepInBackward"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_states_of_every_drop_in_are_as_narrow_as_asked(name, dtype):
+    tensor = torch.linspace(-1, 1, 20, requires_grad=True)
+    options = {"momentum": 0.5} if name == "SGD" else {}
+    opt = getattr(gpuopt.torch, name)([tensor], lr=0.01, state_dtype=dtype, **options)
+    for _ in range(2):
+        tensor.grad = torch.linspace(-2, 3, 20)
+        opt.step()
+    states = [s for s in opt.state[tensor].values() if torch.is_tensor(s) and s.ndim]
+    assert states
+    assert all(s.dtype == getattr(torch, dtype) for s in states)
+    assert tensor.isfinite().all()
