@@ -52,7 +52,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and ``state_dtype``.
 
-        That is ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"float64"``, of states that are made
+        One of ``"float64"``, ``"float32"``, ``"float16"`` and ``"bfloat16"``, of states made
         from here on; None stands for float32 (float64 for float64 parameters).
         """
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
