@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 
-
 def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.rules
     """Write nothing; the gradient itself is watched."""
     return (g,)
 
 
-def no_coefficients():  # type: ignore[no-untyped-def]
+def no_coefficients(step):  # type: ignore[no-untyped-def]
     return ()
 
 
