@@ -151,7 +151,7 @@ struct Rule {{
 
     template <int ITEMS>
     static __device__ void update(
-        Compute (*values)[ITEMS], int item, int64 element, Compute* watched, const Compute* c)
+        Compute (*values)[ITEMS], int item, Element element, Compute* watched, const Compute* c)
     {{
 {element}
     }}

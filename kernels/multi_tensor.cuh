@@ -120,6 +120,12 @@ __device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::enc
 
 __device__ float round_float16(float x) { return float16::decode(float16::encode(x)); }
 
+// Where an element stands in its tensor: at 4 * four + one.
+struct Element {
+    int64 four;
+    int one;
+};
+
 // One of the words of Philox4x32-10.
 __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
 {
@@ -142,10 +148,10 @@ __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
 __device__ int64 whole(float high, float low) { return (int64)high * 65536 + (int64)low; }
 
 __device__ float stochastic_bfloat16(
-    float x, int64 element, float seed_high, float seed_low, float step_high, float step_low)
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
     const int64 seed = whole(seed_high, seed_low), step = whole(step_high, step_low);
-    const uint32 word = philox_word(element >> 2, step, seed, (int)(element & 3));
+    const uint32 word = philox_word(element.four, step, seed, element.one);
     const uint32 bits = (__float_as_uint(x) + (word & 0xffff)) & 0xffff0000;
     return x == x ? __uint_as_float(bits) : x;
 }
@@ -193,6 +199,12 @@ struct Vectors {
     static __device__ int place(int first, int i) { return first + i; }
     static __device__ bool inside(int, int) { return true; }
 
+    // Written so that neighbours are seen to share a block of random numbers.
+    static __device__ Element element(int64 begin, int first, int i)
+    {
+        return {((begin + first) >> 2) + (i >> 2), i & 3};
+    }
+
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int, T* values)
     {
@@ -237,6 +249,12 @@ template <int ITEMS, bool BOUNDED>
 struct Scalars {
     static __device__ int place(int first, int i) { return first + i * THREADS; }
     static __device__ bool inside(int at, int end) { return !BOUNDED || at < end; }
+
+    static __device__ Element element(int64 begin, int first, int i)
+    {
+        const int64 at = begin + place(first, i);
+        return {at >> 2, (int)(at & 3)};
+    }
 
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int end, T* values)
@@ -403,7 +421,7 @@ struct Lists {
         asm volatile("" ::: "memory");  // no load sinks below: none waits for another's result
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            const int64 element = begin | Access<ITEMS>::place(first, item);
+            const Element element = Access<ITEMS>::element(begin, first, item);
             Rule::update(values, item, element, watched[item], coefficients);
         }
         i = 0;
@@ -466,15 +484,14 @@ __device__ void walk_chunk(
     const int64 gradient = addresses[n_tensors + tensor];
     const int thread = (int)threadIdx.x;
     partials += (int64)blockIdx.x * WATCHED;
-    if (gradient == 0) {
-        if (thread < WATCHED) {
-            partials[thread] = 0;
-        }
-        return;
-    }
-    if (*skip != 0) {
+    if (gradient == 0 || *skip != 0) {
         if constexpr (Rule::Gradient::WRITTEN) {
-            clear<typename Rule::Gradient>(gradient, begin, left);
+            if (gradient != 0) {
+                clear<typename Rule::Gradient>(gradient, begin, left);
+            }
+        }
+        if (gradient == 0 && thread < WATCHED) {
+            partials[thread] = 0;
         }
         return;
     }

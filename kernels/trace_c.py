@@ -92,7 +92,7 @@ def update_function(update: Update, name: str) -> str:
     coefficients = spelt[len(read) : len(inputs)]
     if update.counts_elements:
         element, *coefficients = coefficients
-        signature.append(f"int64 {element}")
+        signature.append(f"Element {element}")
     signature += [f"T {x}" for x in coefficients]
     return "template <typename T>\n" + _function(name, signature, [*body, *last])
 
