@@ -490,8 +490,10 @@ __device__ void walk_chunk(
                 clear<typename Rule::Gradient>(gradient, begin, left);
             }
         }
-        if (gradient == 0 && thread < WATCHED) {
-            partials[thread] = 0;
+        if constexpr (WATCHED > 0) {
+            if (gradient == 0 && thread < WATCHED) {
+                partials[thread] = 0;
+            }
         }
         return;
     }

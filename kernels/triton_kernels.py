@@ -277,6 +277,16 @@ def _nothing_seen(BLOCK: tl.constexpr, COMPUTE: tl.constexpr, N_WATCHED: tl.cons
 
 
 @triton.jit
+def _is_no_number(value):
+    """Whether values are infinite or NaN; by their bits, which no compiler makes shorter."""
+    if value.dtype == tl.float64:
+        exponent = (value.to(tl.uint64, bitcast=True) >> 32).to(tl.uint32) & 0x7FF00000
+        return exponent == 0x7FF00000
+    else:
+        return (value.to(tl.uint32, bitcast=True) & 0x7F800000) == 0x7F800000
+
+
+@triton.jit
 def _see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHED: tl.constexpr):
     """Take the watched values of a block, which stand behind the results that are stored."""
     sums, largest, others = (), (), ()
@@ -287,7 +297,7 @@ def _see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCH
         size, wide = tl.abs(value), value.to(tl.float64)
         sums = sums + (tl.fma(wide, wide, seen[0][i]),)
         largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
-        others = others + (seen[2][i] + (value - value != 0.0).to(tl.int32),)
+        others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
     return sums, largest, others
 
 
