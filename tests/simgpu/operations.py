@@ -63,6 +63,15 @@ def _integers():
             yield f"mad.wide.{t}", Operation(wide, (t, t, wide), f"({wide})a * b + c")
     for t in ("s32", "s64"):
         yield f"neg.{t}", _alike(t, 1, "-a")
+    for t in ("s16", "u16"):
+        for name, sum_ in (("add", "a + b"), ("sub", "a - b"), ("mul.lo", "a * b")):
+            yield f"{name}.{t}", _alike(t, 2, sum_)
+        none_left = "0" if t == "u16" else "a >> 15"
+        yield f"shr.{t}", Operation(t, (t, "u32"), f"b < 16 ? a >> b : {none_left}")
+    for name, operator in _LOGIC.items():
+        yield f"{name}.b16", _alike("b16", 2, f"a {operator} b")
+    yield "not.b16", _alike("b16", 1, "~a")
+    yield "shl.b16", Operation("b16", ("b16", "u32"), "b < 16 ? a << b : 0")
     for t in ("b32", "b64"):
         bits = int(t[1:])
         for name, operator in _LOGIC.items():
