@@ -174,7 +174,14 @@ def _access(update: Update, row: int) -> str:
 def _call(name: str, arguments: list[str]) -> str:
     indent = " " * 8
     text = f"{name}({', '.join(arguments)});"
-    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _bounds(compute: str) -> str:
