@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from gpuopt.kernels.threads import thread_count
 
 from .arguments import positive, writable

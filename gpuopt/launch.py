@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from .compose import Update
 from .kernels.table import PARTIALS, partials_of_tensors, together
 from .measure import Measure
 from .table import Table
+
+SQUARES = "sum_of_squares"
+"""The option that the norm of all gradients is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +161,7 @@ class DeviceLaunch:
     ) -> None:
         """Copy the table to the device; ``steps`` are all the optimizer's."""
         self.table = table
+        self._module = module
         self._groups = groups
         self._told = True
         options = self._options(groups)
@@ -198,6 +202,41 @@ class DeviceLaunch:
         """Launch."""
         self._memory.run()
 
+    @property
+    def place(self) -> tuple[ModuleType, str, str]:
+        """The kernels, the device, and the library whose stream of it the work goes to."""
+        return self._module, self.table.device, self.table.library
+
+    def new_total(self) -> Total:
+        """Return a place on the device where what is measured comes together."""
+        table = self.table
+        return Total(self._module.DeviceTotal(table.device, table.library))
+
+    def follow(self, total: Total, decides: bool) -> None:
+        """Clip by the norm that a total will hold, and skip the step if it says so."""
+        if SQUARES in self.table.update.option_names:
+            column = self.table.update.option_names.index(SQUARES)
+            for row in range(len(self._groups)):
+                self._memory.follow(row, column, total.memory.squares)
+        if decides:
+            self._memory.skip_if(total.memory.skip)
+
+    def tell(self, sum_of_squares: float) -> None:
+        """Clip by a norm that the host knows."""
+        if SQUARES in self.table.update.option_names:
+            found = {SQUARES: sum_of_squares}
+            groups = [replace(g, options={**g.options, **found}) for g in self._groups]
+            self._memory.send_options(self._options(groups))
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Wait for the device, and return what was watched, as `HostLaunch.read_partials` does."""
+        table, count = self.table, len(self.table.sizes)
+        found = partials_of_tensors(self._memory.read_partials(), table.chunks, count)
+        if measured:
+            own = self._memory.read_measured()
+            found[:, :1] = partials_of_tensors(own, table.chunks, count)
+        return found
+
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """Wait for the device and read its counts."""
         steps[self.table.tensors] = self._memory.read_steps()
@@ -210,6 +249,38 @@ class DeviceLaunch:
     def _options(self, groups: Sequence[Group]) -> npt.NDArray[np.float64]:
         names = self.table.update.option_names
         return np.array([[group.options.get(name, 0.0) for name in names] for group in groups])
+
+
+class Total:
+    """What was measured in all tables of one device, which goes on by itself.
+
+    Attributes:
+        memory: on the device.
+    """
+
+    def __init__(self, memory: Any) -> None:
+        """Take what keeps it on the device."""
+        self.memory = memory
+
+    def measure(self, launches: Sequence[DeviceLaunch], skip: Any, decide: bool) -> None:
+        """Read all gradients of some tables, without waiting.
+
+        Args:
+            launches: of the device, at least one, ready to run.
+            skip: an array of one float on the device; unless it is 0, the step is to be none.
+            decide: whether the step is to be none if a gradient is not finite.
+        """
+        tables = [launch._memory for launch in launches]
+        self.memory.measure(tables, MEASURE, skip, decide)
+
+    def read(self) -> npt.NDArray[np.float64]:
+        """Wait for the device, and return the partials of all gradients together."""
+        found: npt.NDArray[np.float64] = self.memory.read()
+        return found
+
+    def read_skipped(self) -> int:
+        """Wait for the device, and return how many steps were skipped."""
+        return int(self.memory.read_skipped())
 
 
 def _spread(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from . import scalars
 from .kernels.table import PARTIALS, together
-from .launch import DeviceLaunch, Group, HostLaunch, Launch
+from .launch import SQUARES, DeviceLaunch, Group, HostLaunch, Launch, Total
 from .measure import measure_for
 from .tail import Tail
 
@@ -30,7 +31,8 @@ class Norm:
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
         self._factor: Any = 1.0
-        self._device: Any = None
+        self._totals: dict[tuple[Any, ...], Total] = {}
+        self._device: Total | None = None
 
     def measure(
         self,
@@ -56,27 +58,41 @@ class Norm:
         tail = self._tail
         what = measure_for(tail)
         hosts = [launch.measure(what) for launch in launches if isinstance(launch, HostLaunch)]
-        devices = [launch for launch in launches if isinstance(launch, DeviceLaunch)]
-        kinds = {launch.table.device for launch in devices}
-        alone = len(kinds) == 1 and not hosts and not others
-        self._device = devices[0].total(devices, skip, tail.skip_nonfinite) if alone else None
+        devices: dict[Total, list[DeviceLaunch]] = {}
+        for launch in launches:
+            if isinstance(launch, DeviceLaunch):
+                devices.setdefault(self._total_of(launch), []).append(launch)
+        alone = len(devices) == 1 and not hosts and not others
+        for total, own in devices.items():
+            total.measure(own, skip if alone else None, alone and tail.skip_nonfinite)
+        self._device = next(iter(devices)) if alone else None
         if self._device is None:
-            of_devices = [d.total([d], None, False).read() for d in devices]
+            of_devices = [total.read() for total in devices]
             self._total = together(np.array([np.zeros(3), *hosts, *others, *of_devices]))
         if tail.error_if_nonfinite and not math.isfinite(self.norm()):
             raise RuntimeError(
                 f"clip_norm: the norm of all gradients is {self.norm()}; nothing has been changed"
             )
         if self._device is not None:
-            for launch in devices:
-                launch.follow(self._device)
+            for launch in devices[self._device]:
+                launch.follow(self._device, tail.skip_nonfinite)
             return groups, False
         bad = tail.skip_nonfinite and bool(self._total[2])
         self._skipped += bad
-        for launch in devices:
-            launch.tell(float(self._total[0]), bad)
-        found = {"sum_of_squares": float(self._total[0])}
+        squares = float(self._total[0])
+        for launch in chain(*devices.values()):
+            launch.tell(squares)
+        found = {SQUARES: squares}
         return [replace(g, options={**g.options, **found}) for g in groups], bad
+
+    def _total_of(self, launch: DeviceLaunch) -> Total:
+        """Return where what is measured on its device comes together; it outlives the tables.
+
+        Only what is done in one stream can: that of one library on one device.
+        """
+        if launch.place not in self._totals:
+            self._totals[launch.place] = launch.new_total()
+        return self._totals[launch.place]
 
     def scaled_by(self, groups: Sequence[Group]) -> None:
         """Note what unscales the gradients of this step."""
@@ -98,8 +114,9 @@ class Norm:
 
     def load(self, skipped: int) -> None:
         """Take over how many steps were skipped."""
-        self._skipped, self._device = skipped, None
+        by_devices = sum(total.read_skipped() for total in self._totals.values())
+        self._skipped, self._device = skipped - by_devices, None
 
     def skipped(self) -> int:
         """Return how many steps were skipped; waits for a device."""
-        return self._skipped + (0 if self._device is None else self._device.read_skipped())
+        return self._skipped + sum(total.read_skipped() for total in self._totals.values())

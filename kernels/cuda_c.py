@@ -6,12 +6,13 @@ The text is complete: NVRTC compiles it without any header, and so does CuPy's R
     module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
         addresses, steps, carried, groups, options, coefficients, skip, np.int64(n_tensors)))
     module.get_function(UPDATE)(*update_geometry(n_chunks), (
-        addresses, sizes, chunks, coefficients, skip, np.int64(n_tensors)))
+        addresses, sizes, chunks, coefficients, skip, partials, np.int64(n_tensors)))
 
 All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
 steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
 n_options], carried float64 [n_tensors, n_carried], coefficients [n_tensors, n_coefficients] in the
-dtype that the rule computes in; skip is one float32, and unless it is 0 nothing is changed.
+dtype that the rule computes in, partials float64 [n_chunks, n_watched, 3]; skip is one float32,
+and unless it is 0 nothing is changed.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true",
 
 UPDATE = "multi_tensor_update"
 COEFFICIENTS = "multi_tensor_coefficients"
+TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
 DRIVER = Path(__file__).with_name("multi_tensor.cuh")
 
 Geometry = tuple[tuple[int], tuple[int]]
 """The blocks of a launch and the threads of a block."""
+
+TOTAL_GEOMETRY: Geometry = ((1,), (THREADS,))
+"""What launches `TOTAL`."""
 
 _COMPUTE = {"float32": "float", "float64": "double"}
 
@@ -82,15 +87,25 @@ def source(
         kernels: the names of those that are wanted.
     """
     compute = _COMPUTE[compute_dtype(dtypes[0])]
-    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
     parts = (
-        "".join(f"#define {name} {value}\n" for name, value in constants.items()),
-        DRIVER.read_text(encoding="utf-8"),
+        _driver(),
         maths(update),
         _rule(update, dtypes, compute),
         *(_ENTRIES[kernel](compute, vectors) for kernel in kernels),
     )
     return "\n".join(parts)
+
+
+@cache
+def total_source() -> str:
+    """Return the CUDA C of the kernel that adds partials up."""
+    return f"{_driver()}\n{_TOTAL_KERNEL}"
+
+
+def _driver() -> str:
+    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
+    defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
+    return f"{defined}\n{DRIVER.read_text(encoding='utf-8')}"
 
 
 @cache
@@ -112,13 +127,13 @@ _TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\
 
 def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
     """Return the `Rule` of the driver."""
-    lists = [
-        f"{'Updated' if i in update.written else 'Read'}<{dtype}>" for i, dtype in enumerate(dtypes)
-    ]
+    lists = [f"{_access(update, i)}<{dtype}>" for i, dtype in enumerate(dtypes)]
     n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
-    n_carried = len(update.carried_names)
-    values = [f"values[{i}][item]" for i in range(len(dtypes))]
+    n_carried, n_watched = len(update.carried_names), len(update.watched_names)
     of_element, of_tensor = _names(update)
+    values = [f"values[{i}][item]" for i in sorted({*update.read, *update.written})]
+    values += [f"watched[{i}]" for i in range(n_watched)]
+    values += ["element"] * update.counts_elements
     element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
     given = [f"carried[{i}]" for i in range(n_carried)]
     given += [f"options[{i}]" for i in range(n_options)]
@@ -128,12 +143,15 @@ struct Rule {{
     using Compute = {compute};
     using Lists = ::Lists<
         {", ".join(lists)}>;
+    using Gradient = {lists[1]};
+    static constexpr int N_WATCHED = {n_watched};
     static constexpr int N_COEFFICIENTS = {n_coefficients};
     static constexpr int N_CARRIED = {n_carried};
     static constexpr int N_OPTIONS = {n_options};
 
     template <int ITEMS>
-    static __device__ void update(Compute (*values)[ITEMS], int item, const Compute* c)
+    static __device__ void update(
+        Compute (*values)[ITEMS], int item, Element element, Compute* watched, const Compute* c)
     {{
 {element}
     }}
@@ -147,10 +165,23 @@ struct Rule {{
 """
 
 
+def _access(update: Update, row: int) -> str:
+    """Return what the driver calls a list that is read, written, both or neither."""
+    names = {(True, False): "Read", (False, True): "Written", (True, True): "Updated"}
+    return names.get((row in update.read, row in update.written), "Untouched")
+
+
 def _call(name: str, arguments: list[str]) -> str:
     indent = " " * 8
     text = f"{name}({', '.join(arguments)});"
-    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=f"{indent}    ")
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _bounds(compute: str) -> str:
@@ -167,10 +198,10 @@ def _update_kernel(compute: str, vectors: bool) -> str:
     return f"""\
 extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
     const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
-    const float* skip, int64 n_tensors)
+    const float* skip, double* partials, int64 n_tensors)
 {{
     walk_chunk<Rule, {str(vectors).lower()}>(
-        addresses, sizes, chunks, coefficients, skip, n_tensors);
+        addresses, sizes, chunks, coefficients, skip, partials, n_tensors);
 }}
 """
 
@@ -186,5 +217,14 @@ extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}
 }}
 """
 
+
+_TOTAL_KERNEL = f"""\
+extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{{
+    add_up(partials, given, total, skip, skipped, n_rows, how);
+}}
+"""
 
 _ENTRIES = {UPDATE: _update_kernel, COEFFICIENTS: _coefficients_kernel}

@@ -3,36 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from .cuda_c import COEFFICIENTS, UPDATE, Geometry, coefficients_geometry, update_geometry
+from .cuda_c import (
+    COEFFICIENTS,
+    TOTAL,
+    TOTAL_GEOMETRY,
+    UPDATE,
+    Geometry,
+    coefficients_geometry,
+    source,
+    total_source,
+    update_geometry,
+)
 from .device_table import Launch
+from .table import Table, Update
+
+Launcher = Callable[..., None]
+"""Launches a kernel of a module: takes its name, the grid, the block and the arguments."""
+
+Compiler = Callable[[str], Launcher]
+"""Compiles a text, unless it was compiled before."""
+
+Address = Callable[[Any], int]
+"""Returns where an array lies."""
 
 
 class Kernels:
-    """Launches with their arguments; an array is passed as its address."""
+    """The kernels of a table; an array is passed as its address."""
 
-    def __init__(self, launch: Callable[..., None], address: Callable[[Any], int]) -> None:
-        """Take what launches.
-
-        Args:
-            launch: called with the name of a kernel, the grid, the block and the arguments.
-            address: returns where an array lies.
-        """
-        self._launch, self._address = launch, address
+    def __init__(self, compiler: Compiler, address: Address, table: Table) -> None:
+        """Take what compiles, what says where arrays lie, and the table."""
+        self._compiler, self._address, self._table = cache(compiler), address, table
 
     def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
         """Return what counts the steps and computes the coefficients."""
-        return self._bound(COEFFICIENTS, coefficients_geometry(arguments[-1]), arguments)
+        table = self._table
+        launch = self._compiler(source(table.update, table.dtypes, table.vectors))
+        geometry = coefficients_geometry(arguments[-1])
+        return _bound(launch, self._address, COEFFICIENTS, geometry, arguments, 1)
 
-    def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
-        """Return what updates the elements."""
-        return self._bound(UPDATE, update_geometry(n_chunks), arguments)
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        """Return what applies an update to the elements."""
+        table = self._table
+        wanted = (COEFFICIENTS, UPDATE) if update is table.update else (UPDATE,)
+        launch = self._compiler(source(update, dtypes, table.vectors, wanted))
+        return _bound(launch, self._address, UPDATE, update_geometry(n_chunks), arguments, 1)
 
-    def _bound(self, name: str, geometry: Geometry, arguments: tuple[Any, ...]) -> Launch:
-        *arrays, count = arguments
-        numbers = (*(np.uint64(self._address(array)) for array in arrays), np.int64(count))
-        return partial(self._launch, name, *geometry, numbers)
+
+def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:
+    """Return what adds the partials of a table to a total."""
+    return _bound(compiler(total_source()), address, TOTAL, TOTAL_GEOMETRY, arguments, 2)
+
+
+def _bound(
+    launch: Launcher,
+    address: Address,
+    name: str,
+    geometry: Geometry,
+    arguments: tuple[Any, ...],
+    n_numbers: int,
+) -> Launch:
+    arrays, numbers = arguments[:-n_numbers], arguments[-n_numbers:]
+    values = (*(np.uint64(address(array)) for array in arrays), *map(np.int64, numbers))
+    return partial(launch, name, *geometry, values)

@@ -5,19 +5,21 @@ It takes the arrays of CuPy in CuPy's current stream, and those of torch in torc
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 import numpy.typing as npt
 
-from .cuda_c import CHUNK, COEFFICIENTS, OPTIONS, UPDATE, source
-from .cuda_launch import Kernels
+from .cuda_c import CHUNK, OPTIONS
+from .cuda_launch import Kernels, total
 from .cupy_memory import CupyMemory
 from .device_table import DeviceTable as AnyDeviceTable
+from .device_table import DeviceTotal as AnyDeviceTotal
 from .table import Table
 
-__all__ = ["CHUNK", "DeviceTable", "problem"]
+__all__ = ["CHUNK", "DeviceTable", "DeviceTotal", "problem"]
 
 
 def problem() -> str | None:
@@ -42,16 +44,29 @@ class DeviceTable(AnyDeviceTable):
         options: npt.NDArray[np.float64],
     ) -> None:
         """Compile, unless CuPy has done so before, and copy everything to the device."""
-        memory = _memory_of(table)
-        with memory.current():
-            text = source(table.update, table.dtypes, table.vectors)
-            module = cupy.RawModule(code=text, options=OPTIONS)
-            functions = {name: module.get_function(name) for name in (COEFFICIENTS, UPDATE)}
+        memory = _memory_of(table.device, table.library)
+        kernels = Kernels(partial(_compiled, memory), memory.address, table)
+        super().__init__(memory, kernels, table, steps, groups, options)
 
-        def launch(name: str, grid: Any, block: Any, arguments: Any) -> None:
-            functions[name](grid, block, arguments, stream=_Stream(memory.stream()))
 
-        super().__init__(memory, Kernels(launch, memory.address), table, steps, groups, options)
+class DeviceTotal(AnyDeviceTotal):
+    """The partials of a device's tables together, added up by CUDA C."""
+
+    def __init__(self, device: str, library: str) -> None:
+        """Take a device by name, and the library whose current stream counts."""
+        memory = _memory_of(device, library)
+        super().__init__(memory, partial(total, partial(_compiled, memory), memory.address))
+
+
+def _compiled(memory: Any, text: str) -> Any:
+    """Return what launches the kernels of a text in the memory's stream."""
+    with memory.current():
+        function = cache(cupy.RawModule(code=text, options=OPTIONS).get_function)
+
+    def launch(name: str, grid: Any, block: Any, arguments: Any) -> None:
+        function(name)(grid, block, arguments, stream=_Stream(memory.stream()))
+
+    return launch
 
 
 class _Stream(NamedTuple):
@@ -60,9 +75,9 @@ class _Stream(NamedTuple):
     ptr: int
 
 
-def _memory_of(table: Table) -> Any:
-    if table.library != "torch":
-        return CupyMemory(table.device)
+def _memory_of(device: str, library: str) -> Any:
+    if library != "torch":
+        return CupyMemory(device)
     from .torch_memory import TorchMemory
 
-    return TorchMemory(table.device, table.library)
+    return TorchMemory(device, library)

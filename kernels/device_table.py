@@ -1,7 +1,7 @@
-"""A table in device memory: what is copied there, and the two launches of a step.
+"""A table in device memory: what is copied there, and the launches of a step.
 
 This is the same for all that runs on a device. A `Memory` says how arrays get there and in which
-stream, `Kernels` how its two kernels are launched.
+stream, `Kernels` how its kernels are launched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .table import Table
+from .table import PARTIALS, Table, Update
+
+FIRST, LAST, DECIDES = 1, 2, 4
+"""What `multi_tensor_total` is told: see `Total`."""
 
 READY = 4
 """Steps that can be captured in graphs between two ordinary ones: each keeps pinned memory."""
@@ -107,19 +110,34 @@ class Kernels(Protocol):
                 number of tensors.
         """
 
-    def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
-        """Return what updates the elements.
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        """Return what applies an update to the elements.
 
         Args:
-            arguments: addresses, sizes, chunks, coefficients, skip and the number of tensors.
+            update: the table's own, or one of its first lists.
+            dtypes: of the lists of the update.
+            arguments: addresses, sizes, chunks, coefficients, skip, partials and the number of
+                tensors.
             n_chunks: at least one.
         """
+
+
+Total = Callable[[tuple[Any, ...]], Launch]
+"""Returns what adds the partials of a table to a total.
+
+It takes the partials, what is given to skip the step, the total, what tells tables to skip it,
+how many were skipped, the number of rows of partials, and a sum of these: `FIRST`, nothing was
+added before; `LAST`, nothing follows, and what tells tables to skip is written, and counted if
+it does; `DECIDES`, a gradient that is not finite skips the step, too.
+"""
 
 
 class DeviceTable:
     """A table in device memory, with the step counts and the options of its tensors.
 
-    Nothing here waits for the device, but `read_steps` and `read_carried`.
+    Nothing here waits for the device, but what reads.
 
     Attributes:
         captured: whether a graph may read it, at any time from here on.
@@ -146,25 +164,33 @@ class DeviceTable:
             groups: the group of each.
             options: one row a group, in the order of the update's option names.
         """
-        self._memory = memory
+        self._memory, self._kernels, self._table = memory, kernels, table
         self.captured = False
         with memory.current():
             self._addresses = memory.mailbox(table.addresses)
             self._options = memory.mailbox(options)
             self._steps = memory.upload(steps)
             self._carried = memory.upload(table.carried)
+            self._partials = memory.upload(table.partials)
             owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
             sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
             self._skip, self._go = (memory.upload(np.zeros((1, 1), np.float32)) for _ in range(2))
         self._may_skip = False
+        self._measured: Any = None
+        self._measure: Launch | None = None
         addresses, count = self._addresses.array, len(table.sizes)
         results = coefficients, self._skip
         of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
-        of_elements = (addresses, sizes, chunks, *results)
-        self._arrays = (*of_tensors, sizes, chunks)
+        self._of_elements = (addresses, sizes, chunks, coefficients)
+        self._arrays = (*of_tensors, sizes, chunks, self._partials, self._go)
         self._launches = [kernels.coefficients((*of_tensors, count))]
         if len(table.chunks):
-            self._launches.append(kernels.update((*of_elements, count), len(table.chunks)))
+            self._launches.append(self._walk(table.update, self._skip, self._partials))
+
+    def _walk(self, update: Update, skip: Any, partials: Any) -> Launch:
+        dtypes, count = self._table.dtypes[: len(update.lists)], len(self._table.sizes)
+        arguments = (*self._of_elements, skip, partials, count)
+        return self._kernels.walk(update, dtypes, arguments, len(self._table.chunks))
 
     def begin(self) -> bool:
         """Begin a step; return whether a graph is being captured, or has been."""
@@ -210,3 +236,111 @@ class DeviceTable:
         """Return what each tensor carries to its next step; waits for the device."""
         with self._memory.current():
             return self._memory.read(self._carried)
+
+    def measure(self, update: Update) -> tuple[Any, int]:
+        """Apply an update that only watches, whatever is to be skipped.
+
+        Returns:
+            The partials of one thing that it watches, on the device, and how many rows these are.
+        """
+        table, memory = self._table, self._memory
+        with memory.current():
+            if self._measured is None:
+                self._measured = memory.upload(np.zeros((len(table.chunks), 1, len(PARTIALS))))
+                self._arrays = (*self._arrays, self._measured)
+                memory.hold((self._measured,))
+                if len(table.chunks):
+                    self._measure = self._walk(update, self._go, self._measured)
+            if self._measure is not None:
+                self._measure()
+        return self._measured, len(table.chunks)
+
+    def read_partials(self) -> npt.NDArray[np.float64]:
+        """Return what the last step watched; waits for the device."""
+        with self._memory.current():
+            return self._memory.read(self._partials)
+
+    def read_measured(self) -> npt.NDArray[np.float64]:
+        """Return what `measure` watched last; waits for the device."""
+        with self._memory.current():
+            return self._memory.read(self._measured)
+
+
+class DeviceTotal:
+    """The partials of the tables of one device together, and whether they skip the step.
+
+    Nothing here waits for the device, but what reads.
+
+    Attributes:
+        squares: one float64 on the device, the sum of squares.
+        skip: one float32 on the device; unless it is 0, the step is to be none.
+    """
+
+    def __init__(self, memory: Memory, total: Total) -> None:
+        """Nothing is known yet, and no step was skipped.
+
+        Args:
+            memory: the device's.
+            total: returns what adds partials to it.
+        """
+        self._memory, self._kernel = memory, total
+        with memory.current():
+            self._total = memory.upload(np.zeros((1, len(PARTIALS))))
+            self._skipped = memory.upload(np.zeros((1, 1), np.int64))
+            self._given, self._go, self.skip = (
+                memory.upload(np.zeros((1, 1), np.float32)) for _ in range(3)
+            )
+        self.squares = self._total[:1, :1]
+        self._may_be_given = False
+        self._launches: dict[tuple[Any, ...], tuple[Launch, ...]] = {}
+
+    def measure(
+        self, tables: Sequence[DeviceTable], update: Update, skip: Any, decide: bool
+    ) -> None:
+        """Add up what an update watches in all tables.
+
+        Args:
+            tables: at least one, whose steps have begun.
+            update: it only watches, one thing.
+            skip: an array of one float on the device; unless it is 0, the step is to be none.
+            decide: whether the step is to be none if something watched is not finite.
+        """
+        memory = self._memory
+        with memory.current():
+            arrays = (self._total, self._skipped, self._given, self._go, self.skip)
+            memory.hold(arrays)
+            self._may_be_given |= skip is not None
+            if self._may_be_given:
+                memory.copy_number(self._given, 0, 0, self._go if skip is None else skip)
+            parts = [table.measure(update) for table in tables]
+            for launch in self._adding(tables, parts, decide):
+                launch()
+
+    def _adding(
+        self, tables: Sequence[DeviceTable], parts: Sequence[tuple[Any, int]], decide: bool
+    ) -> tuple[Launch, ...]:
+        key = (*tables, decide)
+        if key not in self._launches:
+            last = len(parts) - 1
+            own = (self._given, self._total, self.skip, self._skipped)
+            self._launches = {
+                key: tuple(
+                    self._kernel((partials, *own, n, _how(i == 0, i == last, decide)))
+                    for i, (partials, n) in enumerate(parts)
+                )
+            }
+        return self._launches[key]
+
+    def read(self) -> npt.NDArray[np.float64]:
+        """Return the partials of all together, as `PARTIALS` says; waits for the device."""
+        with self._memory.current():
+            return self._memory.read(self._total)[0]
+
+    def read_skipped(self) -> int:
+        """Return how many steps were skipped; waits for the device."""
+        with self._memory.current():
+            return int(self._memory.read(self._skipped)[0, 0])
+
+
+def _how(first: bool, last: bool, decide: bool) -> int:
+    return FIRST * first + LAST * last + DECIDES * (last and decide)

@@ -3,7 +3,8 @@
 // What is updated, and how, stands in a `Rule`, which kernels/cuda_c.py writes from the NumPy
 // rule; CHUNK, THREADS and COEFFICIENT_THREADS stand above this text. The table is that of
 // gpuopt/table.py: addresses [n_lists, n_tensors] (a gradient at 0: the tensor rests), sizes
-// [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors, n_coefficients].
+// [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors, n_coefficients], partials
+// [n_chunks, n_watched, 3].
 //
 // No header is included: NVRTC needs no CUDA toolkit for it.
 
@@ -113,6 +114,48 @@ __device__ double real_power(double base, double exponent)
     return exponent < 0.0 ? 1.0 / result : result;
 }
 
+// --- roundings: those of kernels/roundings.py, bit for bit --------------------------------------
+
+__device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::encode(x)); }
+
+__device__ float round_float16(float x) { return float16::decode(float16::encode(x)); }
+
+// Where an element stands in its tensor: at 4 * four + one.
+struct Element {
+    int64 four;
+    int one;
+};
+
+// One of the words of Philox4x32-10.
+__device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
+{
+    uint32 c0 = (uint32)block, c1 = (uint32)(block >> 32);
+    uint32 c2 = (uint32)step, c3 = (uint32)(step >> 32);
+    uint32 k0 = (uint32)seed, k1 = (uint32)(seed >> 32);
+#pragma unroll
+    for (int i = 0; i < 10; i++) {
+        const uint64 a = (uint64)0xd2511f53u * c0, b = (uint64)0xcd9e8d57u * c2;
+        c0 = (uint32)(b >> 32) ^ c1 ^ k0;
+        c1 = (uint32)b;
+        c2 = (uint32)(a >> 32) ^ c3 ^ k1;
+        c3 = (uint32)a;
+        k0 += 0x9e3779b9u;
+        k1 += 0xbb67ae85u;
+    }
+    return which < 2 ? (which == 0 ? c0 : c1) : (which == 2 ? c2 : c3);
+}
+
+__device__ int64 whole(float high, float low) { return (int64)high * 65536 + (int64)low; }
+
+__device__ float stochastic_bfloat16(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    const int64 seed = whole(seed_high, seed_low), step = whole(step_high, step_low);
+    const uint32 word = philox_word(element.four, step, seed, element.one);
+    const uint32 bits = (__float_as_uint(x) + (word & 0xffff)) & 0xffff0000;
+    return x == x ? __uint_as_float(bits) : x;
+}
+
 // --- memory ------------------------------------------------------------------------------------
 
 // The compiler cannot see that an address in the table is one of global memory.
@@ -153,6 +196,15 @@ __device__ void pack(uint32* words, int i, Bits bits)
 // ITEMS neighbours at once, in as many 16-byte accesses as they take.
 template <int ITEMS>
 struct Vectors {
+    static __device__ int place(int first, int i) { return first + i; }
+    static __device__ bool inside(int, int) { return true; }
+
+    // Written so that neighbours are seen to share a block of random numbers.
+    static __device__ Element element(int64 begin, int first, int i)
+    {
+        return {((begin + first) >> 2) + (i >> 2), i & 3};
+    }
+
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int, T* values)
     {
@@ -195,6 +247,15 @@ struct Vectors {
 // ITEMS elements THREADS apart, of any alignment; if BOUNDED, those of them before the end.
 template <int ITEMS, bool BOUNDED>
 struct Scalars {
+    static __device__ int place(int first, int i) { return first + i * THREADS; }
+    static __device__ bool inside(int at, int end) { return !BOUNDED || at < end; }
+
+    static __device__ Element element(int64 begin, int first, int i)
+    {
+        const int64 at = begin + place(first, i);
+        return {at >> 2, (int)(at & 3)};
+    }
+
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int end, T* values)
     {
@@ -202,8 +263,8 @@ struct Scalars {
         const Bits* from = in_global_memory<const Bits>(address);
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
-            const int at = first + i * THREADS;
-            values[i] = !BOUNDED || at < end ? (T)Storage::decode(from[at]) : T(0);
+            const int at = place(first, i);
+            values[i] = inside(at, end) ? (T)Storage::decode(from[at]) : T(0);
         }
     }
 
@@ -214,8 +275,8 @@ struct Scalars {
         Bits* to = in_global_memory<Bits>(address);
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
-            const int at = first + i * THREADS;
-            if (!BOUNDED || at < end) {
+            const int at = place(first, i);
+            if (inside(at, end)) {
                 to[at] = Storage::encode(values[i]);
             }
         }
@@ -228,22 +289,105 @@ using WholeChunk = Scalars<ITEMS, false>;
 template <int ITEMS>
 using LastChunk = Scalars<ITEMS, true>;
 
+// --- sums and maxima ---------------------------------------------------------------------------
+
+// What a thread has seen of each watched value.
+template <typename Rule>
+struct Seen {
+    using T = typename Rule::Compute;
+    static constexpr int N = Rule::N_WATCHED;
+    double squares[N + 1] = {};
+    T largest[N + 1] = {};
+    int others[N + 1] = {};
+
+    __device__ void take(const T* values)
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            const T value = values[i], size = fabs(value);
+            squares[i] = __fma_rn((double)value, (double)value, squares[i]);
+            largest[i] = size > largest[i] ? size : largest[i];
+            others[i] += value - value != 0;
+        }
+    }
+
+    // Adds up what all threads of the block have seen, as kernels/table.py's PARTIALS says.
+    __device__ void put(double* partials) const;
+};
+
+// Of three numbers for each of N things: the sum of the first and the last, and the largest of
+// the second.
+__device__ double together(int which, double a, double b)
+{
+    return which % 3 != 1 ? a + b : b > a ? b : a;
+}
+
+// Puts the numbers of all threads of a block together, always in the same order. Thread i gets
+// number i.
+template <int N>
+__device__ double of_block(double* numbers)
+{
+    constexpr int WARPS = THREADS / 32;
+    __shared__ double parts[N][WARPS];
+    const int thread = (int)threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+#pragma unroll
+        for (int distance = 16; distance > 0; distance /= 2) {
+            numbers[i] = together(i, numbers[i], __shfl_xor_sync(~0u, numbers[i], distance));
+        }
+        if (thread % 32 == 0) {
+            parts[i][thread / 32] = numbers[i];
+        }
+    }
+    __syncthreads();
+    double whole = 0;
+    if (thread < N) {
+        whole = parts[thread][0];
+#pragma unroll
+        for (int warp = 1; warp < WARPS; warp++) {
+            whole = together(thread, whole, parts[thread][warp]);
+        }
+    }
+    return whole;
+}
+
+template <typename Rule>
+__device__ void Seen<Rule>::put(double* partials) const
+{
+    double numbers[3 * N];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        numbers[3 * i] = squares[i];
+        numbers[3 * i + 1] = largest[i];
+        numbers[3 * i + 2] = others[i];
+    }
+    const double whole = of_block<3 * N>(numbers);
+    if (threadIdx.x < 3 * N) {
+        partials[threadIdx.x] = whole;
+    }
+}
+
 // --- the lists of a rule -----------------------------------------------------------------------
 
-template <typename S>
-struct Read {
+template <typename S, bool IS_READ, bool IS_WRITTEN>
+struct List {
     using Storage = S;
-    static constexpr bool WRITTEN = false;
+    static constexpr bool READ = IS_READ, WRITTEN = IS_WRITTEN;
+    static constexpr int BYTES = (int)sizeof(typename S::Bits);
 };
 
 template <typename S>
-struct Updated {
-    using Storage = S;
-    static constexpr bool WRITTEN = true;
-};
+using Read = List<S, true, false>;
 
-template <typename List>
-constexpr int BYTES = (int)sizeof(typename List::Storage::Bits);
+template <typename S>
+using Written = List<S, false, true>;
+
+template <typename S>
+using Updated = List<S, true, true>;
+
+template <typename S>
+using Untouched = List<S, false, false>;
 
 template <typename... List>
 struct Lists {
@@ -252,7 +396,8 @@ struct Lists {
     static __device__ constexpr int narrowest()
     {
         int bytes = 16;
-        ((bytes = BYTES<List> < bytes ? BYTES<List> : bytes), ...);
+        ((bytes = (List::READ || List::WRITTEN) && List::BYTES < bytes ? List::BYTES : bytes),
+         ...);
         return bytes;
     }
 
@@ -261,26 +406,40 @@ struct Lists {
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
     {
         int i = 0;
-        ((places[i] = addresses[i * n_tensors + tensor] + element * BYTES<List>, i++), ...);
+        ((places[i] = addresses[i * n_tensors + tensor] + element * List::BYTES, i++), ...);
     }
 
     // One round of a thread: all loads, then the update, then all stores.
     template <typename Rule, template <int> class Access, int ITEMS>
     static __device__ void update(
-        const int64* places, int first, int end, const typename Rule::Compute* coefficients)
+        const int64* places, int64 begin, int first, int end,
+        const typename Rule::Compute* coefficients, Seen<Rule>& seen)
     {
-        typename Rule::Compute values[N][ITEMS];
+        typename Rule::Compute values[N][ITEMS], watched[ITEMS][Rule::N_WATCHED + 1];
         int i = 0;
-        ((Access<ITEMS>::template load<typename List::Storage>(places[i], first, end, values[i]),
-          i++),
-         ...);
+        ((load<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
         asm volatile("" ::: "memory");  // no load sinks below: none waits for another's result
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            Rule::update(values, item, coefficients);
+            const Element element = Access<ITEMS>::element(begin, first, item);
+            Rule::update(values, item, element, watched[item], coefficients);
         }
         i = 0;
         ((store<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+#pragma unroll
+        for (int item = 0; item < ITEMS; item++) {
+            if (Access<ITEMS>::inside(Access<ITEMS>::place(first, item), end)) {
+                seen.take(watched[item]);
+            }
+        }
+    }
+
+    template <typename One, typename Access, typename T>
+    static __device__ void load(int64 place, int first, int end, T* values)
+    {
+        if constexpr (One::READ) {
+            Access::template load<typename One::Storage>(place, first, end, values);
+        }
     }
 
     template <typename One, typename Access, typename T>
@@ -294,19 +453,48 @@ struct Lists {
 
 // --- the kernels -------------------------------------------------------------------------------
 
+// A step that is skipped leaves zeros where the gradients are written; an update that writes
+// them writes these.
+template <typename Gradient>
+__device__ void clear(int64 address, int64 begin, int64 left)
+{
+    using Bits = typename Gradient::Storage::Bits;
+    Bits* const to = in_global_memory<Bits>(address + begin * Gradient::BYTES);
+    const int end = left < CHUNK ? (int)left : CHUNK;
+#pragma unroll 1
+    for (int at = (int)threadIdx.x; at < end; at += THREADS) {
+        to[at] = 0;
+    }
+}
+
 // A block updates one chunk of one tensor.
 template <typename Rule, bool VECTORS>
 __device__ void walk_chunk(
     const int64* addresses, const int64* sizes, const int* chunks,
-    const typename Rule::Compute* coefficients, const float* skip, int64 n_tensors)
+    const typename Rule::Compute* coefficients, const float* skip, double* partials,
+    int64 n_tensors)
 {
     using Lists = typename Rule::Lists;
+    constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
     constexpr int ITEMS = 16 / Lists::narrowest();
     constexpr int SCALARS = 4;  // enough to have several loads under way
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
     const int64 left = sizes[tensor] - begin;
-    if (addresses[n_tensors + tensor] == 0 || *skip != 0) {
+    const int64 gradient = addresses[n_tensors + tensor];
+    const int thread = (int)threadIdx.x;
+    partials += (int64)blockIdx.x * WATCHED;
+    if (gradient == 0 || *skip != 0) {
+        if constexpr (Rule::Gradient::WRITTEN) {
+            if (gradient != 0) {
+                clear<typename Rule::Gradient>(gradient, begin, left);
+            }
+        }
+        if constexpr (WATCHED > 0) {
+            if (gradient == 0 && thread < WATCHED) {
+                partials[thread] = 0;
+            }
+        }
         return;
     }
     typename Rule::Compute own[Rule::N_COEFFICIENTS + 1];
@@ -316,24 +504,30 @@ __device__ void walk_chunk(
     }
     int64 places[Lists::N];
     Lists::locate(addresses, n_tensors, tensor, begin, places);
-    const int thread = (int)threadIdx.x;
+    Seen<Rule> seen;
     if (left < CHUNK) {
 #pragma unroll 1
         for (int first = 0; first < (int)left; first += THREADS * SCALARS) {
             const int at = first + thread;
-            Lists::template update<Rule, LastChunk, SCALARS>(places, at, (int)left, own);
+            Lists::template update<Rule, LastChunk, SCALARS>(
+                places, begin, at, (int)left, own, seen);
         }
     } else if constexpr (VECTORS) {
 #pragma unroll 1
         for (int first = 0; first < CHUNK; first += THREADS * ITEMS) {
             const int at = first + thread * ITEMS;
-            Lists::template update<Rule, Vectors, ITEMS>(places, at, CHUNK, own);
+            Lists::template update<Rule, Vectors, ITEMS>(places, begin, at, CHUNK, own, seen);
         }
     } else {
 #pragma unroll 1
         for (int first = 0; first < CHUNK; first += THREADS * SCALARS) {
-            Lists::template update<Rule, WholeChunk, SCALARS>(places, first + thread, CHUNK, own);
+            const int at = first + thread;
+            Lists::template update<Rule, WholeChunk, SCALARS>(
+                places, begin, at, CHUNK, own, seen);
         }
+    }
+    if constexpr (WATCHED > 0) {
+        seen.put(partials);
     }
 }
 
@@ -365,5 +559,34 @@ __device__ void compute_coefficients(
         if (active) {
             own[i] = next[i];
         }
+    }
+}
+
+// One block adds the partials of a table to a total, in a fixed order. Of `how`, bit 0 says that
+// nothing was added before; bit 1, that nothing follows: what tells tables to skip the step is
+// written, and counted; bit 2, that what is not finite skips it, beside what is given.
+__device__ void add_up(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{
+    double numbers[3] = {};
+    for (int64 row = threadIdx.x; row < n_rows; row += THREADS) {
+#pragma unroll
+        for (int i = 0; i < 3; i++) {
+            numbers[i] = together(i, numbers[i], partials[3 * row + i]);
+        }
+    }
+    const int thread = (int)threadIdx.x;
+    double whole = of_block<3>(numbers);
+    if (thread < 3) {
+        if ((how & 1) == 0) {
+            whole = together(thread, total[thread], whole);
+        }
+        total[thread] = whole;
+    }
+    if (thread == 2 && (how & 2) != 0) {
+        const bool skips = *given != 0 || ((how & 4) != 0 && whole != 0);
+        *skip = (float)skips;
+        *skipped += skips;
     }
 }

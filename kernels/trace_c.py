@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .table import Update
-from .trace import COMPARISONS, Operation, Trace, trace
+from .trace import COMPARISONS, ROUNDINGS, Operation, Trace, trace
 from .trace_coefficients import trace_coefficients
 
 WIDTH = 100
@@ -34,7 +34,10 @@ _KEYWORDS = """
     throw true typedef typeid typename union unix unsigned using virtual void volatile wchar_t
     xor xor_eq
 """
-_CALLED = "T coefficients fabs infinity maximum minimum new_carried power real_power sqrt"
+_CALLED = """
+    T coefficients fabs infinity maximum minimum new_carried power real_power round_bfloat16
+    round_float16 sqrt stochastic_bfloat16
+"""
 RESERVED = frozenset((*_KEYWORDS.split(), *_CALLED.split()))
 """Names that a rule may give to its values, but C++ or the text around them may not."""
 
@@ -47,7 +50,7 @@ _BINARY = {
     **{name: (name, _COMPARISON) for name in COMPARISONS},
 }
 _CALLS = {"sqrt": "sqrt", "abs": "fabs", "maximum": "maximum", "minimum": "minimum"}
-_CALLS |= {"power": "power", "real_power": "real_power"}
+_CALLS |= {"power": "power", "real_power": "real_power", **{name: name for name in ROUNDINGS}}
 
 
 def update_function(update: Update, name: str) -> str:
@@ -58,14 +61,24 @@ def update_function(update: Update, name: str) -> str:
         name: of the function.
     """
     lists = ("p", "g", *update.lists[2:])
-    shown = _spellings((*lists, *update.coefficient_names))
+    read = [lists[i] for i in update.read]
+    inputs = (*read, *["element"] * update.counts_elements, *update.coefficient_names)
+    unread = [lists[i] for i in update.written if i not in update.read]
+    watched = [f"seen_{name}" for name in update.watched_names]
+    spelt = list(_spellings((*inputs, *unread, *watched)).values())
+    shown = {f"a{i}": name for i, name in enumerate(spelt[: len(inputs)])}
     traced = trace(update.function, tuple(shown))
-    parameters = list(shown.values())
-    written = [parameters[i] for i in update.written]
-    fresh = {x: _distinct(f"new_{x}", parameters) for x in written}
+    of_row = dict(zip(update.read, spelt))
+    others = iter(spelt[len(inputs) :])
+    of_row.update((i, next(others)) for i in update.written if i not in update.read)
+    seen = list(others)
+    written = [of_row[i] for i in update.written]
+    fresh = {x: _distinct(f"new_{x}", spelt) for x in written}
     outputs = {r: fresh[x] for r, x in zip(traced.results, written) if r not in shown}
-    printer = _Printer(traced, shown, outputs, "T")
+    printer = _Printer(traced, shown, outputs, "T", spelt)
     body, last = list(printer.statements()), []
+    results = traced.results[len(written) :]
+    body += [f"{x} = {printer.text(result)};" for x, result in zip(seen, results)]
     for value, result in zip(written, traced.results):
         source = printer.text(result)
         if result in shown and source != value:  # it may be overwritten before it is read
@@ -73,7 +86,14 @@ def update_function(update: Update, name: str) -> str:
             source = fresh[value]
         if source != value:
             last.append(f"{value} = {source};")
-    signature = [f"T& {x}" if i in update.written else f"T {x}" for i, x in enumerate(parameters)]
+    rows = sorted(of_row)
+    signature = [f"T& {of_row[i]}" if i in update.written else f"T {of_row[i]}" for i in rows]
+    signature += [f"T& {x}" for x in seen]
+    coefficients = spelt[len(read) : len(inputs)]
+    if update.counts_elements:
+        element, *coefficients = coefficients
+        signature.append(f"Element {element}")
+    signature += [f"T {x}" for x in coefficients]
     return "template <typename T>\n" + _function(name, signature, [*body, *last])
 
 
@@ -146,7 +166,12 @@ class _Printer:
     """The expressions of a trace, each under its name or inside the one that uses it."""
 
     def __init__(
-        self, traced: Trace, shown: Mapping[str, str], outputs: Mapping[str, str], number: str
+        self,
+        traced: Trace,
+        shown: Mapping[str, str],
+        outputs: Mapping[str, str],
+        number: str,
+        taken: Collection[str] = (),
     ) -> None:
         """Prepare to print.
 
@@ -155,6 +180,7 @@ class _Printer:
             shown: C++'s names of the arguments.
             outputs: the names of those results that are to have one.
             number: the type of all that is no mask.
+            taken: further names that are in use.
         """
         self._traced, self._outputs, self._number = traced, outputs, number
         self._masks = {o.result for o in traced.operations if o.name in COMPARISONS}
@@ -162,7 +188,7 @@ class _Printer:
         self._uses.update(traced.results)
         self._known = {name: (text, _ATOM) for name, text in shown.items()}
         self._nested: set[str] = set()
-        self._taken = {*shown.values(), *outputs.values()}
+        self._taken = {*shown.values(), *outputs.values(), *taken}
 
     def statements(self) -> Iterator[str]:
         """Declare what is used more than once, is a result, or is long."""

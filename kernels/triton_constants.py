@@ -18,6 +18,9 @@ CHUNK = 8192
 """Elements that one program updates: enough to keep a stream of loads going, few enough that
 a small model still fills the device."""
 
+TOTAL_BLOCK = 512
+"""Rows of partials that the one program of `multi_tensor_total` adds at once."""
+
 WARPS = 4
 """Warps of a program."""
 
@@ -25,23 +28,30 @@ COEFFICIENT_BLOCK = 128
 """Tensors whose coefficients one program computes."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
-"""What both kernels are compiled with: nothing is contracted to an fma."""
+"""What all kernels are compiled with: nothing is contracted to an fma."""
 
 MOST_REGISTERS = 128
 """Of a thread, where a rule computes in float64."""
 
 
-def block_size(dtypes: tuple[str, ...]) -> int:
+def used_dtypes(update: Update, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the dtypes of the lists that an update touches."""
+    return tuple(dtypes[row] for row in sorted({*update.read, *update.written}))
+
+
+def block_size(update: Update, dtypes: tuple[str, ...]) -> int:
     """Return how many elements a program updates at once: one table for all architectures.
 
     1,024 elements on 128 threads are 8 a thread: two 16-byte accesses for each float32 list.
     With a 16-bit list beside a wider one, 512 keep Triton from exchanging values between
     threads through shared memory: 16 bytes a thread of the wider list, 8 of the other. For the
-    same reason, and since it takes two registers a value, float64 gets 256.
+    same reason, and since it takes two registers a value, float64 gets 256. What is watched
+    takes four registers an element and thing: 512 with several.
     """
-    if "float64" in (dtypes[0], *dtypes[2:]):  # written, that is
+    if "float64" in (dtypes[0], *(dtypes[row] for row in update.written)):
         return 256
-    return 512 if len({STORAGE[dtype].itemsize for dtype in dtypes}) > 1 else 1024
+    widths = {STORAGE[dtype].itemsize for dtype in used_dtypes(update, dtypes)}
+    return 512 if len(widths) > 1 or len(update.watched_names) > 1 else 1024
 
 
 def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
@@ -59,15 +69,20 @@ def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
 def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> dict[str, Any]:
     """Return the compile-time arguments of `multi_tensor_update`."""
     compute = compute_dtype(dtypes[0])
-    narrowest = min(STORAGE[dtype].itemsize for dtype in dtypes)
+    used = used_dtypes(update, dtypes)
+    narrowest = min(STORAGE[dtype].itemsize for dtype in used)
     return {
         "UPDATE": jit(update.function, compute),
         "DTYPES": tuple(getattr(tl, dtype) for dtype in dtypes),
+        "READ": update.read,
         "WRITTEN": update.written,
+        "N_WATCHED": len(update.watched_names),
+        "COUNTS": update.counts_elements,
+        "CLEARS": 1 in update.written,
         "COMPUTE": getattr(tl, compute),
         "N_COEFFICIENTS": len(update.coefficient_names),
         "CHUNK": CHUNK,
-        "BLOCK": block_size(dtypes),
+        "BLOCK": block_size(update, dtypes),
         "VECTOR": 16 if vectors else narrowest,
     }
 

@@ -1,6 +1,6 @@
 """The table walked by Triton: one launch for all tensors of a table.
 
-This is the host's side of it: how the two kernels are launched.
+This is the host's side of it: how the kernels are launched.
 """
 
 from __future__ import annotations
@@ -16,20 +16,27 @@ import torch
 import triton
 
 from .device_table import DeviceTable as AnyDeviceTable
+from .device_table import DeviceTotal as AnyDeviceTotal
 from .device_table import Launch
-from .table import Table
+from .table import Table, Update
 from .torch_memory import TorchMemory
 from .triton_constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
     OPTIONS,
+    TOTAL_BLOCK,
     coefficients_constants,
     update_constants,
     update_options,
 )
-from .triton_kernels import INTERPRETED, multi_tensor_coefficients, multi_tensor_update
+from .triton_kernels import (
+    INTERPRETED,
+    multi_tensor_coefficients,
+    multi_tensor_total,
+    multi_tensor_update,
+)
 
-__all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
+__all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 
 SIMULATED_ON = ("cpu",) if INTERPRETED else ()
 """Kinds of device whose memory it can walk without a GPU."""
@@ -63,8 +70,16 @@ class DeviceTable(AnyDeviceTable):
         super().__init__(memory, _Kernels(table), table, steps, groups, options)
 
 
+class DeviceTotal(AnyDeviceTotal):
+    """The partials of a device's tables together, added up by Triton."""
+
+    def __init__(self, device: str, library: str) -> None:
+        """Take a device by name, and the library whose current stream counts."""
+        super().__init__(TorchMemory(device, library), _total)
+
+
 class _Kernels:
-    """The two kernels with all that they are compiled with."""
+    """The kernels of a table with all that they are compiled with."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -74,10 +89,16 @@ class _Kernels:
         grid = (triton.cdiv(arguments[-1], COEFFICIENT_BLOCK),)
         return _launch(multi_tensor_coefficients, grid, arguments, constants)
 
-    def update(self, arguments: tuple[Any, ...], n_chunks: int) -> Launch:
-        update, dtypes, vectors = self._table.update, self._table.dtypes, self._table.vectors
-        constants = {**update_constants(update, dtypes, vectors), **update_options(dtypes)}
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        constants = update_constants(update, dtypes, self._table.vectors)
+        constants = {**constants, **update_options(dtypes)}
         return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
+
+
+def _total(arguments: tuple[Any, ...]) -> Launch:
+    return _launch(multi_tensor_total, (1,), arguments, {"BLOCK": TOTAL_BLOCK, **OPTIONS})
 
 
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:

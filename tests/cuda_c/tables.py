@@ -87,7 +87,9 @@ class Walk:
         """Launch it over a table."""
         module = Module(cuda_c.source(self.update, self.dtypes, self.vectors))
         go = np.zeros(1, np.float32)
-        arguments = (addresses, sizes, chunks, self.coefficients, go, np.int64(len(sizes)))
+        self.partials = np.full((len(chunks), len(self.update.watched_names), 3), np.nan)
+        table = (addresses, sizes, chunks, self.coefficients, go, self.partials)
+        arguments = (*table, np.int64(len(sizes)))
         module.launch(cuda_c.UPDATE, *cuda_c.update_geometry(len(chunks)), arguments)
 
     def expected(self):

@@ -45,8 +45,8 @@ def device(monkeypatch):
     def send(self, values):
         made.do(partial(self.array.__setitem__, ..., values.copy()))
 
-    def bound(self, name, geometry, arguments, real=cuda_launch.Kernels._bound):
-        return partial(made.do, real(self, name, geometry, arguments))
+    def bound(*arguments, real=cuda_launch._bound):
+        return partial(made.do, real(*arguments))
 
     def copy_number(self, *arguments, real=simulated_cupy.HostMemory.copy_number):
         made.do(partial(real, self, *arguments))
@@ -55,7 +55,7 @@ def device(monkeypatch):
     monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
     monkeypatch.setattr(simulated_cupy.Mailbox, "send", send)
     monkeypatch.setattr(simulated_cupy.HostMemory, "hold", lambda *_: made.graph is not None)
-    monkeypatch.setattr(cuda_launch.Kernels, "_bound", bound)
+    monkeypatch.setattr(cuda_launch, "_bound", bound)
     with gpuopt.use_backend("cupy"):
         yield made
 

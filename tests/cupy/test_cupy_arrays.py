@@ -105,7 +105,7 @@ def test_what_cupy_is_asked_for(simulated, monkeypatch):
     modules, memory = Modules(), simulated_cupy.HostMemory()
     memory.stream = lambda: 77
     monkeypatch.setattr(cupy_cuda, "cupy", types.SimpleNamespace(RawModule=modules))
-    monkeypatch.setattr(cupy_cuda, "_memory_of", lambda table: memory)
+    monkeypatch.setattr(cupy_cuda, "_memory_of", lambda device, library: memory)
     monkeypatch.setattr(simulated_cupy, "DeviceTable", cupy_cuda.DeviceTable)
     host = np.zeros(cuda_c.CHUNK + 1, np.float32)
     optimizer = gpuopt.SGD([over(host)], lr=1.0)
@@ -122,11 +122,10 @@ def test_what_cupy_is_asked_for(simulated, monkeypatch):
 def test_the_memory_of_each_library(monkeypatch):
     cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
     pytest.importorskip("torch")
-    table = types.SimpleNamespace(device="cuda:1", library="torch")
-    assert type(cupy_cuda._memory_of(table)).__name__ == "TorchMemory"
-    table.library = "cupy"
-    assert type(cupy_cuda._memory_of(table)).__name__ == "CupyMemory"
-    assert isinstance(cupy.cuda.Device(1), type(cupy_cuda._memory_of(table).current()))
+    assert type(cupy_cuda._memory_of("cuda:1", "torch")).__name__ == "TorchMemory"
+    memory = cupy_cuda._memory_of("cuda:1", "cupy")
+    assert type(memory).__name__ == "CupyMemory"
+    assert isinstance(cupy.cuda.Device(1), type(memory.current()))
 
 
 def test_halves_that_interleave_do_not_overlap(simulated):

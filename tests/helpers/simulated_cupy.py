@@ -6,18 +6,20 @@ g++, or by NVRTC for the simulated device.
 """
 
 import contextlib
+from functools import partial
 
 import numpy as np
-from gpuopt.kernels.cuda_c import CHUNK, source
-from gpuopt.kernels.cuda_launch import Kernels
+from gpuopt.kernels.cuda_c import CHUNK
+from gpuopt.kernels.cuda_launch import Kernels, total
 from gpuopt.kernels.device_table import DeviceTable as AnyDeviceTable
+from gpuopt.kernels.device_table import DeviceTotal as AnyDeviceTotal
 
 from gpuopt.dispatch import Backend
 from gpuopt.scalars import value_of
 from tests.helpers import cuda_on_cpu
 from tests.simgpu.tables import Bounded
 
-__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
+__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 
 SIMULATED_ON = ("cpu",)
 
@@ -65,13 +67,22 @@ class Mailbox:
         self.array[...] = values
 
 
+def _launcher(source):
+    return compiled(source).launch
+
+
 class CompiledTable(AnyDeviceTable):
     def __init__(self, table, steps, groups, options):
         memory = HostMemory()
-        module = compiled(source(table.update, table.dtypes, table.vectors))
-        kernels = Kernels(module.launch, memory.address)
+        kernels = Kernels(_launcher, memory.address, table)
         super().__init__(memory, kernels, table, steps, groups, options)
 
 
 class DeviceTable(Bounded, CompiledTable):
     """The same, within bounds, which the simulated device minds."""
+
+
+class DeviceTotal(AnyDeviceTotal):
+    def __init__(self, device, library):
+        memory = HostMemory()
+        super().__init__(memory, partial(total, _launcher, memory.address))

@@ -3,14 +3,14 @@
 Everything is Triton's and gpuopt's own but the device: see `tests.simgpu`.
 """
 
-from gpuopt.kernels.triton_cuda import CHUNK
+from gpuopt.kernels.triton_cuda import CHUNK, DeviceTotal
 from gpuopt.kernels.triton_cuda import DeviceTable as TritonTable
 
 from gpuopt.dispatch import Backend
 from tests.simgpu import build, driver
 from tests.simgpu.tables import Bounded
 
-__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
+__all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 
 SIMULATED_ON = ("cpu",)
 

@@ -1,10 +1,13 @@
 // What a translated kernel stands on: PTX's types, the arithmetic that C has no operator for,
-// memory as one thread sees it, and the loop over blocks and threads. SITES, the number of
-// instructions that access memory, stands above this text; `thread` below.
+// memory as one thread sees it, and the loop over blocks and threads. Above this text stand SITES,
+// the number of instructions that access memory; WAITS, whether threads wait for each other; and
+// SHARED, the bytes of shared memory beside those that a launch asks for. `thread` stands below.
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 
 typedef uint8_t u8, pred;
 typedef uint16_t u16, b16;
@@ -114,9 +117,10 @@ typedef struct {
     u64 n_regions;
     u64 address;  // the rest says what went wrong, and where
     u32 bytes, kind, line, block, thread;
+    u32 dynamic;  // bytes of shared memory that the launch asks for
 } Run;
 
-enum { MISALIGNED = 1, OUTSIDE, READ_ONLY, ENDLESS };
+enum { MISALIGNED = 1, OUTSIDE, READ_ONLY, ENDLESS, ALONE, UNUSUAL };
 
 static __thread const Region* recent[SITES + 1];
 
@@ -172,9 +176,129 @@ static inline int allowed(Run* run, u32 site, u64 at, u32 bytes, int store, u32 
 
 static int thread(Run* run, const u8* parameters, u32 tid, u32 ctaid, u32 ntid, u32 nctaid);
 
+// --- threads that wait for each other: coroutines, each with a stack of its own -----------------
+
+enum { MOST_THREADS = 1024, STACK = 1 << 17 };
+
+typedef struct {
+    ucontext_t context;
+    u32 line;  // where it waits; 0: it is done
+    u32 exchanges;
+} Coroutine;
+
+static __thread struct {
+    ucontext_t scheduler;
+    Run* run;
+    const u8* parameters;
+    u32 current, block, threads, blocks;
+    int failed;
+    u8* stacks;
+    u8* shared;
+    u32 held[2][MOST_THREADS];
+    Coroutine of[MOST_THREADS];
+} all;
+
+static int __attribute__((noinline)) wait_for_all(u32 line)
+{
+    Coroutine* own = &all.of[all.current];
+    own->line = line;
+    swapcontext(&own->context, &all.scheduler);
+    return 1;
+}
+
+#define WAIT(LINE) wait_for_all(LINE)
+
+// What all threads of the block give, before anyone goes on; every second time in other places,
+// so that nobody overwrites what another is still to read.
+static u32* __attribute__((noinline)) exchange(u32 value, u32 line)
+{
+    u32* held = all.held[all.of[all.current].exchanges++ % 2];
+    held[all.current] = value;
+    wait_for_all(line);
+    return held;
+}
+
+#define EXCHANGE(VALUE, MASK, LINE)                                        \
+    if ((MASK) != 0xffffffff) return refuse(run, UNUSUAL, 0, 0, LINE);     \
+    const u32* held = exchange(VALUE, LINE)
+
+static u32 sum_of_warp(const u32* held, u32 tid)
+{
+    u32 sum = 0;
+    for (u32 i = tid & ~31u; i <= (tid | 31); i++) sum += held[i];
+    return sum;
+}
+
+#define ACCESS_SHARED(ADDRESS, BYTES, LINE)                                          \
+    const u32 place = (ADDRESS);                                                     \
+    if (place % (BYTES)) return refuse(run, MISALIGNED, place, BYTES, LINE);         \
+    if ((u64)place + (BYTES) > SHARED + run->dynamic)                                \
+        return refuse(run, OUTSIDE, place, BYTES, LINE);                             \
+    const u64 at = (u64)(all.shared + place)
+
+static void enter(void)
+{
+    const u32 own = all.current;
+    if (!thread(all.run, all.parameters, own, all.block, all.threads, all.blocks)) all.failed = 1;
+    all.of[own].line = 0;
+}
+
+static void resume(u32 thread)
+{
+    all.current = all.run->thread = thread;
+    swapcontext(&all.scheduler, &all.of[thread].context);
+}
+
+// All threads up to the next barrier, and so on until they are done: all of them at once.
+static int run_block(int backwards)
+{
+    memset(all.shared, 0xa5, SHARED + all.run->dynamic);
+    for (u32 i = 0; i < all.threads; i++) {
+        Coroutine* one = &all.of[i];
+        one->exchanges = 0;
+        getcontext(&one->context);
+        one->context.uc_stack.ss_sp = all.stacks + (u64)i * STACK;
+        one->context.uc_stack.ss_size = STACK;
+        one->context.uc_link = &all.scheduler;
+        makecontext(&one->context, enter, 0);
+    }
+    u32 line;
+    do {
+        for (u32 i = 0; i < all.threads; i++) {
+            const u32 next = backwards ? all.threads - 1 - i : i;
+            resume(next);
+            if (all.failed) return 0;
+            if (i == 0) line = all.of[next].line;
+            if (all.of[next].line != line) return refuse(all.run, ALONE, 0, 0, line ? line : 1);
+        }
+    } while (line);
+    return 1;
+}
+
+static int launch_waiting(Run* run, const u8* parameters, u32 blocks, u32 threads, int backwards)
+{
+    if (threads > MOST_THREADS) return refuse(run, UNUSUAL, 0, 0, 1);
+    all.run = run;
+    all.parameters = parameters;
+    all.threads = threads;
+    all.blocks = blocks;
+    all.failed = 0;
+    all.stacks = malloc((u64)threads * STACK);
+    all.shared = aligned_alloc(16, (SHARED + run->dynamic + 31) / 16 * 16);
+    int done = 1;
+    for (u32 i = 0; i < blocks && done; i++) {
+        all.block = run->block = backwards ? blocks - 1 - i : i;
+        done = run_block(backwards);
+    }
+    free(all.stacks);
+    free(all.shared);
+    return done;
+}
+
 int launch(Run* run, const u8* parameters, u32 blocks, u32 threads, int backwards)
 {
     memset(recent, 0, sizeof recent);
+    if (WAITS) return launch_waiting(run, parameters, blocks, threads, backwards);
     for (u32 i = 0; i < blocks; i++) {
         for (u32 j = 0; j < threads; j++) {
             run->block = backwards ? blocks - 1 - i : i;

@@ -24,7 +24,7 @@ _functions = {}
 _handles = itertools.count(1)
 _Find = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)
 _Launch = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(ctypes.c_void_p)
+    ctypes.c_int, ctypes.c_long, *[ctypes.c_uint] * 3, ctypes.POINTER(ctypes.c_void_p)
 )
 
 
@@ -114,10 +114,10 @@ def _find(name):
     return handle
 
 
-def _launch(handle, blocks, threads, arguments):
+def _launch(handle, blocks, threads, shared, arguments):
     kernel = _functions[handle]
     values = [ctypes.string_at(arguments[i], size) for i, size in enumerate(kernel.sizes)]
-    kernel.launch(blocks, threads, values)
+    kernel.launch(blocks, threads, values, shared)
     return 1
 
 

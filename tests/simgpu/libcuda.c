@@ -7,10 +7,11 @@
 #include <string.h>
 
 typedef long (*Find)(const char* name);  // a handle, or 0
-typedef int (*Launch)(long handle, unsigned blocks, unsigned threads, void** arguments);  // 1: done
+typedef int (*Launch)(
+    long handle, unsigned blocks, unsigned threads, unsigned shared, void** arguments);
 
 static Find find;
-static Launch launch;
+static Launch launch;  // returns 1 where it is done
 static int archs[16], n_archs;
 static __thread CUcontext current;
 static __thread char message[2000] = "the simulated device does not do that";
@@ -95,10 +96,11 @@ CUresult cuLaunchKernelEx(
 {
     const unsigned of_grid = config->gridDimY * config->gridDimZ;
     const unsigned of_block = config->blockDimY * config->blockDimZ;
-    if (of_grid * of_block != 1 || config->sharedMemBytes || config->numAttrs || extra) {
-        simgpu_say("the simulated device knows grids of one dimension, without shared memory");
+    if (of_grid * of_block != 1 || config->numAttrs || extra) {
+        simgpu_say("the simulated device knows grids of one dimension");
         return CUDA_ERROR_NOT_SUPPORTED;
     }
-    const int done = launch((long)function, config->gridDimX, config->blockDimX, arguments);
+    const int done = launch(
+        (long)function, config->gridDimX, config->blockDimX, config->sharedMemBytes, arguments);
     return done ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
 }

@@ -48,6 +48,9 @@ def _integers():
         sign, bits = t[0], int(t[1:])
         for name, sum_ in (("add", "a + b"), ("sub", "a - b"), ("mul.lo", "a * b")):
             yield f"{name}.{t}", _alike(t, 2, sum_)
+        high = "(u32)((u64)a * b >> 32)" if t == "u32" else "(s64)a * b >> 32"
+        if bits == 32:
+            yield f"mul.hi.{t}", _alike(t, 2, high)
         yield f"mad.lo.{t}", _alike(t, 3, "a * b + c")
         yield f"max.{t}", _alike(t, 2, "a > b ? a : b")
         yield f"min.{t}", _alike(t, 2, "a < b ? a : b")
@@ -58,11 +61,26 @@ def _integers():
             wide = f"{sign}{2 * bits}"
             yield f"mul.wide.{t}", Operation(wide, (t, t), f"({wide})a * b")
             yield f"mad.wide.{t}", Operation(wide, (t, t, wide), f"({wide})a * b + c")
+    for t in ("s32", "s64"):
+        yield f"neg.{t}", _alike(t, 1, "-a")
+    for t in ("s16", "u16"):
+        for name, sum_ in (("add", "a + b"), ("sub", "a - b"), ("mul.lo", "a * b")):
+            yield f"{name}.{t}", _alike(t, 2, sum_)
+        none_left = "0" if t == "u16" else "a >> 15"
+        yield f"shr.{t}", Operation(t, (t, "u32"), f"b < 16 ? a >> b : {none_left}")
+    for name, operator in _LOGIC.items():
+        yield f"{name}.b16", _alike("b16", 2, f"a {operator} b")
+    yield "not.b16", _alike("b16", 1, "~a")
+    yield "shl.b16", Operation("b16", ("b16", "u32"), "b < 16 ? a << b : 0")
     for t in ("b32", "b64"):
         bits = int(t[1:])
         for name, operator in _LOGIC.items():
             yield f"{name}.{t}", _alike(t, 2, f"a {operator} b")
+        yield f"not.{t}", _alike(t, 1, "~a")
         yield f"shl.{t}", Operation(t, (t, "u32"), f"b < {bits} ? a << b : 0")
+        if bits == 32:
+            ones = "(c & 255) > 31 ? ~0u : (1u << (c & 255)) - 1"
+            yield "bfe.u32", _alike("u32", 3, f"(b & 255) > 31 ? 0 : a >> (b & 255) & ({ones})")
         inserted = f"insert_bits(a, b, c, d, {bits})"
         yield f"bfi.{t}", Operation(t, (t, t, "u32", "u32"), inserted)
 
@@ -100,6 +118,10 @@ def _pairs():
         expression = f"{c_name(f'{name}.rn.f32')}({widen}(a), b)"
         yield f"{name}.rn.f32.{kind}", Operation("f32", ("b16", "f32"), expression)
 
+    for kind in _WIDEN:
+        yield f"abs.{kind}", _alike("b16", 1, "a & 0x7fff")
+        yield f"abs.{kind}x2", _alike("b32", 1, "a & 0x7fff7fff")
+
 
 _WIDEN = {"f16": "from_float16", "bf16": "from_bfloat16"}
 
@@ -115,7 +137,10 @@ def _conversions():
     yield "cvt.f64.f32", Operation("f64", ("f32",), "a")
     yield "cvt.rn.f32.f64", Operation("f32", ("f64",), "canonical_f32((f32)a)")
     yield "cvt.rn.f64.s64", Operation("f64", ("s64",), "(f64)a")
-    yield "cvt.rzi.s64.f64", Operation("s64", ("f64",), "to_integer(a)")
+    yield "cvt.rn.f64.s32", Operation("f64", ("s32",), "a")
+    yield "cvt.rn.f32.u32", Operation("f32", ("u32",), "(f32)a")
+    for t in FLOATS:
+        yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
     for to, of in product(INTEGERS, INTEGERS):
         yield f"cvt.{to}.{of}", Operation(to, (of,), f"({to})a")
 
@@ -134,6 +159,13 @@ def _comparisons():
             yield f"setp.{name}.{t}", Operation("pred", (t, t), ordered)
             unordered = f"a != a || b != b || a {operator} b"
             yield f"setp.{name}u.{t}", Operation("pred", (t, t), unordered)
+    for t, (name, operator) in product(_WIDEN, _COMPARED.items()):
+        a, b = f"{_WIDEN[t]}(a)", f"{_WIDEN[t]}(b)"
+        nan = f"isnan({a}) || isnan({b})"
+        compared = f"{a} {operator} {b}"
+        yield f"setp.{name}.{t}", Operation("pred", ("b16", "b16"), f"!({nan}) && {compared}")
+        yield f"setp.{name}u.{t}", Operation("pred", ("b16", "b16"), f"{nan} || {compared}")
+    for t in FLOATS:
         yield f"setp.num.{t}", Operation("pred", (t, t), "a == a && b == b")
         yield f"setp.nan.{t}", Operation("pred", (t, t), "a != a || b != b")
 

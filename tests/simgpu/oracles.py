@@ -57,13 +57,16 @@ def _bits(found, result):
 
 def _floats(name, modifiers, values, bits):
     kind = modifiers[-1]
+    if name == "abs" and "f16" in kind:
+        return bits[0] & bits[0].dtype.type(0x7FFF if kind in _FLOAT else 0x7FFF7FFF)
     if kind == "f32x2":
         pairs = [b.view(np.float32).reshape(-1, 2) for b in bits]
         return _arithmetic(name, pairs, "f32").reshape(-1).view(np.uint64)
     if name == "cvt":
         return _converted(modifiers, values)
     if name == "setp":
-        return _compared(modifiers[0], *values)
+        typed_values = [typed(b, kind) for b in bits] if "f16" in kind else values
+        return _compared(modifiers[0], *typed_values)
     if name in ("mov", "selp"):
         return np.where(bits[2] != 0, *bits[:2]) if name == "selp" else bits[0]
     if name in ("max", "min"):
@@ -110,7 +113,7 @@ def _converted(modifiers, values):
 def _between(modifiers, value):
     """Between float64 and int64: towards zero, what is too far goes to the end."""
     if modifiers[0] == "rn":
-        return value.astype(np.float64)
+        return value.astype(_FLOAT[modifiers[1]])
     ends = -(2**63), 2**63 - 1
     found = [ends[0] if v != v else int(max(min(v, 2.0**64), -(2.0**64))) for v in value.tolist()]
     return np.array([min(max(v, ends[0]), ends[1]) for v in found], object)
@@ -129,6 +132,8 @@ def _compared(name, a, b):
 
 
 def _integers(name, modifiers, values, size):
+    if name == "mul" and modifiers[0] == "hi":
+        name = "mul.hi"
     function = _COMPARED[modifiers[0]] if name == "setp" else _INTEGER[name]
     rows = zip(*(v.tolist() for v in values))
     wide = [function(*row, size) if name in _SIZED else function(*row) for row in rows]
@@ -144,13 +149,16 @@ _INTEGER = {
     "add": operator.add,
     "sub": operator.sub,
     "mul": operator.mul,
+    "mul.hi": lambda a, b: a * b >> 32,
     "mad": lambda a, b, c: a * b + c,
     "max": max,
     "min": min,
     "and": operator.and_,
     "or": operator.or_,
     "xor": operator.xor,
-    "not": operator.not_,
+    "not": lambda a, size: not a if size == 8 else ~a,
+    "neg": operator.neg,
+    "bfe": lambda a, b, c: a >> (b & 255) & ((1 << (c & 255)) - 1),
     "shl": lambda a, b: a << min(b, 64),
     "shr": lambda a, b: a >> min(b, 64),
     "bfi": _insert,
@@ -159,4 +167,4 @@ _INTEGER = {
     "cvt": lambda a: a,
     "cvta": lambda a: a,
 }
-_SIZED = ("bfi",)
+_SIZED = ("bfi", "not")

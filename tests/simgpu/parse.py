@@ -42,6 +42,7 @@ class Kernel:
         threads: the most that a block may have; the only number, if ``exactly``.
         exactly: whether no other number is allowed.
         registers: the type of each by its name without the number: ``{"%rd": "b64"}``.
+        shared: the bytes of each piece of shared memory by name; 0: as many as a launch says.
         statements: instructions and labels.
     """
 
@@ -50,6 +51,7 @@ class Kernel:
     threads: int
     exactly: bool
     registers: dict
+    shared: dict
     statements: tuple
 
 
@@ -57,6 +59,7 @@ _NOISE = re.compile(r"//[^\n]*|/\*.*?\*/|^[ \t]*\.(?:loc|file)\b[^\n]*", re.DOTA
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\((.*?)\)(.*?)^\{(.*?)^\}", re.DOTALL | re.MULTILINE)
 _PARAMETER = re.compile(r"\.param\s+\.(\w+)[^,]*?([\w$]+)\s*(?:,|$)")
 _THREADS = re.compile(r"\.(req|max)ntid\s+(\d+)(?:,\s*1)*\s*$", re.MULTILINE)
+_SHARED = re.compile(r"\.shared\s+\.align\s+\d+\s+\.b8\s+([\w$]+)\[(\d*)\]")
 _STATEMENT = re.compile(r"\s*(?:([$\w]+):|([^;]+);)")
 _REGISTERS = re.compile(r"\.reg\s+\.(\w+)\s+(%[a-z]+)<\d+>$")
 _INSTRUCTION = re.compile(r"(@!?%\w+)?\s*([a-z][\w.:]*)\s*(.*)$")
@@ -85,10 +88,11 @@ def _kernel(text, entry):
         label, words = found.group(1) or "", " ".join((found.group(2) or "").split())
         if declared := _REGISTERS.match(words):
             registers[declared.group(2)] = declared.group(1)
-        elif not words.startswith(".pragma"):
+        elif not words.startswith((".pragma", ".shared")):
             statements.append(_statement(words, line, label))
+    shared = {name: int(size or 0) for name, size in _SHARED.findall(text)}
     exactly, most = threads.group(1) == "req", int(threads.group(2))
-    return Kernel(name, kinds, most, exactly, registers, tuple(statements))
+    return Kernel(name, kinds, most, exactly, registers, shared, tuple(statements))
 
 
 def _statement(words, line, label):

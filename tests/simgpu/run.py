@@ -19,10 +19,13 @@ class _Region(ctypes.Structure):
     _fields_ += [(name, ctypes.c_void_p) for name in ("loads", "stores")]
 
 
+_WHERE = ("bytes", "kind", "line", "block", "thread", "dynamic")
+
+
 class _Run(ctypes.Structure):
     _fields_ = [("regions", ctypes.POINTER(_Region))]
     _fields_ += [(name, ctypes.c_uint64) for name in ("n_regions", "address")]
-    _fields_ += [(n, ctypes.c_uint32) for n in ("bytes", "kind", "line", "block", "thread")]
+    _fields_ += [(n, ctypes.c_uint32) for n in _WHERE]
 
 
 _KINDS = {
@@ -30,6 +33,8 @@ _KINDS = {
     2: "an access outside of the memory it may touch",
     3: "a store to memory that is only to be read",
     4: "a loop that does not end",
+    5: "a barrier that not all threads of the block meet",
+    6: "an exchange between threads that is not known: of some lanes, or in segments",
 }
 
 _order = {"backwards": False}
@@ -61,13 +66,14 @@ class Kernel:
         self._offsets, self._size = offsets(parsed)
         self.sizes = [width(kind) // 8 for kind in parsed.parameters.values()]
 
-    def launch(self, blocks, threads, values):
+    def launch(self, blocks, threads, values, shared=0):
         """Run every thread of a one-dimensional grid.
 
         Args:
             blocks: of the grid.
             threads: of a block.
             values: the bytes of each parameter.
+            shared: bytes of shared memory that the launch asks for.
 
         Raises:
             Fault: a thread did what it may not do.
@@ -81,6 +87,7 @@ class Kernel:
         for value, place in zip(values, self._offsets.values()):
             parameters[place : place + len(value)] = value
         run = _run(memory.allowed())
+        run.dynamic = shared
         how = (ctypes.c_uint32(blocks), ctypes.c_uint32(threads), int(_order["backwards"]))
         if not self._built.launch(ctypes.byref(run), parameters, *how):
             raise Fault(self._message(run))

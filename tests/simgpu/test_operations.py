@@ -184,8 +184,9 @@ def test_guards_jumps_and_special_registers():
 UNKNOWN = {
     "add.f32 %r1, %r2, %r3;": "add.f32 is not known",
     "mul.rz.f32 %r1, %r2, %r3;": "mul.rz.f32 is not known",
-    "ld.shared.b32 %r1, [%rd0];": "ld.shared.b32 is not known",
-    "bar.sync 0;": "bar.sync is not known",
+    "ld.local.b32 %r1, [%rd0];": "ld.local.b32 is not known",
+    "bar.sync 1;": "bar.sync knows the barrier 0 of the whole block",
+    "vote.sync.any.pred %p1, %p2, -1;": "vote.sync.any.pred is not known",
     "mov.u32 %r1, %clock;": "mov.u32 takes %clock for a value of type u32",
     "add.s32 %r1, %r2;": "add.s32 takes 2 operands",
     "add.s64 %rd1, %r2, %rd3;": "add.s64 takes %r2 for a value of type s64",

@@ -8,7 +8,9 @@ from .operations import OPERATIONS, c_name, definition, needed
 
 DEVICE = Path(__file__).with_name("device.h")
 
-_MEMORY = re.compile(r"(ld|st)\.global(?:\.v([248]))?\.([busf]\d+)$")
+_MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([248]))?\.([busf]\d+)$")
+_EXCHANGE = re.compile(r"(shfl\.sync\.bfly\.b32|redux\.sync\.add\.[su]32)$")
+_BARRIER = ("bar.sync", "barrier.sync")
 _PARAMETER = re.compile(r"ld\.param\.([busf]\d+)$")
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
 _ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
@@ -43,11 +45,14 @@ def translate(kernel):
     lines = [writer.statement(one) for one in kernel.statements]
     opcodes = {one.opcode for one in kernel.statements} & set(OPERATIONS)
     called = dict.fromkeys(o for opcode in sorted(opcodes) for o in needed(opcode))
+    fixed, at_launch = shared_bytes(kernel)
     noise = "(u64)0xa5a5a5a5a5a5a5a5"  # what an instruction reads before another wrote it
     declared = (f"u{width(kind)} {name} = {noise};" for name, kind in writer.registers.items())
     return "\n".join(
         (
             f"#define SITES {writer.sites}",
+            f"#define WAITS {int(writer.waits)}",
+            f"#define SHARED {fixed if at_launch is None else at_launch}",
             DEVICE.read_text(encoding="utf-8"),
             *(definition(opcode) for opcode in called),
             "static int thread(Run* run, const u8* parameters, u32 tid, u32 ctaid, u32 ntid,",
@@ -59,18 +64,39 @@ def translate(kernel):
     )
 
 
+def shared_bytes(kernel):
+    """Return the bytes of shared memory, and where what a launch asks for begins, or None."""
+    places, end = shared_places(kernel)
+    open_ends = [places[name] for name, size in kernel.shared.items() if not size]
+    return end, open_ends[0] if open_ends else None
+
+
+def shared_places(kernel):
+    """Return where each piece of shared memory begins, and where the last one ends.
+
+    What has no size of its own comes last.
+    """
+    places, end = {}, 0
+    for name, size in sorted(kernel.shared.items(), key=lambda piece: not piece[1]):
+        places[name] = -(-end // 16) * 16
+        end = places[name] + size
+    return places, end
+
+
 class _Writer:
     """Writes the statements of one kernel.
 
     Attributes:
         registers: the type of each that was met.
         sites: how many instructions that access memory were met.
+        waits: whether threads wait for each other.
     """
 
     def __init__(self, kernel):
         self._kernel = kernel
         self._offsets, _ = offsets(kernel)
-        self.registers, self.sites = {}, 0
+        self._shared, _ = shared_places(kernel)
+        self.registers, self.sites, self.waits = {}, 0, False
 
     def statement(self, one):
         """Return the C of an instruction or a label."""
@@ -92,6 +118,8 @@ class _Writer:
             return self._memory(one, operands, *memory.groups())
         if parameter := _PARAMETER.match(one.opcode):
             return self._parameter(one, operands, parameter.group(1))
+        if one.opcode in _BARRIER or _EXCHANGE.match(one.opcode):
+            return self._exchange(one, operands)
         if one.name == "mov" and "{" in one.operands:
             return self._move(one, operands)
         if one.opcode not in OPERATIONS:
@@ -104,17 +132,42 @@ class _Writer:
         called = f"{c_name(one.opcode)}({', '.join(values)})"
         return self._assign(one, result, operation.result, called, wider=one.name == "cvt")
 
-    def _memory(self, one, operands, name, lanes, kind):
+    def _exchange(self, one, operands):
+        """Return what waits for the other threads, and may take a number from them."""
+        self.waits = True
+        if one.opcode in _BARRIER:
+            if operands != ["0"]:
+                raise one.unknown("knows the barrier 0 of the whole block")
+            return f"WAIT({one.line});"
+        result, _, predicate = operands[0].partition("|")
+        given = self._value(one, operands[1], "u32")
+        mask = self._value(one, operands[-1], "u32")
+        parts = [f"EXCHANGE({given}, {mask}, {one.line});"]
+        if one.name == "redux":
+            return " ".join((*parts, self._assign(one, result, "u32", "sum_of_warp(held, tid)")))
+        distance, ends = (self._value(one, operand, "u32") for operand in operands[2:4])
+        parts.append(f"if ({ends} != 31 || {distance} > 31) return refuse(run, UNUSUAL, 0, 0,")
+        parts.append(f"{one.line}); {self._assign(one, result, 'u32', f'held[tid ^ {distance}]')}")
+        if predicate:
+            parts.append(self._assign(one, predicate, "pred", "1"))
+        return " ".join(parts)
+
+    def _memory(self, one, operands, name, space, lanes, kind):
         """Return a load or a store of one element or of a few."""
         address, elements = operands[::-1] if name == "ld" else operands
         elements = [e.strip() for e in elements.strip("{}").split(",")]
         if len(elements) != int(lanes or 1):
             raise one.unknown(f"has {len(elements)} elements")
         register, offset = self._address(one, address)
-        at, step = f"{self._value(one, register, 'u64')} + {offset}", width(kind) // 8
+        held = self._kernel.registers.get(register.rstrip("0123456789"), "b64")
+        place = self._value(one, register, f"u{width(held)}")
+        at, step = f"{place} + {offset}", width(kind) // 8
         store = int(name == "st")
         self.sites += 1
-        parts = [f"ACCESS({self.sites}, {at}, {step * len(elements)}, {store}, {one.line});"]
+        bytes_ = step * len(elements)
+        parts = [f"ACCESS({self.sites}, {at}, {bytes_}, {store}, {one.line});"]
+        if space == "shared":
+            parts = [f"ACCESS_SHARED({at}, {bytes_}, {one.line});"]
         for i, element in enumerate(elements):
             place = f"at + {i * step}"
             if store:
@@ -164,6 +217,8 @@ class _Writer:
         held = self._register(one, operand)
         if held and (width(held) == width(kind) or (wider and width(held) > width(kind))):
             return f"as_{kind}({operand[1:]})"
+        if operand in self._shared and width(kind) in (32, 64):
+            return f"as_{kind}({self._shared[operand]})"
         if operand in _SPECIAL and width(kind) == 32:
             return f"as_{kind}({_SPECIAL[operand]})"
         if _INTEGER.match(operand) and not kind.startswith("f"):

@@ -1,0 +1,156 @@
+"""The training tail on the devices: the bits of NumPy, and sums that are the same every time."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt import launch
+from tests.helpers.tensors import torch
+
+SIZES = (5, 8192, 20001, 0, 1)
+NARROW = ("", "master_weights", "stochastic_rounding", "kahan_sum")
+AROUND = {
+    "ema": {"ema_decay": 0.9},
+    "clip": {"clip_norm": 1.0, "clip_value": 0.01},
+    "stats": {"stats": True},
+    "zero_grads": {"zero_grads": True},
+    "skip": {"skip_nonfinite": True, "zero_grads": True},
+    "all": {
+        "ema_decay": 0.9,
+        "clip_norm": 1.0,
+        "stats": True,
+        "zero_grads": True,
+        "skip_nonfinite": True,
+    },
+}
+
+
+def drawn(seed, dtype, shift=0):
+    """A tensor of each size; so many elements behind what is aligned."""
+    rng = np.random.default_rng(seed)
+    wide = [rng.standard_normal(n + shift).astype(np.float32) for n in SIZES]
+    return [torch.tensor(values).to(dtype)[shift:] for values in wide]
+
+
+def trained(backend, dtype, options, shift=0, steps=4):
+    """What three steps leave: one of them may be skipped, and in one a tensor rests."""
+    params = drawn(0, dtype, shift)
+    given = []
+    with gpuopt.use_backend(backend):
+        optimizer = gpuopt.Adam(params, lr=0.1, **options)
+        for step in range(steps):
+            grads = drawn(step + 1, dtype, shift)
+            if step == 1 and options.get("skip_nonfinite"):
+                grads[2][77] = float("inf") if dtype != torch.float16 else float("nan")
+            grads[1] = None if step == 2 else grads[1]
+            optimizer.step(grads)
+            given += [grad for grad in grads if grad is not None]
+        state = optimizer.state_dict()
+        stats = optimizer.stats() if options.get("stats") else None
+        skipped = optimizer.skipped_steps if options.get("skip_nonfinite") else 0
+    return params, given, state, stats, skipped
+
+
+def leaves(state):
+    """The arrays in a nest of dicts and lists, and its numbers."""
+    if isinstance(state, dict):
+        return [leaf for value in state.values() for leaf in leaves(value)]
+    if isinstance(state, (list, tuple)):
+        return [leaf for value in state for leaf in leaves(value)]
+    return [state]
+
+
+def assert_same(one, other):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        if torch.is_tensor(a):
+            bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
+            assert torch.equal(a.view(bits), b.view(bits))
+        elif isinstance(a, np.ndarray):
+            assert a.tobytes() == b.tobytes()
+        else:
+            assert a == b
+
+
+def check(backend, dtype, options, shift=0):
+    wanted, found = (trained(b, dtype, options, shift) for b in ("numpy", backend))
+    assert_same(wanted[:3], found[:3])
+    assert wanted[4] == found[4] == bool(options.get("skip_nonfinite"))
+    for place, one in (wanted[3] or {}).items():
+        assert tuple(one) == pytest.approx(tuple(found[3][place]), rel=1e-12)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("narrow", NARROW)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_every_combination(device, dtype, narrow, around):
+    options = {**AROUND[around], **({narrow: True} if narrow else {})}
+    check(device, getattr(torch, dtype), options)
+
+
+@pytest.mark.parametrize("narrow", NARROW)
+def test_misaligned_tensors(device, narrow):
+    check(device, torch.bfloat16, {**AROUND["all"], **({narrow: True} if narrow else {})}, shift=1)
+
+
+@pytest.mark.parametrize("around", ["ema", "stats", "skip"])
+def test_float64(device, around):
+    """Without a norm, of which the last bit of 53 depends on the order of its sum."""
+    check(device, torch.float64, AROUND[around])
+
+
+def test_gradients_of_a_skipped_step_are_zeroed_and_the_partials_of_the_last_one_stay(device):
+    params = drawn(0, torch.float32)
+    options = {"stats": True, "zero_grads": True, "skip_nonfinite": True}
+    with gpuopt.use_backend(device):
+        optimizer = gpuopt.SGD(params, lr=0.1, **options)
+        optimizer.step(drawn(1, torch.float32))
+        before, kept = optimizer.stats(), [param.clone() for param in params]
+        grads = drawn(2, torch.float32)
+        grads[0][3] = float("nan")
+        optimizer.step(grads)
+        after = optimizer.stats()
+    assert all(torch.equal(p, k) for p, k in zip(params, kept))
+    assert not any(grad.any() for grad in grads)
+    assert before.keys() == after.keys()
+    assert all(before[i].update_norm == after[i].update_norm for i in before)
+    assert (after[0].grad_nonfinite, after[1].grad_nonfinite) == (1, 0)
+
+
+def test_skipped_steps_are_counted_when_tables_are_built_anew(device):
+    params = drawn(0, torch.float32)
+    bad = [torch.full_like(param, float("inf")) for param in params]
+    with gpuopt.use_backend(device):
+        optimizer = gpuopt.SGD(params, lr=0.1, skip_nonfinite=True)
+        for kept in itertools.chain(range(3), range(3)):
+            optimizer.step([bad[i] if i >= kept else None for i in range(len(bad))])
+        assert optimizer.skipped_steps == 6
+        optimizer.step(drawn(2, torch.float32))
+        assert optimizer.skipped_steps == 6
+
+
+def test_nothing_waits_for_the_device(device, monkeypatch):
+    """But what asks for numbers."""
+    params = drawn(0, torch.float32)
+    with gpuopt.use_backend(device):
+        optimizer = gpuopt.SGD(params, lr=0.1, **AROUND["all"])
+        optimizer.step(drawn(1, torch.float32))
+        monkeypatch.setattr(launch.Total, "read", None)
+        monkeypatch.setattr(launch.Total, "read_skipped", None)
+        optimizer.step(drawn(2, torch.float32))
+
+
+def test_the_norm_is_the_same_in_every_order_of_the_blocks(device, request):
+    if request.config.way != "sim":
+        pytest.skip("only the simulated device has an order to change")
+    run = pytest.importorskip("tests.simgpu.run")
+    found = []
+    for backwards in (False, True):
+        run.backwards(backwards)
+        try:
+            found.append(trained(device, torch.float32, AROUND["all"]))
+        finally:
+            run.backwards(False)
+    assert_same(found[0][:3], found[1][:3])
+    assert found[0][3] == found[1][3]
