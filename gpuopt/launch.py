@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import scalars
 from .compose import Update
 from .kernels.table import PARTIALS, partials_of_tensors, together
-from .measure import Measure
+from .measure import MEASURE, Measure
 from .table import Table
 
 SQUARES = "sum_of_squares"

@@ -182,7 +182,7 @@ class DeviceTable:
         results = coefficients, self._skip
         of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
         self._of_elements = (addresses, sizes, chunks, coefficients)
-        self._arrays = (*of_tensors, sizes, chunks, self._partials, self._go)
+        self._arrays: tuple[Any, ...] = (*of_tensors, sizes, chunks, self._partials, self._go)
         self._launches = [kernels.coefficients((*of_tensors, count))]
         if len(table.chunks):
             self._launches.append(self._walk(table.update, self._skip, self._partials))
@@ -334,7 +334,8 @@ class DeviceTotal:
     def read(self) -> npt.NDArray[np.float64]:
         """Return the partials of all together, as `PARTIALS` says; waits for the device."""
         with self._memory.current():
-            return self._memory.read(self._total)[0]
+            total: npt.NDArray[np.float64] = self._memory.read(self._total)[0]
+            return total
 
     def read_skipped(self) -> int:
         """Return how many steps were skipped; waits for the device."""

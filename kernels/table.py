@@ -129,5 +129,9 @@ class Table(Protocol):
         """One row a tensor."""
 
     @property
+    def partials(self) -> npt.NDArray[np.float64]:
+        """Of each chunk, for each thing that is watched, what `PARTIALS` says."""
+
+    @property
     def carried(self) -> npt.NDArray[np.float64]:
         """One row a tensor."""

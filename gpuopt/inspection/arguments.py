@@ -12,8 +12,8 @@ MEANINGS = {
     "chunks": "[n_chunks, 2], row-major: a tensor, and which of its chunks",
     "coefficients": "[n_tensors, n_coefficients], row-major",
     "skip": "one number: unless it is 0, the launch changes nothing",
-    "partials": "[n_chunks, n_watched, 3], row-major: of each chunk, the sum of squares, the largest "
-    "absolute value and the count of what is not finite; nothing where nothing is watched",
+    "partials": "[n_chunks, n_watched, 3], row-major: of each chunk, the sum of squares, the "
+    "largest absolute value and the count of what is not finite; nothing where nothing is watched",
     "n_tensors": "the number of tensors",
     "steps": "[n_tensors]: updates that each tensor has had; counted up by the kernel",
     "carried": "[n_tensors, n_carried], row-major: what each tensor carries from step to step; "
@@ -33,8 +33,13 @@ _ARRAYS = {
     ),
 }
 
-_DTYPES = {"chunks": "int32", "carried": "float64", "options": "float64", "skip": "float32"}
-_DTYPES["partials"] = "float64"
+_DTYPES = {
+    "chunks": "int32",
+    "carried": "float64",
+    "options": "float64",
+    "partials": "float64",
+    "skip": "float32",
+}
 
 
 def arrays_of(case: Case) -> dict[str, str]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from gpuopt.kernels import numpy_blocked
 from gpuopt.kernels.numpy_program import CALLS, program
-from gpuopt.kernels.trace import FUNCTIONS, OPERATORS
+from gpuopt.kernels.trace import FUNCTIONS, OPERATORS, ROUNDINGS
 
 from gpuopt.compose import compose, stages_for
 from gpuopt.registry import RULES, Rule
@@ -59,4 +59,4 @@ def test_the_results_are_written_where_they_belong(rule):
 
 
 def test_every_operation_of_a_trace_has_a_call():
-    assert set(CALLS) == {*FUNCTIONS, *OPERATORS, "copy"}
+    assert set(CALLS) == {*FUNCTIONS, *OPERATORS, *ROUNDINGS, "copy"}
