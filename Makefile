@@ -6,6 +6,7 @@
 # make simulate-old   the kernels that the oldest Triton compiles, on the simulated device
 # make gpu-test       the tests that need a CUDA device and a CUDA build of torch
 # make bench          the speed of a step on this CPU, beside its peers
+# make gpu-bench      ... on a CUDA device, with pictures, in build/bench
 #
 # Each creates .venv and installs what it needs; the second time it starts at once.
 # PYTHON=python3.12 picks the interpreter that .venv is made from, VENV=... its place.
@@ -13,6 +14,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -23,7 +25,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit interpret interpret-old simulate-old inspect gpu-test bench
+.PHONY: help demo test lint types unit interpret interpret-old simulate-old inspect gpu-test bench gpu-bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -76,7 +78,16 @@ gpu-test: $(VENV)/.test
 	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu tests/backends
 
 bench: $(VENV)/.test
-	@$(BIN)/python -m benchmarks.cpu_step
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# All suites; then the sizes, for the roofline.
+gpu-bench: $(VENV)/.test
+	@mkdir -p build/bench
+	@$(BIN)/python -m benchmarks --device cuda --suite update host accuracy memory \
+	    --dtype float32 bfloat16 --json build/bench/suites.json
+	@$(BIN)/python -m benchmarks --device cuda --size 1k..1G --json build/bench/sizes.json
+	@$(BIN)/python -m benchmarks render build/bench/suites.json build/bench/sizes.json \
+	    --plot build/bench --report build/bench/report.md
 
 # One environment; each stamp says that the extra of its name is installed in it.
 $(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python

@@ -2,55 +2,131 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .contender import Unavailable
 from .models import Shape
 
-ALIGNMENT = 16
+ALIGNMENT = 32
 """Elements: each tensor begins at a multiple of 64 bytes, as torch allocates them."""
 
-Floats = npt.NDArray[np.float32]
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""What ``--dtype`` knows: of parameters and gradients."""
+
+_NOISE = 1 << 22
+"""Numbers that are drawn; longer lists repeat them."""
+
+
+def state_dtype(dtype: str) -> str:
+    """Return the dtype of the states of parameters: no less than float32."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def import_torch() -> Any:
+    """Return torch."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        raise Unavailable("torch is not installed") from None
+
+
+def storage(dtype: str) -> np.dtype[Any]:
+    """Return NumPy's dtype of a name."""
+    if dtype != "bfloat16":
+        return np.dtype(dtype)
+    try:
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError:
+        raise Unavailable("bfloat16 needs ml_dtypes") from None
+
+
+def as_torch(array: Any) -> Any:
+    """Return the torch tensor over the memory of an array."""
+    torch = import_torch()
+    if not isinstance(array, np.ndarray):
+        return array
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def as_float64(array: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a copy of a list on the host, in float64."""
+    if isinstance(array, np.ndarray):
+        return array.astype(np.float64)
+    return array.double().cpu().numpy()
 
 
 class Arena:
-    """Parameters, gradients and states in float32, each list in one piece of memory.
+    """Parameters, gradients and states, each list in one piece of memory.
+
+    On the CPU the lists are NumPy's, on a CUDA device they are torch's.
 
     Attributes:
+        dtype: of parameters and gradients; states are of `state_dtype`.
+        device: ``"cpu"`` or ``"cuda"``.
         flat: by list ("params", "grads", the states), its memory with all tensors in order.
         params: the tensors, views of that memory.
         grads: as params.
         states: by tensor, its states by name.
     """
 
-    def __init__(self, shapes: Sequence[Shape], states: Sequence[str], seed: int = 0) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        states: Sequence[str],
+        dtype: str = "float32",
+        device: str = "cpu",
+    ) -> None:
         """Fill parameters and gradients with noise of usual size, states with zeros."""
+        self.dtype, self.device = dtype, device
         sizes = [-(-prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]
         self._shapes, self._ends = list(shapes), np.cumsum(sizes)
-        self.flat = {name: self._zeros() for name in ("params", "grads", *states)}
-        random = np.random.default_rng(seed)
+        dtypes = {"params": dtype, "grads": dtype, **dict.fromkeys(states, state_dtype(dtype))}
+        self.flat = {name: self._zeros(of_list) for name, of_list in dtypes.items()}
+        random = np.random.default_rng(0)
         for name, size in (("params", 2e-2), ("grads", 1e-3)):
-            random.standard_normal(dtype=np.float32, out=self.flat[name])
-            self.flat[name] *= np.float32(size)
+            total = int(self._ends[-1])
+            noise = random.standard_normal(min(total, _NOISE), np.float32) * np.float32(size)
+            for start in range(0, total, _NOISE):
+                self.fill(name, noise[: total - start], start)
         self.params, self.grads = self._views("params"), self._views("grads")
         views = [self._views(name) for name in states]
         self.states: list[dict[str, Any]] = [
             dict(zip(states, of_tensor)) for of_tensor in zip(*views)
         ] or [{} for _ in shapes]
 
-    def _zeros(self) -> Floats:
+    @property
+    def bytes(self) -> int:
+        """The size of all lists."""
+        return sum(array.nbytes for array in self.flat.values())
+
+    def fill(self, name: str, values: Any, start: int = 0) -> None:
+        """Write numbers into a list, rounded to its dtype."""
+        part = self.flat[name][start : start + len(values)]
+        if isinstance(part, np.ndarray):
+            part[:] = values.astype(part.dtype)
+        else:
+            part.copy_(import_torch().from_numpy(values))
+
+    def _zeros(self, dtype: str) -> Any:
         total = int(self._ends[-1])
-        raw = np.empty(total + ALIGNMENT, np.float32)
-        skip = -raw.ctypes.data // 4 % ALIGNMENT
-        memory = raw[skip : skip + total]
-        memory[:] = 0.0  # touched here, so that no contender pays for the pages
+        if self.device != "cpu":
+            torch = import_torch()
+            return torch.zeros(total, dtype=getattr(torch, dtype), device=self.device)
+        kind = storage(dtype)
+        raw = np.empty(total * kind.itemsize + 64, np.uint8)
+        skip = -raw.ctypes.data % 64
+        memory = raw[skip : skip + total * kind.itemsize].view(kind)
+        memory[:] = 0  # touched here, so that no contender pays for the pages
         return memory
 
-    def _views(self, name: str) -> list[Floats]:
+    def _views(self, name: str) -> list[Any]:
         starts = [0, *self._ends[:-1].tolist()]
         return [
             self.flat[name][start : start + prod(shape)].reshape(shape)

@@ -1,10 +1,12 @@
-"""What the commands check of their arguments."""
+"""What the command checks of its arguments."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def writable(path: Path) -> bool:
@@ -23,3 +25,40 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
     return number
+
+
+def sizes(text: str) -> list[int]:
+    """Return the sizes that a text names: one, or a range in steps of eight.
+
+    >>> sizes("16m"), sizes("1k..100k")
+    ([16777216], [1024, 8192, 65536, 102400])
+    """
+    first, dots, last = text.partition("..")
+    low = _size(first)
+    high = _size(last) if dots else low
+    if not 1 <= low <= high:
+        raise argparse.ArgumentTypeError(f"expected such as 16m or 1k..1G, got {text!r}")
+    found = [low]
+    while found[-1] < high:
+        found.append(min(8 * found[-1], high))
+    return found
+
+
+def _size(text: str) -> int:
+    digits = text.rstrip("kKmMgG")
+    unit = text[len(digits) :].lower()
+    if not digits.isdigit() or unit not in _UNITS:
+        raise argparse.ArgumentTypeError(f"expected such as 16m or 1k..1G, got {text!r}")
+    return int(digits) * _UNITS[unit]
+
+
+def size_text(size: int) -> str:
+    """Return a size as it is written on the command line.
+
+    >>> size_text(1 << 24), size_text(1000)
+    ('16m', '1000')
+    """
+    for unit, factor in reversed(_UNITS.items()):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    raise AssertionError

@@ -19,29 +19,40 @@ class Case:
     """One rule, and how each contender calls it.
 
     Attributes:
-        name: what ``--rules`` calls it.
+        name: what ``--rule`` calls it.
         rule: its entry in the registry.
-        optimizer: gpuopt's.
+        optimizer: gpuopt's over plain arrays, or None where there is a drop-in alone.
         options: of gpuopt's optimizer; those that are no flags go to the textbook, too.
         torch: the name of the optimizer in torch.optim.
         torch_options: its options.
-        textbook: one tensor's update, of `benchmarks.textbook`.
+        textbook: one tensor's update, of `benchmarks.textbook`, or None.
         note: what is to be said about the comparison.
     """
 
     name: str
     rule: Rule
-    optimizer: type[Any]
+    optimizer: type[Any] | None
     options: Options
     torch: str
     torch_options: Options
-    textbook: Callable[..., None]
+    textbook: Callable[..., None] | None
     note: str = ""
 
 
 _ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 _ADAMW = {**_ADAM, "weight_decay": 1e-2}
 _AMSGRAD = {**_ADAM, "amsgrad": True}
+
+_DROP_INS: dict[str, Options] = {
+    "Adagrad": {"lr": 1e-2},
+    "Adadelta": {"lr": 1.0},
+    "Adamax": {"lr": 2e-3},
+    "NAdam": {"lr": 2e-3},
+    "RAdam": {"lr": 1e-3},
+    "Rprop": {"lr": 1e-2},
+    "ASGD": {"lr": 1e-2},
+}
+"""Rules that are timed through `gpuopt.torch` alone, by torch's names."""
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -84,6 +95,10 @@ CASES: dict[str, Case] = {
             "Adam",
             _AMSGRAD,
             textbook.amsgrad,
+        ),
+        *(
+            Case(name.lower(), RULES[name.lower()], None, {}, name, options, None)
+            for name, options in _DROP_INS.items()
         ),
     )
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .arena import Arena
+from .arena import Arena, as_float64
 from .cases import Case
 from .contender import Maker
+from .timing import Clock
 
 Doubles = npt.NDArray[np.float64]
 
@@ -20,11 +21,22 @@ TOLERANCE = {
     # whatever order the contender has; up to 6 roundings were seen. The nearest wrong formulas
     # (no decay, Adam for AMSGrad) are more than 100 off.
     "float32": 16 * 2.0**-24,
+    "float64": 16 * 2.0**-53,
+    # Peers keep their states in 16 bits, too, and the update is as rough. That the formula is
+    # right, they show in float32 first; this is to see that nothing falls apart.
+    "bfloat16": 16 * 2.0**-8,
+    "float16": 16 * 2.0**-11,
 }
 """The difference that is still the same formula, as a part of the values it is made of."""
 
+ROUGH = 10.0
+"""Times as much for peers that round ``1 - beta**step`` to float32: up to 119 roundings were seen,
+and AdamW without its decay is 500 off."""
 
-def difference(case: Case, contender: Maker, reference: Maker) -> float:
+
+def difference(
+    case: Case, contender: Maker, reference: Maker, dtype: str = "float32", device: str = "cpu"
+) -> float:
     """Return how far two contenders' parameters are apart after some steps.
 
     Returns:
@@ -33,29 +45,46 @@ def difference(case: Case, contender: Maker, reference: Maker) -> float:
     Raises:
         Unavailable: one of them cannot run here.
     """
-    start, expected = _trajectory(case, reference)
-    _, actual = _trajectory(case, contender)
+    start, expected = _trajectory(case, reference, dtype, "cpu")
+    _, actual = _trajectory(case, contender, dtype, device)
     unit = np.abs(start) + np.abs(expected - start).max()
     return float((np.abs(actual - expected) / unit).max())
 
 
-def same_formula(case: Case, contender: Maker, reference: Maker) -> str | None:
-    """Return None if two contenders compute the same, or what is wrong."""
-    apart = difference(case, contender, reference)
-    allowed = TOLERANCE["float32"]
-    # Written so that a NaN fails.
-    return None if apart <= allowed else f"another formula: {apart:.1e} off, {allowed:.1e} allowed"
+def same_formula(
+    case: Case,
+    contender: Maker,
+    reference: Maker,
+    dtype: str = "float32",
+    device: str = "cpu",
+    rough: bool = False,
+) -> str | None:
+    """Return None if two contenders compute the same, or what is wrong.
+
+    The formula is compared in float32, where it is sharp, and then in the dtype that is asked for.
+    """
+    for each in dict.fromkeys(("float32", dtype)):
+        apart = difference(case, contender, reference, each, device)
+        allowed = TOLERANCE[each] * (ROUGH if rough else 1.0)
+        if not apart <= allowed:  # so that a NaN fails
+            return f"another formula: {apart:.1e} off in {each}, {allowed:.1e} allowed"
+    return None
 
 
-def _trajectory(case: Case, contender: Maker) -> tuple[Doubles, Doubles]:
+def first_step(case: Case, contender: Maker, dtype: str, device: str, clock: Clock) -> float:
+    """Return the seconds of the first step that a contender ever makes of a rule and dtype."""
+    return clock.first(contender(case, Arena(SHAPES, case.rule.states, dtype, device)))
+
+
+def _trajectory(case: Case, contender: Maker, dtype: str, device: str) -> tuple[Doubles, Doubles]:
     """Return the parameters before and after some steps on gradients of every size."""
-    arena = Arena(SHAPES, case.rule.states)
-    params, grads = arena.flat["params"], arena.flat["grads"]
+    arena = Arena(SHAPES, case.rule.states, dtype, device)
+    grads = as_float64(arena.flat["grads"]).astype(np.float32)
     first = grads * np.float32(10.0) ** np.linspace(-6, 3, len(grads), dtype=np.float32)
-    start = params.astype(np.float64)
+    start = as_float64(arena.flat["params"])
     step = contender(case, arena)
     with step.around():
         for scale in SCALES:
-            grads[:] = first * np.float32(scale)
+            arena.fill("grads", first * np.float32(scale))
             step.run()
-    return start, params.astype(np.float64)
+    return start, as_float64(arena.flat["params"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .arena import Arena
-from .cases import Case
+if TYPE_CHECKING:
+    from .arena import Arena
+    from .cases import Case
 
 
 class Unavailable(Exception):
@@ -28,5 +29,5 @@ class Step:
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
-Maker = Callable[[Case, Arena], Step]
+Maker = Callable[["Case", "Arena"], Step]
 """Returns the step of a rule over an arena, or raises `Unavailable`."""

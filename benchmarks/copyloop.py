@@ -22,14 +22,19 @@ PIECE = 1 << 14
 
 def copy_loop(case: Case, arena: Arena) -> Step:
     """Return a step that moves all bytes of ``arena`` that a step of the rule has to move."""
-    arrays = list(arena.flat.values())
+    if arena.device != "cpu":
+        from .cuda import copy_step
+
+        return copy_step(arena)
+    # 16-bit floats as whole numbers, which move the same bytes.
+    arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in arena.flat.values()]
+    zeros = [array.dtype.type(0) for array in arrays]
     move = _compiled(len(arrays))
     size = len(arrays[0])
     ends = np.minimum(np.arange(1, -(-size // PIECE) + 1) * PIECE, size)
-    zero = np.float32(0.0)
 
     def work(first: int, last: int) -> None:
-        move(*arrays, zero, first * PIECE, min(last * PIECE, size))
+        move(*arrays, *zeros, first * PIECE, min(last * PIECE, size))
 
     return Step(lambda: for_each_share(work, ends))
 
@@ -44,13 +49,14 @@ def _compiled(lists: int) -> Any:
     except ImportError as error:
         raise Unavailable(f"the copy loop needs Numba: {error}") from None
     names = [f"a{i}" for i in range(lists)]
+    zeros = [f"zero{i}" for i in range(lists)]
     source = [
-        f"def move({', '.join(names)}, zero, first, last):",
+        f"def move({', '.join((*names, *zeros))}, first, last):",
         # From 0: where an index might be negative, Numba's code is not vectorized.
         *(f"    {name} = {name}[first:last]" for name in names),
         "    for i in range(last - first):",
-        "        a0[i] += zero * a1[i]",
-        *(f"        {name}[i] += zero" for name in names[2:]),
+        "        a0[i] += zero1 * a1[i]",
+        *(f"        {name}[i] += {zero}" for name, zero in zip(names[2:], zeros[2:])),
     ]
     namespace: dict[str, Any] = {}
     exec("\n".join(source), namespace)  # the text is our own, above

@@ -36,13 +36,31 @@ def resnet50(classes: int = 1000) -> Shapes:
     return (*shapes, (classes, before), (classes,))
 
 
+def llama_shard(
+    ranks: int = 8,
+    layers: int = 16,
+    width: int = 2048,
+    keys: int = 512,
+    inner: int = 8192,
+    words: int = 128256,
+) -> Shapes:
+    """One rank's part of Llama 3.2 1B, sharded over eight: 146 tensors, 154M elements."""
+    block = (
+        *((width, width), (keys, width), (keys, width), (width, width)),
+        *((inner, width), (inner, width), (width, inner)),
+        *((width,), (width,)),
+    )
+    whole: Shapes = ((words, width), *(block * layers), (width,))
+    return tuple((shape[0] // ranks, *shape[1:]) for shape in whole)
+
+
 MODELS: dict[str, Shapes] = {
-    "16m": ((1 << 24,),),
     "gpt2": gpt2(),
     "resnet50": resnet50(),
+    "llama-1b-shard": llama_shard(),
     "tiny500": ((64,),) * 500,
 }
-"""What ``--models`` knows."""
+"""What ``--model`` knows."""
 
 
 def elements(shapes: Shapes) -> int:
@@ -52,5 +70,7 @@ def elements(shapes: Shapes) -> int:
     (148, 124439808)
     >>> len(MODELS["resnet50"]), elements(MODELS["resnet50"])
     (161, 25557032)
+    >>> len(MODELS["llama-1b-shard"]), 8 * elements(MODELS["llama-1b-shard"])
+    (146, 1235814400)
     """
     return sum(map(prod, shapes))

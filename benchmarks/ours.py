@@ -8,13 +8,23 @@ from typing import Any
 
 from gpuopt import BackendError, use_backend
 
-from .arena import Arena
+from .arena import Arena, as_torch, import_torch
 from .cases import Case
 from .contender import Maker, Step, Unavailable
-from .peers import import_torch
 
 
-def _step(backend: str, wrap: Callable[[Any], Any], case: Case, arena: Arena) -> Step:
+def _as_cupy(tensor: Any) -> Any:
+    import cupy
+
+    if tensor.dtype.itemsize == 2 and "bfloat" in str(tensor.dtype):
+        raise Unavailable("CuPy has no bfloat16")
+    return cupy.from_dlpack(tensor)
+
+
+def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, arena: Arena) -> Step:
+    """Return the step of an optimizer over plain arrays."""
+    if case.optimizer is None:
+        raise Unavailable(f"gpuopt.{case.torch} is there as a drop-in for torch.optim alone")
     around = partial(use_backend, backend)
     try:
         with around():
@@ -22,18 +32,49 @@ def _step(backend: str, wrap: Callable[[Any], Any], case: Case, arena: Arena) ->
     except BackendError as error:
         raise Unavailable(str(error)) from None
     # Not load_state_dict, which copies: all contenders update the same memory.
-    optimizer._fused.load([0] * len(arena.params), arena.states)
+    states = [{name: wrap(state) for name, state in each.items()} for each in arena.states]
+    optimizer._fused.load([0] * len(arena.params), states)
     grads = [wrap(g) for g in arena.grads]
     return Step(lambda: optimizer.step(grads), around)
 
 
-def _numba_on_torch(case: Case, arena: Arena) -> Step:
-    return _step("numba", import_torch().from_numpy, case, arena)
+def _drop_in(backend: str, case: Case, arena: Arena) -> Step:
+    """Return the step of a drop-in for torch.optim, with states of its own."""
+    torch = import_torch()
+    import gpuopt.torch as drop_ins
+
+    params = [torch.nn.Parameter(as_torch(p)) for p in arena.params]
+    for param, grad in zip(params, arena.grads):
+        param.grad = as_torch(grad)
+    around = partial(use_backend, backend)
+    try:
+        with around():
+            optimizer = getattr(drop_ins, case.torch)(params, **case.torch_options)
+    except BackendError as error:
+        raise Unavailable(str(error)) from None
+    return Step(optimizer.step, around)
 
 
-OURS: dict[str, Maker] = {
-    "numba": partial(_step, "numba", lambda array: array),
-    "numba, torch tensors": _numba_on_torch,
-    "numpy": partial(_step, "numpy", lambda array: array),
+def _itself(array: Any) -> Any:
+    return array
+
+
+OURS: dict[str, dict[str, Maker]] = {
+    "cpu": {
+        "numba": partial(_arrays, "numba", _itself),
+        "numba, torch tensors": partial(_arrays, "numba", as_torch),
+        "numba, drop-in": partial(_drop_in, "numba"),
+        "numpy": partial(_arrays, "numpy", _itself),
+    },
+    "cuda": {
+        "triton": partial(_arrays, "triton", _itself),
+        "triton, drop-in": partial(_drop_in, "triton"),
+        "cupy": partial(_arrays, "cupy", _as_cupy),
+    },
 }
-"""gpuopt's contenders by name: the backend, and whose arrays it gets if not NumPy's."""
+"""gpuopt's contenders by device and name: the backend, and what it gets if not NumPy's arrays."""
+
+
+def reference(case: Case) -> Maker:
+    """Return the contender that says what a rule is: the rule itself, run by NumPy."""
+    return OURS["cpu"]["numpy"] if case.optimizer else partial(_drop_in, "numpy")

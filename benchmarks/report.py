@@ -1,25 +1,15 @@
-"""What was measured, as tables for people and as data for programs."""
+"""What was measured, as tables for people: on the screen, and in Markdown."""
 
 from __future__ import annotations
 
-import datetime
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from gpuopt.doctor import report as machine_report
 
-from .models import elements
-from .ours import OURS
-from .suite import COPY, Result
-from .targets import TARGETS
-
-SCHEMA = 1
+from .lines import Group, Line, Run
 
 Row = tuple[str, ...]
-
-
-# --- data -----------------------------------------------------------------------------------
 
 
 def load_average() -> float | None:
@@ -27,126 +17,86 @@ def load_average() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def as_data(
-    results: Sequence[Result], threads: int, rounds: int, load: float | None
-) -> dict[str, Any]:
-    """Return everything as plain data, ready for JSON; ``load`` was taken at the start."""
-    return {
-        "schema": SCHEMA,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine_report(),
-        "load_average": load,
-        "threads": threads,
-        "rounds": rounds,
-        "dtype": "float32",
-        "results": [_result_data(result) for result in results],
-        "targets": _targets_data(results),
-    }
-
-
-def _targets_data(results: Sequence[Result]) -> list[dict[str, Any]]:
-    measured = [(target, target.measured(results)) for target in TARGETS]
-    return [
-        {"target": target.text, "measured": number, "met": target.met(number)}
-        for target, number in measured
-        if number is not None
-    ]
-
-
-def _result_data(result: Result) -> dict[str, Any]:
-    return {
-        "rule": result.case.name,
-        "model": result.model,
-        "tensors": len(result.shapes),
-        "elements": elements(result.shapes),
-        "bytes": result.bytes,
-        "note": result.case.note,
-        "contenders": {name: _contender_data(result, name) for name in result.timings},
-        "dropped": dict(result.dropped),
-    }
-
-
-def _contender_data(result: Result, name: str) -> dict[str, Any]:
-    timing = result.timings[name]
-    low, first, third = timing.spread
-    return {
-        "seconds": {
-            "median": timing.median,
-            "min": low,
-            "quartiles": [first, third],
-            "samples": list(timing.samples),
-            "steps_per_sample": timing.repeats,
-        },
-        "gigabytes_per_second": result.gigabytes_per_second(name),
-        "of_copy": result.of_copy(name),
-        "times_as_fast_as": {
-            peer: result.ratio(name, peer) for peer in _peers(result) if peer != name
-        },
-        "extra_bytes": result.extra.get(name),
-    }
-
-
-def _peers(result: Result) -> list[str]:
-    return [name for name in result.timings if name != COPY and name not in OURS]
-
-
-# --- tables ---------------------------------------------------------------------------------
-
-
 def show_machine(load: float | None, threads: int) -> None:
     """Print where the times are taken, and whether others are at work there."""
     cpu = machine_report()["devices"]["cpu"]
-    print(f"{cpu['name']}, {cpu['cores']} cores, {_count(threads, 'thread')} a step, float32")
+    print(f"{cpu['name']}, {cpu['cores']} cores, {_count(threads, 'thread')} a step")
     if load is not None and load > 0.5:
         print(f"The load average is {load:.1f}: other work disturbs the times, torch's most.")
     print(flush=True)
 
 
-def show(result: Result) -> None:
-    """Print the table of one rule on one model."""
-    title = (
-        f"{result.case.name} on {result.model}: {_count(len(result.shapes), 'tensor')}, "
-        f"{elements(result.shapes):,} elements, "
-        f"{result.case.rule.bytes_per_element()} bytes an element"
-    )
-    notes = [result.case.note] if result.case.note else []
-    notes += [f"without {name}: {reason}" for name, reason in result.dropped.items()]
-    show_table(title, _head(result), [_row(result, name) for name in result.timings], notes)
+def show(group: Group) -> None:
+    """Print a group."""
+    show_table(title(group), *cells(group), notes(group))
 
 
-def show_targets(results: Sequence[Result]) -> None:
-    """Print which targets were met, of those that were measured."""
-    rows = []
-    for target in TARGETS:
-        measured = target.measured(results)
-        if measured is not None:
-            met = "met" if target.met(measured) else "missed"
-            rows.append((target.text, target.show(measured), met))
-    if rows:
-        show_table("Targets", ("target", "measured", ""), rows, [])
+def title(group: Group) -> str:
+    """Return what stands above a group."""
+    place = group.place
+    text = f"{place.suite}: {place.rule}, {place.dtype}, {place.model}, {place.device}"
+    if not group.lines:
+        return text
+    line = group.lines[0]
+    text += f": {_count(line.tensors, 'tensor')}, {line.elements:,} elements"
+    if line.bytes:
+        text += f", {line.bytes / line.elements:g} bytes an element"
+    return text
 
 
-def _head(result: Result) -> Row:
-    peers = [f"x {peer}" for peer in _peers(result)]
-    return ("", "time", "min", "quartiles", "GB/s", "of copy", *peers, "extra MiB")
+def notes(group: Group) -> list[str]:
+    """Return what stands below a group."""
+    return [*group.notes, *(f"without {name}: {why}" for name, why in group.left_out.items())]
 
 
-def _row(result: Result, name: str) -> Row:
-    timing = result.timings[name]
-    low, first, third = timing.spread
-    of_copy = result.of_copy(name)
-    ratios = [result.ratio(name, peer) for peer in _peers(result)]
-    extra = result.extra.get(name)
-    return (
-        name,
-        seconds_text(timing.median),
-        seconds_text(low),
-        f"{seconds_text(first)} - {seconds_text(third)}",
-        f"{result.gigabytes_per_second(name):.1f}",
-        "" if of_copy is None else f"{of_copy:.0%}",
-        *("" if r is None or name == COPY else f"{r:.2f}" for r in ratios),
-        "" if extra is None else f"{extra / 2**20:.1f}",
-    )
+def cells(group: Group) -> tuple[Row, list[Row]]:
+    """Return the head and the rows of a group; a column that nobody fills is not there."""
+    peers = list(dict.fromkeys(peer for line in group.lines for peer in line.times_as_fast_as))
+    columns: dict[str, Callable[[Line], str]] = {
+        **_COLUMNS,
+        **{f"x {peer}": lambda line, peer=peer: _ratio(line, peer) for peer in peers},
+    }
+    filled = {name: [show(line) for line in group.lines] for name, show in columns.items()}
+    kept = {name: column for name, column in filled.items() if name == "" or any(column)}
+    return tuple(kept), list(zip(*kept.values()))
+
+
+def _ratio(line: Line, peer: str) -> str:
+    ratio = line.times_as_fast_as.get(peer)
+    return "" if ratio is None or line.contender == "copy" else f"{ratio:.2f}"
+
+
+def _time(name: str) -> Callable[[Line], str]:
+    return lambda line: "" if line.seconds is None else seconds_text(line.seconds[name])
+
+
+def _quartiles(line: Line) -> str:
+    return " - ".join(map(seconds_text, line.seconds["quartiles"])) if line.seconds else ""
+
+
+def _ulps(name: str) -> Callable[[Line], str]:
+    return lambda line: "" if line.ulps is None else f"{line.ulps[name]:.3g}"
+
+
+def _if_known(value: float | None, form: Callable[[float], str]) -> str:
+    return "" if value is None else form(value)
+
+
+_COLUMNS: dict[str, Callable[[Line], str]] = {
+    "": lambda line: line.contender,
+    "time": _time("median"),
+    "min": _time("min"),
+    "quartiles": _quartiles,
+    "warm-up": lambda line: _if_known(line.warm_up_seconds, seconds_text),
+    "GB/s": lambda line: _if_known(line.gigabytes_per_second, "{:.1f}".format),
+    "of copy": lambda line: _if_known(line.of_copy, "{:.0%}".format),
+    "extra MiB": lambda line: _if_known(line.extra_bytes, lambda x: f"{x / 2**20:.1f}"),
+    "launches": lambda line: _if_known(line.launches, str),
+    "host": lambda line: _if_known(line.host_seconds, seconds_text),
+    "ulps: median": _ulps("median"),
+    "99%": _ulps("p99"),
+    "most": _ulps("max"),
+}
 
 
 def seconds_text(seconds: float) -> str:
@@ -166,6 +116,43 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+# --- Markdown -----------------------------------------------------------------------------------
+
+
+def described(run: Run) -> str:
+    """Return the machine, the date and the command of a run."""
+    facts = run.facts
+    machine = facts["machine"]
+    gpus = machine["devices"]["cuda"]["devices"] if facts["device"] == "cuda" else []
+    where = ", ".join(gpu["name"] for gpu in gpus) or machine["devices"]["cpu"]["name"]
+    names = ("numpy", "numba", "torch", "triton", "cupy")
+    found = {name: machine["packages"][name] for name in names}
+    packages = [f"{name} {version}" for name, version in found.items() if version]
+    return (
+        f"{where}, {_count(facts['threads'], 'thread')}, {facts['date'][:10]}; "
+        f"Python {machine['python']}, {', '.join(packages)}; `{facts['command']}`"
+    )
+
+
+def markdown(run: Run) -> str:
+    """Return a run as a Markdown report."""
+    parts = ["# gpuopt's benchmarks", described(run)]
+    for group in run.groups:
+        parts.append(f"## {title(group)}")
+        head, rows = cells(group)
+        if rows:
+            parts.append("\n".join(map(_markdown_row, (head, ("---",) * len(head), *rows))))
+        parts += ["\n".join(f"- {note}" for note in notes(group))] if notes(group) else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_row(row: Row) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
+
+
+# --- the screen ---------------------------------------------------------------------------------
+
+
 def show_table(title: str, head: Row, rows: Sequence[Row], notes: Sequence[str]) -> None:
     """Print a table, in colour where somebody is looking, and its notes below it."""
     if not _show_rich(title, head, rows):
@@ -180,9 +167,9 @@ def show_table(title: str, head: Row, rows: Sequence[Row], notes: Sequence[str])
 def _aligned(rows: Sequence[Row]) -> Iterator[str]:
     """Yield rows as text, the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:])]
-        yield "  ".join((first.ljust(widths[0]), *cells)).rstrip()
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        yield "  ".join((row[0].ljust(widths[0]), *cells)).rstrip() if row else ""
 
 
 def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
@@ -200,6 +187,6 @@ def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
     for i, name in enumerate(head):
         table.add_column(name, justify="left" if i == 0 else "right")
     for row in rows:
-        table.add_row(*row, style="green" if row[0] in OURS else "")
+        table.add_row(*row)
     console.print(table)
     return True

@@ -9,13 +9,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .contender import Step
 
 SHORTEST = 0.01
 """Seconds that one sample takes at least: of short steps, it is the mean of many."""
+
+MOST_COLD = 20
+"""Steps of a sample at most, where the cache is emptied before each."""
 
 PAUSE = 0.005
 """Seconds between two contenders: OpenMP's threads go on spinning after their work."""
@@ -51,37 +58,109 @@ class Timing:
         return float(np.median(np.divide(other.samples, self.samples)))
 
 
-def interleaved(steps: Mapping[str, Step], rounds: int) -> dict[str, Timing]:
+class Clock(Protocol):
+    """Something that takes times."""
+
+    def first(self, step: Step) -> float:
+        """Return the seconds of one step, as it comes."""
+
+    def repeats(self, step: Step) -> int:
+        """Return how many steps make a sample."""
+
+    def sample(self, step: Step, repeats: int) -> float:
+        """Return the seconds of a step, from that many of them."""
+
+
+class HostClock:
+    """The time that the host sees, all of Python included.
+
+    Args:
+        cold: empty the caches before every step, outside the clock: as after a backward pass.
+    """
+
+    def __init__(self, cold: bool = False) -> None:
+        """Take what is to be done between two steps."""
+        self._cold = cold
+
+    def first(self, step: Step) -> float:
+        """Return the seconds of one step, as it comes."""
+        return _mean(step, 1, False)
+
+    def repeats(self, step: Step) -> int:
+        """Return how many steps take the shortest time that is worth measuring."""
+        wanted = max(1, round(SHORTEST / _mean(step, 1, self._cold)))
+        return min(wanted, MOST_COLD) if self._cold else wanted
+
+    def sample(self, step: Step, repeats: int) -> float:
+        """Return the mean seconds of some steps."""
+        return _mean(step, repeats, self._cold)
+
+
+def interleaved(
+    steps: Mapping[str, Step], rounds: int, clock: Clock | None = None
+) -> dict[str, Timing]:
     """Return the times of all steps: every round takes one sample of each."""
-    warm_ups = {name: _sample(step, 1) for name, step in steps.items()}
-    repeats = {name: _repeats(step) for name, step in steps.items()}
+    clock = clock or HostClock()
+    warm_ups = {name: clock.first(step) for name, step in steps.items()}
+    repeats = {name: clock.repeats(step) for name, step in steps.items()}
     samples: dict[str, list[float]] = {name: [] for name in steps}
     order = list(steps)
     for _ in range(rounds):
         for name in order:
             time.sleep(PAUSE)
-            samples[name].append(_sample(steps[name], repeats[name]))
+            samples[name].append(clock.sample(steps[name], repeats[name]))
         order = [*order[1:], order[0]]  # nobody always follows the same one
     return {name: Timing(tuple(samples[name]), repeats[name], warm_ups[name]) for name in steps}
 
 
-def _repeats(step: Step) -> int:
-    return max(1, round(SHORTEST / _sample(step, 1)))
-
-
-def _sample(step: Step, repeats: int) -> float:
-    """Return the mean seconds of some steps in a row."""
-    run, collects = step.run, gc.isenabled()
+def _mean(step: Step, repeats: int, cold: bool) -> float:
+    """Return the mean seconds of some steps in a row, the cache emptied before each or not."""
+    run, collects, taken = step.run, gc.isenabled(), 0.0
     with step.around():
         gc.disable()
         try:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                run()
-            return (time.perf_counter() - start) / repeats
+            if cold:
+                for _ in range(repeats):
+                    empty_cache()
+                    start = time.perf_counter()
+                    run()
+                    taken += time.perf_counter() - start
+            else:
+                start = time.perf_counter()
+                for _ in range(repeats):
+                    run()
+                taken = time.perf_counter() - start
         finally:
             if collects:
                 gc.enable()
+    return taken / repeats
+
+
+# --- the cache ----------------------------------------------------------------------------------
+
+
+def cache_bytes() -> int:
+    """Return the size of the largest cache, where Linux says it; else 32 MiB."""
+    found = [32 << 20]
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = file.read_text().strip()
+        if text[:-1].isdigit() and text[-1] in "KM":
+            found.append(int(text[:-1]) << {"K": 10, "M": 20}[text[-1]])
+    return max(found)
+
+
+@cache
+def _filler() -> npt.NDArray[Any]:
+    return np.zeros(2 * cache_bytes() // 8, np.int64)
+
+
+def empty_cache() -> None:
+    """Write memory twice as large as the largest cache."""
+    filler = _filler()
+    np.add(filler, 1, out=filler)
+
+
+# --- threads ------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: gpuopt compare, sweep, doctor and inspect."""
+"""The command line: gpuopt compare, sweep, doctor, inspect and warm."""
 
 import sys
 from pathlib import Path
@@ -89,5 +89,28 @@ def application() -> "typer.Typer":
         texts = ((rule,), (dtype,), (arch,), (variant,), (backend,))
         request = Request(*texts, check=check, json=json, dump=dump, source=source)
         raise typer.Exit(examine(request))
+
+    @app.command()
+    def warm(
+        rule: Annotated[str, typer.Option(help="Rules, with commas between them, or all.")],
+        arch: Annotated[
+            str, typer.Option(help="Architectures such as sm_90, with commas, or all.")
+        ],
+        dtype: Annotated[
+            str, typer.Option(help="fp32, bf16, ..., or param:grad:state, with commas, or all.")
+        ] = "float32",
+        variant: Annotated[
+            str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
+        ] = "",
+        backend: Annotated[str, typer.Option(help="triton, cupy, or all.")] = "triton",
+    ) -> None:
+        """Compile ahead of time, so that the first step on a GPU need not wait.
+
+        It fills the caches of Triton (TRITON_CACHE_DIR) and CuPy (CUPY_CACHE_DIR), for an
+        architecture that need not be here.
+        """
+        from gpuopt.inspection.warm import warm as compile_ahead
+
+        raise typer.Exit(compile_ahead(rule, dtype, arch, variant, backend))
 
     return app

@@ -1,0 +1,91 @@
+"""What became slower, or less exact, between two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .lines import Line, Place, Run
+from .report import Row, seconds_text
+
+THRESHOLD = 0.1
+"""The part by which a figure of gpuopt's may be worse before it is a failure."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One contender in two runs.
+
+    Attributes:
+        place: what its lines are about.
+        contender: who.
+        ours: whether it is judged; peers are shown, since they tell the machine from the code.
+        before: the figure of the first run.
+        after: of the second, or None if it is missing there.
+        unit: ``"s"``, ``"of copy"`` (the more, the better), or ``"ulp"``.
+    """
+
+    place: Place
+    contender: str
+    ours: bool
+    before: float
+    after: float | None
+    unit: str
+
+    @property
+    def worse(self) -> float:
+        """By which part the second is worse; negative where it is better."""
+        if self.after is None:
+            return float("inf")
+        better = (self.after, self.before) if self.unit == "of copy" else (self.before, self.after)
+        return better[1] / better[0] - 1 if better[0] else float(better[1] > 0) * float("inf")
+
+    def failed(self, threshold: float) -> bool:
+        """Whether it is gpuopt's, and worse by more than that, or missing."""
+        return self.ours and self.worse > threshold
+
+    def row(self, threshold: float) -> Row:
+        """Return the change as a row of `HEAD`."""
+        place = self.place
+        where = f"{place.suite} {place.rule} {place.dtype} {place.model} {place.device}"
+        verdict = "FAILED" if self.failed(threshold) else ""
+        figures = ("missing", "") if self.after is None else (self._text(self.after), _part(self))
+        return (f"{where}: {self.contender}", self._text(self.before), *figures, verdict)
+
+    def _text(self, figure: float) -> str:
+        if self.unit == "s":
+            return seconds_text(figure)
+        return f"{figure:.0%}" if self.unit == "of copy" else f"{figure:.3g} ulp"
+
+
+HEAD: Row = ("", "before", "after", "worse by", "")
+
+
+def _part(change: Change) -> str:
+    return f"{change.worse:+.0%}" if change.worse < 1e6 else "from 0"
+
+
+def changes(before: Run, after: Run, by_copy: bool = False) -> Iterator[Change]:
+    """Yield what became of every line of the first run that has a figure.
+
+    Args:
+        before: the first run.
+        after: the second.
+        by_copy: compare the parts of the copy's speed, where there are any, and not the times.
+    """
+    now = {(line.place, line.contender): line for g in after.groups for line in g.lines}
+    for group in before.groups:
+        for line in group.lines:
+            figure, unit = _figure(line, by_copy)
+            if figure is not None:
+                other = now.get((line.place, line.contender))
+                found = None if other is None else _figure(other, by_copy)[0]
+                yield Change(line.place, line.contender, line.ours, figure, found, unit)
+
+
+def _figure(line: Line, by_copy: bool) -> tuple[float | None, str]:
+    if line.ulps is not None:
+        return line.ulps["max"], "ulp"
+    if by_copy and line.of_copy is not None:
+        return line.of_copy, "of copy"
+    return line.median, "s"

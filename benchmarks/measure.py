@@ -1,0 +1,145 @@
+"""One rule on one model: who computes it, how fast, beside whom, with how much memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpuopt.kernels.storage import STORAGE
+
+from .arena import Arena, state_dtype
+from .cases import Case
+from .check import first_step, same_formula
+from .contender import Maker, Step, Unavailable
+from .copyloop import copy_loop
+from .lines import Group, Line, Place
+from .memory import extra_bytes
+from .models import Shapes, elements
+from .ours import OURS, reference
+from .peers import ROUGH
+from .timing import Clock, HostClock, Timing, cache_bytes, interleaved
+
+COPY = "copy"
+
+
+def bytes_of(case: Case, dtype: str, shapes: Shapes) -> int:
+    """Return the least bytes that a step has to move: read all, write all but the gradients."""
+    size, state = STORAGE[dtype].itemsize, STORAGE[state_dtype(dtype)].itemsize
+    return case.rule.bytes_per_element(size, size, state) * elements(shapes)
+
+
+def attempt(make: Any) -> tuple[Any, str | None]:
+    """Return what a contender gives and None, or None and why it gives nothing.
+
+    Whatever is wrong with a contender, the others go on.
+    """
+    try:
+        return make(), None
+    except Unavailable as error:
+        return None, str(error)
+    except Exception as error:
+        return None, f"failed: {type(error).__name__}: {error}".partition("\n")[0]
+
+
+def measure(
+    place: Place,
+    case: Case,
+    shapes: Shapes,
+    makers: Mapping[str, Maker],
+    rounds: int,
+    cold: bool = True,
+) -> Group:
+    """Check all contenders, then measure the memory and the time of those that are right.
+
+    Args:
+        place: what the lines are about.
+        case: the rule.
+        shapes: the tensors of the model.
+        makers: the contenders by name, gpuopt's first.
+        rounds: how many samples of each.
+        cold: empty the caches before each step, where the tensors would fit into them.
+    """
+    dtype, device = place.dtype, place.device
+    arena = Arena(shapes, case.rule.states, dtype, device)
+    clock = _clock(device, cold and arena.bytes < 4 * cache_bytes())
+    steps: dict[str, Step] = {}
+    left_out: dict[str, str] = {}
+    warm_ups: dict[str, float] = {}
+    extra: dict[str, int | None] = {}
+
+    def prepare(name: str, maker: Maker) -> str | None:
+        first = first_step(case, maker, dtype, device, clock)
+        problem = same_formula(case, maker, reference(case), dtype, device, name in ROUGH)
+        if problem is None:
+            step = maker(case, arena)
+            warm_ups[name] = first + clock.first(step)
+            extra[name] = extra_bytes(step) if device == "cpu" else None
+            steps[name] = step
+        return problem
+
+    for name, maker in makers.items():
+        problem, error = attempt(lambda name=name, maker=maker: prepare(name, maker))
+        if problem or error:
+            left_out[name] = problem or error
+    copy, error = attempt(lambda: copy_loop(case, arena))
+    if error:
+        left_out[COPY] = error
+    timings = interleaved({**({COPY: copy} if copy else {}), **steps}, rounds, clock)
+    more = _on_device(steps) if device == "cuda" else {}
+    total = bytes_of(case, dtype, shapes)
+    lines = [
+        Line(
+            place,
+            name,
+            ours=name in OURS[device],
+            tensors=len(shapes),
+            elements=elements(shapes),
+            bytes=total,
+            gigabytes_per_second=total / timing.median / 1e9,
+            of_copy=timing.ratio(timings[COPY]) if COPY in timings else None,
+            extra_bytes=extra.get(name),
+            **timed(name, timings, warm_ups.get(name), set(OURS[device])),
+            **more.get(name, {}),
+        )
+        for name, timing in timings.items()
+    ]
+    notes = [f"{name} rounds 1 - beta**step to float32" for name in steps if name in ROUGH]
+    return Group(place, lines, left_out, [*([case.note] if case.note else []), *notes])
+
+
+def timed(
+    name: str, timings: Mapping[str, Timing], warm_up: float | None, ours: set[str]
+) -> dict[str, Any]:
+    """Return the figures of a line that follow from the times of all contenders alone."""
+    timing = timings[name]
+    low, first, third = timing.spread
+    peers = [peer for peer in timings if peer not in ours and peer not in (name, COPY)]
+    return {
+        "seconds": {
+            "median": timing.median,
+            "min": low,
+            "quartiles": [first, third],
+            "samples": list(timing.samples),
+            "steps_per_sample": timing.repeats,
+        },
+        "warm_up_seconds": warm_up or timing.warm_up,
+        "times_as_fast_as": {peer: timing.ratio(timings[peer]) for peer in peers},
+    }
+
+
+def _clock(device: str, cold: bool) -> Clock:
+    if device == "cpu":
+        return HostClock(cold)
+    from .cuda import DeviceClock
+
+    return DeviceClock()
+
+
+def _on_device(steps: Mapping[str, Step]) -> dict[str, dict[str, Any]]:
+    from .cuda import host_seconds, launches
+
+    found: dict[str, dict[str, Any]] = {}
+    for name, step in steps.items():
+        for figure, count in (("launches", launches), ("host_seconds", host_seconds)):
+            found.setdefault(name, {})[figure] = attempt(lambda c=count, s=step: c(s))[0]
+    return found

@@ -1,0 +1,16 @@
+"""What gpuopt is compared with: each is used where it is installed, and named where it is not."""
+
+from ..contender import Maker
+from .cupy_forms import CUPY_FORMS
+from .numpy_forms import NUMPY_FORMS
+from .packages import PACKAGES
+from .torch_optim import TORCH_FORMS
+
+PEERS: dict[str, dict[str, Maker]] = {
+    "cpu": {**TORCH_FORMS, **PACKAGES["cpu"], **NUMPY_FORMS},
+    "cuda": {**TORCH_FORMS, **PACKAGES["cuda"], **CUPY_FORMS},
+}
+"""The peers by device and name."""
+
+ROUGH = ("torch compile", "torchao", "FlashOptim", "apex", "DeepSpeed")
+"""Peers that are given more room, since they compute ``1 - beta**step`` in float32."""

@@ -1,0 +1,79 @@
+"""NumPy as textbooks write it, and the same through numexpr."""
+
+from __future__ import annotations
+
+import importlib
+from itertools import count
+from typing import Any
+
+from ..arena import Arena
+from ..cases import Case
+from ..contender import Maker, Step, Unavailable
+
+
+def _textbook(case: Case, arena: Arena) -> Step:
+    textbook = case.textbook
+    if textbook is None:
+        raise Unavailable(f"no textbook's form of {case.name} here")
+    if arena.dtype not in ("float32", "float64"):
+        raise Unavailable("the textbook's form rounds every operation to 16 bits")
+    options = {k: v for k, v in case.options.items() if not isinstance(v, bool)}
+    # Copies, since the textbook replaces its states: their memory is not extra, all have it.
+    states = [[state.copy() for state in of_tensor.values()] for of_tensor in arena.states]
+    steps = count(1)
+
+    def run() -> None:
+        step = next(steps)
+        for p, g, s in zip(arena.params, arena.grads, states):
+            textbook(p, g, s, step, **options)
+
+    return Step(run)
+
+
+_EXPRESSIONS = {
+    "sgd": ("p - lr*g",),
+    "momentum": ("beta*s0 + lr*g", "p - s0"),
+    "rmsprop": ("beta*s0 + (1 - beta)*g*g", "p - lr*g/(sqrt(s0) + eps)"),
+    "adam": (
+        "beta1*s0 + (1 - beta1)*g",
+        "beta2*s1 + (1 - beta2)*g*g",
+        "p - lr*(s0*unbias1)/(sqrt(s1*unbias2) + eps)",
+    ),
+}
+"""By rule, what each state becomes, and then the parameter."""
+
+
+def _numexpr(case: Case, arena: Arena) -> Step:
+    try:
+        numexpr = importlib.import_module("numexpr")
+    except ImportError:
+        raise Unavailable("not installed; pip install numexpr") from None
+    if case.name not in _EXPRESSIONS or arena.dtype != "float32":
+        raise Unavailable(f"no form of {case.name} in {arena.dtype} here")
+    *of_states, of_param = _EXPRESSIONS[case.name]
+    options = dict(case.options)
+    options["beta1"], options["beta2"] = options.pop("betas", (0.0, 0.0))
+    steps = count(1)
+
+    def run() -> None:
+        step = next(steps)
+        numbers: dict[str, Any] = {
+            **options,
+            "unbias1": 1 / (1 - options["beta1"] ** step),
+            "unbias2": 1 / (1 - options["beta2"] ** step),
+        }
+        for p, g, states in zip(arena.params, arena.grads, arena.states):
+            lists = {f"s{i}": state for i, state in enumerate(states.values())}
+            known = {**numbers, **lists, "p": p, "g": g}
+            for i, expression in enumerate(of_states):
+                _evaluate(numexpr, expression, known, lists[f"s{i}"])
+            _evaluate(numexpr, of_param, known, p)
+
+    return Step(run)
+
+
+def _evaluate(numexpr: Any, expression: str, known: dict[str, Any], out: Any) -> None:
+    numexpr.evaluate(expression, known, {}, out=out, casting="same_kind")
+
+
+NUMPY_FORMS: dict[str, Maker] = {"textbook NumPy": _textbook, "numexpr": _numexpr}

@@ -1,0 +1,127 @@
+"""Packages with optimizers of torch's interface, each made to compute the rule unquantized.
+
+The names and options are those of: apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
+FlashOptim 0.1.4, optimi 0.3.3, DeepSpeed (2026). Those that need a GPU have not run here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..arena import Arena
+from ..cases import Case, Options
+from ..contender import Maker, Step, Unavailable
+from .torch_optim import parameters
+
+
+@dataclass(frozen=True)
+class Package:
+    """Where a package's optimizers are.
+
+    Attributes:
+        module: what is imported.
+        install: how to get it.
+        optimizers: by rule, the class's name and the options beyond the rule's own.
+    """
+
+    module: str
+    install: str
+    optimizers: Mapping[str, tuple[str, Options]]
+
+    def step(self, case: Case, arena: Arena) -> Step:
+        """Return the step of the package's optimizer, with states of its own."""
+        try:
+            module = importlib.import_module(self.module)
+        except ImportError as error:
+            raise Unavailable(f"not installed ({error}); {self.install}") from None
+        if case.name not in self.optimizers:
+            raise Unavailable(f"{self.module} has no {case.name}")
+        name, more = self.optimizers[case.name]
+        options: dict[str, Any] = {**case.torch_options, **more}
+        return Step(getattr(module, name)(parameters(arena), **options).step)
+
+
+_FULL: Options = {"quantize": False, "master_weight_bits": None}
+_NO_DECAY: Options = {"weight_decay": 0.0}
+
+APEX = Package(
+    "apex.optimizers",
+    "see github.com/NVIDIA/apex",
+    {
+        "sgd": ("FusedSGD", {}),
+        "momentum": ("FusedSGD", {}),
+        "adam": ("FusedAdam", {"adam_w_mode": False}),
+        "adamw": ("FusedAdam", {"adam_w_mode": True}),
+    },
+)
+BITSANDBYTES = Package(
+    "bitsandbytes.optim",
+    "pip install bitsandbytes",
+    {
+        "momentum": ("SGD", {"optim_bits": 32}),
+        "rmsprop": ("RMSprop", {"optim_bits": 32}),
+        "adam": ("Adam", {"optim_bits": 32}),
+        "adamw": ("AdamW", {"optim_bits": 32}),
+    },
+)
+TORCHAO = Package(
+    "torchao.optim",
+    "pip install torchao",
+    {"adam": ("_AdamW", _NO_DECAY), "adamw": ("_AdamW", {})},
+)
+OPTIMI = Package(
+    "optimi",
+    "pip install torch-optimi",
+    {
+        "sgd": ("SGD", {}),
+        "momentum": ("SGD", {"torch_init": True}),
+        "adam": ("Adam", {}),
+        "adamw": ("AdamW", {}),
+    },
+)
+
+
+def _flashoptim(fused: bool) -> Package:
+    full = {**_FULL, "fused": fused}
+    optimizers = {"sgd": "FlashSGD", "momentum": "FlashSGD"}
+    optimizers |= {"adam": "FlashAdam", "adamw": "FlashAdamW"}
+    return Package(
+        "flashoptim",
+        "pip install flashoptim",
+        {rule: (name, full) for rule, name in optimizers.items()},
+    )
+
+
+def _deepspeed(name: str, decoupled: str) -> Package:
+    return Package(
+        "deepspeed.ops.adam",
+        "pip install deepspeed",
+        {"adam": (name, {decoupled: False}), "adamw": (name, {decoupled: True})},
+    )
+
+
+PACKAGES: dict[str, dict[str, Maker]] = {
+    device: {name: partial(Package.step, package) for name, package in packages.items()}
+    for device, packages in {
+        "cpu": {
+            "bitsandbytes": BITSANDBYTES,
+            "torchao": TORCHAO,
+            "FlashOptim": _flashoptim(fused=False),
+            "optimi": OPTIMI,
+            "DeepSpeed": _deepspeed("DeepSpeedCPUAdam", "adamw_mode"),
+        },
+        "cuda": {
+            "apex": APEX,
+            "bitsandbytes": BITSANDBYTES,
+            "torchao": TORCHAO,
+            "FlashOptim": _flashoptim(fused=True),
+            "optimi": OPTIMI,
+            "DeepSpeed": _deepspeed("FusedAdam", "adam_w_mode"),
+        },
+    }.items()
+}
+"""The packages by device and name."""

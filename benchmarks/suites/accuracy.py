@@ -1,0 +1,100 @@
+"""How far the parameters are from torch.optim in float64 after some steps, in ulps of their dtype.
+
+All contenders start from the same parameters and take the same gradients, rounded to the dtype.
+An error of half an ulp is the least that rounding the last parameter alone can make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arena import Arena, as_float64, import_torch
+from ..cases import CASES, Case
+from ..contender import Maker
+from ..lines import Group, Line, Place
+from ..measure import attempt
+from ..models import Shapes, elements
+from ..ours import OURS
+from ..peers import PEERS
+from ..peers.torch_optim import COMPILED
+from . import Asked
+
+SHAPES: Shapes = ((64, 63), (64,))
+DIGITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
+"""Binary digits behind the point."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+def run(asked: Asked) -> Iterator[Group]:
+    """Yield a group for each rule and dtype."""
+    peers = {name: PEERS[asked.device][name] for name in asked.peers if name != COMPILED}
+    for rule in asked.rules:
+        for dtype in asked.dtypes:
+            place = Place("accuracy", rule, dtype, f"{asked.steps} steps", asked.device)
+            yield _compare(place, CASES[rule], {**OURS[asked.device], **peers}, asked.steps)
+
+
+def _compare(place: Place, case: Case, makers: dict[str, Maker], steps: int) -> Group:
+    expected, error = attempt(lambda: exact(case, place.dtype, steps))
+    if error:
+        return Group(place, [], dict.fromkeys(makers, error))
+    lines, left_out = [], {}
+    for name, maker in makers.items():
+        actual, error = attempt(lambda maker=maker: _after(case, maker, place, steps))
+        if error:
+            left_out[name] = error
+            continue
+        figures = {"steps": float(steps), **errors(actual, expected, place.dtype)}
+        if not all(map(np.isfinite, figures.values())):
+            left_out[name] = "its parameters are not finite"
+            continue
+        ours = name in OURS[place.device]
+        lines.append(Line(place, name, ours, len(SHAPES), elements(SHAPES), ulps=figures))
+    return Group(place, lines, left_out, [case.note] if case.note else [])
+
+
+def _gradients(size: int, steps: int) -> Iterator[npt.NDArray[np.float32]]:
+    random = np.random.default_rng(1)
+    for _ in range(steps):
+        yield random.standard_normal(size, np.float32) * np.float32(1e-3)
+
+
+def _after(case: Case, maker: Maker, place: Place, steps: int) -> Doubles:
+    arena = Arena(SHAPES, case.rule.states, place.dtype, place.device)
+    step = maker(case, arena)
+    with step.around():
+        for gradients in _gradients(len(arena.flat["grads"]), steps):
+            arena.fill("grads", gradients)
+            step.run()
+    return as_float64(arena.flat["params"])
+
+
+def exact(case: Case, dtype: str, steps: int) -> Doubles:
+    """Return the parameters after some steps of torch.optim in float64."""
+    torch = import_torch()
+    arena = Arena(SHAPES, case.rule.states, dtype)
+    param = torch.nn.Parameter(torch.from_numpy(as_float64(arena.flat["params"])))
+    optimizer = getattr(torch.optim, case.torch)([param], **case.torch_options, foreach=False)
+    for gradients in _gradients(len(arena.flat["grads"]), steps):
+        arena.fill("grads", gradients)
+        param.grad = torch.from_numpy(as_float64(arena.flat["grads"]))
+        optimizer.step()
+    found: Any = param.detach().numpy()
+    return found
+
+
+def errors(actual: Doubles, expected: Doubles, dtype: str) -> dict[str, float]:
+    """Return how large the errors are, in ulps of the exact value.
+
+    >>> errors(np.array([1.0 + 2.0**-22]), np.array([1.0]), "float32")
+    {'median': 2.0, 'p99': 2.0, 'max': 2.0}
+    """
+    _, exponents = np.frexp(expected)
+    apart = np.abs(actual - expected) / np.ldexp(1.0, exponents - 1 - DIGITS[dtype])
+    median, p99, most = np.percentile(apart, (50, 99, 100)).tolist()
+    return {"median": median, "p99": p99, "max": most}

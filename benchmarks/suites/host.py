@@ -1,0 +1,117 @@
+"""What a step costs the host: steps over more and more tensors of 64 elements each.
+
+Whole steps come first. Then, on the CPU, steps on the way to a GPU with the launch itself left
+out: `gpuopt.Adam` on the Triton path with its kernel launches replaced by nothing, and
+`torch.optim.Adam(fused=True)` with ``torch._fused_adam_`` replaced by nothing. ``again`` steps with
+the gradients of the last step, ``new`` with new tensor objects each time, as after
+``zero_grad(set_to_none=True)``. What Triton needs to launch a kernel (some tens of microseconds,
+twice a step) is in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import gpuopt
+from gpuopt import dispatch
+
+from ..arena import import_torch
+from ..cases import CASES
+from ..contender import Step
+from ..lines import Group, Line, Place
+from ..measure import attempt, measure, timed
+from ..ours import OURS
+from ..peers import PEERS
+from ..timing import interleaved
+from . import Asked
+
+ELEMENTS = 64
+"""Of each tensor."""
+
+AGAIN, NEW, OBJECTS = "triton, again", "triton, new", "(new objects)"
+SLOW = ("torch compile",)
+"""Peers that are left out here, since they compile anew for each number of tensors."""
+
+
+def run(asked: Asked) -> Iterator[Group]:
+    """Yield two groups for each number of tensors."""
+    device = asked.device
+    peers = {name: PEERS[device][name] for name in asked.peers if name not in SLOW}
+    for count in asked.tensors:
+        for rule in asked.rules:
+            place = Place("host", rule, "float32", f"{count} tensors", device)
+            shapes = ((ELEMENTS,),) * count
+            makers = {**OURS[device], **peers}
+            yield measure(place, CASES[rule], shapes, makers, asked.rounds, cold=False)
+        if device == "cpu" and "adam" in asked.rules:
+            yield _nothing_launched(count, asked.rounds)
+
+
+# --- nothing launched ----------------------------------------------------------------------------
+
+
+class NoLaunch:
+    """A kernel that does nothing."""
+
+    def warmup(self, *args: Any, **kwargs: Any) -> None:
+        """Compile nothing."""
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        """Return a launcher."""
+        return lambda *args, **kwargs: None
+
+
+@contextmanager
+def without_launches() -> Iterator[None]:
+    """Let Triton's path take CPU tensors, and launch nothing."""
+    from gpuopt.kernels import triton_cuda
+
+    stubs: dict[str, Any] = {"SIMULATED_ON": ("cpu",)}
+    stubs |= {"multi_tensor_update": NoLaunch(), "multi_tensor_coefficients": NoLaunch()}
+    usable = mock.patch.object(dispatch, "_problem", lambda *backend: None)
+    with mock.patch.multiple(triton_cuda, **stubs), usable, gpuopt.use_backend("triton"):
+        yield
+
+
+def contenders(count: int) -> dict[str, Step]:
+    """Return the steps over ``count`` tensors."""
+    torch = import_torch()
+    params = [torch.zeros(ELEMENTS) for _ in range(count)]
+    grads = [torch.ones(ELEMENTS) for _ in range(count)]
+    ours = gpuopt.Adam(params)
+    theirs = torch.optim.Adam(params, fused=True)
+    for param, grad in zip(params, grads):
+        param.grad = grad
+    with without_launches():
+        ours.step(grads)
+    theirs.step()
+    return {
+        AGAIN: Step(lambda: ours.step(grads), without_launches),
+        NEW: Step(lambda: ours.step([g.detach() for g in grads]), without_launches),
+        OBJECTS: Step(lambda: [g.detach() for g in grads]),
+        "torch fused": Step(
+            theirs.step, lambda: mock.patch.object(torch, "_fused_adam_", lambda *a, **k: None)
+        ),
+    }
+
+
+def _nothing_launched(count: int, rounds: int) -> Group:
+    place = Place("host", "adam", "float32", f"{count} tensors, nothing launched", "cpu")
+    timings, error = attempt(lambda: interleaved(contenders(count), rounds))
+    if error:
+        return Group(place, [], {AGAIN: error, NEW: error})
+    lines = [
+        Line(
+            place,
+            name,
+            ours=name in (AGAIN, NEW),
+            tensors=count,
+            elements=ELEMENTS * count,
+            **timed(name, timings, None, {AGAIN, NEW, OBJECTS}),
+        )
+        for name in timings
+    ]
+    return Group(place, lines, {}, [f"{NEW} includes {OBJECTS}, which no step makes"])

@@ -1,0 +1,168 @@
+"""Each suite, in seconds: what it writes, and what it shows."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.lines import SCHEMA_FILE, Run
+from benchmarks.ours import OURS
+from benchmarks.suites import SUITES, memory
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--model", "tiny500", "--tensors", "3", "--steps", "4")
+
+
+def check(data):
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(data, schema, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_writes_what_the_schema_says_and_what_can_be_read_again(run, monkeypatch, suite):
+    monkeypatch.setattr(memory, "WIDTH", 4)
+    data = run("--suite", suite, *QUICK)
+    check(data)
+    assert data["groups"]
+    assert {group["suite"] for group in data["groups"]} == {suite}
+    assert Run.from_json(data).to_json() == data
+    if not any(group["lines"] for group in data["groups"]):
+        pytest.importorskip("torch")
+
+
+def test_the_schema_refuses_what_is_missing_or_unknown(run):
+    data = run("--suite", "update", *QUICK)
+    line = data["groups"][0]["lines"][0]
+    for change in ({"contender": 3}, {"of_copy": -1.0}, {"more": 1}):
+        before = dict(line)
+        line.update(change)
+        with pytest.raises(jsonschema.ValidationError):
+            check(data)
+        line.clear()
+        line.update(before)
+    del line["bytes"]
+    with pytest.raises(jsonschema.ValidationError):
+        check(data)
+
+
+def test_the_update_suite_measures_all_contenders(run, capsys):
+    pytest.importorskip("numba")
+    data = run("--rule", "adam", "rmsprop", *QUICK)
+    assert data["rounds"] == 2
+    assert data["threads"] == 1
+    assert data["machine"]["packages"]["numpy"] == np.__version__
+    assert data["command"].startswith("python -m benchmarks --rule adam rmsprop")
+    assert [group["rule"] for group in data["groups"]] == ["adam", "rmsprop"]
+    group = data["groups"][0]
+    found = {line["contender"]: line for line in group["lines"]}
+    peers = {"torch fused", "torch for-loop", "optimi", "textbook NumPy"}
+    assert set(found) | set(group["left_out"]) == {"copy", *OURS["cpu"], *peers}
+    for name, line in found.items():
+        assert line["bytes"] == 28 * 86
+        assert len(line["seconds"]["samples"]) == 2
+        assert line["seconds"]["min"] <= line["seconds"]["median"]
+        assert line["of_copy"] > 0
+        assert line["gigabytes_per_second"] > 0
+        assert line["warm_up_seconds"] > 0
+        assert line["ours"] == (name in OURS["cpu"])
+        assert set(line["times_as_fast_as"]) == peers & set(found) - {name}
+    shown = capsys.readouterr().out
+    assert "adam, float32, tiny500, cpu: 3 tensors, 86 elements, 28 bytes an element" in shown
+    assert all(name in shown for name in found)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+def test_every_dtype(run, dtype):
+    pytest.importorskip("torch")
+    pytest.importorskip("ml_dtypes")
+    (group,) = run("--dtype", dtype, *QUICK)["groups"]
+    found = {line["contender"]: line for line in group["lines"]}
+    assert {"copy", *OURS["cpu"]} <= set(found)
+    assert found["numpy"]["bytes"] == 86 * {"float32": 28, "float64": 56}.get(dtype, 22)
+
+
+def test_a_size_is_one_tensor(run):
+    groups = run("--size", "10..100", "--peers", "textbook NumPy")["groups"]
+    shapes = [(g["model"], g["lines"][0]["tensors"], g["lines"][0]["elements"]) for g in groups]
+    assert shapes == [("10", 1, 10), ("80", 1, 80), ("100", 1, 100)]
+
+
+def test_errors_are_small_and_ours_are_the_same_on_every_backend(run):
+    pytest.importorskip("torch")
+    pytest.importorskip("numba")
+    (group,) = run("--suite", "accuracy", "--steps", "20", "--rule", "adam")["groups"]
+    errors = {line["contender"]: line["ulps"] for line in group["lines"]}
+    assert errors["numba"] == errors["numpy"] == errors["numba, drop-in"]
+    assert 0 < errors["numpy"]["median"] < 4
+    assert errors["numpy"]["steps"] == 20
+
+
+def test_a_step_inside_the_backward_pass_holds_fewer_gradients():
+    pytest.importorskip("torch")
+    found = memory.largest_gradients(layers=4, width=8)
+    one = (8 * 8 + 8) * 4
+    assert found[memory.AFTER] == 4 * one
+    assert found[memory.INSIDE] <= one
+
+
+def test_without_torch_the_rest_runs(tmp_path):
+    file = tmp_path / "out.json"
+    # In a process of its own: what cannot be imported is remembered.
+    code = f"""if True:
+        import sys
+        sys.modules["torch"] = None
+        from benchmarks import __main__ as command, models
+        models.MODELS["tiny500"] = ((70,), (3, 5))
+        asked = "--model tiny500 --rule sgd --rounds 1 --warm-cache --json".split()
+        sys.exit(command.main([*asked, {str(file)!r}]))
+    """
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "without torch fused: torch is not installed" in shown
+    (group,) = json.loads(file.read_text())["groups"]
+    absent = {name: why for name, why in group["left_out"].items() if "torch" in name}
+    assert {absent[name] for name in absent if name != "torchao"} == {"torch is not installed"}
+    assert {"numpy", "textbook NumPy"} <= {line["contender"] for line in group["lines"]}
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_file_that_cannot_be_written_is_reported_before_the_work(tmp_path, capsys, option):
+    assert command.main([option, str(tmp_path / "missing" / "out")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_without_a_cuda_device_it_says_so(capsys):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert command.main(["--device", "cuda"]) == 2
+    assert "CUDA" in capsys.readouterr().err
+
+
+def test_the_command_line(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for option in ("--suite", "--rule", "--dtype", "--size", "--model", "--peers", "--device"):
+        assert option in shown.stdout
+    assert os.fspath(tmp_path) not in shown.stdout
+
+
+def test_pictures_and_a_report(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("torch")
+    report = tmp_path / "report.md"
+    asked = ("--suite", "update", "host", "--size", "10..100", "--tensors", "1", "3")
+    run(*asked, "--model", "tiny500", "--plot", str(tmp_path / "plots"), "--report", str(report))
+    files = {file.name for file in (tmp_path / "plots").iterdir()}
+    assert files == {"roofline.png", "ratios.png", "tensors.png"}
+    text = report.read_text()
+    assert text.startswith("# gpuopt's benchmarks")
+    assert "| numpy |" in text
+    assert "python -m benchmarks" in text

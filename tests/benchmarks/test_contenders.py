@@ -1,0 +1,148 @@
+"""Whoever is timed computes the rule, and whoever does not is named."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmarks import copyloop, measure, textbook
+from benchmarks.arena import DTYPES, Arena
+from benchmarks.cases import CASES
+from benchmarks.check import same_formula
+from benchmarks.contender import Step, Unavailable
+from benchmarks.lines import Place
+from benchmarks.ours import OURS, reference
+from benchmarks.peers import PEERS
+from benchmarks.peers.torch_optim import COMPILED
+
+from .conftest import SHAPES
+
+CPU = {**OURS["cpu"], **PEERS["cpu"]}
+NUMPY = OURS["cpu"]["numpy"]
+WRONG = {
+    "sgd": lambda p, g, s, step, lr: textbook.sgd(p, g, s, step, lr * 1.001),
+    "momentum": lambda p, g, s, step, lr, beta: textbook.sgd(p, g, s, step, lr),
+    "rmsprop": lambda p, g, s, step, lr, beta, eps: textbook.rmsprop(p, g, s, step, lr, beta, 0.0),
+    "adam": lambda p, g, s, step, lr, betas, eps: textbook.adam(p, g, s, step + 1, lr, betas, eps),
+    "adamw": lambda p, g, s, step, weight_decay, **rest: textbook.adam(p, g, s, step, **rest),
+    "amsgrad": textbook.adam,
+}
+"""For each rule a formula that is nearly the right one."""
+ALWAYS = ("numba, drop-in", "torch foreach", "torch for-loop")
+"""Who knows every rule; others are named where they do not, or are not installed."""
+
+
+def needs(contender):
+    if "torch" in contender or "drop-in" in contender:
+        pytest.importorskip("torch")
+    if contender.startswith("numba"):
+        pytest.importorskip("numba")
+
+
+def measured(case, makers):
+    place = Place("update", case.name, "float32", "small", "cpu")
+    return measure.measure(place, case, SHAPES, makers, rounds=1)
+
+
+@pytest.mark.parametrize("rule", CASES)
+@pytest.mark.parametrize("contender", [name for name in CPU if name != COMPILED])
+def test_every_contender_computes_the_rule(rule, contender):
+    needs(contender)
+    if CASES[rule].optimizer is None:
+        needs("torch")  # whose drop-in is the reference
+    try:
+        problem = same_formula(CASES[rule], CPU[contender], reference(CASES[rule]))
+    except Unavailable:
+        assert contender not in ALWAYS
+        assert contender not in OURS["cpu"] or CASES[rule].optimizer is None
+    else:
+        assert problem is None
+
+
+@pytest.mark.parametrize(
+    "rule, rough", [*((rule, False) for rule in WRONG), ("adam", True), ("adamw", True)]
+)
+def test_a_peer_with_another_formula_is_named_and_left_out(monkeypatch, rule, rough):
+    case = dataclasses.replace(CASES[rule], textbook=WRONG[rule])
+    monkeypatch.setattr(measure, "ROUGH", ("impostor",) if rough else ())
+    group = measured(case, {"numpy": NUMPY, "impostor": PEERS["cpu"]["textbook NumPy"]})
+    assert group.line("numpy")
+    assert not group.line("impostor")
+    assert group.left_out["impostor"].startswith("another formula")
+
+
+@pytest.mark.parametrize("breaks", ["when it is made", "at its step", "at a later step"])
+def test_a_broken_peer_does_not_stop_the_run(breaks):
+    calls = []
+
+    def broken(case, arena):
+        def run():
+            calls.append(1)
+            return 1 / (0 if breaks == "at its step" or len(calls) > 1 else 1)
+
+        if breaks == "when it is made":
+            raise ZeroDivisionError("division by zero")
+        return Step(run)
+
+    group = measured(CASES["sgd"], {"numpy": NUMPY, "broken": broken})
+    assert group.line("numpy")
+    assert not group.line("broken")
+    assert group.left_out["broken"] == "failed: ZeroDivisionError: division by zero"
+
+
+def test_a_package_with_another_interface_is_named():
+    import sys
+    from types import SimpleNamespace
+    from unittest import mock
+
+    needs("torch")
+    with mock.patch.dict(sys.modules, optimi=SimpleNamespace()):
+        group = measured(CASES["adam"], {"numpy": NUMPY, "optimi": PEERS["cpu"]["optimi"]})
+    assert group.left_out["optimi"].startswith("failed: AttributeError")
+
+
+def test_without_numba_the_rest_runs(monkeypatch):
+    def missing(case, arena):
+        raise Unavailable("Numba is not installed")
+
+    monkeypatch.setattr(measure, "copy_loop", missing)
+    group = measured(CASES["adam"], {"numba": missing, "numpy": NUMPY})
+    assert [line.contender for line in group.lines] == ["numpy"]
+    assert set(group.left_out) == {"numba", "copy"}
+    assert group.lines[0].of_copy is None
+
+
+def test_all_contenders_update_the_same_memory():
+    arena = Arena(SHAPES, CASES["adam"].rule.states)
+    for contender in ("numba", "numpy", "torch fused"):
+        needs(contender)
+        before = arena.flat["params"].copy(), arena.flat["exp_avg"].copy()
+        step = CPU[contender](CASES["adam"], arena)
+        with step.around():
+            step.run()
+        assert (arena.flat["params"] != before[0]).any()
+        assert (arena.flat["exp_avg"] != before[1]).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_tensors_of_an_arena_are_aligned_and_apart(dtype):
+    pytest.importorskip("ml_dtypes")
+    arena = Arena(SHAPES, ("a", "b"), dtype)
+    for i, shape in enumerate(SHAPES):
+        tensors = [arena.params[i], arena.grads[i], *arena.states[i].values()]
+        assert [t.shape for t in tensors] == [shape] * 4
+        assert all(t.ctypes.data % 64 == 0 for t in tensors)
+    assert arena.params[0].dtype.name == dtype
+    assert not any(np.shares_memory(a, b) for a in arena.params for b in arena.params if a is not b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", ["sgd", "adam", "amsgrad"])
+def test_the_copy_loop_changes_nothing(rule, dtype):
+    pytest.importorskip("numba")
+    pytest.importorskip("ml_dtypes")
+    arena = Arena(((40_000,), (70_000,)), CASES[rule].rule.states, dtype)
+    before = {name: list_.copy() for name, list_ in arena.flat.items()}
+    copyloop.copy_loop(CASES[rule], arena).run()
+    for name, values in before.items():
+        assert (arena.flat[name] == values).all()

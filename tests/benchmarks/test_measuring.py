@@ -1,0 +1,89 @@
+"""Times, memory, threads, and what is measured on a device."""
+
+import doctest
+import importlib
+import pkgutil
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import benchmarks
+from benchmarks import cuda, memory, timing
+from benchmarks.contender import Step
+from benchmarks.models import MODELS, elements
+
+
+def test_extra_memory_is_seen():
+    def run():
+        np.ones(8 << 20)
+
+    extra = memory.extra_bytes(Step(run))
+    if extra is None:
+        pytest.skip("the operating system does not say")
+    assert 60 << 20 < extra < 80 << 20
+    assert memory.extra_bytes(Step(lambda: None)) < 4 << 20
+
+
+def test_contenders_take_turns_with_the_same_number_of_samples():
+    calls = []
+    steps = {name: Step(lambda name=name: calls.append(name)) for name in "abc"}
+    timings = timing.interleaved(steps, rounds=4)
+    assert all(len(timings[name].samples) == 4 for name in "abc")
+    assert calls[:3] == ["a", "b", "c"]
+
+
+def test_the_caches_are_emptied_before_each_step_and_outside_the_clock(monkeypatch):
+    calls, times = [], iter(range(100))
+    monkeypatch.setattr(timing, "empty_cache", lambda: (calls.append("empty"), next(times)))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(times))
+    clock = timing.HostClock(cold=True)
+    assert clock.sample(Step(lambda: calls.append("step")), 3) == 1.0
+    assert calls == ["empty", "step"] * 3
+
+
+def test_what_empties_the_caches_is_larger_than_they_are(monkeypatch):
+    monkeypatch.undo()
+    assert timing._filler().nbytes >= 2 * timing.cache_bytes() >= 64 << 20
+    before = int(timing._filler()[0])
+    timing.empty_cache()
+    assert (timing._filler() == before + 1).all()
+
+
+def test_threads_are_given_back(monkeypatch):
+    monkeypatch.setenv("GPUOPT_NUM_THREADS", "3")
+    torch = sys.modules.get("torch")
+    before = torch and torch.get_num_threads()
+    with timing.threads(1):
+        assert timing.os.environ["GPUOPT_NUM_THREADS"] == "1"
+        assert torch is None or torch.get_num_threads() == 1
+    assert timing.os.environ["GPUOPT_NUM_THREADS"] == "3"
+    assert torch is None or torch.get_num_threads() == before
+
+
+def test_the_models_have_their_published_sizes():
+    assert (len(MODELS["gpt2"]), elements(MODELS["gpt2"])) == (148, 124_439_808)
+    assert (len(MODELS["resnet50"]), elements(MODELS["resnet50"])) == (161, 25_557_032)
+
+
+def test_kernels_are_told_from_copies_and_from_the_host():
+    def event(kind, name):
+        return SimpleNamespace(device_type=f"DeviceType.{kind}", name=name)
+
+    assert cuda._is_kernel(event("CUDA", "multi_tensor_update"))
+    assert not cuda._is_kernel(event("CUDA", "Memcpy HtoD (Pageable -> Device)"))
+    assert not cuda._is_kernel(event("CPU", "cudaLaunchKernel"))
+
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(benchmarks.__path__, "benchmarks.")
+    if not module.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, raise_on_error=True).failed == 0

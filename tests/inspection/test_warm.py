@@ -1,0 +1,109 @@
+"""What is compiled ahead of time is what a first step looks for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simgpu import build
+
+ROOT = Path(__file__).parents[2]
+
+STEP = """if True:
+    import sys, time
+    from unittest import mock
+    import torch, gpuopt
+    from gpuopt import dispatch
+    from tests.helpers import simulated_triton
+    from tests.simgpu import driver
+    driver.activate()
+    simulated = mock.patch.dict(dispatch.BACKENDS, triton=simulated_triton.BACKEND)
+    with simulated, driver.on(int(sys.argv[1])), gpuopt.use_backend("triton"):
+        params = [torch.ones(100, dtype=getattr(torch, sys.argv[2])) for _ in range(3)]
+        opt = gpuopt.Adam(params, lr=0.5)
+        start = time.perf_counter()
+        opt.step([torch.ones_like(p) for p in params])
+        print(time.perf_counter() - start)
+        assert all((p < 1).all() for p in params)
+"""
+
+RAW_MODULE = """if True:
+    from unittest import mock
+    from cupy._core import raw
+    from cupy.cuda import compiler
+    from gpuopt.inspection.cases import cases_for, dtypes_of
+    from gpuopt.inspection.warm import for_arch
+    from gpuopt.kernels import cuda_c
+    (case,) = cases_for("cupy", ["adam"], ["plain"], [dtypes_of("bfloat16")], [90])
+    compiler._compile_using_nvrtc_no_warning = None  # what is not found cannot be compiled
+    with for_arch(90) as compile_module:
+        compile_module(cuda_c.source(case.update, case.list_dtypes, case.vectors), cuda_c.OPTIONS)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    caches = {
+        "TRITON_CACHE_DIR": str(tmp_path / "triton"),
+        "CUPY_CACHE_DIR": str(tmp_path / "cupy"),
+    }
+    environment = {**os.environ, **caches, "PYTHONPATH": str(ROOT)}
+    environment.pop("TRITON_INTERPRET", None)
+
+    def run(*arguments, code=0):
+        command = [sys.executable, *arguments]
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    return run
+
+
+def kernels(tmp_path):
+    return sorted(tmp_path.glob("triton/*/multi_tensor_*.cubin"))
+
+
+def warm(run, *arguments, code=0):
+    pytest.importorskip("typer")
+    return run("-m", "gpuopt", "warm", *arguments, code=code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype, arch", [("bf16", 90), ("fp32", 80)])
+def test_the_first_step_after_it_compiles_no_kernel(run, tmp_path, dtype, arch):
+    for package in ("triton", "torch"):
+        pytest.importorskip(package)
+    if build.problem():
+        pytest.skip(build.problem())
+    name = {"bf16": "bfloat16", "fp32": "float32"}[dtype]
+    said = warm(run, "--rule", "adam", "--dtype", dtype, "--arch", f"sm_{arch}")
+    assert said.startswith(f"triton.adam.plain.{name}.sm_{arch}: ")
+    made = kernels(tmp_path)
+    assert len(made) == 2
+    times = [file.stat().st_mtime_ns for file in made]
+    run("-c", STEP, str(arch), name)
+    assert kernels(tmp_path) == made
+    assert [file.stat().st_mtime_ns for file in made] == times
+    other = {90: "80", 80: "100"}[arch]
+    run("-c", STEP, other, name)  # which nobody warmed: the test can tell
+    assert len(kernels(tmp_path)) == 4
+
+
+def test_cupy_finds_its_module(run, tmp_path):
+    pytest.importorskip("cupy")
+    assert "compiler" not in warm(run, "--rule", "adam", "--arch", "90", "--backend", "cupy")
+    run("-c", RAW_MODULE, code=1)  # float32 is there, bfloat16 is not
+    warm(run, "--rule", "adam", "--dtype", "bf16", "--arch", "90", "--backend", "cupy")
+    assert len(list(tmp_path.glob("cupy/*.cubin"))) == 2
+    run("-c", RAW_MODULE)
+
+
+@pytest.mark.parametrize("wrong", [("--rule", "nope"), ("--arch", "sm_9"), ("--dtype", "bf15")])
+def test_what_makes_no_sense_is_an_error(run, wrong):
+    given = {"--rule": "adam", "--arch": "sm_90", **dict([wrong])}
+    arguments = [text for pair in given.items() for text in pair]
+    assert wrong[0] in warm(run, *arguments, code=2)
