@@ -61,7 +61,7 @@ def measure(
     """
     dtype, device = place.dtype, place.device
     arena = Arena(shapes, case.rule.states, dtype, device)
-    clock = _clock(device, cold and arena.bytes < 4 * cache_bytes())
+    clock = clock_of(device, cold and arena.bytes < 4 * cache_bytes())
     steps: dict[str, Step] = {}
     left_out: dict[str, str] = {}
     warm_ups: dict[str, float] = {}
@@ -127,7 +127,8 @@ def timed(
     }
 
 
-def _clock(device: str, cold: bool) -> Clock:
+def clock_of(device: str, cold: bool) -> Clock:
+    """Return what measures time on a device."""
     if device == "cpu":
         return HostClock(cold)
     from .cuda import DeviceClock

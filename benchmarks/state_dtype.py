@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from gpuopt.kernels.threads import thread_count
 
+from .arena import import_torch
 from .arguments import positive, writable
-from .peers import import_torch
 from .report import load_average, show_machine, show_table
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {

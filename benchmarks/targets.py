@@ -25,13 +25,15 @@ class Target:
     ours: str
     peer: str
     least: float
+    suite: str = "update"
+    dtype: str = "float32"
 
     def measured(self, groups: Iterable[Group]) -> float | None:
         """Return the least ratio that was seen, or None where there was none."""
         found = []
         for group in groups:
             place = group.place
-            asked = ("update", "float32", self.model)
+            asked = (self.suite, self.dtype, self.model)
             if (place.suite, place.dtype, place.model) == asked and place.rule in self.rules:
                 line = group.line(self.ours)
                 ratio = line and _ratio(line, self.peer)
@@ -42,7 +44,9 @@ class Target:
     def __str__(self) -> str:
         """Return it as a sentence."""
         rules = self.rules[0] if len(self.rules) == 1 else f"{self.rules[0]}, ..."
-        return f"{rules} on {self.model}: {self.ours} at least {self.least:.2g} x {self.peer}"
+        where = "" if self.suite == "update" else f"{self.suite}, {self.dtype}, "
+        promise = f"{self.ours} at least {self.least:.2g} x {self.peer}"
+        return f"{where}{rules} on {self.model}: {promise}"
 
 
 def _ratio(line: Line, peer: str) -> float | None:
@@ -60,7 +64,13 @@ _FUSED = ("momentum", "adam", "adamw", "adagrad")
 _OTHERS = ("rmsprop", "adadelta", "adamax", "nadam", "radam", "rprop", "asgd")
 """The rules that torch has a fused kernel for, and those that it has none for."""
 
+_TAIL = "gpuopt, drop-in"
+
 TARGETS = (
+    Target("gpt2", _ADAM, _TAIL, "torch calls", 1.3, "tail"),
+    Target("resnet50", _ADAM, _TAIL, "torch calls", 1.6, "tail"),
+    Target("gpt2", _ADAM, _TAIL, "torch calls", 1.5, "tail", "bfloat16"),
+    Target("resnet50", _ADAM, _TAIL, "torch calls", 1.5, "tail", "bfloat16"),
     Target("16m", _ADAM, "numba", "torch fused", 1.0),
     Target("gpt2", _ADAM, "numba", "torch fused", 1.0),
     Target("resnet50", _ADAM, "numba", "torch fused", 1.3),

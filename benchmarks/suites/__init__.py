@@ -15,6 +15,7 @@ from ..models import Shapes
 
 SUITES = {
     "update": "benchmarks.suites.update",
+    "tail": "benchmarks.suites.tail",
     "host": "benchmarks.suites.host",
     "accuracy": "benchmarks.suites.accuracy",
     "memory": "benchmarks.suites.memory",

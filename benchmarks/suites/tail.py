@@ -1,0 +1,171 @@
+"""The tail of a training step: clipping, Adam, an EMA, and for bfloat16 master weights.
+
+Torch's is the best that its user can write: `clip_grad_norm_` with ``foreach=True``, Adam with
+``fused=True``, `torch._foreach_lerp_` for the EMA; for bfloat16, float32 masters beside them, whose
+gradients and parameters `torch._foreach_copy_` converts. Both start from the same numbers and are
+compared before they are timed. Bytes are counted, from the tables and from torch's calls.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+from gpuopt.compose import within
+from gpuopt.measure import MEASURE
+from gpuopt.registry import RULES
+from gpuopt.tail import tail_of
+
+from ..arena import import_torch
+from ..contender import Step
+from ..lines import Group, Line, Place
+from ..measure import attempt, clock_of, timed
+from ..models import Shapes, elements
+from ..timing import interleaved
+from . import Asked
+
+OURS, TORCHS = "gpuopt, drop-in", "torch calls"
+DECAY, LARGEST = 0.999, 1.0
+
+TOLERANCE = 1e-5
+"""Between the two after a step in float32, whose products they round in another order."""
+
+TORCH_BYTES = {"float32": (4, 8, 28, 12), "bfloat16": (6, 4, 8, 28, 12, 6)}
+"""What an element costs torch: [gradients to float32], norm, clipping, Adam, EMA[, to bfloat16]."""
+
+
+def run(asked: Asked) -> Iterator[Group]:
+    """Yield a group for each dtype that torch's user would write this for, and each model."""
+    for dtype in [d for d in asked.dtypes if d in TORCH_BYTES]:
+        for model, shapes in asked.models.items():
+            place = Place("tail", "adam", dtype, model, asked.device)
+            timings, error = attempt(lambda p=place, s=shapes: _timings(p, s, asked))
+            gc.collect()
+            if error:
+                yield Group(place, [], {OURS: error, TORCHS: error})
+                continue
+            costs = {OURS: bytes_of_ours(dtype), TORCHS: sum(TORCH_BYTES[dtype])}
+            lines = [
+                Line(
+                    place,
+                    name,
+                    ours=name == OURS,
+                    tensors=len(shapes),
+                    elements=elements(shapes),
+                    bytes=costs[name] * elements(shapes),
+                    gigabytes_per_second=costs[name] * elements(shapes) / timing.median / 1e9,
+                    **timed(name, timings, None, {OURS}),
+                )
+                for name, timing in timings.items()
+            ]
+            note = f"bytes an element: gpuopt {costs[OURS]}, torch {costs[TORCHS]}"
+            yield Group(place, lines, {}, [note])
+
+
+def _timings(place: Place, shapes: Shapes, asked: Asked) -> Any:
+    check(((1000,), (33, 7), ()), place.dtype, place.device)
+    pair = {
+        OURS: Ours(shapes, place.dtype, place.device),
+        TORCHS: Torchs(shapes, place.dtype, place.device),
+    }
+    steps = {name: Step(each.step) for name, each in pair.items()}
+    return interleaved(steps, asked.rounds, clock_of(place.device, cold=False))
+
+
+def bytes_of_ours(dtype: str) -> int:
+    """Return what an element costs here: one read of the gradients, and the update.
+
+    >>> bytes_of_ours("float32"), sum(TORCH_BYTES["float32"])
+    (40, 52)
+    """
+    tail = tail_of(clip_norm=LARGEST, ema_decay=DECAY, master_weights=dtype == "bfloat16")
+    update = within(RULES["adam"], tail).for_params(dtype)
+    size = 4 if dtype == "float32" else 2
+    assert MEASURE.read == (1,)
+    return size + update.bytes_per_element([dtype, dtype, *["float32"] * len(update.states)])
+
+
+class Ours:
+    """One optimizer with everything in its step."""
+
+    def __init__(self, shapes: Shapes, dtype: str, device: str) -> None:
+        """Make the parameters and their gradients."""
+        import gpuopt.torch
+
+        self.params = new_params(shapes, dtype, device)
+        options = {"clip_norm": LARGEST, "ema_decay": DECAY, "master_weights": dtype == "bfloat16"}
+        self.optimizer = gpuopt.torch.Adam(self.params, **options)
+
+    def step(self) -> None:
+        """Do all of it."""
+        self.optimizer.step()
+
+    def averages(self) -> list[Any]:
+        """Return the averaged weights."""
+        return [self.optimizer.ema[param] for param in self.params]
+
+
+class Torchs:
+    """What a user of torch writes."""
+
+    def __init__(self, shapes: Shapes, dtype: str, device: str) -> None:
+        """Make the parameters and their gradients."""
+        self._torch = torch = import_torch()
+        self._params = self._masters = new_params(shapes, dtype, device)
+        self._narrow = dtype == "bfloat16"
+        if self._narrow:
+            self._masters = [torch.nn.Parameter(p.detach().float()) for p in self._params]
+            for master in self._masters:
+                master.grad = torch.empty_like(master)
+        self._emas = [m.detach().clone() for m in self._masters]
+        self._optimizer = torch.optim.Adam(self._masters, fused=True)
+
+    def step(self) -> None:
+        """Clip, update, average."""
+        torch = self._torch
+        with torch.no_grad():
+            if self._narrow:
+                wide = [m.grad for m in self._masters]
+                torch._foreach_copy_(wide, [p.grad for p in self._params])
+            torch.nn.utils.clip_grad_norm_(self._masters, LARGEST, foreach=True)
+            self._optimizer.step()
+            torch._foreach_lerp_(self._emas, self._masters, 1.0 - DECAY)
+            if self._narrow:
+                torch._foreach_copy_(self._params, self._masters)
+
+    def averages(self) -> list[Any]:
+        """Return the averaged weights."""
+        return self._emas
+
+
+def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
+    """Return parameters with gradients, the same for the same arguments.
+
+    The gradients are small: torch's clipping scales its own in place at each step, down to nothing
+    in the end, where denormals would cost it time. With a norm below the limit both factors are 1.
+    """
+    torch = import_torch()
+    generator = torch.Generator().manual_seed(0)
+    norm = elements(shapes) ** 0.5
+    params = []
+    for shape in shapes:
+        kind = {"dtype": getattr(torch, dtype), "device": device}
+        param = torch.nn.Parameter(torch.randn(shape, generator=generator).to(**kind))
+        param.grad = (torch.randn(shape, generator=generator) * (0.5 / norm)).to(**kind)
+        params.append(param)
+    return params
+
+
+def check(shapes: Shapes, dtype: str, device: str) -> None:
+    """Raise RuntimeError unless both have the same averages after a clipped step."""
+    torch = import_torch()
+    pair = Ours(shapes, dtype, device), Torchs(shapes, dtype, device)
+    for each in pair:
+        params = each.params if isinstance(each, Ours) else each._params
+        for param in params:
+            param.grad *= 64.0  # beyond the limit: the factor counts
+        each.step()
+    for mine, other in zip(*(each.averages() for each in pair)):
+        if not torch.allclose(mine, other, rtol=TOLERANCE, atol=TOLERANCE):
+            raise RuntimeError(f"{dtype}: gpuopt and torch do not compute the same")
