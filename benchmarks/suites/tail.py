@@ -26,7 +26,7 @@ from ..timing import interleaved
 from . import Asked
 
 OURS, TORCHS = "gpuopt, drop-in", "torch calls"
-DECAY, LARGEST = 0.999, 1.0
+LR, DECAY, LARGEST = 1e-3, 0.999, 1.0
 
 TOLERANCE = 1e-5
 """Between the two after a step in float32, whose products they round in another order."""
@@ -89,13 +89,15 @@ def bytes_of_ours(dtype: str) -> int:
 class Ours:
     """One optimizer with everything in its step."""
 
-    def __init__(self, shapes: Shapes, dtype: str, device: str) -> None:
+    def __init__(
+        self, shapes: Shapes, dtype: str, device: str, lr: float = LR, decay: float = DECAY
+    ) -> None:
         """Make the parameters and their gradients."""
         import gpuopt.torch
 
         self.params = new_params(shapes, dtype, device)
-        options = {"clip_norm": LARGEST, "ema_decay": DECAY, "master_weights": dtype == "bfloat16"}
-        self.optimizer = gpuopt.torch.Adam(self.params, **options)
+        options = {"clip_norm": LARGEST, "ema_decay": decay, "master_weights": dtype == "bfloat16"}
+        self.optimizer = gpuopt.torch.Adam(self.params, lr, **options)
 
     def step(self) -> None:
         """Do all of it."""
@@ -109,17 +111,20 @@ class Ours:
 class Torchs:
     """What a user of torch writes."""
 
-    def __init__(self, shapes: Shapes, dtype: str, device: str) -> None:
+    def __init__(
+        self, shapes: Shapes, dtype: str, device: str, lr: float = LR, decay: float = DECAY
+    ) -> None:
         """Make the parameters and their gradients."""
         self._torch = torch = import_torch()
-        self._params = self._masters = new_params(shapes, dtype, device)
+        self._decay = decay
+        self.params = self._masters = new_params(shapes, dtype, device)
         self._narrow = dtype == "bfloat16"
         if self._narrow:
-            self._masters = [torch.nn.Parameter(p.detach().float()) for p in self._params]
+            self._masters = [torch.nn.Parameter(p.detach().float()) for p in self.params]
             for master in self._masters:
                 master.grad = torch.empty_like(master)
         self._emas = [m.detach().clone() for m in self._masters]
-        self._optimizer = torch.optim.Adam(self._masters, fused=True)
+        self._optimizer = torch.optim.Adam(self._masters, lr, fused=True)
 
     def step(self) -> None:
         """Clip, update, average."""
@@ -127,12 +132,12 @@ class Torchs:
         with torch.no_grad():
             if self._narrow:
                 wide = [m.grad for m in self._masters]
-                torch._foreach_copy_(wide, [p.grad for p in self._params])
+                torch._foreach_copy_(wide, [p.grad for p in self.params])
             torch.nn.utils.clip_grad_norm_(self._masters, LARGEST, foreach=True)
             self._optimizer.step()
-            torch._foreach_lerp_(self._emas, self._masters, 1.0 - DECAY)
+            torch._foreach_lerp_(self._emas, self._masters, 1.0 - self._decay)
             if self._narrow:
-                torch._foreach_copy_(self._params, self._masters)
+                torch._foreach_copy_(self.params, self._masters)
 
     def averages(self) -> list[Any]:
         """Return the averaged weights."""
@@ -158,14 +163,19 @@ def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
 
 
 def check(shapes: Shapes, dtype: str, device: str) -> None:
-    """Raise RuntimeError unless both have the same averages after a clipped step."""
+    """Raise RuntimeError unless both have the same averages after three steps.
+
+    Each step's gradients are of another size, some beyond the limit: of one size alone, Adam would
+    not notice whether they were clipped. Steps and weights of the averages are large.
+    """
     torch = import_torch()
-    pair = Ours(shapes, dtype, device), Torchs(shapes, dtype, device)
+    pair = Ours(shapes, dtype, device, 0.1, 0.5), Torchs(shapes, dtype, device, 0.1, 0.5)
     for each in pair:
-        params = each.params if isinstance(each, Ours) else each._params
-        for param in params:
-            param.grad *= 64.0  # beyond the limit: the factor counts
-        each.step()
+        given = [param.grad.clone() for param in each.params]
+        for size in (1.0, 64.0, 16.0):
+            for param, grad in zip(each.params, given):
+                param.grad = size * grad
+            each.step()
     for mine, other in zip(*(each.averages() for each in pair)):
         if not torch.allclose(mine, other, rtol=TOLERANCE, atol=TOLERANCE):
             raise RuntimeError(f"{dtype}: gpuopt and torch do not compute the same")
