@@ -78,9 +78,23 @@ def _measure(arguments: Sequence[str]) -> int:
     met = targets.rows(groups)
     if met:
         show_table("Targets", ("", "measured", ""), met, [])
-    command = shlex.join(["python", "-m", "benchmarks", *arguments])
+    command = shlex.join(["python", "-m", "benchmarks", *_without_files(arguments)])
     facts = lines.facts(command, given.device, given.threads, given.rounds, load)
     return _write(lines.Run(facts, groups), given.json, given.plot, given.report)
+
+
+def _without_files(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments but for where things go, which is the caller's own affair.
+
+    >>> _without_files(["--rule", "sgd", "--json", "out.json", "--plot=docs"])
+    ['--rule', 'sgd']
+    """
+    outputs = ("--json", "--plot", "--report")
+    return [
+        text
+        for before, text in zip(["", *arguments], arguments)
+        if before not in outputs and text.partition("=")[0] not in outputs
+    ]
 
 
 def _some(asked: Sequence[str], known: Sequence[str] | dict[str, object]) -> list[str]:

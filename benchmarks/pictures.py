@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,10 @@ from .measure import COPY
 from .models import MODELS
 from .report import described
 
-OURS_COLOURS = ("#0b6e4f", "#3aa981", "#94d2bd")
+OURS_COLOURS = ("#0b6e4f", "#3aa981", "#94d2bd", "#6a994e")
 PEER_COLOURS = (
-    "#c1121f",
-    "#e07a1f",
-    "#e9b44c",
-    "#7b6d8d",
-    "#5c7aea",
-    "#b07aa1",
-    "#8c564b",
-    "#999999",
+    *("#c1121f", "#e07a1f", "#e9b44c", "#7b6d8d", "#5c7aea", "#b07aa1"),
+    *("#8c564b", "#999999", "#f28482", "#1d3557", "#00b4d8"),
 )
 COPY_COLOUR = "#444444"
 
@@ -42,7 +37,8 @@ def draw(run: Run, folder: Path) -> list[Path]:
     for name, draw_it in ((ROOFLINE, _roofline), (RATIOS, _ratios), (TENSORS, _tensors)):
         figure = draw_it(run.groups)
         if figure is not None:
-            figure.text(0.01, 0.012, described(run), fontsize=6.5, color="#666666")
+            text = "\n".join(textwrap.wrap(described(run), 165))
+            figure.text(0.01, 0.012, text, fontsize=6.5, color="#666666")
             figure.savefig(folder / name, dpi=150)
             made.append(folder / name)
     return made
@@ -52,7 +48,7 @@ def _axes(title: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5))
-    figure.subplots_adjust(left=0.085, right=0.76, top=0.9, bottom=0.17)
+    figure.subplots_adjust(left=0.1, right=0.74, top=0.9, bottom=0.17)
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)

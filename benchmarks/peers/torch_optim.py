@@ -54,7 +54,9 @@ def _step(form: Mapping[str, bool], case: Case, arena: Arena) -> Step:
 
 def _compiled(case: Case, arena: Arena) -> Step:
     optimizer = _optimizer({"foreach": True}, case, arena)
-    run: Callable[[], object] = import_torch().compile(lambda: optimizer.step())
+    torch = import_torch()
+    torch.compiler.reset()  # or it gives up after eight optimizers that are gone
+    run: Callable[[], object] = torch.compile(lambda: optimizer.step())
     return Step(run)
 
 
