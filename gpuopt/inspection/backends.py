@@ -14,7 +14,7 @@ from .. import kernels
 
 _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
-_RULES = ("../compose.py", *(f"../rules/{f.name}" for f in sorted(_FOLDER.glob("../rules/*.py"))))
+_RULES = ("../compose.py", "../measure.py", "../tail.py", *(f"../rules/{f.name}" for f in sorted(_FOLDER.glob("../rules/*.py"))))
 _READERS = ("arguments.py", "cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py")
 
 
