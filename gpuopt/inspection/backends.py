@@ -14,7 +14,9 @@ from .. import kernels
 
 _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
-_RULES = ("../compose.py", *(f"../rules/{f.name}" for f in sorted(_FOLDER.glob("../rules/*.py"))))
+_RULE_FILES = sorted(_FOLDER.glob("../rules/*.py"))
+_TAIL = ("../measure.py", "../tail.py")
+_RULES = ("../compose.py", *_TAIL, *(f"../rules/{f.name}" for f in _RULE_FILES))
 _READERS = ("arguments.py", "cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py")
 
 

@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..arrays import FLOATS
-from ..compose import Update, compose
+from ..compose import Update, within
 from ..kernels.storage import STORAGE, compute_dtype
+from ..measure import MEASURE, Measure
 from ..registry import RULES, Rule, Stage
 from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.tail import CLIP_GRADIENT
+from ..tail import Tail
 
 ARCHS = (75, 80, 86, 89, 90, 100, 120)
 """The architectures, as in sm_90."""
@@ -29,9 +32,27 @@ VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
     "scale": lambda rule: (SCALE_GRADIENT,),
     "scale_decay": lambda rule: (SCALE_GRADIENT, *_decay(rule)),
     "misaligned": lambda rule: (),
+    "clip_ema": lambda rule: (CLIP_GRADIENT,),
+    "master": lambda rule: (CLIP_GRADIENT,),
+    "rounding": lambda rule: (),
+    "kahan": lambda rule: (),
+    "zero_grads": lambda rule: (),
+    "stats": lambda rule: (),
+    "measure": lambda rule: (),
 }
 """The stages in front of a rule: weight decay, and the factor of maximize, unscaling and
-clipping. ``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes."""
+clipping. ``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes. The rest
+are what `TAILS` puts around it; ``measure`` is the pass that finds the norm, whatever the rule."""
+
+TAILS = {
+    "clip_ema": Tail(clip_norm=1.0, ema_decay=0.999),
+    "master": Tail(clip_norm=1.0, ema_decay=0.999, master_weights=True),
+    "rounding": Tail(stochastic_rounding=True),
+    "kahan": Tail(kahan_sum=True),
+    "zero_grads": Tail(zero_grads=True),
+    "stats": Tail(stats=True),
+}
+"""What surrounds the update in a variant; nothing in the others."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,21 +77,44 @@ class Case:
 
     @property
     def update(self) -> Update:
-        """The function that is compiled."""
+        """The function that is compiled; not that of the pass that measures."""
         rule = RULES[self.rule]
-        return compose(rule, VARIANTS[self.variant](rule))
+        whole = within(rule, TAILS.get(self.variant, Tail()), VARIANTS[self.variant](rule))
+        return whole.for_params(self.dtypes[0])
+
+    @property
+    def walked(self) -> Update | Measure:
+        """What walks over the elements: the update, or what measures."""
+        return MEASURE if self.measures else self.update
+
+    @property
+    def measures(self) -> bool:
+        """Whether it is the pass that finds the norm: it has no coefficients."""
+        return self.variant == "measure"
+
+    @property
+    def reduces(self) -> bool:
+        """Whether the threads of a block add up what they see."""
+        return bool(self.walked.watched_names)
 
     @property
     def list_dtypes(self) -> tuple[str, ...]:
         """The dtype of each list of the update."""
         param, grad, state = self.dtypes
-        return (param, grad, *(state for _ in RULES[self.rule].states))
+        if self.measures:
+            return (param, grad)
+        own = (
+            param if one.narrow else compute_dtype(param)
+            for one in self.update.own_states.values()
+        )
+        return (param, grad, *(state for _ in RULES[self.rule].states), *own)
 
     @property
     def floor(self) -> int:
         """The least bytes that an element can cost."""
-        param, grad, state = (STORAGE[dtype].itemsize for dtype in self.dtypes)
-        return RULES[self.rule].bytes_per_element(param, grad, state)
+        if self.measures:
+            return STORAGE[self.dtypes[1]].itemsize
+        return self.update.bytes_per_element(self.list_dtypes)
 
     @property
     def vectors(self) -> bool:
@@ -82,7 +126,8 @@ class Case:
         """The case of the kernel that computes the coefficients of this one."""
         compute = compute_dtype(self.dtypes[0])
         variant = self.variant if self.vectors else "plain"
-        dtypes = (compute, compute, compute)
+        narrow = TAILS.get(self.variant, Tail()).narrow
+        dtypes = self.dtypes if narrow else (compute, compute, compute)
         return replace(self, kernel="coefficients", variant=variant, dtypes=dtypes)
 
     @property

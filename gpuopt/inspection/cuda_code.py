@@ -14,7 +14,7 @@ from .nvrtc import compile_for
 
 def source_of(case: Case) -> str:
     """Return the CUDA C of a case's kernel."""
-    return cuda_c.source(case.update, case.list_dtypes, case.vectors, (_kernel(case),))
+    return cuda_c.source(case.walked, case.list_dtypes, case.vectors, (_kernel(case),))
 
 
 def compile_case(case: Case) -> Code:

@@ -61,16 +61,16 @@ def _dump_one(case: Case, code: Code, folder: Path) -> dict[str, Any]:
         "grid": [code.grid, 1, 1],
         "threads": code.threads,
         "dynamic_shared_bytes": code.shared,
-        "coefficients": list(case.update.coefficient_names),
+        "coefficients": list(case.walked.coefficient_names),
         "coefficients_dtype": compute_dtype(case.dtypes[0]),
     }
     return {**common, **(_of_update if case.kernel == "update" else _of_coefficients)(case, code)}
 
 
 def _of_update(case: Case, code: Code) -> dict[str, Any]:
-    update = case.update
+    update = case.walked
     return {
-        "coefficients_kernel": case.coefficients.label,
+        "coefficients_kernel": None if case.measures else case.coefficients.label,
         "chunk": code.elements,
         "alignment": VECTOR if case.vectors else "that of an element",
         "lists": [

@@ -21,7 +21,10 @@ def text_of(case: Case) -> str:
     driver is gpuopt/kernels/triton_kernels.py.
     """
     if BACKENDS[case.backend].suffix == ".cu":
-        return cuda_c.source(case.update, case.list_dtypes, case.vectors)
+        kernels = (cuda_c.UPDATE,) if case.measures else (cuda_c.COEFFICIENTS, cuda_c.UPDATE)
+        return cuda_c.source(case.walked, case.list_dtypes, case.vectors, kernels)
+    if case.measures:
+        return textwrap.dedent(inspect.getsource(case.walked.function))
     return _python(case.update)
 
 

@@ -30,7 +30,7 @@ def signature_of(case: Case) -> dict[str, str]:
 def constants_of(case: Case) -> dict[str, Any]:
     """Return the compile-time arguments of a kernel."""
     if case.kernel == "update":
-        return constants.update_constants(case.update, case.list_dtypes, case.vectors)
+        return constants.update_constants(case.walked, case.list_dtypes, case.vectors)
     return constants.coefficients_constants(case.update)
 
 

@@ -152,3 +152,42 @@ def test_every_exemption_has_a_reason_and_leaves_the_main_cases_alone():
     for exemption in EXEMPTIONS:
         assert exemption.reason
         assert not any(exemption.applies(case_of(dtype=d)) for d in ("float32", "bfloat16"))
+
+
+TAILS = {
+    ("clip_ema", "float32"): 7 * 4 + 2 * 4,
+    ("zero_grads", "float32"): 7 * 4 + 4,
+    ("stats", "float32"): 7 * 4,
+    ("measure", "float32"): 4,
+    ("master", "bfloat16"): 2 + 2 + 4 * 2 * 4,  # the parameter is only written
+    ("rounding", "bfloat16"): 3 * 2 + 4 * 4,
+    ("kahan", "bfloat16"): 3 * 2 + 4 * 4 + 2 * 2,
+    ("measure", "bfloat16"): 2,
+}
+"""The tails that are checked, with the bytes that an element costs at least."""
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_tails_are_checked_with_their_bytes(backend):
+    cases = scope_cases(backend, ["adam", "amsgrad"])
+    found = {(c.variant, c.dtypes[0]): c.floor for c in cases if (c.variant, c.dtypes[0]) in TAILS}
+    assert found == TAILS
+    assert {c.rule for c in cases if c.variant in dict(TAILS)} <= {"adam"}
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+@pytest.mark.parametrize(("variant", "dtype"), TAILS)
+def test_tails_pass_and_fail_when_broken(compiled, backend, variant, dtype):
+    case, code = compiled(backend=backend, variant=variant, dtype=dtype)
+    facts = facts_of(case, code)
+
+    def broken(**changes):
+        found = findings(replace(facts, **changes))
+        return {one.check for one in found if not one.exempt}
+
+    assert broken() == set()
+    assert broken(local=8) == {"local memory"}
+    assert broken(inexact=("fma.rn.f64", "fma.rn.f32")) == {"exactness"}
+    if facts.main is not None:
+        assert broken(main=replace(facts.main, loaded=facts.main.loaded + 2)) == {"bytes"}
+    assert ("shared memory" in broken(shared=64)) == (variant not in ("stats", "measure"))
