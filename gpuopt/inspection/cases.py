@@ -104,8 +104,7 @@ class Case:
         if self.measures:
             return (param, grad)
         own = (
-            param if one.narrow else compute_dtype(param)
-            for one in self.update.own_states.values()
+            param if one.narrow else compute_dtype(param) for one in self.update.own_states.values()
         )
         return (param, grad, *(state for _ in RULES[self.rule].states), *own)
 
