@@ -55,9 +55,10 @@ inspect: $(VENV)/.test
 	@echo '== GPU code'
 	@$(BIN)/gpuopt inspect --check --backend all
 
-# Triton's interpreter cannot run in several threads at once.
+# Triton's interpreter cannot run in several threads at once, and takes minutes over sums of chunks;
+# compiled, both are tested by `unit`.
 INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton tests/backends \
-    --ignore tests/backends/test_threads.py
+    --ignore tests/backends/test_threads.py --ignore tests/backends/test_tail_on_device.py
 SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
     tests/backends/test_same_bits.py tests/backends/test_dtypes.py tests/backends/test_literals.py \
     tests/backends/test_threads_on_device.py
