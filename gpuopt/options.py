@@ -35,7 +35,9 @@ def _as_float(value: Any) -> float | None:
         return None
 
 
-def _number(accepted: Callable[[float], bool], description: str) -> Callable[[str, Any], float]:
+def number(accepted: Callable[[float], bool], description: str) -> Callable[[str, Any], float]:
+    """Return a check that takes the real numbers that are accepted, of any library, as floats."""
+
     def check(name: str, value: Any) -> float:
         number = _as_float(value)
         if number is None:
@@ -47,12 +49,12 @@ def _number(accepted: Callable[[float], bool], description: str) -> Callable[[st
     return check
 
 
-_not_negative = _number(lambda x: math.isfinite(x) and x >= 0, "a finite number of at least 0")
-has_reciprocal = _number(
+_not_negative = number(lambda x: math.isfinite(x) and x >= 0, "a finite number of at least 0")
+has_reciprocal = number(
     lambda x: x > 0 and math.isfinite(x) and math.isfinite(1.0 / x),
     "a finite number above 0 whose reciprocal is finite",
 )
-_below_one = _number(lambda x: 0 <= x < 1, "a number in [0, 1)")
+_below_one = number(lambda x: 0 <= x < 1, "a number in [0, 1)")
 
 
 def _two_below_one(name: str, value: Any) -> tuple[float, float]:
@@ -74,7 +76,8 @@ def checked_state_dtype(value: Any) -> str | None:
     raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
 
 
-def _boolean(name: str, value: Any) -> bool:
+def boolean(name: str, value: Any) -> bool:
+    """Take True or False, and nothing that only counts as one of them."""
     if value is not True and value is not False:
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return value
@@ -100,10 +103,10 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "weight_decay": _not_negative,
     "lr_decay": _not_negative,
     "initial_accumulator_value": _not_negative,
-    "maximize": _boolean,
-    "nesterov": _boolean,
-    "centered": _boolean,
-    "amsgrad": _boolean,
+    "maximize": boolean,
+    "nesterov": boolean,
+    "centered": boolean,
+    "amsgrad": boolean,
 }
 """For each option, the function that returns its value or says what is wrong with it."""
 

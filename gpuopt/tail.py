@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
+
+from .options import boolean, number
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -122,23 +123,9 @@ def tail_of(**options: Unpack[TailOptions]) -> Tail:
     return tail
 
 
-def _number(description: str, least: float, most: float = math.inf, strictly: bool = False) -> Any:
-    def check(name: str, value: Any) -> float | None:
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name}: expected None or {description}, got {value!r}")
-        if not (least < value if strictly else least <= value) or not value <= most:
-            raise ValueError(f"{name}: expected None or {description}, got {value!r}")
-        return float(value)
-
-    return check
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if value is not True and value is not False:
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
+def _optional(accepted: Callable[[float], bool], description: str) -> Any:
+    check = number(accepted, f"None or {description}")
+    return lambda name, value: None if value is None else check(name, value)
 
 
 def _integer(name: str, value: Any) -> int:
@@ -150,9 +137,9 @@ def _integer(name: str, value: Any) -> int:
 
 
 _CHECKS = {
-    **{field.name: _boolean for field in fields(Tail)},
-    "clip_norm": _number("a number of at least 0", 0.0),
-    "clip_value": _number("a number above 0", 0.0, strictly=True),
-    "ema_decay": _number("a number in [0, 1]", 0.0, 1.0),
+    **{field.name: boolean for field in fields(Tail)},
+    "clip_norm": _optional(lambda x: x >= 0, "a number of at least 0"),
+    "clip_value": _optional(lambda x: x > 0, "a number above 0"),
+    "ema_decay": _optional(lambda x: 0 <= x <= 1, "a number in [0, 1]"),
     "seed": _integer,
 }
