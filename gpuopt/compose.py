@@ -62,8 +62,12 @@ class Update:
     @property
     def name(self) -> str:
         """The rule's name and its stages'."""
-        names = [stage.name for stage in (*self.stages, *self.after)]
+        names = [stage.name for stage in self._around]
         return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched))
+
+    @property
+    def _around(self) -> tuple[Stage, ...]:
+        return (*self.stages, *self.after)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -73,7 +77,7 @@ class Update:
     @cached_property
     def own_states(self) -> dict[str, State]:
         """The states of the stages."""
-        found = [stage.state for stage in (*self.stages, *self.after) if stage.state]
+        found = [stage.state for stage in self._around if stage.state]
         return {state.name: state for state in found}
 
     @property
@@ -113,7 +117,7 @@ class Update:
     @cached_property
     def counts_elements(self) -> bool:
         """Whether the function takes, behind the values, where the element stands in its tensor."""
-        return any("element" in stage.values for stage in (*self.stages, *self.after))
+        return any("element" in stage.values for stage in self._around)
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -169,7 +173,7 @@ class Update:
     @cached_property
     def _constant(self) -> tuple[str, ...]:
         """Those of them that stay as they are."""
-        return tuple(name for stage in (*self.stages, *self.after) for name in stage.carried)
+        return tuple(name for stage in self._around for name in stage.carried)
 
     @cached_property
     def option_names(self) -> tuple[str, ...]:
@@ -177,7 +181,7 @@ class Update:
         given = {"step", *self._constant}
         own = [
             name
-            for stage in (*self.stages, *self.after)
+            for stage in self._around
             if stage.coefficients
             for name in _parameters(stage.coefficients)
         ]
@@ -246,8 +250,7 @@ class Update:
         """Return what a tensor carries to its first step; ``tensor`` is its place."""
         starts = self.rule.carried.values()
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
-        stages = (*self.stages, *self.after)
-        constant = (f(options, tensor) for s in stages for f in s.carried.values())
+        constant = (f(options, tensor) for s in self._around for f in s.carried.values())
         return (*of_rule, *constant)
 
     def bytes_per_element(self, dtypes: Sequence[str]) -> int:

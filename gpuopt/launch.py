@@ -100,33 +100,30 @@ class HostLaunch:
         table = self.table
         counts = steps[table.tensors] + 1
         fill_coefficients(table, counts, self._group_of, groups)
-        self._module.run(
-            table.update,
-            table.dtypes,
-            table.addresses,
-            table.sizes,
-            table.chunks,
-            table.coefficients,
-            table.ends,
-            table.partials,
-        )
+        self._walk(table.update, table.dtypes, table.partials)
 
     def measure(self, with_what: Measure) -> npt.NDArray[np.float64]:
         """Return the partials of all gradients of the table together."""
         table = self.table
         if len(self._partials) != len(table.chunks):
             self._partials = np.zeros((len(table.chunks), 1, len(PARTIALS)))
+        self._walk(with_what, table.dtypes[:2], self._partials)
+        return together(self._partials[:, 0])
+
+    def _walk(
+        self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
+    ) -> None:
+        table = self.table
         self._module.run(
-            with_what,
-            table.dtypes[:2],
+            update,
+            dtypes,
             table.addresses,
             table.sizes,
             table.chunks,
             table.coefficients,
             table.ends,
-            self._partials,
+            partials,
         )
-        return together(self._partials[:, 0])
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return what was watched of each tensor, [n_tensors, 3, 3].
@@ -134,11 +131,7 @@ class HostLaunch:
         Args:
             measured: take the gradients' as `measure` found them: of a skipped step, too.
         """
-        table, count = self.table, len(self.table.sizes)
-        found = partials_of_tensors(table.partials, table.chunks, count)
-        if measured:
-            found[:, :1] = partials_of_tensors(self._partials, table.chunks, count)
-        return found
+        return _of_tensors(self.table, self.table.partials, self._partials if measured else None)
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """The host counts."""
@@ -230,12 +223,8 @@ class DeviceLaunch:
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Wait for the device, and return what was watched, as `HostLaunch.read_partials` does."""
-        table, count = self.table, len(self.table.sizes)
-        found = partials_of_tensors(self._memory.read_partials(), table.chunks, count)
-        if measured:
-            own = self._memory.read_measured()
-            found[:, :1] = partials_of_tensors(own, table.chunks, count)
-        return found
+        own = self._memory.read_measured() if measured else None
+        return _of_tensors(self.table, self._memory.read_partials(), own)
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
         """Wait for the device and read its counts."""
@@ -281,6 +270,17 @@ class Total:
     def read_skipped(self) -> int:
         """Wait for the device, and return how many steps were skipped."""
         return int(self.memory.read_skipped())
+
+
+def _of_tensors(
+    table: Table, watched: npt.NDArray[np.float64], measured: npt.NDArray[np.float64] | None
+) -> npt.NDArray[np.float64]:
+    """Return the partials of whole tensors, the gradients' as they were measured, if they were."""
+    count = len(table.sizes)
+    found = partials_of_tensors(watched, table.chunks, count)
+    if measured is not None:
+        found[:, :1] = partials_of_tensors(measured, table.chunks, count)
+    return found
 
 
 def _spread(

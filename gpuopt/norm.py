@@ -68,7 +68,8 @@ class Norm:
         self._device = next(iter(devices)) if alone else None
         if self._device is None:
             of_devices = [total.read() for total in devices]
-            self._total = together(np.array([np.zeros(3), *hosts, *others, *of_devices]))
+            nothing = np.zeros(len(PARTIALS))
+            self._total = together(np.array([nothing, *hosts, *others, *of_devices]))
         if tail.error_if_nonfinite and not math.isfinite(self.norm()):
             raise RuntimeError(
                 f"clip_norm: the norm of all gradients is {self.norm()}; nothing has been changed"

@@ -339,8 +339,7 @@ class FusedStep:
             self._run_loose(entry, grads[entry.index], groups)
         self._steps += active
         mark_written(self._updated)
-        if self.tail.zero_grads:
-            mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
+        self._mark_zeroed(grads)
 
     def _skip(self, grads: Sequence[Any]) -> None:
         """Change nothing; gradients that are zeroed by a step are so by this one, too."""
@@ -348,6 +347,10 @@ class FusedStep:
             for grad in grads:
                 if grad is not None:
                     fill(grad, 0.0)
+            self._mark_zeroed(grads)
+
+    def _mark_zeroed(self, grads: Sequence[Any]) -> None:
+        if self.tail.zero_grads:
             mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
 
     def _measure_loose(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:

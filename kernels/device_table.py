@@ -229,13 +229,11 @@ class DeviceTable:
 
     def read_steps(self) -> npt.NDArray[np.int64]:
         """Return how many updates each tensor has had; waits for the device."""
-        with self._memory.current():
-            return self._memory.read(self._steps)
+        return self._read(self._steps)
 
     def read_carried(self) -> npt.NDArray[np.float64]:
         """Return what each tensor carries to its next step; waits for the device."""
-        with self._memory.current():
-            return self._memory.read(self._carried)
+        return self._read(self._carried)
 
     def measure(self, update: Update) -> tuple[Any, int]:
         """Apply an update that only watches, whatever is to be skipped.
@@ -257,13 +255,15 @@ class DeviceTable:
 
     def read_partials(self) -> npt.NDArray[np.float64]:
         """Return what the last step watched; waits for the device."""
-        with self._memory.current():
-            return self._memory.read(self._partials)
+        return self._read(self._partials)
 
     def read_measured(self) -> npt.NDArray[np.float64]:
         """Return what `measure` watched last; waits for the device."""
+        return self._read(self._measured)
+
+    def _read(self, array: Any) -> npt.NDArray[Any]:
         with self._memory.current():
-            return self._memory.read(self._measured)
+            return self._memory.read(array)
 
 
 class DeviceTotal:

@@ -363,6 +363,8 @@ def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str, n: str) -> lis
 def _scratch(update: Update) -> list[str]:
     """Return what a thread needs for random words, sums and maxima."""
     names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
+    if update.wants_sums:
+        return [f"sums0 = np.empty({LANES}, np.float64)"]
     words = [f"words = np.empty({LANES}, np.uint32)"] * update.counts_elements
     return words + [
         f"{name}{i} = np.empty({LANES}, {dtype})"

@@ -77,14 +77,14 @@ class Fused(Surroundings, torch.optim.Optimizer):
     # --- what surrounds the step ----------------------------------------------------------------
 
     def _step_taken(self) -> FusedStep:
-        return self._engine_for([p for group in self.param_groups for p in group["params"]]).step
+        return self._engine_for(self._params()).step
 
     def _take_tail(self, tail: Tail) -> None:
         super()._take_tail(tail)
         self._tail, self._plan = tail, None
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = self._params()
         return {
             p: torch.view_as_complex(v) if p.is_complex() else v for p, v in zip(params, values)
         }
@@ -110,7 +110,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = self._params()
         grads = list(map(_GRAD, params))
         try:
             self._run(params, grads)
@@ -157,6 +157,9 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if engine is not None:
             self._skipped_before = engine.step.norm.skipped()
         self._plan = None
+
+    def _params(self) -> list[torch.Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
 
     def _param_names(self) -> list[str]:
         names: list[str] = []
@@ -279,7 +282,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def _keep_dtypes(self, saved: Mapping[str, Any]) -> None:
         places = [place for group in saved["param_groups"] for place in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = self._params()
         for place, param in zip(places, params):
             for name, value in saved["state"].get(place, {}).items():
                 held = self._state[param].get(name)
