@@ -96,18 +96,25 @@ def _curves(axes: Any, points: dict[str, list[tuple[float, float]]], groups: lis
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
 
 
+def _points(
+    groups: Sequence[Group], point: Callable[[Line], tuple[float, float | None]]
+) -> dict[str, list[tuple[float, float]]]:
+    """Return the points of each contender's curve, where there is something to show."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for line in (line for group in groups for line in group.lines):
+        x, y = point(line)
+        if y:
+            points.setdefault(line.contender, []).append((x, y))
+    return points
+
+
 def _roofline(groups: Sequence[Group]) -> Any:
     found = _first(groups, lambda group: group.place.suite == "update" and _is_size(group))
     if len(found) < 2:
         return None
     place = found[0].place
     figure, axes = _axes(f"Speed of a step of {place.rule} on one tensor, {place.dtype}")
-    points: dict[str, list[tuple[float, float]]] = {}
-    for group in found:
-        for line in group.lines:
-            if line.gigabytes_per_second:
-                point = (line.elements, line.gigabytes_per_second)
-                points.setdefault(line.contender, []).append(point)
+    points = _points(found, lambda line: (line.elements, line.gigabytes_per_second))
     _curves(axes, points, found)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -172,11 +179,8 @@ def _tensors(groups: Sequence[Group]) -> Any:
         return None
     place = found[0].place
     figure, axes = _axes(f"Step of {place.rule} over many tensors of 64 elements, {place.dtype}")
-    points: dict[str, list[tuple[float, float]]] = {}
-    for group in found:
-        for line in group.lines:
-            if line.median and line.contender != COPY:
-                points.setdefault(line.contender, []).append((line.tensors, 1e6 * line.median))
+    points = _points(found, lambda line: (line.tensors, line.median and 1e6 * line.median))
+    points.pop(COPY, None)
     _curves(axes, points, found)
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -35,6 +35,11 @@ def application() -> "typer.Typer":
     app.command()(compare)
     app.command()(sweep)
 
+    Rules = Annotated[str, typer.Option(help="Rules, with commas between them, or all.")]
+    Variants = Annotated[
+        str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
+    ]
+
     @app.command()
     def doctor(
         json: Annotated[
@@ -51,16 +56,14 @@ def application() -> "typer.Typer":
 
     @app.command()
     def inspect(
-        rule: Annotated[str, typer.Option(help="Rules, with commas between them, or all.")] = "",
+        rule: Rules = "",
         dtype: Annotated[
             str, typer.Option(help="Dtypes, or param:grad:state, with commas between them, or all.")
         ] = "",
         arch: Annotated[
             str, typer.Option(help="Architectures such as 80,90, with commas, or all.")
         ] = "",
-        variant: Annotated[
-            str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
-        ] = "",
+        variant: Variants = "",
         backend: Annotated[
             str, typer.Option(help="Whose code: triton, cupy, both with a comma, or all.")
         ] = "triton",
@@ -92,16 +95,14 @@ def application() -> "typer.Typer":
 
     @app.command()
     def warm(
-        rule: Annotated[str, typer.Option(help="Rules, with commas between them, or all.")],
+        rule: Rules,
         arch: Annotated[
             str, typer.Option(help="Architectures such as sm_90, with commas, or all.")
         ],
         dtype: Annotated[
             str, typer.Option(help="fp32, bf16, ..., or param:grad:state, with commas, or all.")
         ] = "float32",
-        variant: Annotated[
-            str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
-        ] = "",
+        variant: Variants = "",
         backend: Annotated[str, typer.Option(help="triton, cupy, or all.")] = "triton",
     ) -> None:
         """Compile ahead of time, so that the first step on a GPU need not wait.
