@@ -66,6 +66,11 @@ TOLERANCES = {
         "cancels",
         absolute=1e-15,
     ),
+    "difference of weights": Tolerance(
+        1e-4,
+        "an update is what float32 weights differ by: for weights of 0.1 a difference of 1e-4 is "
+        "off by up to 7e-9",
+    ),
     "average of rounded weights": Tolerance(
         1e-6,
         "averages in float32 (a rounding is 6e-8) over some steps, beside torch's, which rounds "

@@ -1,5 +1,7 @@
 """Clipping against torch.nn.utils, and what it depends on."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -32,35 +34,34 @@ def test_clipping_by_the_norm_is_torchs(clip, maximize):
         assert_close(mine, tensor.numpy(), "sum in another order")
 
 
-def test_clipping_by_the_value_is_torchs():
+def clipped_step(clip, grads, **options):
+    """One step of SGD here, and of torch's behind ``clip(tensors)``; both results."""
     ours = new_params("float64", SHAPES)
     theirs = [torch.tensor(p) for p in ours]
     optimizer = torch.optim.SGD(theirs, lr=0.1)
-    grads = new_grads("float64", 0, SHAPES)
-    grads[0][:3] = np.nan, np.inf, -np.inf
     for tensor, grad in zip(theirs, grads):
         tensor.grad = torch.tensor(grad)
-    torch.nn.utils.clip_grad_value_(theirs, 0.25)
+    clip(theirs)
     optimizer.step()
-    SGD(ours, lr=0.1, clip_value=0.25).step(grads)
-    for mine, tensor in zip(ours, theirs):
-        assert_close(mine, tensor.numpy(), "sum in another order")
+    SGD(ours, lr=0.1, **options).step(grads)
+    return zip(ours, (tensor.numpy() for tensor in theirs))
+
+
+def test_clipping_by_the_value_is_torchs():
+    grads = new_grads("float64", 0, SHAPES)
+    grads[0][:3] = np.nan, np.inf, -np.inf
+    by_value = partial(torch.nn.utils.clip_grad_value_, clip_value=0.25)
+    for mine, other in clipped_step(by_value, grads, clip_value=0.25):
+        assert_close(mine, other, "sum in another order")
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_a_norm_that_is_not_finite_does_what_torchs_does(bad):
-    ours = new_params("float64", SHAPES)
-    theirs = [torch.tensor(p) for p in ours]
-    optimizer = torch.optim.SGD(theirs, lr=0.1)
     grads = new_grads("float64", 0, SHAPES)
     grads[1][3, 3] = bad
-    for tensor, grad in zip(theirs, grads):
-        tensor.grad = torch.tensor(grad)
-    torch.nn.utils.clip_grad_norm_(theirs, 1.0)
-    optimizer.step()
-    SGD(ours, lr=0.1, clip_norm=1.0).step(grads)
-    for mine, tensor in zip(ours, theirs):
-        assert_same_bits(np.isnan(mine), np.isnan(tensor.numpy()))
+    by_norm = partial(torch.nn.utils.clip_grad_norm_, max_norm=1.0)
+    for mine, other in clipped_step(by_norm, grads, clip_norm=1.0):
+        assert_same_bits(np.isnan(mine), np.isnan(other))
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

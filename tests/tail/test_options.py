@@ -63,7 +63,7 @@ def test_every_drop_in_takes_a_tail(name):
     opt = getattr(gpuopt.torch, name)([tensor], clip_norm=1.0, ema_decay=0.5, stats=True)
     tensor.grad = torch.ones(3)
     opt.step()
-    assert opt.stats()["params[0]"].grad_norm == pytest.approx(3**0.5, rel=1e-15)
+    assert opt.stats()["params[0]"].grad_norm == 3**0.5
     assert inspect.signature(type(opt)).parameters["tail"].kind.name == "VAR_KEYWORD"
 
 
