@@ -1,8 +1,8 @@
 """The CUDA C of an update: the driver, the traced rule, and how they are compiled and launched.
 
-The text is complete: NVRTC compiles it without any header, and so does CuPy's RawModule.
+The text is complete: NVRTC compiles it without any header, and `cubin` writes what comes of it.
 
-    module = RawModule(code=source(update, dtypes, vectors), options=OPTIONS)
+    module = RawModule(path=str(cubin(source(update, dtypes, vectors), 90)))
     module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
         addresses, steps, carried, groups, options, coefficients, skip, np.int64(n_tensors)))
     module.get_function(UPDATE)(*update_geometry(n_chunks), (

@@ -12,7 +12,8 @@ import cupy
 import numpy as np
 import numpy.typing as npt
 
-from .cuda_c import CHUNK, OPTIONS
+from .cubin import cubin
+from .cuda_c import CHUNK
 from .cuda_launch import Kernels, total
 from .cupy_memory import CupyMemory
 from .device_table import DeviceTable as AnyDeviceTable
@@ -61,7 +62,8 @@ class DeviceTotal(AnyDeviceTotal):
 def _compiled(memory: Any, text: str) -> Any:
     """Return what launches the kernels of a text in the memory's stream."""
     with memory.current():
-        function = cache(cupy.RawModule(code=text, options=OPTIONS).get_function)
+        file = cubin(text, int(cupy.cuda.Device().compute_capability))
+        function = cache(cupy.RawModule(path=str(file)).get_function)
 
     def launch(name: str, grid: Any, block: Any, arguments: Any) -> None:
         function(name)(grid, block, arguments, stream=_Stream(memory.stream()))

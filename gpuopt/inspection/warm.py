@@ -2,18 +2,15 @@
 
 Neither a GPU nor a driver is needed. What is compiled is what a launch compiles, by the compilers'
 own code, so that the names under which it is kept are those that a launch asks for: Triton's
-`triton.compile` with the source, target and options of its JIT, CuPy's ``RawModule`` with the
-architecture said instead of asked for.
+`triton.compile` with the source, target and options of its JIT, and the module that the CuPy
+backend loads from CuPy's folder.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-from unittest import mock
+from collections.abc import Callable
 
 from .cases import Case
 from .command import BadOptionError, Request, cases_of
@@ -88,43 +85,9 @@ def _triton(case: Case) -> None:
 
 def _cupy(case: Case) -> None:
     """Compile the module of a step."""
-    from ..kernels import cuda_c
+    from ..kernels import cubin, cuda_c
 
-    text = cuda_c.source(case.update, case.list_dtypes, case.vectors)
-    with for_arch(case.arch) as compile_module:
-        compile_module(text, cuda_c.OPTIONS)
-
-
-@contextmanager
-def for_arch(arch: int) -> Iterator[Callable[[str, Sequence[str]], object]]:
-    """Let CuPy compile modules for an architecture, and load none of them.
-
-    Without a device CuPy cannot ask what to compile for, nor load what it compiled, which it
-    does only after it has written the file.
-    """
-    from cupy._core import raw
-    from cupy.cuda import compiler, function
-
-    class Unloaded(function.Module):  # type: ignore[misc]
-        """A module that is on disk alone."""
-
-        def load(self, cubin: object) -> None:
-            """Do nothing."""
-
-    # As they are below CuPy's memory of each device's answers.
-    options_of: Any = compiler._get_arch_for_options_for_nvrtc.__wrapped__
-    module_of: Any = raw._get_raw_module.__wrapped__
-    stubs = {"_get_arch": lambda: f"{arch}", "_get_arch_for_options_for_nvrtc": options_of}
-
-    def compile_module(text: str, options: Sequence[str]) -> object:
-        # As RawModule(code=text, options=options) calls it.
-        return module_of(text, None, tuple(options), "nvrtc", False, False, False, None, None)
-
-    with (
-        mock.patch.multiple(compiler, **stubs),
-        mock.patch.object(function, "Module", Unloaded),
-    ):
-        yield compile_module
+    cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), case.arch)
 
 
 _WARMERS: dict[str, Callable[[Case], None]] = {"triton": _triton, "cupy": _cupy}

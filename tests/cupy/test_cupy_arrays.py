@@ -84,11 +84,15 @@ class Modules:
     """Stands for cupy.RawModule: compiles for the CPU, and notes how kernels are launched."""
 
     def __init__(self):
-        self.options, self.launched = [], []
+        self.compiled, self.launched = [], []
 
-    def __call__(self, *, code, options):
-        self.options.append(options)
-        self.module = cuda_on_cpu.Module(code)
+    def cubin(self, text, arch):
+        self.compiled.append(arch)
+        self.module = cuda_on_cpu.Module(text)
+        return "folder/module.cubin"
+
+    def __call__(self, *, path):
+        assert path == "folder/module.cubin"
         return self
 
     def get_function(self, name):
@@ -104,7 +108,10 @@ def test_what_cupy_is_asked_for(simulated, monkeypatch):
     cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
     modules, memory = Modules(), simulated_cupy.HostMemory()
     memory.stream = lambda: 77
-    monkeypatch.setattr(cupy_cuda, "cupy", types.SimpleNamespace(RawModule=modules))
+    device = types.SimpleNamespace(compute_capability="90")
+    cuda = types.SimpleNamespace(Device=lambda: device)
+    monkeypatch.setattr(cupy_cuda, "cupy", types.SimpleNamespace(RawModule=modules, cuda=cuda))
+    monkeypatch.setattr(cupy_cuda, "cubin", modules.cubin)
     monkeypatch.setattr(cupy_cuda, "_memory_of", lambda device, library: memory)
     monkeypatch.setattr(simulated_cupy, "DeviceTable", cupy_cuda.DeviceTable)
     host = np.zeros(cuda_c.CHUNK + 1, np.float32)
@@ -112,7 +119,7 @@ def test_what_cupy_is_asked_for(simulated, monkeypatch):
     for _ in range(2):
         optimizer.step([over(np.ones_like(host))])
     assert (host == -2).all()
-    assert modules.options == [cuda_c.OPTIONS]
+    assert modules.compiled == [90]
     assert modules.launched == 2 * [
         ("multi_tensor_coefficients", (1,), (cuda_c.COEFFICIENT_THREADS,), 77),
         ("multi_tensor_update", (2,), (cuda_c.THREADS,), 77),
