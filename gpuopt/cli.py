@@ -37,7 +37,11 @@ def application() -> "typer.Typer":
 
     Rules = Annotated[str, typer.Option(help="Rules, with commas between them, or all.")]
     Variants = Annotated[
-        str, typer.Option(help="plain, decay, scale, scale_decay, misaligned, or all.")
+        str,
+        typer.Option(
+            help="plain, decay, scale, scale_decay, misaligned, or with a tail: clip_ema, master, "
+            "rounding, kahan, zero_grads, stats, measure; with commas, or all."
+        ),
     ]
 
     @app.command()

@@ -230,8 +230,16 @@ SCOPES = (
     Scope("update", ("scale_decay",), DTYPES[:2], (90,)),
     Scope("update", ("misaligned",), DTYPES[:1], (90,)),
     Scope("coefficients", ("scale_decay",), DTYPES[:1], (75, 90, 120)),
-    Scope("update", ("clip_ema", "zero_grads", "stats", "measure"), DTYPES[:1], (90,), ("adam",)),
-    Scope("update", ("master", "rounding", "kahan", "measure"), DTYPES[1:2], (90,), ("adam",)),
+    Scope(
+        "update",
+        ("clip_ema", "zero_grads", "stats", "measure"),
+        DTYPES[:1],
+        (75, 90, 120),
+        ("adam",),
+    ),
+    Scope(
+        "update", ("master", "rounding", "kahan", "measure"), DTYPES[1:2], (75, 90, 120), ("adam",)
+    ),
 )
 """Every rule everywhere; what adds little to that, in few places."""
 

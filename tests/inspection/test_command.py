@@ -241,3 +241,10 @@ def test_source_of_all_backends_needs_no_compiler(capsys, monkeypatch):
     shown = source_of(capsys, source="gradient_descent", backends=("all",))
     assert "def gradient_descent(" in shown
     assert "void update_gradient_descent(" in shown
+
+
+def test_the_help_names_every_variant():
+    pytest.importorskip("typer")
+    command = [sys.executable, "-m", "gpuopt", "inspect", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [name for name in VARIANTS if name not in said] == []
