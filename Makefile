@@ -61,7 +61,7 @@ INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton te
     --ignore tests/backends/test_threads.py --ignore tests/backends/test_tail_on_device.py
 SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
     tests/backends/test_same_bits.py tests/backends/test_dtypes.py tests/backends/test_literals.py \
-    tests/backends/test_threads_on_device.py
+    tests/backends/test_threads_on_device.py tests/inspection/test_warm.py
 
 interpret: $(VENV)/.test
 	@echo '== the Triton backend, interpreted'

@@ -36,28 +36,40 @@ def resnet50(classes: int = 1000) -> Shapes:
     return (*shapes, (classes, before), (classes,))
 
 
-def llama_shard(
-    ranks: int = 8,
-    layers: int = 16,
-    width: int = 2048,
-    keys: int = 512,
-    inner: int = 8192,
-    words: int = 128256,
-) -> Shapes:
-    """One rank's part of Llama 3.2 1B, sharded over eight: 146 tensors, 154M elements."""
+def llama(layers: int, width: int, keys: int, inner: int, words: int, tied: bool) -> Shapes:
+    """Llama's tensors; ``tied``: the output layer is the words' table, not one of its own."""
     block = (
         *((width, width), (keys, width), (keys, width), (width, width)),
         *((inner, width), (inner, width), (width, inner)),
         *((width,), (width,)),
     )
-    whole: Shapes = ((words, width), *(block * layers), (width,))
-    return tuple((shape[0] // ranks, *shape[1:]) for shape in whole)
+    table = ((words, width),)
+    return (*table, *(block * layers), (width,), *(() if tied else table))
+
+
+def rows_of(count: int, ranks: int, rank: int) -> int:
+    """Return how many of ``count`` rows a rank has, as FSDP2 and torch.chunk cut them.
+
+    >>> [rows_of(5, 4, rank) for rank in range(4)]
+    [2, 2, 1, 0]
+    """
+    each = -(-count // ranks)
+    return max(0, min(count, (rank + 1) * each) - rank * each)
+
+
+def shard(shapes: Shapes, ranks: int, rank: int) -> Shapes:
+    """Return what one rank has of each tensor."""
+    return tuple((rows_of(shape[0], ranks, rank), *shape[1:]) for shape in shapes)
+
+
+LLAMA_1B = llama(layers=16, width=2048, keys=512, inner=8192, words=128256, tied=True)
+"""Llama 3.2 1B: 146 tensors."""
 
 
 MODELS: dict[str, Shapes] = {
     "gpt2": gpt2(),
     "resnet50": resnet50(),
-    "llama-1b-shard": llama_shard(),
+    "llama-1b-shard": shard(LLAMA_1B, 8, 0),
     "tiny500": ((64,),) * 500,
 }
 """What ``--model`` knows."""

@@ -101,8 +101,9 @@ def application() -> "typer.Typer":
     def warm(
         rule: Rules,
         arch: Annotated[
-            str, typer.Option(help="Architectures such as sm_90, with commas, or all.")
-        ],
+            str,
+            typer.Option(help="Architectures such as sm_90, with commas, or all. [default: here]"),
+        ] = "",
         dtype: Annotated[
             str, typer.Option(help="fp32, bf16, ..., or param:grad:state, with commas, or all.")
         ] = "float32",

@@ -106,6 +106,12 @@ def report() -> Report:
     }
 
 
+def compute_capabilities() -> tuple[list[str], str | None]:
+    """Return those of the GPUs of this machine, as in ``9.0``, and why there are none."""
+    found = _cuda()
+    return [gpu["compute_capability"] for gpu in found["devices"]], found["problem"]
+
+
 # --- gathering ------------------------------------------------------------------------------
 
 

@@ -136,6 +136,11 @@ class Inputs:
                 self.grads[i] = grad
                 self._reach[i] = np.array(grad.extent) - grad.address
 
+    def forget_resting(self, among: npt.NDArray[np.bool_]) -> None:
+        """Forget the last gradients of those that rest; tables do without them."""
+        for i in np.flatnonzero(among & (self.addresses == 0)).tolist():
+            self.grads[i] = None
+
     def _as_held(self, moves: watch.Moves) -> npt.NDArray[np.int64]:
         """Return the addresses of gradients that moved as the table holds them."""
         places = list(moves.moved)

@@ -20,6 +20,10 @@ SQUARES = "sum_of_squares"
 """The option that the norm of all gradients is."""
 
 
+DevicePlace = tuple[ModuleType, str, str]
+"""Kernels, a device, and the library whose stream of it the work goes to."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """What one group of tensors wants from the next step.
@@ -196,14 +200,9 @@ class DeviceLaunch:
         self._memory.run()
 
     @property
-    def place(self) -> tuple[ModuleType, str, str]:
-        """The kernels, the device, and the library whose stream of it the work goes to."""
+    def place(self) -> DevicePlace:
+        """Whose tables can be measured together."""
         return self._module, self.table.device, self.table.library
-
-    def new_total(self) -> Total:
-        """Return a place on the device where what is measured comes together."""
-        table = self.table
-        return Total(self._module.DeviceTotal(table.device, table.library))
 
     def follow(self, total: Total, decides: bool) -> None:
         """Clip by the norm that a total will hold, and skip the step if it says so."""
@@ -247,20 +246,25 @@ class Total:
         memory: on the device.
     """
 
-    def __init__(self, memory: Any) -> None:
-        """Take what keeps it on the device."""
-        self.memory = memory
+    def __init__(self, place: DevicePlace) -> None:
+        """Make what keeps it on the device."""
+        module, device, library = place
+        self.memory = module.DeviceTotal(device, library)
 
     def measure(self, launches: Sequence[DeviceLaunch], skip: Any, decide: bool) -> None:
         """Read all gradients of some tables, without waiting.
 
         Args:
-            launches: of the device, at least one, ready to run.
+            launches: of the device, ready to run.
             skip: an array of one float on the device; unless it is 0, the step is to be none.
             decide: whether the step is to be none if a gradient is not finite.
         """
         tables = [launch._memory for launch in launches]
         self.memory.measure(tables, MEASURE, skip, decide)
+
+    def add_up(self, totals: Sequence[Total], skip: Any, decide: bool) -> None:
+        """Be several totals of the device together, without waiting; else as `measure`."""
+        self.memory.add_up([total.memory for total in totals], skip, decide)
 
     def read(self) -> npt.NDArray[np.float64]:
         """Wait for the device, and return the partials of all gradients together."""
@@ -307,14 +311,14 @@ def fill_coefficients(
         groups: what each group wants.
     """
     if not table.carried.size and (counts == counts[0]).all() and (group_of == group_of[0]).all():
-        row = table.update.coefficients(int(counts[0]), groups[int(group_of[0])].options)
-        with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
-            table.coefficients[...] = row
+        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+            options = groups[int(group_of[0])].options
+            table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
         return
     keys = np.stack([group_of, counts])
     if table.carried.size:
         keys = np.concatenate([keys, table.carried.view(np.int64).T])  # bits: a NaN equals itself
-    with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
+    with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
         if (keys == keys[:, :1]).all():
             rows = np.array([_row_of(table.update, groups, keys[:, 0])])
         else:

@@ -13,9 +13,16 @@ import numpy.typing as npt
 
 from . import scalars
 from .kernels.table import PARTIALS, together
-from .launch import SQUARES, DeviceLaunch, Group, HostLaunch, Launch, Total
+from .launch import SQUARES, DeviceLaunch, DevicePlace, Group, HostLaunch, Launch, Total
 from .measure import measure_for
+from .spread import Kinds
 from .tail import Tail
+
+_OnDevices = dict[tuple[DevicePlace, int], list[DeviceLaunch]]
+"""The tables of each device, and of each kind of spread."""
+
+_TOGETHER = -1
+"""In place of a kind: all kinds."""
 
 
 class Norm:
@@ -25,19 +32,32 @@ class Norm:
     several devices, or on the host too, are put together by the host, which waits for them.
     """
 
-    def __init__(self, tail: Tail) -> None:
-        """Nothing is known yet."""
-        self._tail = tail
+    def __init__(self, tail: Tail, kinds: Kinds) -> None:
+        """Nothing is known yet.
+
+        Args:
+            tail: what surrounds the update.
+            kinds: which tensors are spread over which processes.
+        """
+        self._tail, self._kinds = tail, kinds
+        self._expected: list[tuple[DevicePlace | None, int]] = []
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
         self._factor: Any = 1.0
-        self._totals: dict[tuple[Any, ...], Total] = {}
+        self._totals: dict[tuple[DevicePlace, int], Total] = {}
         self._device: Total | None = None
+
+    def expect(self, wanted: Sequence[tuple[DevicePlace | None, int]]) -> None:
+        """Know where each kind of spread is measured: None is the host.
+
+        A process without a gradient has no table, and yet is to answer the others.
+        """
+        self._expected = list(wanted)
 
     def measure(
         self,
         launches: Sequence[Launch],
-        others: Sequence[npt.NDArray[np.float64]],
+        others: Sequence[tuple[int, npt.NDArray[np.float64]]],
         groups: Sequence[Group],
         skip: Any,
     ) -> tuple[Sequence[Group], bool]:
@@ -45,7 +65,7 @@ class Norm:
 
         Args:
             launches: the tables, ready to run.
-            others: partials of the gradients that no table has.
+            others: places and partials of the gradients that no table has.
             groups: what each group wants.
             skip: what a device is to skip the step for, beside that.
 
@@ -57,25 +77,22 @@ class Norm:
         """
         tail = self._tail
         what = measure_for(tail)
-        hosts = [launch.measure(what) for launch in launches if isinstance(launch, HostLaunch)]
-        devices: dict[Total, list[DeviceLaunch]] = {}
-        for launch in launches:
-            if isinstance(launch, DeviceLaunch):
-                devices.setdefault(self._total_of(launch), []).append(launch)
-        alone = len(devices) == 1 and not hosts and not others
-        for total, own in devices.items():
-            total.measure(own, skip if alone else None, alone and tail.skip_nonfinite)
-        self._device = next(iter(devices)) if alone else None
+        hosts = [
+            (self._kind_of(launch), launch.measure(what))
+            for launch in launches
+            if isinstance(launch, HostLaunch)
+        ]
+        hosts += [(int(self._kinds.of[i]), found) for i, found in others]
+        devices = self._on_devices(launches)
+        self._device = self._total_of_one(devices, skip) if self._alone(devices, hosts) else None
         if self._device is None:
-            of_devices = [total.read() for total in devices]
-            nothing = np.zeros(len(PARTIALS))
-            self._total = together(np.array([nothing, *hosts, *others, *of_devices]))
+            self._total = self._total_of_all(devices, hosts)
         if tail.error_if_nonfinite and not math.isfinite(self.norm()):
             raise RuntimeError(
                 f"clip_norm: the norm of all gradients is {self.norm()}; nothing has been changed"
             )
         if self._device is not None:
-            for launch in devices[self._device]:
+            for launch in chain(*devices.values()):
                 launch.follow(self._device, tail.skip_nonfinite)
             return groups, False
         bad = tail.skip_nonfinite and bool(self._total[2])
@@ -86,14 +103,70 @@ class Norm:
         found = {SQUARES: squares}
         return [replace(g, options={**g.options, **found}) for g in groups], bad
 
-    def _total_of(self, launch: DeviceLaunch) -> Total:
-        """Return where what is measured on its device comes together; it outlives the tables.
+    def _kind_of(self, launch: Launch) -> int:
+        """Return how a table's tensors are spread: all of them alike."""
+        return int(self._kinds.of[launch.table.tensors[0]])
+
+    def _on_devices(self, launches: Sequence[Launch]) -> _OnDevices:
+        """Return the tables that are measured together."""
+        found: _OnDevices = {
+            (place, kind): [] for place, kind in self._expected if place is not None
+        }
+        for launch in launches:
+            if isinstance(launch, DeviceLaunch):
+                found.setdefault((launch.place, self._kind_of(launch)), []).append(launch)
+        return found
+
+    def _alone(self, devices: _OnDevices, hosts: Sequence[Any]) -> bool:
+        """Whether one device measures everything; all processes answer the same."""
+        if self._expected:
+            return None not in dict(self._expected) and len(dict(self._expected)) == 1
+        return len(devices) == 1 and not hosts
+
+    def _total_of_one(self, devices: _OnDevices, skip: Any) -> Total:
+        """Let one device measure its tables and decide, without waiting for it."""
+        decide = self._tail.skip_nonfinite
+        if not self._kinds.shared:
+            ((where, launches),) = devices.items()
+            total = self._total_of(*where)
+            total.measure(launches, skip, decide)
+            return total
+        totals = [self._gathered(*where, launches) for where, launches in devices.items()]
+        ((place, _), *_) = devices
+        total = self._total_of(place, _TOGETHER)
+        total.add_up(totals, skip, decide)
+        return total
+
+    def _gathered(self, place: DevicePlace, kind: int, launches: Sequence[DeviceLaunch]) -> Total:
+        total = self._total_of(place, kind)
+        total.measure(launches, None, False)
+        spread = self._kinds.spreads[kind]
+        if spread is not None:
+            spread.gather(total.memory)
+        return total
+
+    def _total_of_all(
+        self, devices: _OnDevices, hosts: Sequence[tuple[int, npt.NDArray[np.float64]]]
+    ) -> npt.NDArray[np.float64]:
+        """Wait for the devices, and for the other processes."""
+        parts = list(hosts)
+        for (place, kind), launches in devices.items():
+            self._total_of(place, kind).measure(launches, None, False)
+        parts += [(kind, self._total_of(place, kind).read()) for place, kind in devices]
+        whole = [np.zeros(len(PARTIALS))]
+        for kind, spread in enumerate(self._kinds.spreads):
+            own = together(np.array([whole[0], *(found for k, found in parts if k == kind)]))
+            whole.append(own if spread is None else spread.together(own))
+        return together(np.array(whole))
+
+    def _total_of(self, place: DevicePlace, kind: int) -> Total:
+        """Return where what is measured on a device comes together; it outlives the tables.
 
         Only what is done in one stream can: that of one library on one device.
         """
-        if launch.place not in self._totals:
-            self._totals[launch.place] = launch.new_total()
-        return self._totals[launch.place]
+        if (place, kind) not in self._totals:
+            self._totals[place, kind] = Total(place)
+        return self._totals[place, kind]
 
     def scaled_by(self, groups: Sequence[Group]) -> None:
         """Note what unscales the gradients of this step."""

@@ -32,9 +32,10 @@ from .inputs import Inputs
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
 from .kernels.table import PARTIALS
-from .launch import DeviceLaunch, Group, HostLaunch, Launch
+from .launch import DeviceLaunch, DevicePlace, Group, HostLaunch, Launch
 from .measure import measure_for
 from .norm import Norm
+from .spread import Kinds, Spread
 from .staging import Staged, stage
 from .stats import TensorStats, stats_of
 from .table import Entry, Table, build_tables, grad_address
@@ -62,6 +63,7 @@ class FusedStep:
         names: Sequence[str],
         group_of: Sequence[int],
         tail: Tail = NO_TAIL,
+        spreads: Sequence[Spread | None] = (),
     ) -> None:
         """Check the parameters.
 
@@ -70,12 +72,14 @@ class FusedStep:
             names: what errors call each.
             group_of: the group that each belongs to.
             tail: what surrounds the update.
+            spreads: the processes that each is a part of a tensor of; nothing, if none is.
 
         Raises:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
-        self.tail, self.norm = tail, Norm(tail)
+        self._kinds = Kinds(spreads, len(params))
+        self.tail, self.norm = tail, Norm(tail, self._kinds)
         self.params = list(params)
         self.inputs = Inputs(self.params, names, tail.zero_grads)
         self.group_of = np.array(group_of, np.int64)
@@ -132,7 +136,10 @@ class FusedStep:
         return self.states
 
     def stats(self) -> list[TensorStats]:
-        """Return the statistics of each parameter's last step; waits for devices."""
+        """Return the statistics of each parameter's last step; waits for devices.
+
+        Of a tensor that is spread over processes those of all of it: waits for the others, too.
+        """
         found = np.zeros((len(self.params), 3, len(PARTIALS)))
         for i, watched in self._partials.items():
             found[i] = watched
@@ -140,7 +147,7 @@ class FusedStep:
             found[launch.table.tensors] = launch.read_partials(self.tail.measures)
         for i, measured in self._measured.items():
             found[i, 0] = measured
-        return [stats_of(own, self.norm.factor()) for own in found]
+        return [stats_of(own, self.norm.factor()) for own in self._kinds.together(found)]
 
     def complete_states(self, groups: Sequence[Group]) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
@@ -221,6 +228,7 @@ class FusedStep:
 
     def _build(self, groups: Sequence[Group]) -> None:
         steps, _ = self.steps, self.carried  # those of tables that go now
+        self.inputs.forget_resting(steps == 0)  # what these start with is known at their first step
         known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
         self._allocate_states(known, groups)
         params = self.inputs.params()
@@ -242,10 +250,34 @@ class FusedStep:
                 flat += [s.entry for s in stand_ins]
             else:
                 loose += others
-            for table in build_tables(flat, module.CHUNK):
-                launches.append(self._new_launch(table, module, steps, groups))
+            for alike in self._alike(flat):
+                for table in build_tables(alike, module.CHUNK):
+                    launches.append(self._new_launch(table, module, steps, groups))
+        if self._measures_kinds:
+            self.norm.expect(self._totals_wanted())
         self._keep_captured()
         self._launches, self._loose, self._staged = launches, loose, staged
+
+    @property
+    def _measures_kinds(self) -> bool:
+        """Whether the norm tells apart which tensors are spread over which processes."""
+        return self.tail.measures and self._kinds.shared
+
+    def _alike(self, entries: Sequence[Entry]) -> list[list[Entry]]:
+        """Return the entries of each kind of spread, or of all together."""
+        if not self._measures_kinds:
+            return [list(entries)]
+        kinds = range(len(self._kinds.spreads))
+        return [[e for e in entries if self._kinds.of[e.index] == kind] for kind in kinds]
+
+    def _totals_wanted(self) -> list[tuple[DevicePlace | None, int]]:
+        """Return where each kind of spread is measured: on a device, or by the host."""
+        wanted: dict[tuple[DevicePlace | None, int], None] = {}
+        for kind, memory in zip(self._kinds.of.tolist(), self.inputs.params()):
+            module = chosen(*place_of(memory)).load()
+            own = (module, memory.device, memory.library) if _is_of_device(module) else None
+            wanted[own, kind] = None
+        return list(wanted)
 
     def _new_launch(
         self,
@@ -326,7 +358,7 @@ class FusedStep:
         loose = [entry for entry in self._loose if active[entry.index]]
         self.norm.scaled_by(groups)
         if self.tail.measures:
-            others = [self._measure_loose(entry, grads[entry.index]) for entry in loose]
+            others = [(e.index, self._measure_loose(e, grads[e.index])) for e in loose]
             groups, skipped = self.norm.measure(self._launches, others, groups, skip)
             if skipped:
                 self._skip(grads)
@@ -367,9 +399,9 @@ class FusedStep:
         i = entry.index
         param, _, *states = entry.memory
         grad = self.inputs.grad(i)
-        coefficients = self._coefficients(entry, groups)
-        with np.errstate(over="ignore"):  # beyond float32 is inf, as everywhere
-            rounded = np.array(coefficients).astype(compute_dtype(param.dtype))
+        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+            coefficients = np.array(self._coefficients(entry, groups))
+            rounded = coefficients.astype(compute_dtype(param.dtype))
         if param.device != "cpu":
             self._run_on_host(entry, array, rounded)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,10 @@ class Surroundings:
     def _labels(self) -> Sequence[Any]:
         """Return what each parameter is called."""
         raise NotImplementedError
+
+    def _fixed(self) -> Container[int]:
+        """Return the places of the parameters whose memory others know."""
+        return ()
 
     @property
     def tail(self) -> Tail:
@@ -95,9 +99,11 @@ class Surroundings:
     def ema(self) -> Any:
         """The averaged weights, in the structure of the parameters; the live arrays.
 
-        Where a parameter has had no update yet, the parameter itself. Needs ``ema_decay``.
+        Where a parameter has had no update yet, the parameter itself. Needs ``ema_decay``. Not
+        inside `ema_weights`, where the parameters are the averages.
         """
         self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
+        self._check_not_exchanged("ema")
         step = self._step_taken()
         return self._like_params(averages(step.params, step.lend_states()))
 
@@ -105,8 +111,8 @@ class Surroundings:
     def ema_weights(self) -> Iterator[None]:
         """Let the parameters be the averaged weights inside a ``with``, for an evaluation.
 
-        torch tensors exchange their memory with the averages', without a copy; other arrays their
-        elements. Inside, the optimizer refuses to step, and to save or load.
+        torch tensors exchange their memory with the averages', without a copy; DTensors and other
+        arrays their elements. Inside, the optimizer refuses to step, and to save or load.
 
         >>> import numpy as np
         >>> from gpuopt import SGD
@@ -122,7 +128,7 @@ class Surroundings:
         self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
         self._check_not_exchanged("ema_weights")
         step = self._step_taken()
-        with exchanged(step.params, step.lend_states()):
+        with exchanged(step.params, step.lend_states(), self._fixed()):
             self._exchanged = True
             try:
                 yield

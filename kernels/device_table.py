@@ -292,6 +292,7 @@ class DeviceTotal:
             )
         self.squares = self._total[:1, :1]
         self._may_be_given = False
+        self._gathered: dict[int, tuple[Any, Launch]] = {}
         self._launches: dict[tuple[Any, ...], tuple[Launch, ...]] = {}
 
     def measure(
@@ -300,27 +301,59 @@ class DeviceTotal:
         """Add up what an update watches in all tables.
 
         Args:
-            tables: at least one, whose steps have begun.
+            tables: those whose steps have begun.
             update: it only watches, one thing.
             skip: an array of one float on the device; unless it is 0, the step is to be none.
             decide: whether the step is to be none if something watched is not finite.
         """
-        memory = self._memory
-        with memory.current():
-            arrays = (self._total, self._skipped, self._given, self._go, self.skip)
-            memory.hold(arrays)
-            self._may_be_given |= skip is not None
-            if self._may_be_given:
-                memory.copy_number(self._given, 0, 0, self._go if skip is None else skip)
+        with self._memory.current():
+            self._begin(skip)
             parts = [table.measure(update) for table in tables]
             for launch in self._adding(tables, parts, decide):
                 launch()
 
+    def add_up(self, totals: Sequence[DeviceTotal], skip: Any, decide: bool) -> None:
+        """Be other totals of the device together; else as `measure`."""
+        with self._memory.current():
+            self._begin(skip)
+            parts = [(total._total, 1) for total in totals]
+            for launch in self._adding(totals, parts, decide):
+                launch()
+
+    def gather(self, all_gather: Callable[[Any, Any], None], count: int) -> None:
+        """Be the same total of several processes together.
+
+        Args:
+            all_gather: writes into the first array the second of each process, row by row.
+            count: how many processes they are.
+        """
+        memory = self._memory
+        with memory.current():
+            if count not in self._gathered:
+                rows = memory.upload(np.zeros((count, len(PARTIALS))))
+                memory.hold((rows,))
+                own = (self._given, self._total, self.skip, self._skipped)
+                self._gathered[count] = rows, self._kernel((rows, *own, count, FIRST))
+            rows, launch = self._gathered[count]
+            all_gather(rows, self._total)
+            launch()
+
+    def _begin(self, skip: Any) -> None:
+        memory = self._memory
+        captured = memory.hold((self._total, self._skipped, self._given, self._go, self.skip))
+        self._may_be_given |= captured or skip is not None
+        if self._may_be_given:
+            memory.copy_number(self._given, 0, 0, self._go if skip is None else skip)
+
     def _adding(
-        self, tables: Sequence[DeviceTable], parts: Sequence[tuple[Any, int]], decide: bool
+        self,
+        sources: Sequence[DeviceTable | DeviceTotal],
+        parts: Sequence[tuple[Any, int]],
+        decide: bool,
     ) -> tuple[Launch, ...]:
-        key = (*tables, decide)
+        key = (*sources, decide)
         if key not in self._launches:
+            parts = parts or [(self._total, 0)]
             last = len(parts) - 1
             own = (self._given, self._total, self.skip, self._skipped)
             self._launches = {

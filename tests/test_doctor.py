@@ -8,6 +8,7 @@ import pytest
 
 from gpuopt.dispatch import BACKENDS, Backend
 from gpuopt.doctor import KINDS, PACKAGES, doctor, report
+from tests.helpers.nvidia_smi import put_nvidia_smi
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +28,6 @@ def broken():
     yield
     BACKENDS.clear()
     BACKENDS.update(known)  # in the order of preference
-
-
-def put_nvidia_smi(folder, monkeypatch, script):
-    """Put a program of that name in front of every other."""
-    program = folder / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 def run_without(*libraries, code, **environment):

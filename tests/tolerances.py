@@ -66,6 +66,15 @@ TOLERANCES = {
         "cancels",
         absolute=1e-15,
     ),
+    "sum of a chunk": Tolerance(
+        1e-13,
+        "a float64 sum of at most 8,192 squares of one sign, its lanes added up in another order",
+    ),
+    "few roundings in float32": Tolerance(
+        1e-6,
+        "a norm in torch's float32, or a ratio of what float32 weights hold, beside the same in "
+        "float64: a handful of roundings of 6e-8",
+    ),
     "difference of weights": Tolerance(
         1e-4,
         "an update is what float32 weights differ by: for weights of 0.1 a difference of 1e-4 is "
@@ -81,6 +90,12 @@ TOLERANCES = {
         5e-5,
         "a float32 loss after ten steps of two trainings: each step rounds differently (6e-8), and "
         "the network passes the differences on, some of them enlarged",
+    ),
+    "twenty trained steps float64": Tolerance(
+        1e-9,
+        "twenty steps of two trainings that order the same operations differently (1.1e-16 each): "
+        "the network passes the differences on, and Adam's first steps are all of the size of lr",
+        absolute=1e-12,
     ),
     "two trainings": Tolerance(
         0.02,

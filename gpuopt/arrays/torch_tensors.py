@@ -19,8 +19,15 @@ def _describe(tensor: Any, name: str) -> Memory:
         raise TypeError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
     if tensor.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name}: expected a CPU or CUDA tensor, got one on {tensor.device}")
-    device, shape = str(tensor.device), tuple(tensor.shape)
-    return Memory(device, tensor.data_ptr(), dtype, shape, tensor.stride(), True, "torch")
+    device, shape, address = str(tensor.device), tuple(tensor.shape), tensor.data_ptr()
+    if not address and tensor.numel():
+        raise TypeError(f"{name}: expected a tensor with memory of its own, got {_kind(tensor)}")
+    return Memory(device, address, dtype, shape, tensor.stride(), True, "torch")
+
+
+def _kind(tensor: Any) -> str:
+    """Return whose kind of tensor it is: DTensors are taken by `gpuopt.torch` alone."""
+    return f"a {type(tensor).__name__}" if not hasattr(tensor, "_spec") else "a DTensor"
 
 
 def _full_like(tensor: Any, dtype: str, fill: float) -> Any:

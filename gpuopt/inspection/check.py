@@ -161,6 +161,12 @@ EXEMPTIONS = (
         "gate reads one: bytes, width, instructions and what limits it are not checked",
     ),
     Exemption(
+        "main path",
+        lambda case: (case.backend, case.variant, case.arch) == ("triton", "zero_grads", 80),
+        "ptxas unrolls the loop there by another number than PTX says, and the gate takes the two "
+        "for different paths: bytes, width, instructions and what limits it are not checked",
+    ),
+    Exemption(
         "shared memory",
         lambda case: case.reduces,
         "the threads of a block add up what they have seen, once a chunk",
@@ -234,11 +240,16 @@ SCOPES = (
         "update",
         ("clip_ema", "zero_grads", "stats", "measure"),
         DTYPES[:1],
-        (75, 90, 120),
+        ARCHS,
         ("adam",),
     ),
+    Scope("update", ("master", "rounding", "kahan", "measure"), DTYPES[1:2], ARCHS, ("adam",)),
     Scope(
-        "update", ("master", "rounding", "kahan", "measure"), DTYPES[1:2], (75, 90, 120), ("adam",)
+        "coefficients",
+        ("clip_ema", "master", "rounding", "kahan"),
+        DTYPES[1:2],
+        (75, 90, 120),
+        ("adam",),
     ),
 )
 """Every rule everywhere; what adds little to that, in few places."""

@@ -27,8 +27,9 @@ _ROUNDED = frozenset({"add", "sub", "mul", "div", "sqrt", "rcp"})
 
 _EXACT = frozenset(
     {"abs", "copysign", "max", "min", "mov", "neg", "ld", "st", "selp", "set", "setp", "slct"}
+    | {"redux"}
 )
-"""Operations that round nothing."""
+"""Operations that round nothing; of floats, ``redux`` has the maximum and the minimum alone."""
 
 _INEXACT = frozenset({"approx", "ftz", "full", "relu", "rm", "rp", "rz", "sat"})
 """Modifiers that give other bits than rounding to nearest."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
+from ..doctor import compute_capabilities
 from .cases import Case
 from .command import BadOptionError, Request, cases_of
 
@@ -25,7 +27,7 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
     Args:
         rule: names of rules with commas between them, or ``all``.
         dtype: as `gpuopt inspect` takes them, or ``bf16`` and the like.
-        arch: such as ``sm_90`` or ``90``, with commas.
+        arch: such as ``sm_90`` or ``90``, with commas; that of this machine's GPUs, if empty.
         variant: as `gpuopt inspect` takes them.
         backend: ``triton``, ``cupy``, or ``all``.
 
@@ -53,8 +55,16 @@ def _request(rule: str, dtype: str, arch: str, variant: str, backend: str) -> Re
         ":".join(SHORT.get(part, part) for part in name.strip().split(":"))
         for name in dtype.split(",")
     )
-    archs = ",".join(name.strip().removeprefix("sm_") for name in arch.split(","))
+    archs = ",".join(name.strip().removeprefix("sm_") for name in (arch or _here()).split(","))
     return Request((rule,), (dtypes,), (archs,), (variant,), (backend,))
+
+
+def _here() -> str:
+    """Return the architectures of this machine's GPUs."""
+    capabilities, problem = compute_capabilities()
+    if not capabilities:
+        raise BadOptionError(f"--arch: needed where no GPU is, as in sm_90 ({problem})")
+    return ",".join(dict.fromkeys(one.replace(".", "") for one in capabilities))
 
 
 def _fail(code: int, message: str) -> int:
@@ -75,9 +85,24 @@ def _triton(case: Case) -> None:
     target = GPUTarget("cuda", case.arch, 32)
     for kernel in (case.coefficients, case):
         source, options = triton_code.source_of(kernel), triton_code.options_of(kernel)
-        # The JIT names the compile-time arguments here, too, and the file's name depends on it.
-        source.attrs |= {place: [] for place in source.constants}
+        source.attrs = _attributes_at_a_launch(source, options, target)
         triton.compile(source, target=target, options=options)
+
+
+def _attributes_at_a_launch(source: Any, options: dict[str, Any], target: Any) -> dict[Any, Any]:
+    """Return the arguments' attributes as the JIT has them: the name of the file depends on them.
+
+    What it says of compile-time arguments changes from one Triton to the next: it is asked itself.
+    """
+    from triton.compiler import make_backend
+
+    values = {name: source.constants.get((i,)) for i, name in enumerate(source.signature)}
+    seen = [
+        (kind, values[name] if kind == "constexpr" else "D" if kind.startswith("*") else None)
+        for name, kind in source.signature.items()
+    ]
+    *_, attributes = source.fn._pack_args(make_backend(target), options, values, seen, options)
+    return dict(attributes)
 
 
 # --- CuPy ---------------------------------------------------------------------------------------

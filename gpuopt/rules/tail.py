@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -107,6 +107,16 @@ def rounding_coefficients(step, rounding_seed):
 def tensor_seed(options: Mapping[str, float], tensor: int) -> float:
     """Return a number of 32 bits for each tensor of an optimizer, from its ``seed``."""
     return float(np.random.SeedSequence([int(options["seed"]), tensor]).generate_state(1)[0])
+
+
+def shard_seed(seed: float, shard: Sequence[int]) -> float:
+    """Return the seed of one shard of a tensor, by its numbers along the shared dimensions.
+
+    The first shard has the seed of the tensor, so that a tensor in one piece rounds as ever.
+    """
+    if not any(shard):
+        return seed
+    return float(np.random.SeedSequence([int(seed), *shard]).generate_state(1)[0])
 
 
 CLIP_GRADIENT = Stage("clip_gradient", scale_gradient, ("g",), clip_gradient_coefficients)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import is_
+from itertools import repeat
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
 
 from ..arrays import describe, mark_written
 from ..launch import Group
+from ..rules.tail import shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
+from .resting import States, real_view, rests, with_stand_ins
+from .shards import Shards
 
-States = Mapping[torch.Tensor, dict[str, Any]]
+SEED = "rounding_seed"
+
+GRAD = attrgetter("grad")
+"""In a map, the fastest way to many gradients."""
 
 
 class Engine:
     """A fused step over the parameters of an optimizer.
 
-    Complex tensors are two real numbers an element, here and in torch.
+    Complex tensors are two real numbers an element, here and in torch. Of parameters that rest, as
+    `resting.rests` says, the step knows nothing: it has an empty tensor in their place.
 
     Attributes:
         params: the parameters.
+        shards: what this process has of them.
         step: the step.
     """
 
@@ -34,6 +43,8 @@ class Engine:
         carried: frozenset[str],
         tail: Tail,
         state_dtype: str | None,
+        state: States,
+        norm_group: Any = None,
     ) -> None:
         """Describe and check the parameters.
 
@@ -44,6 +55,8 @@ class Engine:
             carried: the numbers that the optimizer's rules carry from step to step.
             tail: what surrounds the update.
             state_dtype: of states that no step has touched yet.
+            state: of each parameter, by torch's names.
+            norm_group: see `shards.Shards`.
         """
         self._carried = carried
         self._state_dtype = state_dtype and getattr(torch, state_dtype)
@@ -51,16 +64,35 @@ class Engine:
         self._names = list(names)
         self._sizes = list(sizes)
         self._group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
-        self._complex = [i for i, p in enumerate(params) if p.is_complex()]
-        self._views = [_real(p.detach()) if p.is_complex() else p for p in params]
-        self.step = FusedStep(self._views, names, self._group_of, tail)
+        resting = [i for i, p in enumerate(params) if rests(p, state)]
+        self._at_rest = [params[i] for i in resting]
+        present = with_stand_ins(self.params, resting)
+        self.shards = Shards(present, self._names, norm_group)
+        if tail.measures or tail.stats:
+            self.shards.check_known("stats" if tail.stats else "clip_norm, skip_nonfinite")
+        own = self.shards.locals
+        self._complex = [i for i, p in enumerate(own) if p.is_complex()]
+        self._views = [real_view(p, name) for p, name in zip(own, names)]
+        self.step = FusedStep(self._views, names, self._group_of, tail, self.shards.spreads)
+        self._seeds = self._seeds_at_first(tail)
 
-    def fits(self, params: Sequence[torch.Tensor], sizes: Sequence[int]) -> bool:
-        """Whether these are its parameters, in its groups, where its views of them lie."""
+    def fits(
+        self, params: Sequence[torch.Tensor], sizes: Sequence[int], state: States | None
+    ) -> bool:
+        """Whether these are its parameters, in its groups, where its views of them lie.
+
+        Args:
+            params: the parameters.
+            sizes: the number of parameters of each group.
+            state: of each parameter, if somebody may have changed it.
+        """
         return (
             self._sizes == sizes
             and all(map(is_, params, self.params))
-            and all(params[i].data_ptr() == self._views[i].data_ptr() for i in self._complex)
+            and all(map(is_, map(GRAD, self._at_rest), repeat(None)))
+            and not (state and any(map(state.get, self._at_rest)))
+            and self.shards.fit(params)
+            and all(_lie_together(self.shards.locals[i], self._views[i]) for i in self._complex)
         )
 
     def run(
@@ -73,12 +105,17 @@ class Engine:
 
         A device reads that by itself.
         """
+        shards = self.shards.of(grads)
+        if skip is not None:
+            skip = self.shards.any(skip)
         given = [i for i in self._complex if grads[i] is not None]
-        if given:
-            real = {i: _real(grads[i]) for i in given}
-            grads = [real.get(i, grad) for i, grad in enumerate(grads)]
-        self.step.run(grads, groups, skip)
-        mark_written([self.params[i] for i in given])
+        real = {i: _real(shards[i]) for i in given}
+        own = [real.get(i, shard) for i, shard in enumerate(shards)] if given else shards
+        self.step.run(own, groups, skip)
+        if self.step.tail.zero_grads:
+            self.shards.zero_others(grads, shards)
+        sharded = [i for i in self.shards.places if grads[i] is not None]
+        mark_written([self.params[i] for i in (*given, *sharded)])
 
     def load(self, state: States, names: frozenset[str]) -> None:
         """Take over what an optimizer's ``state`` holds, if that is not what is here.
@@ -97,32 +134,40 @@ class Engine:
             steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
             held.append(arrays if steps[i] else {n: self._fresh(a) for n, a in arrays.items()})
             carried.append({n: float(own[n]) for n in self._carried if n in own and steps[i]})
+            if i in self._seeds:
+                self._seeds[i] = carried[i].get(SEED, self._seeds[i])
+                carried[i][SEED] = shard_seed(self._seeds[i], self.shards.number(i))
         known = self.step.steps.tolist(), [dict(c) for c in self.step.carried]
         if known != (steps, carried) or not _same(held, self.step.states):
             self.step.load(steps, held, carried)
         if any(held):
             self.step.lend_states()  # others know these tensors, too, and may move them
 
-    def save(self, state: dict[torch.Tensor, dict[str, Any]], with_steps: Sequence[Any]) -> None:
+    def save(
+        self,
+        state: dict[torch.Tensor, dict[str, Any]],
+        counts: Sequence[tuple[Any, torch.dtype] | None],
+    ) -> None:
         """Write the states and counts into an optimizer's ``state``.
 
         Args:
             state: of each parameter, by torch's names.
-            with_steps: for each group, the device of its counts (None: the parameter's); or
-                False, if torch keeps no counts for it.
+            counts: for each group, the device of its counts (None: the parameter's) and their
+                dtype; or None, if torch keeps no counts for it.
         """
         steps, carried = self.step.steps.tolist(), self.step.carried
         for i, (param, held) in enumerate(zip(self.params, self.step.states)):
-            device = with_steps[self._group_of[i]]
-            if not held and (device is False or not steps[i]):
+            kept = counts[self._group_of[i]]
+            if not steps[i] or (not held and kept is None):  # torch keeps nothing then
                 continue
             own = state[param]
             own.update({name: self._as_torchs(i, array) for name, array in held.items()})
-            if device is not False and ("step" not in own or int(own["step"]) != steps[i]):
-                where = param.device if device is None else device
-                own["step"] = torch.tensor(float(steps[i]), dtype=_step_dtype(), device=where)
-                for name, number in carried[i].items():
-                    own[name] = torch.tensor(number, dtype=torch.float64, device=where)
+            if kept is not None and ("step" not in own or int(own["step"]) != steps[i]):
+                where, dtype = kept[0] or param.device, kept[1]
+                _write_number(own, "step", float(steps[i]), dtype, where)
+                numbers = {**carried[i], **({SEED: self._seeds[i]} if i in self._seeds else {})}
+                for name, number in numbers.items():
+                    _write_number(own, name, number, torch.float64, where)
 
     def _like(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
         """Return a state as the step wants it: real, where its parameter lies."""
@@ -132,7 +177,7 @@ class Engine:
                 f"state {name!r} of {self._names[i]}: expected shape {tuple(shape)}, "
                 f"got {tuple(array.shape)}"
             )
-        array = array.to(self.params[i].device)
+        array = self.shards.shard_of(i, array).to(self.shards.locals[i].device)
         return _real(array) if array.is_complex() else array
 
     def _fresh(self, array: torch.Tensor) -> torch.Tensor:
@@ -142,7 +187,42 @@ class Engine:
         return array.float() if array.element_size() < 4 else array
 
     def _as_torchs(self, i: int, array: torch.Tensor) -> torch.Tensor:
-        return torch.view_as_complex(array) if i in self._complex else array
+        return self.shards.like(i, torch.view_as_complex(array) if i in self._complex else array)
+
+    @property
+    def exchanged_in_place(self) -> frozenset[int]:
+        """The places of parameters of which the step has a view, whose memory is to stay theirs."""
+        return frozenset((*self.shards.places, *self._complex))
+
+    def as_given(self, values: Sequence[torch.Tensor]) -> dict[torch.Tensor, torch.Tensor]:
+        """Return values, one like each parameter of the step, as those of the optimizer's."""
+        pairs = zip(self.params, values, self._views)
+        return {
+            p: p if value is view else self._as_torchs(i, value)
+            for i, (p, value, view) in enumerate(pairs)
+        }
+
+    def _seeds_at_first(self, tail: Tail) -> dict[int, float]:
+        """Return the rounding seeds of those tensors whose shards have seeds of their own."""
+        if not tail.stochastic_rounding:
+            return {}
+        of = [i for i in self.shards.places if self.shards.locals[i].dtype is torch.bfloat16]
+        return {i: tensor_seed({"seed": tail.seed}, i) for i in of if any(self.shards.number(i))}
+
+
+def _write_number(
+    own: dict[str, Any], name: str, number: float, dtype: torch.dtype, where: Any
+) -> None:
+    """Write a number into a parameter's states; in place, so that state dicts stay of one step."""
+    held = own.get(name)
+    if isinstance(held, torch.Tensor) and held.dtype is dtype and not held.is_inference():
+        held.detach().fill_(number)
+    else:
+        own[name] = torch.tensor(number, dtype=dtype, device=where)
+
+
+def _lie_together(tensor: torch.Tensor, view: torch.Tensor) -> bool:
+    return bool(tensor.data_ptr() == view.data_ptr())
 
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
@@ -159,9 +239,3 @@ def _same(held: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]
         )
         for mine, theirs in zip(held, states)
     )
-
-
-def _step_dtype() -> torch.dtype:
-    """Return what torch counts steps in."""
-    double = torch.get_default_dtype() == torch.float64
-    return torch.float64 if double else torch.float32

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -20,12 +20,13 @@ from ..step import FusedStep
 from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
-from .engine import Engine
-
-_GRAD = attrgetter("grad")  # in a map, the fastest way to many gradients
+from .engine import GRAD, Engine
 
 ENGINE = "_gpuopt_engine"
 """An attribute of an optimizer that neither pickle nor deepcopy takes along."""
+
+_LOCK = "_gpuopt_lock"
+"""Likewise; whoever steps has it: a table that another thread replaced would be freed meanwhile."""
 
 
 class Fused(Surroundings, torch.optim.Optimizer):
@@ -46,15 +47,23 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     _tail = Tail()
     _state_dtype: str | None = None
+    _norm_group: Any = None
     _exchanged = False
     _skipped_before = 0
+    _lent: bool
+    """Whether somebody may have changed the states since the last step."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take the arguments of torch's class, those of `gpuopt.Tail`, and ``state_dtype``.
+        """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
 
-        One of ``"float64"``, ``"float32"``, ``"float16"`` and ``"bfloat16"``, of states made
-        from here on; None stands for float32 (float64 for float64 parameters).
+        ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"`` and ``"bfloat16"``, of
+        states made from here on; None stands for float32 (float64 for float64 parameters).
+
+        ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
+        parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
+        are then theirs together, and all of them must step. DTensors know their groups.
         """
+        self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
@@ -66,9 +75,10 @@ class Fused(Surroundings, torch.optim.Optimizer):
         known = inspect.signature(super().__init__)
         rest = [p for p in known.parameters.values() if p.kind is not p.VAR_KEYWORD]
         if "__init__" not in vars(cls):
-            dtype = inspect.Parameter("state_dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
+            only = inspect.Parameter.KEYWORD_ONLY
+            own = [inspect.Parameter(n, only, default=None) for n in ("state_dtype", "norm_group")]
             around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
-            cls.__signature__ = known.replace(parameters=[*rest[1:], dtype, around])  # type: ignore[attr-defined]
+            cls.__signature__ = known.replace(parameters=[*rest[1:], *own, around])  # type: ignore[attr-defined]
 
     def _rule(self, group: Mapping[str, Any]) -> str:
         """Return the name of the rule that a group's options pick."""
@@ -84,10 +94,10 @@ class Fused(Surroundings, torch.optim.Optimizer):
         self._tail, self._plan = tail, None
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
-        params = self._params()
-        return {
-            p: torch.view_as_complex(v) if p.is_complex() else v for p, v in zip(params, values)
-        }
+        return self._engine_for(self._params()).as_given(values)
+
+    def _fixed(self) -> Container[int]:
+        return self._engine_for(self._params()).exchanged_in_place
 
     def _labels(self) -> Sequence[str]:
         return self._param_names()
@@ -110,8 +120,17 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        with self._alone():
+            self._update()
+        return loss
+
+    def _alone(self) -> Any:
+        """Return what lets one thread in at a time."""
+        return self.__dict__.setdefault(_LOCK, threading.RLock())
+
+    def _update(self) -> None:
         params = self._params()
-        grads = list(map(_GRAD, params))
+        grads = list(map(GRAD, params))
         try:
             self._run(params, grads)
         except MovedError:  # to another device, say: the states go along
@@ -122,16 +141,18 @@ class Fused(Surroundings, torch.optim.Optimizer):
                 name = type(self).__name__
                 raise RuntimeError(f"{name} does not support sparse gradients") from None
             raise
-        return loss
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         skip = getattr(self, "found_inf", None)  # GradScaler sets it, and grad_scale, for a step
-        self._engine_for(params).run(grads, self._groups(), skip)
+        skip = skip if isinstance(skip, torch.Tensor) else None  # 0, if there is no gradient
+        groups = self._groups()
+        self._engine_for(params).run(grads, groups, skip)
 
     def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
         sizes = [len(group["params"]) for group in self.param_groups]
         engine: Engine | None = self.__dict__.get(ENGINE)
-        if engine is not None and not engine.fits(params, sizes):
+        changeable = self._state if self._lent else None
+        if engine is not None and not engine.fits(params, sizes, changeable):
             self._forget_engine()
             engine = None
         if engine is None:
@@ -142,6 +163,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
                 self._names_of("carried"),
                 self._tail,
                 self._state_dtype,
+                self._state,
+                self._norm_group,
             )
             engine.step.norm.load(self._skipped_before)
             self._lent = True
@@ -153,9 +176,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def _forget_engine(self) -> None:
         """Keep what the engine knows, and make another at the next step."""
         self.state  # noqa: B018 - brings it up to date
-        engine: Engine | None = self.__dict__.pop(ENGINE, None)
-        if engine is not None:
-            self._skipped_before = engine.step.norm.skipped()
+        self._skipped_before = self._skipped()
+        self.__dict__.pop(ENGINE, None)
         self._plan = None
 
     def _params(self) -> list[torch.Tensor]:
@@ -191,6 +213,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
         rules = [RULES[self._rule(group)] for group in self.param_groups]
+        if self._plan is not None and rules != [group.update.rule for group in self._plan[1]]:
+            self.state  # noqa: B018 - read again: momentum begins where there is none yet
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
         for own in numbers:
             own.update(self._tail.numbers(), grad_factor=_reciprocal(scale))
@@ -204,8 +228,11 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
         """Return the hyperparameters of a group by the names that rules have for them."""
         given = {"maximize": False, "weight_decay": 0.0, **group}
-        for pair, names in PAIRS.items():
-            given.update(zip(names, given.get(pair, ())))
+        for pair in PAIRS.keys() & given.keys():
+            names, numbers = PAIRS[pair], given[pair]
+            if len(numbers) != len(names):
+                raise ValueError(f"{pair}: expected {len(names)} numbers, got {numbers!r}")
+            given.update(zip(names, numbers))
         wanted = (*rule.hyperparameters, *rule.initial.values(), "maximize", "weight_decay")
         return {name: given[self._names.get(name, name)] for name in wanted}
 
@@ -234,28 +261,44 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """For each parameter, its states and its step, by torch's names; waits for devices."""
         engine: Engine | None = self.__dict__.get(ENGINE)
         if engine is not None and not self._lent:
-            engine.save(self._state, [self._where_steps_lie(group) for group in self.param_groups])
-            self._lent = True
+            with self._alone():
+                engine.save(self._state, [self._counts_of(group) for group in self.param_groups])
+                self._lent = True
         return self._state
 
     @state.setter
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
         self._state, self._lent = state, True
 
-    def _where_steps_lie(self, group: Mapping[str, Any]) -> Any:
+    def _counts_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype] | None:
+        """Return where torch has the counts of a group (None: with the parameters), and as what."""
         if not self._counts and not self._tail.stochastic_rounding:
-            return False
-        return None if group.get("capturable") or group.get("fused") else "cpu"
+            return None
+        fused, double = group.get("fused"), torch.get_default_dtype() == torch.float64
+        dtype = torch.float64 if double and not fused else torch.float32
+        return (None if group.get("capturable") or fused else "cpu"), dtype
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take along."""
         self._check_not_exchanged("copy")
-        return {**super().__getstate__(), "_tail": self._tail, "_state_dtype": self._state_dtype}
+        own = ("_tail", "_state_dtype", "_norm_group")  # a group refuses to be copied
+        kept = {name: getattr(self, name) for name in own}
+        return {**super().__getstate__(), **kept, "_skipped_before": self._skipped()}
+
+    def _skipped(self) -> int:
+        """Return how many steps were skipped; waits for a device."""
+        engine: Engine | None = self.__dict__.get(ENGINE)
+        return self._skipped_before if engine is None else engine.step.norm.skipped()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return torch's state dict; the states of a tail stand beside the others."""
+        """Return torch's state dict; the states of a tail stand beside the others.
+
+        With ``skip_nonfinite`` it has ``"skipped_steps"``, too, which torch's optimizers ignore.
+        """
         self._check_not_exchanged("state_dict")
         saved: dict[str, Any] = super().state_dict()
+        if self._tail.skip_nonfinite:
+            saved["skipped_steps"] = self._skipped()
         return saved
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -272,13 +315,27 @@ class Fused(Surroundings, torch.optim.Optimizer):
             ValueError: it is of other groups or parameters.
         """
         self._check_not_exchanged("load_state_dict")
+        self.state  # noqa: B018 - an own state dict, given back, is of the last step then
         loaded: list[dict[str, Any]] = []
-        hook = self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given))
+        last = self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given))
+        first = self.register_load_state_dict_post_hook(
+            lambda _: self._keep_dtypes(loaded[-1]), prepend=True
+        )
         try:
             super().load_state_dict(state_dict)
         finally:
-            hook.remove()
-        self._keep_dtypes(loaded[-1])
+            last.remove()
+            first.remove()
+        self._take_skipped(loaded[-1].get("skipped_steps"))
+
+    def _take_skipped(self, count: int | None) -> None:
+        """Go on counting from what was saved, if it was."""
+        if count is None:
+            return
+        self._skipped_before = count
+        engine: Engine | None = self.__dict__.get(ENGINE)
+        if engine is not None:
+            engine.step.norm.load(count)
 
     def _keep_dtypes(self, saved: Mapping[str, Any]) -> None:
         places = [place for group in saved["param_groups"] for place in group["params"]]
@@ -288,6 +345,13 @@ class Fused(Surroundings, torch.optim.Optimizer):
                 held = self._state[param].get(name)
                 if torch.is_tensor(value) and torch.is_tensor(held) and value.dtype != held.dtype:
                     self._state[param][name] = value.detach().to(param.device, copy=True)
+
+
+def _checked_group(group: Any) -> Any:
+    """Return a process group, ``"world"`` or None."""
+    if group is None or group == "world" or hasattr(group, "size"):
+        return group
+    raise TypeError(f"norm_group: expected None, 'world' or a process group, got {group!r}")
 
 
 def _reciprocal(scale: torch.Tensor | None) -> Any:
@@ -300,6 +364,8 @@ def _reciprocal(scale: torch.Tensor | None) -> Any:
 
 def _seen(value: Any) -> Any:
     """Return what changes whenever an option's value does."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_seen, value))
     if not isinstance(value, torch.Tensor):
         return value
     return (id(value), scalars.value_of(value)) if scalars.on_host(value) else id(value)

@@ -14,10 +14,11 @@ class StepInBackward:
 
     There is never more than a few gradients in memory, and ``loss.backward()`` is the whole step:
     there is no ``optimizer.step()``, no clipping by the norm of all gradients, and no
-    accumulation over several backward passes.
+    accumulation over several backward passes. A frozen parameter is updated once it is thawed.
+    Copies and pickles are hooked to the parameters that come with them.
 
     Args:
-        params: the parameters, or groups as dicts, as an optimizer takes them.
+        params: the parameters, or groups as dicts, as an optimizer takes them; each once.
         optimizer: makes an optimizer from a list of one group, such as `gpuopt.torch.Adam`.
         options: of the optimizer; neither ``clip_norm`` nor ``skip_nonfinite``.
 
@@ -45,15 +46,17 @@ class StepInBackward:
                 f"{global_ones[0]}: it needs all gradients at once, and a step in the backward "
                 "pass has one"
             )
-        listed = list(params)
-        grouped = bool(listed) and isinstance(listed[0], dict)
-        groups = listed if grouped else [{"params": listed}]
-        self.optimizers = [
-            optimizer([{**group, "params": [param]}], **options)
-            for group in groups
-            for param in group["params"]
-        ]
-        self._hooks = [self._hook(one) for one in self.optimizers]
+        self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
+        self._hooks = self._hook_all()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle and deepcopy take along."""
+        return {"optimizers": self.optimizers, "hooked": bool(self._hooks)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hook the copied optimizers to their parameters, if the others were."""
+        self.optimizers = state["optimizers"]
+        self._hooks = self._hook_all() if state["hooked"] else []
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state dicts of all optimizers."""
@@ -63,13 +66,18 @@ class StepInBackward:
         """Load what `state_dict` returned.
 
         Raises:
-            ValueError: it is of another number of parameters.
+            TypeError, ValueError: it is no such thing, or of another number of parameters; nothing
+                has been changed.
         """
-        saved = state_dict["optimizers"]
+        saved = state_dict.get("optimizers") if isinstance(state_dict, dict) else None
+        if not isinstance(saved, list):
+            raise TypeError("state_dict: expected what StepInBackward.state_dict() returned")
         if len(saved) != len(self.optimizers):
             raise ValueError(
                 f"state_dict: expected {len(self.optimizers)} optimizers, got {len(saved)}"
             )
+        for i, own in enumerate(saved):
+            _check_of_one_parameter(i, own)
         for one, own in zip(self.optimizers, saved):
             one.load_state_dict(own)
 
@@ -77,6 +85,7 @@ class StepInBackward:
         """Take the hooks away: backward passes leave gradients again."""
         for hook in self._hooks:
             hook.remove()
+        self._hooks = []
 
     def __enter__(self) -> StepInBackward:
         """Stay hooked inside the block."""
@@ -91,11 +100,60 @@ class StepInBackward:
         """Take the hooks away."""
         self.remove()
 
-    @staticmethod
-    def _hook(optimizer: torch.optim.Optimizer) -> Any:
-        def update(param: torch.Tensor) -> None:
-            optimizer.step()
-            param.grad = None
+    def _hook_all(self) -> list[Any]:
+        return [hook for one in self.optimizers for hook in _hooked(one)]
 
-        (param,) = optimizer.param_groups[0]["params"]
-        return param.register_post_accumulate_grad_hook(update)
+
+def _one_by_one(params: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return a group for each parameter.
+
+    Raises:
+        TypeError: a tensor is given in place of an iterable.
+        ValueError: a parameter is given twice.
+    """
+    if isinstance(params, torch.Tensor):
+        raise TypeError(f"params: expected an iterable of tensors or dicts, got {params.type()}")
+    listed = list(params)
+    grouped = bool(listed) and isinstance(listed[0], dict)
+    groups = [
+        {**group, "params": [param]}
+        for group in (listed if grouped else [{"params": listed}])
+        for param in _several(group["params"])
+    ]
+    given = [id(p[1] if isinstance(p, tuple) else p) for group in groups for p in group["params"]]
+    if len(set(given)) != len(given):
+        raise ValueError("params: a parameter is given twice")
+    return groups
+
+
+def _several(params: Any) -> Iterable[Any]:
+    return [params] if isinstance(params, torch.Tensor) else params
+
+
+def _hooked(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """Hook an optimizer to its parameter; not to one that can never have a gradient."""
+
+    def update(param: torch.Tensor) -> None:
+        optimizer.step()
+        param.grad = None
+
+    (param,) = optimizer.param_groups[0]["params"]
+    if not (param.is_floating_point() or param.is_complex()):
+        return []
+    frozen = not param.requires_grad
+    try:
+        param.requires_grad_(True)  # torch hooks no other
+        return [param.register_post_accumulate_grad_hook(update)]
+    finally:
+        param.requires_grad_(not frozen)
+
+
+def _check_of_one_parameter(i: int, saved: Any) -> None:
+    groups = saved.get("param_groups") if isinstance(saved, dict) else None
+    if not groups or "state" not in saved:
+        raise TypeError(f"state_dict: expected an optimizer's state dict at {i}, got {saved!r:.80}")
+    counts = [len(group["params"]) for group in groups]
+    if counts != [1]:
+        raise ValueError(
+            f"state_dict: expected one group of one parameter at {i}, got groups of {counts}"
+        )

@@ -90,6 +90,12 @@ def test_every_combination(device, dtype, narrow, around):
     check(device, getattr(torch, dtype), options)
 
 
+@pytest.mark.every_arch
+def test_sums_and_maxima_on_every_architecture(device):
+    """Which instructions a warp has for them depends on it."""
+    check(device, torch.float32, AROUND["all"])
+
+
 @pytest.mark.parametrize("narrow", NARROW)
 def test_misaligned_tensors(device, narrow):
     check(device, torch.bfloat16, {**AROUND["all"], **({narrow: True} if narrow else {})}, shift=1)

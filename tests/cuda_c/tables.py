@@ -49,8 +49,11 @@ def drawn(update, dtypes, sizes, kind="mixed"):
 
 def coefficients_for(update, n_tensors, dtype):
     """Coefficients of a size that shows in the results, others for each tensor."""
-    shape = (n_tensors, len(update.coefficient_names))
-    return np.random.default_rng(3).uniform(0.1, 0.9, shape).astype(dtype)
+    names = update.coefficient_names
+    found = np.random.default_rng(3).uniform(0.1, 0.9, (n_tensors, len(names)))
+    halves = [name.endswith(("_high", "_low")) for name in names]  # of 32 bits: integers
+    found[:, halves] = np.floor(found[:, halves] * 65536)
+    return found.astype(dtype)
 
 
 @dataclass
@@ -99,14 +102,21 @@ class Walk:
     def _expected(self, row, coefficients):
         if row[1] is None:
             return [a if a is None else a.copy() for a in row]
-        compute = self.coefficients.dtype
         found = list(row)
-        function = retarget(self.update.function, np, literal=compute.type)
         with np.errstate(all="ignore"):
-            results = function(*(a.astype(compute) for a in row), *coefficients)
-            for place, result in zip(self.update.written, results):
+            for place, result in zip(self.update.written, self.results(row, coefficients)):
                 found[place] = stored(result, row[place].dtype)
         return found
+
+    def results(self, row, coefficients):
+        """What the NumPy rule returns for a tensor."""
+        compute = self.coefficients.dtype
+        function = retarget(self.update.function, np, literal=compute.type)
+        values = [row[i].astype(compute) for i in self.update.read]
+        if self.update.counts_elements:
+            values.append(np.arange(row[0].size))
+        with np.errstate(all="ignore"):
+            return function(*values, *coefficients)
 
     def check(self):
         """Run it, and fail unless every bit is the NumPy rule's."""

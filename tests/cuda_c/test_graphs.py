@@ -1,63 +1,12 @@
-"""Steps captured in graphs, between ordinary ones: each graph replays what it captured.
-
-While a graph is captured, what goes to the simulated device is only written down.
-"""
-
-from functools import partial
+"""Steps captured in graphs, between ordinary ones: each graph replays what it captured."""
 
 import numpy as np
 import pytest
-from gpuopt.kernels import cuda_launch
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS
 from tests.helpers import simulated_cupy
 
 G1, G2, G3 = (np.full(8, value, np.float32) for value in (1, 10, 100))
-
-
-class Recorder:
-    """What a graph would hold; None while nothing is captured."""
-
-    def __init__(self):
-        self.graph = None
-
-    def do(self, work):
-        if self.graph is None:
-            work()
-        else:
-            self.graph.append(work)
-
-    def capture(self, step, *arguments):
-        """Return a function that replays the step."""
-        self.graph = []
-        try:
-            step(*arguments)
-        finally:
-            graph, self.graph = self.graph, None
-        return lambda: [work() for work in graph]
-
-
-@pytest.fixture
-def device(monkeypatch):
-    made = Recorder()
-
-    def send(self, values):
-        made.do(partial(self.array.__setitem__, ..., values.copy()))
-
-    def bound(*arguments, real=cuda_launch._bound):
-        return partial(made.do, real(*arguments))
-
-    def copy_number(self, *arguments, real=simulated_cupy.HostMemory.copy_number):
-        made.do(partial(real, self, *arguments))
-
-    monkeypatch.setattr(simulated_cupy.HostMemory, "copy_number", copy_number)
-    monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
-    monkeypatch.setattr(simulated_cupy.Mailbox, "send", send)
-    monkeypatch.setattr(simulated_cupy.HostMemory, "hold", lambda *_: made.graph is not None)
-    monkeypatch.setattr(cuda_launch, "_bound", bound)
-    with gpuopt.use_backend("cupy"):
-        yield made
 
 
 @pytest.fixture

@@ -4,6 +4,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import gpuopt  # noqa: E402
+
+
+@pytest.fixture
+def nothing_to_compile():
+    """All backends give the same bits; this one starts at once."""
+    with gpuopt.use_backend("numpy"):
+        yield
+
 
 @pytest.fixture
 def float64_everywhere():

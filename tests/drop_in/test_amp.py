@@ -4,18 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH, OPTIONS, assert_close  # noqa: E402
 
 DATA = [torch.linspace(-1, 1, 8) * (k + 1) for k in range(6)]
 
 
-@pytest.fixture(autouse=True)
-def nothing_to_compile():
-    """All backends give the same bits; this one starts at once."""
-    with gpuopt.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
 
 def train(make, infinite=(), unscale=False, scale=True):
@@ -82,3 +77,12 @@ def test_the_scale_is_not_remembered():
     optimizer.step()
     assert weight.equal(before - 0.5)
     assert not optimizer.__dict__.get("grad_scale")
+
+
+def test_a_step_without_any_gradient():
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = ours.Adam([weight])
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.ones(()))
+    assert scaler.step(optimizer) is None
+    assert weight.tolist() == [1, 1, 1]

@@ -170,6 +170,21 @@ def test_parameters_that_are_frozen_for_a_while():
     pair.step(2).assert_close()
 
 
+def test_momentum_that_is_switched_on_in_mid_run():
+    pair = Pair("SGD", lr=0.1, dampening=0.5).step(2)
+    for optimizer in (pair.mine, pair.theirs):
+        optimizer.param_groups[0]["momentum"] = 0.9
+    pair.step(2, resting=(0,)).step(2).assert_close()
+
+
+def test_conjugated_parameters_are_refused():
+    param = torch.ones(3, dtype=torch.complex64).conj().requires_grad_()
+    optimizer = ours.SGD([param], lr=0.1)
+    param.grad = torch.ones(3, dtype=torch.complex64)
+    with pytest.raises(TypeError, match=r"params\[0\]: expected a plain tensor, got a conjugated"):
+        optimizer.step()
+
+
 def test_parameters_whose_data_is_replaced():
     pair = Pair("Adam").step(2)
     for params in (pair.params, pair.twins):
@@ -310,6 +325,20 @@ def test_two_optimizers_in_two_threads():
         pair.assert_close("formula float32")
 
 
+def test_one_optimizer_in_four_threads_counts_every_step():
+    param = torch.zeros(10_000, requires_grad=True)
+    param.grad = torch.ones(10_000)
+    optimizer = ours.Adam([param])
+    threads = [
+        threading.Thread(target=lambda: [optimizer.step() for _ in range(200)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert optimizer.state[param]["step"].item() == 800
+
+
 def test_momentum_is_the_missions_form():
     param = torch.zeros(1, requires_grad=True)
     optimizer = ours.Momentum([param], lr=0.5, beta=0.5)
@@ -338,3 +367,83 @@ def test_arguments_that_make_no_sense(name, options):
         options = {"beta": 1.0} if name == "Momentum" else {"betas": (0.9, 1.0)}
     with pytest.raises(ValueError, match=r"Invalid|Tensor lr"):
         getattr(ours, name)(parameters(), **options)
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+CHANGED_IN_PLACE = {
+    "Adam": (
+        lambda: {"betas": (torch.tensor(0.9), torch.tensor(0.99))},
+        lambda group: group["betas"][0].fill_(0.25),
+    ),
+    "Rprop": (
+        lambda: {"etas": [0.5, 1.2], "lr": 0.5},
+        lambda group: group["etas"].__setitem__(0, 0.25),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_IN_PLACE)
+def test_a_number_of_a_pair_may_be_changed_in_place(name):
+    options, change = CHANGED_IN_PLACE[name]
+    found = []
+    for module in (ours, torch.optim):
+        param = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+        optimizer = getattr(module, name)([param], **options())
+        for grad in (torch.ones(3), torch.tensor([2.0, -1.0, 0.5])):
+            param.grad = grad
+            optimizer.step()
+            change(optimizer.param_groups[0])
+        found.append([param])
+    assert_close(*found, "formula float32")
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"])
+def test_a_pair_has_two_numbers(name):
+    param = torch.ones(3, requires_grad=True)
+    optimizer = getattr(ours, name)([param], betas=(0.9, 0.99, 0.5))
+    param.grad = torch.ones(3)
+    with pytest.raises(ValueError, match=r"betas: expected 2 numbers, got \(0.9, 0.99, 0.5\)"):
+        optimizer.step()
+    assert param.tolist() == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("float64_everywhere")
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adagrad"])
+def test_steps_are_counted_in_torchs_dtype(name, fused):
+    dtypes = []
+    for module in (ours, torch.optim):
+        param = torch.ones(3, requires_grad=True)
+        optimizer = getattr(module, name)([param], fused=fused)
+        param.grad = torch.ones(3)
+        optimizer.step()
+        dtypes.append(optimizer.state[param]["step"].dtype)
+    assert dtypes[0] == dtypes[1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_infinite_learning_rate_is_no_warning(name):
+    param = torch.ones(3, requires_grad=True)
+    optimizer = getattr(ours, name)([param], lr=float("inf"))
+    for _ in range(2):
+        param.grad = torch.ones(3)
+        optimizer.step()
+
+
+def test_averages_of_complex_parameters_are_exchanged():
+    param = torch.full((4,), 1 + 1j, requires_grad=True)
+    optimizer = ours.SGD([param], lr=0.5, ema_decay=0.5)
+    for _ in range(2):
+        param.grad = torch.ones_like(param)
+        optimizer.step()
+    own, average = param.tolist(), optimizer.ema[param].tolist()
+    assert own != average
+    with optimizer.ema_weights():
+        assert param.tolist() == average
+    assert param.tolist() == own
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert param.tolist() == [number - 0.5 for number in own]

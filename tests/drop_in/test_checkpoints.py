@@ -128,6 +128,85 @@ def test_hooks_of_state_dicts():
     assert seen == ["before save", "before load", "after load"]
 
 
+def test_hooks_after_loading_have_the_last_word():
+    """The states that they put there stay, whatever dtype they have."""
+    params = parameters(torch.bfloat16)
+    optimizer = ours.Adam(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    saved, seen = through_a_file(optimizer.state_dict()), []
+
+    def narrow(loaded):
+        held = loaded.state[params[0]]
+        seen.append(held["exp_avg"].dtype)
+        held["exp_avg"] = torch.full_like(params[0], 0.5)
+
+    optimizer.register_load_state_dict_post_hook(narrow)
+    optimizer.load_state_dict(saved)
+    assert seen == [torch.float32]
+    assert optimizer.state[params[0]]["exp_avg"].equal(torch.full_like(params[0], 0.5))
+
+
+@pytest.mark.usefixtures("float64_everywhere")
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_a_state_dict_is_live(name):
+    """Nobody copied it: loaded after a step, it is of that step, the count with the states."""
+    pair = Pair(name).step()
+    saved = pair.mine.state_dict(), pair.theirs.state_dict()
+    pair.step()
+    for optimizer, own in zip((pair.mine, pair.theirs), saved):
+        optimizer.load_state_dict(own)
+    pair.step().assert_close()
+    for mine, theirs in zip(pair.params, pair.twins):
+        held, other = pair.mine.state[mine], pair.theirs.state[theirs]
+        assert held.get("step", 0) == other.get("step", 0)
+
+
+def test_a_state_dict_made_in_inference_mode_hinders_nobody():
+    pair = Pair("Adam").step()
+    with torch.inference_mode():
+        pair.mine.state_dict()
+    pair.step()
+    assert pair.mine.state[pair.params[0]]["step"].item() == 2
+    pair.mine.load_state_dict(through_a_file(pair.mine.state_dict()))
+    pair.step().assert_close()
+
+
+def with_skipped_steps():
+    param = torch.ones(3, requires_grad=True)
+    optimizer = ours.Adam([param], skip_nonfinite=True)
+    for grad in (1.0, float("nan"), float("inf")):
+        param.grad = torch.full((3,), grad)
+        optimizer.step()
+    return param, optimizer
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_copies_know_how_many_steps_were_skipped(copied):
+    _, optimizer = with_skipped_steps()
+    twice = copied(copied(optimizer))  # the first has taken no step when it is copied
+    assert (optimizer.skipped_steps, twice.skipped_steps) == (2, 2)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_state_dicts_know_how_many_steps_were_skipped(before):
+    param, optimizer = with_skipped_steps()
+    saved = through_a_file(optimizer.state_dict())
+    for _ in range(before):
+        optimizer.step()
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert optimizer.skipped_steps == 3
+    fresh = ours.Adam([param], skip_nonfinite=True)
+    fresh.load_state_dict(saved)
+    assert fresh.skipped_steps == 2
+    theirs = torch.optim.Adam([param])
+    theirs.load_state_dict(saved)
+    fresh.load_state_dict(theirs.state_dict())
+    assert fresh.skipped_steps == 2
+    assert "skipped_steps" not in ours.Adam([param]).state_dict()
+
+
 def test_a_state_that_does_not_fit_is_named():
     params = parameters()
     optimizer = ours.Adam(params)
@@ -148,6 +227,22 @@ def test_states_and_steps_that_somebody_replaces_count():
         optimizer.state.pop(params[1])
     pair.step(2).assert_close()
     assert pair.mine.state[pair.params[0]]["step"].item() == 9
+
+
+@pytest.mark.usefixtures("float64_everywhere")
+@pytest.mark.parametrize("name", [n for n in OF_TORCH if n != "Adagrad"])
+def test_states_that_were_removed_do_not_come_back_before_the_next_gradient(name):
+    pair = Pair(name).step(2)
+    for params, optimizer in ((pair.params, pair.mine), (pair.twins, pair.theirs)):
+        optimizer.state.pop(params[0], None)
+    pair.step(2, resting=(0,))
+    for optimizer in (pair.mine, pair.theirs):
+        optimizer.param_groups[0]["lr"] = 0.05  # some states start with it
+    pair.step(1).assert_close()
+    optimizer = pair.mine
+    optimizer.state.pop(pair.params[0], None)
+    pair.step(1, resting=(0,))
+    assert not optimizer.state.get(pair.params[0])
 
 
 def test_steps_beyond_what_float32_counts():

@@ -11,7 +11,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
-import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
 from tests.drop_in.pairs import OF_TORCH, Pair  # noqa: E402
 
@@ -28,11 +27,7 @@ ERRORS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nothing_to_compile():
-    """All backends give the same bits; this one starts at once."""
-    with gpuopt.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
 
 KEPT = ("step", "mu_product", "eta", "mu")

@@ -1,5 +1,8 @@
 """Whole training loops: a small transformer, a compiled one, the step inside the backward pass."""
 
+import copy
+import pickle
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -116,3 +119,68 @@ def test_groups_inside_the_backward_pass():
     with ours.StepInBackward(groups, ours.SGD, lr=0.25):
         (first + second).sum().backward()
     assert_close([first, second], [torch.full((2,), 0.5), torch.full((2,), 0.75)])
+
+
+def test_frozen_parameters_inside_the_backward_pass():
+    """They rest, and are updated from when they are thawed on."""
+    model = layers()
+    model[1].weight.requires_grad_(False)
+    rows = torch.nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    before = model[1].weight.clone()
+    with ours.StepInBackward([*model.parameters(), rows], ours.SGD, lr=0.1):
+        assert not model[1].weight.requires_grad
+        model(torch.ones(2, 16)).sum().backward()
+        assert model[1].weight.equal(before)
+        model[1].weight.requires_grad_(True)
+        model(torch.ones(2, 16)).sum().backward()
+        assert not model[1].weight.equal(before)
+        assert model[1].weight.grad is None
+
+
+def test_parameters_of_the_backward_pass_are_checked_as_an_optimizers():
+    param = torch.ones(3, requires_grad=True)
+    with pytest.raises(ValueError, match="params: a parameter is given twice"):
+        ours.StepInBackward([{"params": [param]}, {"params": [param], "lr": 0.5}], ours.SGD)
+    with pytest.raises(TypeError, match="params: expected an iterable of tensors or dicts, got"):
+        ours.StepInBackward(param, ours.SGD)
+    with ours.StepInBackward([{"params": param}], ours.SGD, lr=0.5):
+        param.sum().backward()
+    assert param.tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+@pytest.mark.parametrize("hooked", [True, False])
+def test_copies_of_what_steps_inside_the_backward_pass(copied, hooked):
+    param = torch.ones(3, requires_grad=True)
+    helper = ours.StepInBackward([param], ours.SGD, lr=0.5)
+    if not hooked:
+        helper.remove()
+    (other,) = copied(helper).optimizers[0].param_groups[0]["params"]
+    other.sum().backward()
+    assert other.tolist() == [0.5 if hooked else 1.0] * 3
+    assert (other.grad is None) == hooked
+    assert param.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda _: 5, "expected what StepInBackward.state_dict"),
+        (lambda _: {}, "expected what StepInBackward.state_dict"),
+        (lambda saved: {"optimizers": [saved[0], 1]}, "expected an optimizer's state dict at 1"),
+        (
+            lambda saved: {
+                "optimizers": [saved[0], ours.SGD(list(layers().parameters())).state_dict()]
+            },
+            r"expected one group of one parameter at 1, got groups of \[8\]",
+        ),
+    ],
+)
+def test_state_dicts_that_do_not_fit_change_nothing(bad, message):
+    params = [torch.ones(3, requires_grad=True) for _ in range(2)]
+    helper = ours.StepInBackward(params, ours.SGD, lr=0.5)
+    saved = copy.deepcopy(helper.state_dict()["optimizers"])
+    saved[0]["param_groups"][0]["lr"] = 9.0
+    with pytest.raises((TypeError, ValueError), match=message):
+        helper.load_state_dict(bad(saved))
+    assert helper.optimizers[0].param_groups[0]["lr"] == 0.5

@@ -49,7 +49,7 @@ EXACT = """
     add.rn.f32 sub.rn.f64 mul.rn.f32x2 div.rn.f32 sqrt.rn.f64 rcp.rn.f32 sub.rn.f32.bf16
     max.NaN.f32 min.f64 abs.f32 neg.f64 selp.f32 setp.lt.f32 mov.f32 ld.global.v4.f32
     cvt.f32.bf16 cvt.f64.f32 cvt.rn.bf16x2.f32 cvt.rn.f32.f64 cvt.rzi.s64.f64 cvt.rn.f64.s64
-    add.s64 mad.lo.s32 shl.b32 bra ret ld.param.b64
+    add.s64 mad.lo.s32 shl.b32 bra ret ld.param.b64 redux.sync.max.f32
 """
 
 INEXACT = """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.nvidia_smi import put_nvidia_smi
 from tests.simgpu import build
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,12 @@ STEP = """if True:
         assert all((p < 1).all() for p in params)
 """
 
+WARM = """if True:
+    import sys
+    from gpuopt.inspection.warm import warm
+    sys.exit(warm("adam", *sys.argv[1:], "", "triton"))
+"""
+
 MODULE = """if True:
     from gpuopt.inspection.cases import cases_for, dtypes_of
     from gpuopt.kernels import cubin, cuda_c
@@ -44,10 +51,10 @@ def run(tmp_path):
         "TRITON_CACHE_DIR": str(tmp_path / "triton"),
         "CUPY_CACHE_DIR": str(tmp_path / "cupy"),
     }
-    environment = {**os.environ, **caches, "PYTHONPATH": str(ROOT)}
-    environment.pop("TRITON_INTERPRET", None)
 
     def run(*arguments, code=0):
+        environment = {**os.environ, **caches, "PYTHONPATH": str(ROOT)}
+        environment.pop("TRITON_INTERPRET", None)
         command = [sys.executable, *arguments]
         done = subprocess.run(
             command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
@@ -69,13 +76,13 @@ def warm(run, *arguments, code=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype, arch", [("bf16", 90), ("fp32", 80)])
-def test_the_first_step_after_it_compiles_no_kernel(run, tmp_path, dtype, arch):
+def test_the_first_step_of_triton_after_it_compiles_no_kernel(run, tmp_path, dtype, arch):
     for package in ("triton", "torch"):
         pytest.importorskip(package)
     if build.problem():
         pytest.skip(build.problem())
     name = {"bf16": "bfloat16", "fp32": "float32"}[dtype]
-    said = warm(run, "--rule", "adam", "--dtype", dtype, "--arch", f"sm_{arch}")
+    said = run("-c", WARM, dtype, f"sm_{arch}")
     assert said.startswith(f"triton.adam.plain.{name}.sm_{arch}: ")
     made = kernels(tmp_path)
     assert len(made) == 2
@@ -95,6 +102,23 @@ def test_cupy_finds_its_module(run, tmp_path):
     warm(run, "--rule", "adam", "--dtype", "bf16", "--arch", "90", "--backend", "cupy")
     assert len(list(tmp_path.glob("cupy/*.cubin"))) == 2
     assert run("-c", MODULE).strip() in map(str, tmp_path.glob("cupy/*.cubin"))
+
+
+def test_without_an_architecture_it_warms_for_the_gpus_that_are_here(run, tmp_path, monkeypatch):
+    pytest.importorskip("cupy")
+    gpus = [
+        f"echo 'NVIDIA H100, 80 GiB, {capability}, 590.1'" for capability in ("9.0", "8.0", "9.0")
+    ]
+    put_nvidia_smi(tmp_path, monkeypatch, "\n".join(gpus))
+    said = warm(run, "--rule", "adam", "--backend", "cupy").splitlines()
+    labels = [line.split(":")[0] for line in said]
+    assert labels == [f"cupy.adam.plain.float32.sm_{arch}" for arch in (90, 80)]
+
+
+def test_without_an_architecture_and_a_gpu_it_asks_for_one(run, tmp_path, monkeypatch):
+    put_nvidia_smi(tmp_path, monkeypatch, "echo 'Failed to initialize NVML'; exit 9")
+    said = warm(run, "--rule", "adam", code=2)
+    assert "--arch: needed where no GPU is, as in sm_90 (nvidia-smi failed: Failed" in said
 
 
 @pytest.mark.parametrize("wrong", [("--rule", "nope"), ("--arch", "sm_9"), ("--dtype", "bf15")])

@@ -10,6 +10,6 @@
     nvrtc       the CUDA C of the CuPy backend, by way of NVRTC's PTX
     driver      Triton's own JIT and launcher, over a stand-in for libcuda (libcuda.c)
 
-A GPU's threads are executed one after the other: the kernels here know no shared memory, no
-barrier and no exchange between threads, and an instruction that is not known is an error.
+A GPU's threads are executed one after the other; those of a block that wait for each other, at a
+barrier or for an exchange, take turns. An instruction that is not known is an error.
 """

@@ -229,6 +229,14 @@ static u32 sum_of_warp(const u32* held, u32 tid)
     return sum;
 }
 
+// The largest number; NaN, if there is none.
+static f32 max_of_warp(const u32* held, u32 tid)
+{
+    f32 largest = as_f32(0x7fffffff);
+    for (u32 i = tid & ~31u; i <= (tid | 31); i++) largest = max_f32(largest, as_f32(held[i]));
+    return largest;
+}
+
 #define ACCESS_SHARED(ADDRESS, BYTES, LINE)                                          \
     const u32 place = (ADDRESS);                                                     \
     if (place % (BYTES)) return refuse(run, MISALIGNED, place, BYTES, LINE);         \

@@ -66,6 +66,7 @@ def _integers():
     for t in ("s16", "u16"):
         for name, sum_ in (("add", "a + b"), ("sub", "a - b"), ("mul.lo", "a * b")):
             yield f"{name}.{t}", _alike(t, 2, sum_)
+        yield f"mad.lo.{t}", _alike(t, 3, "a * b + c")
         none_left = "0" if t == "u16" else "a >> 15"
         yield f"shr.{t}", Operation(t, (t, "u32"), f"b < 16 ? a >> b : {none_left}")
     for name, operator in _LOGIC.items():

@@ -11,27 +11,16 @@ from gpuopt.inspection.cases import Case
 
 from . import build
 from .run import Fault
-from .walks import ptx_of, walk_of
+from .walks import SIZES, ptx_of, replaced, walk_of
 
 pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"{build.problem()}")
 
-SIZES = [CHUNK - 1, CHUNK, 2 * CHUNK + 37, 1, 100]
-COMPILERS = {"triton": "triton", "cupy": "cuda.bindings"}
 MIXES = [
     ("bfloat16", "bfloat16", "float32"),
     ("float16", "float32", "bfloat16"),
     ("float64", "float16", "float64"),
     ("float64",) * 3,
 ]
-
-
-@pytest.fixture(params=COMPILERS)
-def backend(request):
-    """A backend whose compiler is installed."""
-    pytest.importorskip(COMPILERS[request.param])
-    if request.param == "triton" and request.config.way == "interpret":
-        pytest.skip("Triton is interpreted here")
-    return request.param
 
 
 def check(case, text="", reverse=False):
@@ -74,11 +63,6 @@ def contracted(text):
             fused = f"fma.rn.f32 {result}, {products[a]}, {b};"
             return text[: found.start()] + fused + text[found.end() :]
     raise AssertionError("no product is added to anything")
-
-
-def replaced(pattern, by, count=1):
-    """Return what replaces the first places of a pattern, or all with a count of 0."""
-    return lambda text: re.sub(pattern, by, text, count=count)
 
 
 SPOILT = {

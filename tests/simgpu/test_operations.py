@@ -110,6 +110,20 @@ def run(body, *arrays, **options):
     launch(module([*addresses, *body], names), arrays, **options)
 
 
+@pytest.mark.parametrize("opcode", ["max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32"])
+def test_extremes_of_three(opcode):
+    given = operands(("f32",) * 3)
+    first = expected(opcode, given[:2], ("f32",) * 2, "f32")
+    wanted = expected(opcode, [first, given[2]], ("f32",) * 2, "f32")
+    n, body = len(wanted), ["mov.u32 %r9, %ctaid.x;", "mul.wide.u32 %rd9, %r9, 4;"]
+    found = np.zeros(n, np.uint32)
+    body += [f"add.s64 %rd{i}, %rd{i}, %rd9;" for i in range(4)]
+    body += [f"ld.global.b32 %r{i}, [%rd{i}];" for i in range(3)]
+    body += [f"{opcode} %r3, %r0, %r1, %r2;", "st.global.b32 [%rd3], %r3;"]
+    run(body, *given, found, blocks=n)
+    assert same(found, wanted, "f32").all()
+
+
 def test_moves_of_parts():
     found = np.zeros(4, np.uint64)
     body = [

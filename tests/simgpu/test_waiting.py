@@ -80,6 +80,36 @@ def test_sums_of_warps():
     assert np.array_equal(found, np.repeat(sums, 32))
 
 
+FLOATS = np.random.default_rng(3).standard_normal(THREADS).astype(np.float32)
+QUIET, OTHER_NAN = 0x7FFFFFFF, 0xFF812345
+
+
+def largest_of_warps(floats):
+    return run(["redux.sync.max.f32 %r3, %r2, -1;"], floats.view(np.uint32))
+
+
+def test_largest_of_warps():
+    found = largest_of_warps(FLOATS).view(np.float32)
+    assert np.array_equal(found, np.repeat(FLOATS.reshape(2, 32).max(axis=1), 32))
+
+
+@pytest.mark.parametrize("number", [-np.inf, -2.0, 3.0])
+@pytest.mark.parametrize("lane", [0, 17, 31])
+def test_the_only_number_of_a_warp_is_its_largest_and_of_none_nan(lane, number):
+    given = np.full(THREADS, OTHER_NAN, np.uint32).view(np.float32)
+    given[lane] = number
+    found = largest_of_warps(given)
+    assert (found[:32].view(np.float32) == number).all()
+    assert (found[32:] == QUIET).all()
+
+
+def test_zero_is_larger_than_minus_zero():
+    given = np.full(THREADS, -0.0, np.float32)
+    given[[0, 63]] = 0.0
+    assert not np.signbit(largest_of_warps(given).view(np.float32)).any()
+    assert np.signbit(largest_of_warps(np.full(THREADS, -0.0, np.float32)).view(np.float32)).all()
+
+
 FAULTS = {
     "a barrier that not all threads of the block meet": [
         "setp.eq.s32 %p1, %r1, 7;",

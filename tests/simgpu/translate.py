@@ -9,8 +9,15 @@ from .operations import OPERATIONS, c_name, definition, needed
 DEVICE = Path(__file__).with_name("device.h")
 
 _MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([248]))?\.([busf]\d+)$")
-_EXCHANGE = re.compile(r"(shfl\.sync\.bfly\.b32|redux\.sync\.add\.[su]32)$")
+_SHUFFLE = "shfl.sync.bfly.b32"
+_REDUCTIONS = {
+    "redux.sync.add.s32": ("u32", "sum_of_warp"),
+    "redux.sync.add.u32": ("u32", "sum_of_warp"),
+    "redux.sync.max.f32": ("f32", "max_of_warp"),
+}
+"""The type of what a warp makes of its threads' values, and the function that does."""
 _BARRIER = ("bar.sync", "barrier.sync")
+_OF_THREE = ("max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32")
 _PARAMETER = re.compile(r"ld\.param\.([busf]\d+)$")
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
 _ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
@@ -118,7 +125,7 @@ class _Writer:
             return self._memory(one, operands, *memory.groups())
         if parameter := _PARAMETER.match(one.opcode):
             return self._parameter(one, operands, parameter.group(1))
-        if one.opcode in _BARRIER or _EXCHANGE.match(one.opcode):
+        if one.opcode in (_SHUFFLE, *_REDUCTIONS, *_BARRIER):
             return self._exchange(one, operands)
         if one.name == "mov" and "{" in one.operands:
             return self._move(one, operands)
@@ -126,11 +133,19 @@ class _Writer:
             raise one.unknown()
         operation = OPERATIONS[one.opcode]
         result, *operands = operands
+        if one.opcode in _OF_THREE and len(operands) == 3:
+            return self._of_three(one, result, operands)
         if len(operands) != len(operation.operands):
             raise one.unknown(f"takes {len(operation.operands)} operands")
         values = (self._value(one, o, kind) for o, kind in zip(operands, operation.operands))
         called = f"{c_name(one.opcode)}({', '.join(values)})"
         return self._assign(one, result, operation.result, called, wider=one.name == "cvt")
+
+    def _of_three(self, one, result, operands):
+        """Return the instruction on two operands, and again on what that gives and the third."""
+        a, b, c = (self._value(one, operand, "f32") for operand in operands)
+        name = c_name(one.opcode)
+        return self._assign(one, result, "f32", f"{name}({name}({a}, {b}), {c})")
 
     def _exchange(self, one, operands):
         """Return what waits for the other threads, and may take a number from them."""
@@ -143,8 +158,9 @@ class _Writer:
         given = self._value(one, operands[1], "u32")
         mask = self._value(one, operands[-1], "u32")
         parts = [f"EXCHANGE({given}, {mask}, {one.line});"]
-        if one.name == "redux":
-            return " ".join((*parts, self._assign(one, result, "u32", "sum_of_warp(held, tid)")))
+        if one.opcode in _REDUCTIONS:
+            kind, function = _REDUCTIONS[one.opcode]
+            return " ".join((*parts, self._assign(one, result, kind, f"{function}(held, tid)")))
         distance, ends = (self._value(one, operand, "u32") for operand in operands[2:4])
         parts.append(f"if ({ends} != 31 || {distance} > 31) return refuse(run, UNUSUAL, 0, 0,")
         parts.append(f"{one.line}); {self._assign(one, result, 'u32', f'held[tid ^ {distance}]')}")

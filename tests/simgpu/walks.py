@@ -1,10 +1,11 @@
 """The kernels of both compilers over a table of arrays, with everything that is counted."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from gpuopt.kernels.cuda_c import OPTIONS, UPDATE
+from gpuopt.kernels.cuda_c import CHUNK, OPTIONS, UPDATE
 
 from tests.cuda_c.tables import Walk, drawn
 from tests.helpers.layouts import Layout, Placed
@@ -14,6 +15,9 @@ from .run import backwards, kernels
 
 DYNAMIC = 1 << 10
 """Bytes of shared memory that a launch asks for; Triton's kernels say how many they need."""
+
+SIZES = [CHUNK - 1, CHUNK, 2 * CHUNK + 37, 1, 100]
+"""Of tensors: around whole chunks, and small ones."""
 
 
 @cache
@@ -33,6 +37,11 @@ def ptx_of(case):
     return triton.compile(source_of(case), target=target, options=options_of(case)).asm["ptx"]
 
 
+def replaced(pattern, by, count=1):
+    """Return what replaces the first places of a pattern, or all with a count of 0."""
+    return lambda text: re.sub(pattern, by, text, count=count)
+
+
 @dataclass
 class SimulatedWalk(Walk):
     """A launch of the update's kernel on the simulated device.
@@ -41,12 +50,14 @@ class SimulatedWalk(Walk):
         text: the PTX.
         threads: of a block.
         reverse: whether blocks and threads run from the last to the first.
+        skip: what skips the step, unless it is 0.
         regions: of each tensor, one of each list; counted.
     """
 
     text: str = ""
     threads: int = 0
     reverse: bool = False
+    skip: float = 0.0
     regions: list = field(default_factory=list)
 
     @property
@@ -62,7 +73,7 @@ class SimulatedWalk(Walk):
             [Region.of(a, i in written, counted=True) for i, a in enumerate(row) if a is not None]
             for row in self.arrays
         ]
-        go = np.zeros(1, np.float32)
+        go = np.full(1, self.skip, np.float32)
         self.partials = np.full((len(chunks), len(self.update.watched_names), 3), np.nan)
         table = (addresses, sizes, chunks, self.coefficients, go)
         arrays = (*table, self.partials)
@@ -106,14 +117,14 @@ def walk_of(case, sizes, text="", reverse=False, rest=False, kind="mixed"):
         rest: whether the last tensor has no gradient.
         kind: of the values.
     """
-    rows = drawn(case.update, case.list_dtypes, sizes, kind)
+    rows = drawn(case.walked, case.list_dtypes, sizes, kind)
     shift = Layout(shift=0 if case.vectors else 8)
     rows = [[Placed(array, shift).array for array in row] for row in rows]
     if rest:
         rows[-1][1] = None
     threads = 256 if case.backend == "cupy" else 128
     return SimulatedWalk(
-        case.update,
+        case.walked,
         case.list_dtypes,
         case.vectors,
         rows,

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gpuopt import SGD, Adam
-from gpuopt.torch import Adam as TorchAdam
-from tests.helpers.bits import assert_same_bits
-from tests.tail.cases import new_grads, new_params
-from tests.tolerances import assert_close
+torch = pytest.importorskip("torch")
+
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
+
+from gpuopt import SGD, Adam  # noqa: E402
+from gpuopt.torch import Adam as TorchAdam  # noqa: E402
+from tests.helpers.bits import assert_same_bits  # noqa: E402
+from tests.tail.cases import new_grads, new_params  # noqa: E402
+from tests.tolerances import assert_close  # noqa: E402
 
 SHAPES = ((40,), (3, 5), ())
 
@@ -130,6 +132,7 @@ def test_inside_nothing_else_is_done(kind):
             opt.state_dict,
             lambda: opt.load_state_dict(saved),
             lambda: opt.ema_weights().__enter__(),
+            lambda: opt.ema,
         ):
             with pytest.raises(RuntimeError, match="not inside ema_weights"):
                 forbidden()

@@ -4,13 +4,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
-import gpuopt
-from gpuopt import SGD, Adam
-from tests.helpers.bits import assert_same_bits
-from tests.tail.cases import new_grads, new_params
-from tests.tolerances import assert_close
+torch = pytest.importorskip("torch")
+
+import gpuopt  # noqa: E402
+from gpuopt import SGD, Adam  # noqa: E402
+from tests.helpers.bits import assert_same_bits  # noqa: E402
+from tests.tail.cases import new_grads, new_params  # noqa: E402
+from tests.tolerances import assert_close  # noqa: E402
 
 SHAPES = ((300,), (17, 5), (), (40_000,))
 

@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
-import gpuopt.torch
-from gpuopt import SGD
-from gpuopt.tail import Tail, TailOptions
-from gpuopt.torch import StepInBackward
+torch = pytest.importorskip("torch")
+
+import gpuopt.torch  # noqa: E402
+from gpuopt import SGD  # noqa: E402
+from gpuopt.tail import Tail, TailOptions  # noqa: E402
+from gpuopt.torch import StepInBackward  # noqa: E402
 
 BAD = [
     ({"clip_norm": -1.0}, ValueError, "clip_norm: expected None or a number of at least 0"),

@@ -6,12 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 
-import gpuopt.torch
-from gpuopt import Adam
-from tests.helpers.bits import assert_same_bits
-from tests.tail.cases import COMBINATIONS, label, new_grads, new_params
+torch = pytest.importorskip("torch")
+
+import gpuopt.torch  # noqa: E402
+from gpuopt import Adam  # noqa: E402
+from tests.helpers.bits import assert_same_bits  # noqa: E402
+from tests.tail.cases import COMBINATIONS, label, new_grads, new_params  # noqa: E402
 
 SHAPES = ((300,), (17, 5), ())
 

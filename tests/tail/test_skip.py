@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
 
-import gpuopt
-import gpuopt.torch
-from gpuopt import SGD, Adam
-from tests.helpers.bits import assert_same_bits
-from tests.helpers.optimizers import everything
-from tests.tail.cases import STORED, new_grads, new_params
-from tests.tolerances import assert_close
+torch = pytest.importorskip("torch")
+
+import gpuopt  # noqa: E402
+import gpuopt.torch  # noqa: E402
+from gpuopt import SGD, Adam  # noqa: E402
+from tests.helpers.bits import assert_same_bits  # noqa: E402
+from tests.helpers.optimizers import everything  # noqa: E402
+from tests.tail.cases import STORED, new_grads, new_params  # noqa: E402
+from tests.tolerances import assert_close  # noqa: E402
 
 SHAPES = ((300,), (17, 5), (), (40_000,))
 

@@ -1,0 +1,55 @@
+"""Tensors of which several processes hold a part each: what is said of all parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Spread(Protocol):
+    """The processes over which some tensors are spread.
+
+    Whoever asks one of these waits for the other processes: all of them must ask, in one order.
+    """
+
+    def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the partials of all processes together, with the same bits in each.
+
+        Args:
+            partials: this process's, [..., 3], as `kernels.table.PARTIALS` says.
+        """
+
+    def gather(self, total: Any) -> None:
+        """Do the same to a `kernels.device_table.DeviceTotal`; its device waits, the host not."""
+
+
+class Kinds:
+    """Which tensors of a step are spread over the same processes.
+
+    Attributes:
+        spreads: of each kind, in the order in which the tensors come; None: one process has all.
+        of: int64, the kind of each tensor.
+        shared: whether any tensor is spread.
+    """
+
+    def __init__(self, spreads: Sequence[Spread | None], count: int) -> None:
+        """Take what each tensor is spread over; none of ``count`` tensors is, if nothing is given.
+
+        Every process finds the kinds in the same order, whichever gradients it has.
+        """
+        given = list(spreads) or [None] * count
+        numbers = {spread: k for k, spread in enumerate(dict.fromkeys(given))} or {None: 0}
+        self.spreads: tuple[Spread | None, ...] = tuple(numbers)
+        self.of = np.array([numbers[spread] for spread in given], np.int64)
+        self.shared = any(spread is not None for spread in self.spreads)
+
+    def together(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return partials of tensors, [n_tensors, ..., 3], as those of the whole tensors."""
+        whole = found.copy()
+        for kind, spread in enumerate(self.spreads):
+            if spread is not None:
+                whole[self.of == kind] = spread.together(found[self.of == kind])
+        return whole

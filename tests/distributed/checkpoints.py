@@ -1,0 +1,215 @@
+"""Checkpoints of sharded training: written by two processes, read by any number, and torch's."""
+
+import contextlib
+import copy
+import os
+import threading
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    get_state_dict,
+    set_optimizer_state_dict,
+    set_state_dict,
+)
+
+import gpuopt.torch as ours
+from tests.distributed.models import assert_equal, network, sharded, train, whole
+from tests.tolerances import assert_close
+
+TAILS = {
+    "plain": (torch.float32, {}),
+    "averaged": (torch.float32, {"ema_decay": 0.75, "weight_decay": 0.1}),
+    "masters": (torch.bfloat16, {"master_weights": True, "ema_decay": 0.75}),
+    "rounded": (torch.bfloat16, {"stochastic_rounding": True, "seed": 7}),
+    "compensated": (torch.bfloat16, {"kahan_sum": True}),
+}
+
+
+def _new(dtype, tail, spread=True, kind=ours.Adam):
+    model = network(dtype)
+    if spread:
+        sharded(model)
+    return model, kind(model.parameters(), lr=0.01, **tail)
+
+
+def _trained(name, steps, spread=True):
+    """A model and its optimizer after some steps in one go."""
+    model, opt = _new(*TAILS[name], spread)
+    train(model, opt, steps)
+    return model, opt
+
+
+def _load(path, model, opt):
+    """Load a checkpoint, as torch's documentation does."""
+    own_model, own_opt = get_state_dict(model, opt)
+    state = {"model": own_model, "optim": own_opt}
+    dcp.load(state, checkpoint_id=path)
+    set_state_dict(model, opt, model_state_dict=state["model"], optim_state_dict=state["optim"])
+
+
+def _save(path, model, opt):
+    own_model, own_opt = get_state_dict(model, opt)
+    dcp.save({"model": own_model, "optim": own_opt}, checkpoint_id=path)
+
+
+def _assert_alike(model, opt, other, theirs):
+    assert_equal(model.parameters(), other.parameters())
+    for p, q in zip(model.parameters(), other.parameters()):
+        assert opt.state[p].keys() == theirs.state[q].keys()
+        for name, state in opt.state[p].items():
+            assert torch.equal(whole(state), whole(theirs.state[q][name])), name
+
+
+def _assert_they_go_on_alike(model, opt, other, theirs):
+    """The second has the states of the first after three steps; its weights are made the same."""
+    with torch.no_grad():
+        for p, q in zip(model.parameters(), other.parameters()):
+            q.copy_(p)
+    _assert_alike(other, theirs, model, opt)
+    train(model, opt, 2, first=3)
+    train(other, theirs, 2, first=3)
+    _assert_alike(other, theirs, model, opt)
+
+
+def written(folder):
+    """Three steps, and a checkpoint of each kind, for whatever number of processes comes next."""
+    for name in TAILS:
+        _save(folder / name, *_trained(name, 3))
+    model, opt = _new(torch.float32, {}, kind=torch.optim.Adam)
+    train(model, opt, 3)
+    _save(folder / "torch", model, opt)
+
+
+def resumed(folder):
+    """Six steps in one go are three, a checkpoint of two processes, and three more."""
+    for name in TAILS:
+        if name == "rounded":  # another number of shards rounds otherwise from here on
+            continue
+        model, opt = _new(*TAILS[name])
+        _load(folder / name, model, opt)
+        _assert_alike(model, opt, *_trained(name, 3, spread=False))
+        train(model, opt, 3, first=3)
+        _assert_alike(model, opt, *_trained(name, 6, spread=False))
+
+
+def resumed_with_the_same_roundings(folder):
+    """As many processes as wrote it go on with the same bits; others have the same seeds."""
+    model, opt = _new(torch.bfloat16, {"stochastic_rounding": True, "seed": 8})
+    _load(folder / "rounded", model, opt)
+    fresh, theirs = _new(*TAILS["rounded"])
+    train(fresh, theirs, 1)
+    for p, q in zip(model.parameters(), fresh.parameters()):
+        assert opt.state[p]["rounding_seed"] == theirs.state[q]["rounding_seed"]
+    train(model, opt, 3, first=3)
+    if dist.get_world_size() == 2:
+        _assert_alike(model, opt, *_trained("rounded", 6))
+
+
+def exchanged_with_torch(folder):
+    """torch.optim reads what we wrote, and we what it wrote."""
+    for name, kinds in {"torch": (ours.Adam,), "plain": (torch.optim.Adam, ours.Adam)}.items():
+        one, theirs = _trained("plain", 3, spread=False)
+        for kind in kinds:
+            model, opt = _new(torch.float32, {}, kind=kind)
+            _load(folder / name, model, opt)
+            for p, q in zip(model.parameters(), one.parameters(), strict=True):
+                assert_close(whole(p), q.detach(), "ten trained steps")
+                assert opt.state[p].keys() == theirs.state[q].keys()
+                assert int(opt.state[p]["step"]) == 3
+                if name == "plain":
+                    assert torch.equal(whole(opt.state[p]["exp_avg"]), theirs.state[q]["exp_avg"])
+            train(model, opt, 1, first=3)
+
+
+def whole_state_dicts_go_through_one_rank(folder):
+    """A full state dict, on the first rank alone, is handed out to all; it fits one process."""
+    for name in TAILS:
+        model, opt = _trained(name, 3)
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        full = get_optimizer_state_dict(model, opt, options=options)
+        assert bool(full) == (dist.get_rank() == 0)
+        other, theirs = _new(*TAILS[name])
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_optimizer_state_dict(other, theirs, full, options=options)
+        _assert_they_go_on_alike(model, opt, other, theirs)
+
+
+def flat_state_dicts_are_those_of_the_same_shards(folder):
+    options = StateDictOptions(flatten_optimizer_state_dict=True, cpu_offload=True)
+    for name in TAILS:
+        model, opt = _trained(name, 3)
+        flat = copy.deepcopy(get_optimizer_state_dict(model, opt, options=options))
+        assert all(key.startswith(("state.", "param_groups.")) for key in flat)
+        other, theirs = _new(*TAILS[name])
+        set_optimizer_state_dict(other, theirs, flat, options=options)
+        _assert_they_go_on_alike(model, opt, other, theirs)
+
+
+def torchs_own_state_dicts_are_shards(folder):
+    """state_dict() of a sharded optimizer, loaded by another one of the same sharding."""
+    for name in TAILS:
+        model, opt = _trained(name, 3)
+        other, theirs = _new(*TAILS[name])
+        theirs.load_state_dict(opt.state_dict())
+        for p, q in zip(model.parameters(), other.parameters()):
+            assert opt.state[p].keys() == theirs.state[q].keys()
+            for key, state in opt.state[p].items():
+                assert torch.equal(whole(theirs.state[q][key]), whole(state))
+
+
+def killed_in_mid_run(folder):
+    """A checkpoint after each step, until one of the processes is killed while it writes one."""
+    model, opt = _new(*TAILS["averaged"])
+    for step in range(4):
+        train(model, opt, 1, first=step)
+        if step == 3:
+            _die(lambda: _save(folder / "step3", model, opt))
+        _save(folder / f"step{step}", model, opt)
+        (folder / "last.part").write_text(str(step))
+        dist.barrier()
+        if dist.get_rank() == 0:
+            os.replace(folder / "last.part", folder / "last")
+        dist.barrier()
+
+
+def _die(save):
+    """Be killed while writing, on the second rank; and be ended by a launcher, on the first."""
+    if dist.get_rank() == 1:
+        killed = mock.patch.object(
+            dcp.FileSystemWriter, "write_data", lambda *_: os.kill(os.getpid(), 9)
+        )
+        with killed:
+            save()
+    threading.Timer(3, os._exit, (3,)).start()  # where it waits for the other for ever
+    with contextlib.suppress(Exception):
+        save()
+    os._exit(3)
+
+
+def loaded_after_the_kill(folder):
+    """The last checkpoint that was finished is whole."""
+    last = int((folder / "last").read_text())
+    assert last == 2
+    assert (folder / "step3").exists()  # begun, and never finished
+    assert not (folder / "step3" / ".metadata").exists()
+    model, opt = _new(*TAILS["averaged"])
+    _load(folder / f"step{last}", model, opt)
+    _assert_alike(model, opt, *_trained("averaged", last + 1, spread=False))
+
+
+WRITTEN = [
+    written,
+    resumed_with_the_same_roundings,
+    exchanged_with_torch,
+    whole_state_dicts_go_through_one_rank,
+    flat_state_dicts_are_those_of_the_same_shards,
+    torchs_own_state_dicts_are_shards,
+]
+READ = [resumed, resumed_with_the_same_roundings, exchanged_with_torch]
+KILLED = [killed_in_mid_run]
+LOADED = [loaded_after_the_kill]

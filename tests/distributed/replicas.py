@@ -1,0 +1,107 @@
+"""Replicated parameters: DDP, and ZeroRedundancyOptimizer around our optimizers."""
+
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.nn.parallel import DistributedDataParallel
+
+import gpuopt.torch as ours
+from tests.distributed.models import assert_equal, error_of, give_gradients, network, tensors, train
+from tests.tolerances import assert_close
+
+TAIL = {"clip_norm": 3.0, "skip_nonfinite": True}
+
+
+def ddp_is_trained_as_one_process(folder):
+    one, many = network(), DistributedDataParallel(network())
+    for model in (one, many):
+        opt = ours.Adam(model.parameters(), lr=0.05, clip_norm=0.05, ema_decay=0.5)
+        train(model, opt, 20)
+        with opt.ema_weights(), torch.no_grad():
+            train_loss = model(torch.ones(2, 7))
+    assert_equal(many.parameters(), one.parameters())
+    assert train_loss.isfinite().all()
+
+
+def zero_is_trained_as_one_process(folder):
+    one, many, theirs = network(), DistributedDataParallel(network()), network()
+    opt = ours.Adam(one.parameters(), lr=0.05)
+    zero = ZeroRedundancyOptimizer(many.parameters(), ours.Adam, lr=0.05)
+    other = ZeroRedundancyOptimizer(theirs.parameters(), torch.optim.Adam, lr=0.05)
+    for model, optimizer in ((one, opt), (many, zero), (theirs, other)):
+        train(model, optimizer, 20)
+    assert_equal(many.parameters(), one.parameters())
+    for p, q in zip(many.parameters(), theirs.parameters()):
+        assert_close(p.detach(), q.detach(), "ten trained steps")
+    assert len(zero.optim.state) < len(list(one.parameters()))
+
+
+def the_norm_is_that_of_all_processes(folder):
+    one, many = tensors(), tensors()
+    opt = ours.SGD(one, lr=0.5, **TAIL)
+    zero = ZeroRedundancyOptimizer(many, ours.SGD, lr=0.5, norm_group="world", **TAIL)
+    for step in range(3):
+        for params, optimizer in ((one, opt), (many, zero)):
+            give_gradients(params, step)
+            optimizer.step()
+        assert zero.optim.grad_norm == opt.grad_norm > 3.0
+    assert_equal(many, one)
+
+
+def an_infinity_skips_the_step_of_all_owners(folder):
+    params = tensors()
+    group = dist.new_group(list(range(dist.get_world_size())))
+    kind = partial(ours.Adam, norm_group=group, **TAIL)
+    zero = ZeroRedundancyOptimizer(params, kind, lr=0.5)
+    before = [p.detach().clone() for p in params]
+    give_gradients(params, 0)
+    params[0].grad[0, 0] = torch.inf
+    zero.step()
+    assert_equal(params, before)
+    assert zero.optim.skipped_steps == 1
+    give_gradients(params, 0)
+    zero.step()
+    assert not torch.equal(params[0], before[0])
+
+
+def zeros_checkpoint_is_that_of_one_process(folder):
+    one, many, again = tensors(), tensors(), tensors()
+    opt = ours.Adam(one, lr=0.5, ema_decay=0.5)
+    zero, new = (
+        ZeroRedundancyOptimizer(p, ours.Adam, lr=0.5, ema_decay=0.5) for p in (many, again)
+    )
+    for params, optimizer in ((one, opt), (many, zero)):
+        give_gradients(params, 0)
+        optimizer.step()
+    with torch.no_grad():
+        for p, q in zip(again, many):
+            p.copy_(q)
+    zero.consolidate_state_dict(to=0)
+    everywhere = [zero.state_dict() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(everywhere)
+    saved = everywhere[0]
+    for i, p in enumerate(one):
+        for name, state in opt.state[p].items():
+            assert torch.equal(saved["state"][i][name], state), name
+    new.load_state_dict(saved)
+    for params, optimizer in ((one, opt), (again, new)):
+        give_gradients(params, 1)
+        optimizer.step()
+    assert_equal(again, one)
+
+
+def a_wrong_group_is_refused(folder):
+    told = error_of(TypeError, lambda: ours.SGD(tensors(), lr=0.5, norm_group=3))
+    assert "norm_group: expected None, 'world' or a process group, got 3" in told
+
+
+CHECKS = [
+    ddp_is_trained_as_one_process,
+    zero_is_trained_as_one_process,
+    the_norm_is_that_of_all_processes,
+    an_infinity_skips_the_step_of_all_owners,
+    zeros_checkpoint_is_that_of_one_process,
+    a_wrong_group_is_refused,
+]
