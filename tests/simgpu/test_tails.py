@@ -90,7 +90,7 @@ def test_a_skipped_step_clears_each_gradient_once(backend, variant, dtypes):
 
 def test_a_clearing_that_leaves_something_is_noticed(backend):
     patterns = {
-        "triton": r"@%p\d+ st\.global\.b32 \[ %rd\d+ \+ 4 \][^;]*;",
+        "triton": r"@%p\d+ st\.global\.b32[^;]*;",
         "cupy": r"st\.global\.u32[^;]*;",
     }
     case = Case(backend, "update", "adam", "zero_grads", FLOAT32, 90)
