@@ -186,7 +186,7 @@ def the_norm_is_torchs(folder):
     opt = ours.SGD(params, lr=0.5, clip_norm=1.0)
     opt.step()
     norm = clip_grad_norm_(params, 1.0).full_tensor()
-    assert torch.tensor(opt.grad_norm, dtype=torch.float32) == norm
+    assert_close(opt.grad_norm, norm.item(), "few roundings in float32")
 
 
 def a_rank_without_an_element_takes_part(folder):
