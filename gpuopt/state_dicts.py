@@ -82,10 +82,7 @@ class Reader:
             states.append(arrays)
             carried.append(numbers)
         dtype = checked_state_dtype(state_dict.get("state_dtype", self.state_dtype))
-        skipped = state_dict.get("skipped_steps", 0)
-        if not isinstance(skipped, int) or not 0 <= skipped < LAST_STEP:
-            raise ValueError(f"state_dict: expected a count as skipped_steps, got {skipped!r}")
-        return Contents(groups, dtype, steps, states, carried, skipped)
+        return Contents(groups, dtype, steps, states, carried, skipped_in(state_dict) or 0)
 
     def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
         ours = keys_by_group(self.structure)
@@ -119,6 +116,20 @@ class Reader:
             raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}{made}")
         states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
         return int(step), states, numbers
+
+
+def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
+    """Return how many skipped steps a state dict tells of, if it does.
+
+    Raises:
+        ValueError: that is not a count.
+    """
+    count = state_dict.get("skipped_steps")
+    if count is None:
+        return None
+    if not isinstance(count, (int, np.integer)) or not 0 <= count < LAST_STEP:
+        raise ValueError(f"state_dict: expected a count as skipped_steps, got {count!r}")
+    return int(count)
 
 
 def _number(value: Any, name: str) -> float:

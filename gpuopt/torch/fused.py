@@ -15,7 +15,7 @@ from ..compose import updates_for
 from ..launch import Group
 from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
-from ..state_dicts import OF_TAILS
+from ..state_dicts import OF_TAILS, skipped_in
 from ..step import FusedStep
 from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
@@ -52,6 +52,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     _skipped_before = 0
     _lent: bool
     """Whether somebody may have changed the states since the last step."""
+    _groups_known: Sequence[Mapping[str, Any]] = ()
+    """Those that the engine was made for; ``param_groups`` may be others by now."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
@@ -130,6 +132,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def _update(self) -> None:
         params = self._params()
+        if not self.param_groups:
+            return
         grads = list(map(GRAD, params))
         try:
             self._run(params, grads)
@@ -171,6 +175,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if self._lent:
             engine.load(self._state, self._names_of("states"))
             self._lent = False
+        self._groups_known = list(self.param_groups)
         return engine
 
     def _forget_engine(self) -> None:
@@ -262,7 +267,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         engine: Engine | None = self.__dict__.get(ENGINE)
         if engine is not None and not self._lent:
             with self._alone():
-                engine.save(self._state, [self._counts_of(group) for group in self.param_groups])
+                engine.save(self._state, [self._counts_of(group) for group in self._groups_known])
                 self._lent = True
         return self._state
 
@@ -312,21 +317,23 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """Load as torch does; but states keep the dtype that they were saved in.
 
         Raises:
-            ValueError: it is of other groups or parameters.
+            ValueError: it is of other groups or parameters, or its count of skipped steps is none.
         """
         self._check_not_exchanged("load_state_dict")
         self.state  # noqa: B018 - an own state dict, given back, is of the last step then
-        loaded: list[dict[str, Any]] = []
-        last = self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given))
+        loaded: list[tuple[dict[str, Any], int | None]] = []
+        last = self.register_load_state_dict_pre_hook(
+            lambda _, given: loaded.append((given, skipped_in(given)))
+        )
         first = self.register_load_state_dict_post_hook(
-            lambda _: self._keep_dtypes(loaded[-1]), prepend=True
+            lambda _: self._keep_dtypes(loaded[-1][0]), prepend=True
         )
         try:
             super().load_state_dict(state_dict)
         finally:
             last.remove()
             first.remove()
-        self._take_skipped(loaded[-1].get("skipped_steps"))
+        self._take_skipped(loaded[-1][1])
 
     def _take_skipped(self, count: int | None) -> None:
         """Go on counting from what was saved, if it was."""

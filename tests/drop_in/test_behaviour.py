@@ -247,6 +247,23 @@ def test_parameters_that_are_swapped_for_others_in_their_group():
     assert optimizer.state[other]["step"].item() == 1
 
 
+def test_groups_that_are_removed_take_no_step():
+    pair = Pair("Adam")
+    for optimizer, params in ((pair.mine, pair.params), (pair.theirs, pair.twins)):
+        first, last = params[:2], params[2:]
+        optimizer.param_groups[0]["params"] = first
+        optimizer.add_param_group({"params": last})
+    pair.step(2)
+    for optimizer in (pair.mine, pair.theirs):
+        del optimizer.param_groups[0]
+    assert pair.mine.state[pair.params[0]]["step"].item() == 2  # looked at after the group is gone
+    pair.step(2).assert_close()
+    for optimizer in (pair.mine, pair.theirs):
+        optimizer.param_groups.clear()
+    pair.step(1).assert_close()
+    assert pair.mine.state[pair.params[4]]["step"].item() == 4
+
+
 def test_tied_parameters_of_a_model_are_updated_once():
     torch.manual_seed(0)
     layers = [torch.nn.Linear(4, 4, bias=False) for _ in range(2)]

@@ -207,6 +207,19 @@ def test_state_dicts_know_how_many_steps_were_skipped(before):
     assert "skipped_steps" not in ours.Adam([param]).state_dict()
 
 
+@pytest.mark.parametrize("count", [-1, 2**64, 1.5, "2"])
+def test_a_count_of_skipped_steps_that_is_none_changes_nothing(count):
+    param, optimizer = with_skipped_steps()
+    saved = optimizer.state_dict()
+    before = copy.deepcopy(saved)
+    with pytest.raises(ValueError, match="expected a count as skipped_steps"):
+        optimizer.load_state_dict({**saved, "state": {}, "skipped_steps": count})
+    assert optimizer.skipped_steps == 2
+    assert str(optimizer.state_dict()) == str(before)
+    optimizer.step()
+    assert optimizer.skipped_steps == 3
+
+
 def test_a_state_that_does_not_fit_is_named():
     params = parameters()
     optimizer = ours.Adam(params)
