@@ -42,7 +42,8 @@ COEFFICIENTS = "multi_tensor_coefficients"
 TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
-DRIVER = Path(__file__).with_name("multi_tensor.cuh")
+DRIVER = ("elements.cuh", "memory.cuh", "sums.cuh", "multi_tensor.cuh")
+"""The files of the driver, each of which builds on those before it."""
 
 Geometry = tuple[tuple[int], tuple[int]]
 """The blocks of a launch and the threads of a block."""
@@ -88,7 +89,7 @@ def source(
     """
     compute = _COMPUTE[compute_dtype(dtypes[0])]
     parts = (
-        _driver(),
+        driver(),
         maths(update),
         _rule(update, dtypes, compute),
         *(_ENTRIES[kernel](compute, vectors) for kernel in kernels),
@@ -99,13 +100,16 @@ def source(
 @cache
 def total_source() -> str:
     """Return the CUDA C of the kernel that adds partials up."""
-    return f"{_driver()}\n{_TOTAL_KERNEL}"
+    return f"{driver()}\n{_TOTAL_KERNEL}"
 
 
-def _driver() -> str:
+@cache
+def driver() -> str:
+    """Return what all kernels have in common; it knows no rule."""
     constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
     defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-    return f"{defined}\n{DRIVER.read_text(encoding='utf-8')}"
+    folder = Path(__file__).parent
+    return "\n".join([defined, *((folder / name).read_text(encoding="utf-8") for name in DRIVER)])
 
 
 @cache

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from .storage import STORAGE, compute_dtype
 from .table import Update
-from .triton_kernels import jit
+from .triton_maths import jit
 
 CHUNK = 8192
 """Elements that one program updates: enough to keep a stream of loads going, few enough that

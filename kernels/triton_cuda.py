@@ -30,11 +30,11 @@ from .triton_constants import (
     update_options,
 )
 from .triton_kernels import (
-    INTERPRETED,
     multi_tensor_coefficients,
     multi_tensor_total,
     multi_tensor_update,
 )
+from .triton_memory import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 

@@ -83,16 +83,17 @@ def test_importing_gpuopt_imports_nothing_but_numpy_and_the_standard_library():
     assert set(run_python(code).split()) <= {"gpuopt", "numpy"}
 
 
-def test_importing_gpuopt_costs_little_beyond_numpy():
+def test_importing_gpuopt_costs_no_more_than_twice_what_numpy_does():
     code = """if True:
-        import time, numpy
+        import time
         start = time.process_time()
+        import numpy
+        between = time.process_time()
         import gpuopt
-        print(time.process_time() - start)
+        print((time.process_time() - between) / (between - start))
     """
-    # Processor seconds, and the best of several: other programs slow a run down, and nothing
-    # speeds it up.
-    assert any(float(run_python(code)) < 0.15 for _ in range(10))
+    # A ratio within one process: a slow machine slows both. The best of several, all the same.
+    assert any(float(run_python(code)) < 2 for _ in range(10))
 
 
 def test_pre_commit_runs_the_ruff_of_make_lint():

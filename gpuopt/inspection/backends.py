@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .. import kernels
+from ..kernels import cuda_c
 
 _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
@@ -70,6 +71,10 @@ BACKENDS = {
                 "storage.py",
                 "triton_constants.py",
                 "triton_kernels.py",
+                "triton_maths.py",
+                "triton_memory.py",
+                "triton_source.py",
+                "triton_sums.py",
             ),
             "pip install 'gpuopt[triton]' (for Linux)",
             ".py",
@@ -80,12 +85,13 @@ BACKENDS = {
             "nvidia-cuda-nvrtc",
             (
                 "cuda_c.py",
-                "multi_tensor.cuh",
+                *cuda_c.DRIVER,
                 "retarget.py",
                 "roundings.py",
                 "storage.py",
                 "trace.py",
                 "trace_c.py",
+                "trace_coefficients.py",
             ),
             "pip install 'gpuopt[inspect]' (for Linux)",
             ".cu",

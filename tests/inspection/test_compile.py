@@ -82,6 +82,23 @@ def test_another_compiler_or_source_is_another_entry(monkeypatch, tmp_path):
         backends.fingerprint.cache_clear()
 
 
+HOST_ALONE = {"numpy_blocked", "numpy_program", "table"}
+UNRELATED = {"triton": HOST_ALONE | {"trace", "trace_coefficients"}, "cupy": HOST_ALONE}
+"""Modules of the kernels that are imported, too, but that no compiled code depends on."""
+
+
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_every_source_of_the_code_makes_another_entry(name):
+    compiler = backends.BACKENDS[name]
+    pytest.importorskip(compiler.module)
+    code = f"""
+        import sys, {compiler.module}
+        print(*(m.split(".")[-1] for m in sys.modules if m.startswith("gpuopt.kernels.")))
+    """
+    imported = set(run_script(code).split()) - UNRELATED[name]
+    assert {f"{module}.py" for module in imported} <= set(compiler.sources)
+
+
 def test_entries_differ_wherever_cases_do():
     cases = [
         case_of(rule=rule, variant=variant, dtype=dtype, arch=arch, kernel=kernel)

@@ -1,0 +1,67 @@
+"""How Triton's kernels load and store the elements of a table's lists."""
+
+from __future__ import annotations
+
+import os
+
+import triton
+import triton.language as tl
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether kernels run in Triton's interpreter, on the CPU."""
+
+_INTERPRETED = tl.constexpr(INTERPRETED)
+
+
+@triton.jit
+def _decode(stored, COMPUTE: tl.constexpr):
+    if _INTERPRETED and stored.dtype == tl.bfloat16:
+        # The interpreter loses denormals and the sign of zero; as kernels.storage does, this not.
+        bits = stored.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
+        stored = bits.to(tl.float32, bitcast=True)
+    return stored.to(COMPUTE)
+
+
+@triton.jit
+def load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr, READ: tl.constexpr):
+    """Return the values of a block of elements, of each list that is read."""
+    values = ()
+    for i in tl.static_range(len(READ)):
+        if MASKED:
+            stored = tl.load(pointers[READ[i]] + offsets, mask=mask)
+        else:
+            stored = tl.load(pointers[READ[i]] + offsets)
+        values = values + (_decode(stored, COMPUTE),)
+    return values
+
+
+@triton.jit
+def _encode(value, DTYPE: tl.constexpr):
+    if DTYPE.primitive_bitwidth == 16:
+        value = value.to(tl.float32)  # float64 goes to 16 bits by way of float32, everywhere
+    if _INTERPRETED and DTYPE == tl.bfloat16:
+        # The interpreter cuts low bits off and loses denormals; as kernels.storage does, this not.
+        bits = value.to(tl.uint32, bitcast=True)
+        bits = tl.where(value == value, bits + 0x7FFF + ((bits >> 16) & 1), 0x7FC00000)
+        return (bits >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
+    else:
+        return value.to(DTYPE)
+
+
+@triton.jit
+def store(
+    pointers,
+    offsets,
+    mask,
+    results,
+    DTYPES: tl.constexpr,
+    WRITTEN: tl.constexpr,
+    MASKED: tl.constexpr,
+):
+    """Store the results of a block of elements, each into its list."""
+    for i in tl.static_range(len(WRITTEN)):
+        value = _encode(results[i], DTYPES[WRITTEN[i]])
+        if MASKED:
+            tl.store(pointers[WRITTEN[i]] + offsets, value, mask=mask)
+        else:
+            tl.store(pointers[WRITTEN[i]] + offsets, value)

@@ -1,0 +1,51 @@
+"""Sums and maxima of what Triton's kernels watch."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def nothing_seen(BLOCK: tl.constexpr, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
+    """Return for each watched value, and each place of a block, what was seen so far."""
+    sums, largest, others = (), (), ()
+    for _ in tl.static_range(N_WATCHED):
+        sums = sums + (tl.zeros((BLOCK,), tl.float64),)
+        largest = largest + (tl.zeros((BLOCK,), COMPUTE),)
+        others = others + (tl.zeros((BLOCK,), tl.int32),)
+    return sums, largest, others
+
+
+@triton.jit
+def _is_no_number(value):
+    """Whether values are infinite or NaN; by their bits, which no compiler makes shorter."""
+    if value.dtype == tl.float64:
+        exponent = (value.to(tl.uint64, bitcast=True) >> 32).to(tl.uint32) & 0x7FF00000
+        return exponent == 0x7FF00000
+    else:
+        return (value.to(tl.uint32, bitcast=True) & 0x7F800000) == 0x7F800000
+
+
+@triton.jit
+def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHED: tl.constexpr):
+    """Take the watched values of a block, which stand behind the results that are stored."""
+    sums, largest, others = (), (), ()
+    for i in tl.static_range(N_WATCHED):
+        value = results[FIRST + i]
+        if MASKED:
+            value = tl.where(mask, value, 0.0)
+        size, wide = tl.abs(value), value.to(tl.float64)
+        sums = sums + (tl.fma(wide, wide, seen[0][i]),)
+        largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
+        others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
+    return sums, largest, others
+
+
+@triton.jit
+def put(partials_ptr, seen, N_WATCHED: tl.constexpr):
+    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    for i in tl.static_range(N_WATCHED):
+        tl.store(partials_ptr + 3 * i, tl.sum(seen[0][i]))
+        tl.store(partials_ptr + 3 * i + 1, tl.max(seen[1][i]).to(tl.float64))
+        tl.store(partials_ptr + 3 * i + 2, tl.sum(seen[2][i]).to(tl.float64))
