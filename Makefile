@@ -75,7 +75,9 @@ simulate-old: $(OLD_VENV)/.interpret
 	@echo '== the Triton backend, compiled by Triton $(OLD_TRITON), simulated'
 	@$(OLD_VENV)/bin/python $(SIMULATE)
 
+# Says in one line what is missing, where every test would.
 gpu-test: $(VENV)/.test
+	@$(BIN)/gpuopt doctor --require triton,cupy
 	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu tests/backends
 
 bench: $(VENV)/.test

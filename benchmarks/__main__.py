@@ -18,7 +18,7 @@ from gpuopt.kernels.threads import thread_count
 
 from . import lines, targets
 from .arena import DTYPES, import_torch
-from .arguments import positive, size_text, sizes, writable
+from .arguments import part, positive, size_text, sizes, writable
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
 from .contender import Unavailable
@@ -47,10 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(arguments: Sequence[str]) -> int:
     with suppress(Unavailable):
         import_torch()  # before its threads are counted
-    parser = _parser()
+    try:
+        parser = _parser()
+    except ValueError as error:  # of GPUOPT_NUM_THREADS
+        print(error, file=sys.stderr)
+        return 2
     given = parser.parse_args(arguments)
-    files = [path for path in (given.json, given.report) if path is not None]
-    if not all(map(writable, files)):
+    if not writable((given.json, given.report), given.plot):
         return 2
     peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
     asked = Asked(
@@ -182,7 +185,7 @@ def _compare(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="0.1: by 10%%")
+    parser.add_argument("--threshold", type=part, default=THRESHOLD, help="0.1: by 10%%")
     parser.add_argument(
         "--by", choices=("time", "copy"), default="time", help="copy: as a part of a copy's speed"
     )
@@ -207,6 +210,8 @@ def _render(arguments: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+")
     _add_outputs(parser)
     given = parser.parse_args(arguments)
+    if not writable((given.report,), given.plot):
+        return 2
     try:
         run = lines.merged(map(lines.read, given.runs))
     except (OSError, ValueError) as error:

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def writable(path: Path) -> bool:
-    """Find out before the work, not after it."""
+def writable(files: Sequence[Path | None], plot: Path | None = None) -> bool:
+    """Find out before the work, not after it, whether files and pictures can be written."""
     try:
-        path.touch()
+        for path in filter(None, files):
+            path.open("ab").close()
+        if plot is not None:
+            plot.mkdir(parents=True, exist_ok=True)
+            importlib.import_module("matplotlib")
     except OSError as error:
-        print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
+        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return False
+    except ImportError:
+        print("--plot needs matplotlib, which is not installed", file=sys.stderr)
         return False
     return True
 
 
 def positive(text: str) -> int:
     """Return the number of things that an argument asks for."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def part(text: str) -> float:
+    """Return a part: 0.1 is a tenth."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
     return number
 
 

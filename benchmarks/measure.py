@@ -38,7 +38,12 @@ def attempt(make: Any) -> tuple[Any, str | None]:
     except Unavailable as error:
         return None, str(error)
     except Exception as error:
-        return None, f"failed: {type(error).__name__}: {error}".partition("\n")[0]
+        return None, said(error)
+
+
+def said(error: Exception) -> str:
+    """Return what is said of a contender that failed."""
+    return f"failed: {type(error).__name__}: {error}".partition("\n")[0]
 
 
 def measure(
@@ -57,7 +62,8 @@ def measure(
         shapes: the tensors of the model.
         makers: the contenders by name, gpuopt's first.
         rounds: how many samples of each.
-        cold: empty the caches before each step, where the tensors would fit into them.
+        cold: empty the caches before each step; where the tensors are four times as large as those
+            and more, the rest of a step pushes out what it began with.
     """
     dtype, device = place.dtype, place.device
     arena = Arena(shapes, case.rule.states, dtype, device)
@@ -84,7 +90,10 @@ def measure(
     copy, error = attempt(lambda: copy_loop(case, arena))
     if error:
         left_out[COPY] = error
-    timings = interleaved({**({COPY: copy} if copy else {}), **steps}, rounds, clock)
+    failed: dict[str, Exception] = {}
+    timings = interleaved({**({COPY: copy} if copy else {}), **steps}, rounds, clock, failed)
+    left_out.update({name: said(error) for name, error in failed.items()})
+    steps = {name: step for name, step in steps.items() if name in timings}
     more = _on_device(steps) if device == "cuda" else {}
     total = bytes_of(case, dtype, shapes)
     lines = [

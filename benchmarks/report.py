@@ -82,13 +82,17 @@ def _if_known(value: float | None, form: Callable[[float], str]) -> str:
     return "" if value is None else form(value)
 
 
+def _rate(gigabytes: float) -> str:
+    return f"{gigabytes:.1f}" if gigabytes >= 1 else f"{gigabytes:.2g}"
+
+
 _COLUMNS: dict[str, Callable[[Line], str]] = {
     "": lambda line: line.contender,
     "time": _time("median"),
     "min": _time("min"),
     "quartiles": _quartiles,
     "warm-up": lambda line: _if_known(line.warm_up_seconds, seconds_text),
-    "GB/s": lambda line: _if_known(line.gigabytes_per_second, "{:.1f}".format),
+    "GB/s": lambda line: _if_known(line.gigabytes_per_second, _rate),
     "of copy": lambda line: _if_known(line.of_copy, "{:.0%}".format),
     "extra MiB": lambda line: _if_known(line.extra_bytes, lambda x: f"{x / 2**20:.1f}"),
     "launches": lambda line: _if_known(line.launches, str),

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.seeds < 2:
         parser.error("--seeds: expected at least 2, whose spread is the noise")
-    if asked.json is not None and not writable(asked.json):
+    if not writable([asked.json]):
         return 2
     show_machine(load_average(), thread_count())
     found = dict(measure(asked.optimizers, asked.seeds))

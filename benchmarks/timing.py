@@ -6,15 +6,16 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from gpuopt.kernels.threads import for_each_share
 
 from .contender import Step
 
@@ -23,6 +24,8 @@ SHORTEST = 0.01
 
 MOST_COLD = 20
 """Steps of a sample at most, where the cache is emptied before each."""
+
+T = TypeVar("T")
 
 PAUSE = 0.005
 """Seconds between two contenders: OpenMP's threads go on spinning after their work."""
@@ -97,20 +100,47 @@ class HostClock:
 
 
 def interleaved(
-    steps: Mapping[str, Step], rounds: int, clock: Clock | None = None
+    steps: Mapping[str, Step],
+    rounds: int,
+    clock: Clock | None = None,
+    failed: MutableMapping[str, Exception] | None = None,
 ) -> dict[str, Timing]:
-    """Return the times of all steps: every round takes one sample of each."""
-    clock = clock or HostClock()
-    warm_ups = {name: clock.first(step) for name, step in steps.items()}
-    repeats = {name: clock.repeats(step) for name, step in steps.items()}
-    samples: dict[str, list[float]] = {name: [] for name in steps}
-    order = list(steps)
-    for _ in range(rounds):
+    """Return the times of all steps: every round takes one sample of each.
+
+    Args:
+        steps: by name.
+        rounds: how many samples of each.
+        clock: what takes the times.
+        failed: takes the error of a step that fails, and the others go on; without it, none do.
+    """
+    clock, alive = clock or HostClock(), dict(steps)
+
+    def each(order: Sequence[str], take: Callable[[str], T]) -> dict[str, T]:
+        found = {}
         for name in order:
-            time.sleep(PAUSE)
-            samples[name].append(clock.sample(steps[name], repeats[name]))
-        order = [*order[1:], order[0]]  # nobody always follows the same one
-    return {name: Timing(tuple(samples[name]), repeats[name], warm_ups[name]) for name in steps}
+            try:
+                found[name] = take(name)
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed[name] = error
+                del alive[name]
+        return found
+
+    def sample(name: str) -> float:
+        time.sleep(PAUSE)
+        return clock.sample(alive[name], repeats[name])
+
+    warm_ups = each(list(alive), lambda name: clock.first(alive[name]))
+    repeats = each(list(alive), lambda name: clock.repeats(alive[name]))
+    samples, order = [], list(steps)
+    for _ in range(rounds):
+        samples.append(each([name for name in order if name in alive], sample))
+        order = [*order[1:], *order[:1]]  # nobody always follows the same one
+    return {
+        name: Timing(tuple(taken[name] for taken in samples), repeats[name], warm_ups[name])
+        for name in alive
+    }
 
 
 def _mean(step: Step, repeats: int, cold: bool) -> float:
@@ -149,15 +179,29 @@ def cache_bytes() -> int:
     return max(found)
 
 
+_PIECE = 1 << 12
+"""Numbers of the filler: what a thread writes is a multiple of it."""
+
+
 @cache
 def _filler() -> npt.NDArray[Any]:
-    return np.zeros(2 * cache_bytes() // 8, np.int64)
+    return np.zeros(-(-2 * cache_bytes() // 8 // _PIECE) * _PIECE, np.int64)
 
 
 def empty_cache() -> None:
-    """Write memory twice as large as the largest cache."""
+    """Write memory twice as large as the largest cache, on as many threads as a step has.
+
+    A step finds what it would after taking turns among copies of its tensors that are larger than
+    the cache: nothing of its own, and lines that go back to memory first. The copies would cost
+    each contender their memory. Each core has caches of its own: one thread would leave others'.
+    """
     filler = _filler()
-    np.add(filler, 1, out=filler)
+
+    def write(first: int, last: int) -> None:
+        part = filler[first * _PIECE : last * _PIECE]
+        np.add(part, 1, out=part)
+
+    for_each_share(write, _PIECE * np.arange(1, len(filler) // _PIECE + 1))
 
 
 # --- threads ------------------------------------------------------------------------------------

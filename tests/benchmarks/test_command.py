@@ -132,10 +132,48 @@ def test_without_torch_the_rest_runs(tmp_path):
     assert {"numpy", "textbook NumPy"} <= {line["contender"] for line in group["lines"]}
 
 
-@pytest.mark.parametrize("option", ["--json", "--report"])
-def test_a_file_that_cannot_be_written_is_reported_before_the_work(tmp_path, capsys, option):
-    assert command.main([option, str(tmp_path / "missing" / "out")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+@pytest.fixture
+def no_work(monkeypatch):
+    """Whoever begins to measure fails."""
+    monkeypatch.setattr(command, "suite", lambda name: pytest.fail("the work began"))
+
+
+@pytest.mark.parametrize("where", ["missing/out", "folder", "file/out"])
+@pytest.mark.parametrize("option", ["--json", "--report", "--plot"])
+def test_what_cannot_be_written_is_reported_before_the_work(
+    tmp_path, capsys, no_work, option, where
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    if option == "--plot":  # makes its folders
+        where = "file/out"
+    assert command.main([option, str(tmp_path / where)]) == 2
+    assert f"cannot write {tmp_path / where}" in capsys.readouterr().err
+
+
+def test_pictures_without_matplotlib_are_refused_before_the_work(
+    tmp_path, capsys, no_work, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert command.main(["--plot", str(tmp_path)]) == 2
+    assert "--plot needs matplotlib" in capsys.readouterr().err
+    assert command.main(["render", "run.json", "--plot", str(tmp_path)]) == 2
+    assert "--plot needs matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--threads", "--tensors", "--steps"])
+@pytest.mark.parametrize("given", ["0", "-1", "x", "1.5"])
+def test_a_number_that_is_none_says_what_is_expected(capsys, no_work, option, given):
+    with pytest.raises(SystemExit):
+        command.main([f"{option}={given}"])
+    said = capsys.readouterr().err
+    assert f"{option}: expected a whole number of at least 1, got {given!r}" in said
+
+
+def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work):
+    monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
+    assert command.main([]) == 2
+    assert "GPUOPT_NUM_THREADS: expected a positive integer" in capsys.readouterr().err
 
 
 def test_without_a_cuda_device_it_says_so(capsys):

@@ -76,6 +76,14 @@ def test_the_threshold_is_the_callers(compare):
     assert compare(a_run(), a_run(numba=1.05), "--threshold", "0.01") == 1
 
 
+@pytest.mark.parametrize("threshold", ["nan", "inf", "-0.1", "ten"])
+def test_a_threshold_that_lets_everything_pass_is_refused(compare, capsys, threshold):
+    with pytest.raises(SystemExit) as caught:
+        compare(a_run(), a_run(numba=9.0), f"--threshold={threshold}")
+    assert caught.value.code == 2
+    assert f"expected a number of at least 0, got '{threshold}'" in capsys.readouterr().err
+
+
 def test_another_machine_is_compared_by_the_part_of_its_copy(compare):
     assert compare(a_run(), a_run(numba=9.0), "--by", "copy") == 0
     assert compare(a_run(), a_run(of_copy=0.5), "--by", "copy") == 1

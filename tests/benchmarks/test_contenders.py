@@ -1,6 +1,9 @@
 """Whoever is timed computes the rule, and whoever does not is named."""
 
 import dataclasses
+import sys
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -90,11 +93,24 @@ def test_a_broken_peer_does_not_stop_the_run(breaks):
     assert group.left_out["broken"] == "failed: ZeroDivisionError: division by zero"
 
 
-def test_a_package_with_another_interface_is_named():
-    import sys
-    from types import SimpleNamespace
-    from unittest import mock
+@pytest.mark.parametrize("lives", [4, 5, 12], ids=["first", "repeats", "sample"])
+def test_a_peer_that_breaks_while_times_are_taken_does_not_stop_the_run(lives):
+    left = iter(range(lives))
 
+    def dying(case, arena):
+        return Step(lambda: next(left))
+
+    steps = {"numpy": NUMPY, "dying": dying}
+    with mock.patch.object(measure, "same_formula", lambda *_: None):
+        place = Place("update", "sgd", "float32", "small", "cpu")
+        group = measure.measure(place, CASES["sgd"], SHAPES, steps, rounds=30)
+    assert len(group.line("numpy").seconds["samples"]) == 30
+    assert not group.line("dying")
+    assert group.left_out["dying"].startswith("failed: StopIteration")
+    assert "dying" not in group.line("numpy").times_as_fast_as
+
+
+def test_a_package_with_another_interface_is_named():
     needs("torch")
     with mock.patch.dict(sys.modules, optimi=SimpleNamespace()):
         group = measured(CASES["adam"], {"numpy": NUMPY, "optimi": PEERS["cpu"]["optimi"]})

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -47,8 +48,11 @@ def test_what_empties_the_caches_is_larger_than_they_are(monkeypatch):
     monkeypatch.undo()
     assert timing._filler().nbytes >= 2 * timing.cache_bytes() >= 64 << 20
     before = int(timing._filler()[0])
-    timing.empty_cache()
+    monkeypatch.setenv("GPUOPT_NUM_THREADS", "2")
+    with mock.patch.object(np, "add", wraps=np.add) as add:
+        timing.empty_cache()
     assert (timing._filler() == before + 1).all()
+    assert [len(call.args[0]) for call in add.call_args_list] == [len(timing._filler()) / 2] * 2
 
 
 def test_threads_are_given_back(monkeypatch):

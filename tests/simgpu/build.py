@@ -29,6 +29,7 @@ def build(text, name, *flags):
             source.write_text(text, encoding="utf-8")
             command = ["gcc", *FLAGS, *flags, str(source), "-lm", "-o", str(partial)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr[-3000:]
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            assert done.returncode == 0, "\n".join(errors)
             partial.replace(built)  # at once, since others may be building the same
     return built

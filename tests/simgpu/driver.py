@@ -7,6 +7,7 @@ kernels take tensors that lie on the CPU. For each of `ARCHS` there is a device.
 import ctypes
 import itertools
 import os
+import re
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,7 @@ _current = {"arch": 90}
 _loading = threading.local()
 _functions = {}
 _handles = itertools.count(1)
+_FUNCTION = re.compile(r"\bcu[A-Z]\w+")
 _Find = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)
 _Launch = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_long, *[ctypes.c_uint] * 3, ctypes.POINTER(ctypes.c_void_p)
@@ -59,16 +61,26 @@ def activate():
         raise RuntimeError(
             f"the simulated device does not know the driver interface of Triton "
             f"{triton.__version__} (tests/simgpu/driver.py, libcuda.c): "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}".partition("\n")[0]
         ) from error
 
 
 def _library(triton):
     """Return the file of the stand-in, which has the name of the real one."""
-    include = Path(triton.__file__).parent / "backends/nvidia/include"
+    nvidia = Path(triton.__file__).parent / "backends/nvidia"
     text = Path(__file__).with_name("libcuda.c").read_text(encoding="utf-8")
-    flags = ("-O1", f"-I{include}", "-Wl,-soname,libcuda.so.1")
-    return build.build(text, "libcuda.so.1", *flags)
+    flags = ("-O1", f"-I{nvidia / 'include'}", "-Wl,-soname,libcuda.so.1")
+    return build.build(text + _others(text, nvidia), "libcuda.so.1", *flags)
+
+
+def _others(text, nvidia):
+    """Return the C of all other functions that Triton names: calling one would end the process."""
+    files = ("driver.c", "driver.py", "include/cuda.h")
+    *asked, header = ((nvidia / file).read_text(encoding="utf-8") for file in files)
+    versions = dict(re.findall(r"^#define +(cu\w+) +(cu\w+)$", header, re.MULTILINE))
+    names = {*_FUNCTION.findall("".join(asked))} - {*_FUNCTION.findall(text)}
+    symbols = names | {versions[name] for name in names & {*versions}}
+    return "".join(f"ABSENT({symbol})\n" for symbol in sorted(symbols))
 
 
 def _driver():

@@ -1,9 +1,10 @@
-// A stand-in for libcuda: as much of the driver's interface as Triton's own driver.c asks for.
+// A stand-in for libcuda: as much of the driver's interface as Triton's own driver.c needs here;
+// what else it names is ABSENT, behind this text.
 // Memory is the host's, streams are done at once, and kernels are launched by who called
 // simgpu_connect. The device with number i is of the architecture that stands there i-th.
 
 #include <cuda.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef long (*Find)(const char* name);  // a handle, or 0
@@ -29,6 +30,15 @@ void simgpu_say(const char* text) { strncpy(message, text, sizeof message - 1); 
 // A function that does this, and succeeds.
 #define DOES(NAME, PARAMETERS, ...) \
     CUresult NAME PARAMETERS { __VA_ARGS__; return CUDA_SUCCESS; }
+
+// A function of the driver's by its name in the library, whatever its arguments, that is not here.
+#define ABSENT(SYMBOL)                                                                         \
+    CUresult absent_##SYMBOL(void) __asm__(#SYMBOL);                                           \
+    CUresult absent_##SYMBOL(void)                                                             \
+    {                                                                                          \
+        snprintf(message, sizeof message, "the simulated device has no %s", #SYMBOL);          \
+        return CUDA_ERROR_NOT_SUPPORTED;                                                       \
+    }
 
 // --- devices, contexts, streams, addresses -------------------------------------------------------
 

@@ -1,14 +1,14 @@
-"""What PTX says that an instruction computes, by NumPy and Python's integers."""
+"""What PTX says that an instruction computes, by NumPy and Python's integers and fractions."""
 
-import ctypes
+import math
 import operator
+from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
 
 from .translate import width
 
-_FMA = {"f32": ("fmaf", ctypes.c_float), "f64": ("fma", ctypes.c_double)}
 _FLOAT = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64}
 _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 _COMPARED = {n: getattr(operator, n) for n in ("eq", "ne", "lt", "le", "gt", "ge")}
@@ -79,15 +79,35 @@ def _floats(name, modifiers, values, bits):
 
 def _arithmetic(name, values, kind):
     if name == "fma":
-        symbol, c_type = _FMA[kind]
-        function = getattr(ctypes.CDLL("libm.so.6"), symbol)
-        function.restype, function.argtypes = c_type, [c_type] * 3
-        each = np.vectorize(function, otypes=[_FLOAT[kind]])
-        return each(*(v.astype(_FLOAT[kind]) for v in values))
+        rows = zip(*(v.ravel().tolist() for v in values))
+        return np.array([_fused(*row, _FLOAT[kind]) for row in rows], _FLOAT[kind])
     if name in _ARITHMETIC:
         return _ARITHMETIC[name](*values)
     others = {"sqrt": np.sqrt, "rcp": np.reciprocal, "abs": np.abs, "neg": np.negative}
     return others[name](*values)
+
+
+def _fused(a, b, c, kind):
+    """Return a * b + c, rounded once."""
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return a * b + c
+    if not math.isfinite(c):
+        return c
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    return _nearest(exact, kind) if exact else a * b + c  # which knows the sign of zero
+
+
+def _nearest(exact, kind):
+    """Return the number of a type that is nearest to a fraction; of two, the even one."""
+    try:
+        wide = float(exact)
+    except OverflowError:
+        return kind(math.inf if exact > 0 else -math.inf)
+    if kind is np.float64 or wide == exact:
+        return kind(wide)
+    if abs(wide) > abs(exact):  # an odd number below stands for all that lies between two
+        wide = math.nextafter(wide, 0.0)
+    return (np.array(wide).view(np.uint64) | np.uint64(1)).view(np.float64).astype(kind)
 
 
 def _extreme(name, a, b, propagate):

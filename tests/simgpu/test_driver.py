@@ -1,5 +1,9 @@
 """Triton's own launches on the simulated device: what they run, and what is said of what fails."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,6 +19,8 @@ simulated_triton = pytest.importorskip("tests.helpers.simulated_triton")
 from . import trial  # noqa: E402  (it imports Triton)
 
 pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"{build.problem()}")
+
+ROOT = Path(__file__).parents[2]
 
 add_one = triton.jit(trial.add_one)
 sum_of_all = triton.jit(trial.sum_of_all)
@@ -60,18 +66,55 @@ def test_threads_exchange_what_they_have(block):
     assert tensor[0].item() == block * (block - 1) / 2
 
 
-def test_another_driver_interface_is_said_in_one_sentence(monkeypatch):
-    def other():
-        raise AttributeError("module 'triton.backends.nvidia.driver' has no attribute 'CudaDriver'")
+INTERFACES = {
+    "a class that is elsewhere": (
+        "import triton.backends.nvidia.driver as real; del real.CudaDriver",
+        "ImportError: cannot import name 'CudaDriver'",
+    ),
+    "a hook with other arguments": (
+        "driver._remember = lambda module: None",
+        "TypeError: ",
+    ),
+    "a function more, in the library that it links": (
+        "without('cuModuleLoadData')",
+        "the simulated device has no cuModuleLoadData",
+    ),
+    "a function more, which it looks up": (
+        "without('cuLaunchKernelEx')",
+        "the simulated device has no cuLaunchKernelEx",
+    ),
+    "another type of an argument": (
+        "without('CUlaunchConfig')",
+        "error: unknown type name",
+    ),
+}
 
-    monkeypatch.setattr(driver, "_driver", other)
-    with pytest.raises(RuntimeError) as caught:
-        driver.activate.__wrapped__()
-    assert str(caught.value) == (
-        f"the simulated device does not know the driver interface of Triton {triton.__version__} "
-        "(tests/simgpu/driver.py, libcuda.c): AttributeError: module "
-        "'triton.backends.nvidia.driver' has no attribute 'CudaDriver'"
-    )
+
+@pytest.mark.parametrize("change", INTERFACES)
+def test_another_driver_interface_is_said_in_one_sentence(change):
+    how, why = INTERFACES[change]
+    code = f"""if True:
+        from pathlib import Path
+        from tests.simgpu import driver
+        def without(name, read=Path.read_text):
+            other = "cuOther" if name.startswith("cu") else "CUother"
+            text = read(Path(driver.__file__).with_name("libcuda.c")).replace(name, other)
+            Path.read_text = lambda self, **how: (
+                text if self.name == "libcuda.c" else read(self, **how)
+            )
+        {how}
+        try:
+            driver.activate()
+        except RuntimeError as error:
+            print(error)
+    """
+    # In a process of its own: the library is loaded once, and what is not said ends the process.
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    start = "the simulated device does not know the driver interface of Triton "
+    assert said.startswith(f"{start}{triton.__version__} (tests/simgpu/driver.py, libcuda.c): ")
+    assert why in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])

@@ -101,6 +101,13 @@ def test_a_nan_is_the_canonical_one():
     assert set(add.tolist()) == {0x7FFFFFFF} and set(half.tolist()) == {0x7FFF}
 
 
+def test_a_fused_sum_is_rounded_once():
+    """1 - 2**-46, and 2**24 + 2: a sum in float64 would lie in the middle of two float32."""
+    bits = [np.array([b], np.uint32) for b in (0x3F7FFFFE, 0x3F800001, 0x4B800001)]
+    assert compute(["fma.rn.f32"], bits)["fma.rn.f32"].tolist() == [0x4B800001]
+    assert expected("fma.rn.f32", bits, ("f32",) * 3, "f32").tolist() == [0x4B800001]
+
+
 # --- what is written otherwise -------------------------------------------------------------------
 
 
@@ -199,6 +206,10 @@ UNKNOWN = {
     "add.f32 %r1, %r2, %r3;": "add.f32 is not known",
     "mul.rz.f32 %r1, %r2, %r3;": "mul.rz.f32 is not known",
     "ld.local.b32 %r1, [%rd0];": "ld.local.b32 is not known",
+    "ld.global.u8 %r1, [%rd0];": "ld.global.u8 is not known",
+    "st.global.f16 [%rd0], %rs1;": "st.global.f16 is not known",
+    "ld.shared.b128 %rd1, [%r1];": "ld.shared.b128 is not known",
+    "ld.global.v8.b32 {%r1, %r2, %r3, %r4, %r5, %r6, %r7, %r8}, [%rd0];": "is not known",
     "bar.sync 1;": "bar.sync knows the barrier 0 of the whole block",
     "vote.sync.any.pred %p1, %p2, -1;": "vote.sync.any.pred is not known",
     "mov.u32 %r1, %clock;": "mov.u32 takes %clock for a value of type u32",

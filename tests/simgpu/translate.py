@@ -8,7 +8,8 @@ from .operations import OPERATIONS, c_name, definition, needed
 
 DEVICE = Path(__file__).with_name("device.h")
 
-_MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([248]))?\.([busf]\d+)$")
+_KIND = r"((?:[bus]16|[busf](?:32|64)))$"
+_MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([24]))?\." + _KIND)
 _SHUFFLE = "shfl.sync.bfly.b32"
 _REDUCTIONS = {
     "redux.sync.add.s32": ("u32", "sum_of_warp"),
@@ -18,7 +19,7 @@ _REDUCTIONS = {
 """The type of what a warp makes of its threads' values, and the function that does."""
 _BARRIER = ("bar.sync", "barrier.sync")
 _OF_THREE = ("max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32")
-_PARAMETER = re.compile(r"ld\.param\.([busf]\d+)$")
+_PARAMETER = re.compile(r"ld\.param\." + _KIND)
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
 _ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
 _INTEGER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+)$")
