@@ -13,7 +13,13 @@ class Spread(Protocol):
     """The processes over which some tensors are spread.
 
     Whoever asks one of these waits for the other processes: all of them must ask, in one order.
+
+    Attributes:
+        whole: whether each process has tensors of its own, and all of them: these are one model
+            together, but no tensor is spread.
     """
+
+    whole: bool
 
     def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the partials of all processes together, with the same bits in each.
@@ -35,21 +41,29 @@ class Kinds:
         shared: whether any tensor is spread.
     """
 
-    def __init__(self, spreads: Sequence[Spread | None], count: int) -> None:
+    def __init__(
+        self, spreads: Sequence[Spread | None], count: int, answered: Sequence[Spread] = ()
+    ) -> None:
         """Take what each tensor is spread over; none of ``count`` tensors is, if nothing is given.
 
-        Every process finds the kinds in the same order, whichever gradients it has.
+        Every process finds the kinds in the same order, whichever gradients it has. Those of
+        ``answered`` are kinds even where no tensor is of them: other processes ask.
         """
         given = list(spreads) or [None] * count
-        numbers = {spread: k for k, spread in enumerate(dict.fromkeys(given))} or {None: 0}
+        known = dict.fromkeys((*answered, *given))
+        numbers = {spread: k for k, spread in enumerate(known)} or {None: 0}
         self.spreads: tuple[Spread | None, ...] = tuple(numbers)
         self.of = np.array([numbers[spread] for spread in given], np.int64)
         self.shared = any(spread is not None for spread in self.spreads)
+
+    def without_tensors(self) -> list[int]:
+        """Return the kinds that no tensor is of."""
+        return sorted(set(range(len(self.spreads))) - set(self.of.tolist()))
 
     def together(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return partials of tensors, [n_tensors, ..., 3], as those of the whole tensors."""
         whole = found.copy()
         for kind, spread in enumerate(self.spreads):
-            if spread is not None:
+            if spread is not None and not spread.whole:
                 whole[self.of == kind] = spread.together(found[self.of == kind])
         return whole

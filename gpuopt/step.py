@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import compress
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
@@ -64,6 +65,7 @@ class FusedStep:
         group_of: Sequence[int],
         tail: Tail = NO_TAIL,
         spreads: Sequence[Spread | None] = (),
+        answered: Sequence[Spread] = (),
     ) -> None:
         """Check the parameters.
 
@@ -73,12 +75,13 @@ class FusedStep:
             group_of: the group that each belongs to.
             tail: what surrounds the update.
             spreads: the processes that each is a part of a tensor of; nothing, if none is.
+            answered: those that ask for the norm, whichever parameters there are.
 
         Raises:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
-        self._kinds = Kinds(spreads, len(params))
+        self._kinds = Kinds(spreads, len(params), answered)
         self.tail, self.norm = tail, Norm(tail, self._kinds)
         self.params = list(params)
         self.inputs = Inputs(self.params, names, tail.zero_grads)
@@ -277,7 +280,9 @@ class FusedStep:
             module = chosen(*place_of(memory)).load()
             own = (module, memory.device, memory.library) if _is_of_device(module) else None
             wanted[own, kind] = None
-        return list(wanted)
+        first = next(iter(wanted), (None, 0))[0]
+        wanted.update(dict.fromkeys((first, kind) for kind in self._kinds.without_tensors()))
+        return sorted(wanted, key=itemgetter(1))  # the order in which all processes ask
 
     def _new_launch(
         self,

@@ -73,7 +73,8 @@ class Engine:
         own = self.shards.locals
         self._complex = [i for i, p in enumerate(own) if p.is_complex()]
         self._views = [real_view(p, name) for p, name in zip(own, names)]
-        self.step = FusedStep(self._views, names, self._group_of, tail, self.shards.spreads)
+        spreads, answered = self.shards.spreads, self.shards.answered
+        self.step = FusedStep(self._views, names, self._group_of, tail, spreads, answered)
         self._seeds = self._seeds_at_first(tail)
 
     def fits(

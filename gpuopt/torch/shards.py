@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial, reduce
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -39,6 +40,7 @@ class Shards:
         locals: of each parameter the tensor that this process has of it.
         spreads: of each parameter the processes that it is spread over, if there are any; of none,
             where no parameter is.
+        answered: the processes that ask this one, even if it has no parameter that concerns them.
     """
 
     def __init__(
@@ -61,11 +63,15 @@ class Shards:
         for i in self.places:
             self._check_whole(i)
         self._specs = {i: self._spec(params[i]) for i in self.places}
-        plain = () if norm_group is None else (_group(norm_group),)
-        groups = [_groups(param) if is_dtensor(param) else plain for param in params]
-        known = {own: Processes(own) for own in set(groups) if own}
-        self.spreads: list[Spread | None] = [known.get(own) for own in groups]
-        self._groups = tuple(dict.fromkeys(group for own in groups for group in own))
+        owners = () if norm_group is None else (_group(norm_group),)
+        self.answered = [Processes(owners, whole=True)] if owners else []
+        groups = {i: _groups(params[i]) for i in self.places}
+        known = {own: Processes(own) for own in set(groups.values()) if own}
+        plain = self.answered[0] if owners else None
+        self.spreads: list[Spread | None] = [
+            known.get(groups[i]) if i in groups else plain for i in range(len(params))
+        ]
+        self._groups = tuple(dict.fromkeys((*owners, *chain(*groups.values()))))
 
     def check_known(self, what: str) -> None:
         """Raise if a parameter lies on other processes alone, so that its norm is known to those.
@@ -201,9 +207,14 @@ class Shards:
 class Processes:
     """Process groups; each process holds a part of what the groups hold together."""
 
-    def __init__(self, groups: tuple[Any, ...]) -> None:
-        """Take the groups; sums go over one after the other."""
-        self._groups = groups
+    def __init__(self, groups: tuple[Any, ...], whole: bool = False) -> None:
+        """Take the groups; sums go over one after the other.
+
+        Args:
+            groups: of processes.
+            whole: see `spread.Spread`.
+        """
+        self._groups, self.whole = groups, whole
 
     def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the partials of all processes together, added up in the order of ranks."""

@@ -30,6 +30,10 @@ TAILS = {
 }
 
 
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+HANDED_OUT = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+
+
 def _new(dtype, tail, spread=True, kind=ours.Adam):
     model = network(dtype)
     if spread:
@@ -79,7 +83,11 @@ def _assert_they_go_on_alike(model, opt, other, theirs):
 def written(folder):
     """Three steps, and a checkpoint of each kind, for whatever number of processes comes next."""
     for name in TAILS:
-        _save(folder / name, *_trained(name, 3))
+        model, opt = _trained(name, 3)
+        _save(folder / name, model, opt)
+        full = get_optimizer_state_dict(model, opt, options=FULL)
+        if dist.get_rank() == 0:
+            torch.save(full, folder / f"{name}.pt")
     model, opt = _new(torch.float32, {}, kind=torch.optim.Adam)
     train(model, opt, 3)
     _save(folder / "torch", model, opt)
@@ -110,6 +118,39 @@ def resumed_with_the_same_roundings(folder):
         _assert_alike(model, opt, *_trained("rounded", 6))
 
 
+def a_whole_state_dict_fits_any_number(folder):
+    """What the first of two processes saved with torch.save, for us and for torch.optim."""
+    for name, (dtype, tail) in TAILS.items():
+        one, theirs = _trained(name, 3, spread=False)
+        for kind in (ours.Adam, torch.optim.Adam):
+            mine = kind is ours.Adam
+            model, opt = _new(dtype, tail if mine else {}, kind=kind)
+            full = torch.load(folder / f"{name}.pt") if dist.get_rank() == 0 else {}
+            set_optimizer_state_dict(model, opt, full, options=HANDED_OUT)
+            for p, q in zip(model.parameters(), one.parameters(), strict=True):
+                names = theirs.state[q].keys() if mine else {"step", "exp_avg", "exp_avg_sq"}
+                assert opt.state[p].keys() >= names
+                if name != "rounded":  # whose weights, and so gradients, are others by now
+                    for n in names:
+                        own, other = whole(opt.state[p][n]), theirs.state[q][n]
+                        assert torch.equal(own, other if mine else other.to(own.dtype)), n
+            train(model, opt, 1, first=3)
+
+
+def handed_on(folder):
+    """Load, and save again, for the next number of processes."""
+    for name in TAILS:
+        model, opt = _new(*TAILS[name])
+        _load(folder / name, model, opt)
+        _save(folder / "again" / name, model, opt)
+
+
+def resumed_again(folder):
+    """From two processes to as many as handed it on, and on to these."""
+    resumed(folder / "again")
+    resumed_with_the_same_roundings(folder / "again")
+
+
 def exchanged_with_torch(folder):
     """torch.optim reads what we wrote, and we what it wrote."""
     for name, kinds in {"torch": (ours.Adam,), "plain": (torch.optim.Adam, ours.Adam)}.items():
@@ -130,12 +171,10 @@ def whole_state_dicts_go_through_one_rank(folder):
     """A full state dict, on the first rank alone, is handed out to all; it fits one process."""
     for name in TAILS:
         model, opt = _trained(name, 3)
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        full = get_optimizer_state_dict(model, opt, options=options)
+        full = get_optimizer_state_dict(model, opt, options=FULL)
         assert bool(full) == (dist.get_rank() == 0)
         other, theirs = _new(*TAILS[name])
-        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
-        set_optimizer_state_dict(other, theirs, full, options=options)
+        set_optimizer_state_dict(other, theirs, full, options=HANDED_OUT)
         _assert_they_go_on_alike(model, opt, other, theirs)
 
 
@@ -210,6 +249,13 @@ WRITTEN = [
     flat_state_dicts_are_those_of_the_same_shards,
     torchs_own_state_dicts_are_shards,
 ]
-READ = [resumed, resumed_with_the_same_roundings, exchanged_with_torch]
+READ = [
+    resumed,
+    resumed_with_the_same_roundings,
+    a_whole_state_dict_fits_any_number,
+    exchanged_with_torch,
+    loaded_after_the_kill,
+]
+HANDED_ON = [handed_on]
+READ_AGAIN = [resumed_again]
 KILLED = [killed_in_mid_run]
-LOADED = [loaded_after_the_kill]

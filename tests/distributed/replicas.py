@@ -5,10 +5,19 @@ from functools import partial
 import torch
 import torch.distributed as dist
 from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor import Shard
 from torch.nn.parallel import DistributedDataParallel
 
 import gpuopt.torch as ours
-from tests.distributed.models import assert_equal, error_of, give_gradients, network, tensors, train
+from tests.distributed.models import (
+    assert_equal,
+    error_of,
+    give_gradients,
+    mesh,
+    network,
+    tensors,
+    train,
+)
 from tests.tolerances import assert_close
 
 TAIL = {"clip_norm": 3.0, "skip_nonfinite": True}
@@ -66,6 +75,54 @@ def an_infinity_skips_the_step_of_all_owners(folder):
     assert not torch.equal(params[0], before[0])
 
 
+def statistics_are_of_each_owners_tensors(folder):
+    one, many = tensors(), tensors()
+    opt = ours.SGD(one, lr=0.5, stats=True, **TAIL)
+    zero = ZeroRedundancyOptimizer(many, ours.SGD, lr=0.5, norm_group="world", stats=True, **TAIL)
+    for params, optimizer in ((one, opt), (many, zero)):
+        give_gradients(params, 0)
+        optimizer.step()
+    own = [p for group in zero.optim.param_groups for p in group["params"]]
+    found, everything = list(zero.optim.stats().values()), list(opt.stats().values())
+    assert len(own) == len(found) < len(everything)
+    for p, stats in zip(own, found):
+        assert stats == everything[next(i for i, q in enumerate(many) if q is p)]
+
+
+def a_process_without_any_parameter_takes_part(folder):
+    one, many = tensors(shapes=((3, 2),)), tensors(shapes=((3, 2),))
+    opt = ours.Adam(one, lr=0.5, **TAIL)
+    zero = ZeroRedundancyOptimizer(many, ours.Adam, lr=0.5, norm_group="world", **TAIL)
+    assert any(g["params"] for g in zero.optim.param_groups) == (dist.get_rank() == 0)
+    for step in range(3):
+        for params, optimizer in ((one, opt), (many, zero)):
+            give_gradients(params, step)
+            if step == 1:
+                params[0].grad[0, 0] = torch.nan
+            optimizer.step()
+        if step != 1:
+            assert zero.optim.grad_norm == opt.grad_norm > 1.0
+    assert zero.optim.skipped_steps == opt.skipped_steps == 1
+    assert_equal(many, one)
+
+
+def plain_parameters_of_one_process_count_in_all(folder):
+    """Shards that all have, and a plain parameter that only the first process has."""
+    one = tensors(shapes=((5, 3), (4,)))
+    many = tensors([Shard(0)], mesh(), shapes=((5, 3),)) + tensors(shapes=((5, 3), (4,)))[1:]
+    opt = ours.SGD(one, lr=0.5, **TAIL)
+    own = many if dist.get_rank() == 0 else many[:1]
+    other = ours.SGD(own, lr=0.5, norm_group="world", **TAIL)
+    for step in range(2):
+        for params, optimizer in ((one, opt), (many, other)):
+            give_gradients(params, step)
+            optimizer.step()
+        assert other.grad_norm == opt.grad_norm > 3.0
+    other.found_inf = torch.tensor(float(dist.get_rank() == 0))
+    other.step()
+    assert_equal(own, one[: len(own)])
+
+
 def zeros_checkpoint_is_that_of_one_process(folder):
     one, many, again = tensors(), tensors(), tensors()
     opt = ours.Adam(one, lr=0.5, ema_decay=0.5)
@@ -102,6 +159,9 @@ CHECKS = [
     zero_is_trained_as_one_process,
     the_norm_is_that_of_all_processes,
     an_infinity_skips_the_step_of_all_owners,
+    statistics_are_of_each_owners_tensors,
+    a_process_without_any_parameter_takes_part,
+    plain_parameters_of_one_process_count_in_all,
     zeros_checkpoint_is_that_of_one_process,
     a_wrong_group_is_refused,
 ]

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from gpuopt.kernels.torch_memory import TorchMemory
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn.utils import clip_grad_norm_
 
 import gpuopt
@@ -26,6 +27,7 @@ from tests.distributed.models import (
     train,
     whole,
 )
+from tests.distributed.replicas import plain_parameters_of_one_process_count_in_all
 from tests.tolerances import assert_close
 
 TAIL = {"clip_norm": 3.0, "skip_nonfinite": True, "stats": True, "ema_decay": 0.75}
@@ -178,6 +180,22 @@ def what_is_known_of_all_is_known_of_mixed_parameters(folder):
     for p, q in zip(one, many):
         assert torch.equal(whole(opts[1].ema[q]), opts[0].ema[p])
         assert opts[0].state[p].keys() == opts[1].state[q].keys()
+
+
+def a_step_asks_the_others_once(folder):
+    for tail, asked in (({}, 0), ({"clip_norm": 1.0}, 1), ({"skip_nonfinite": True}, 1), (TAIL, 1)):
+        kinds = ([Shard(0)], mesh()), ([Shard(1)], mesh()), ([Replicate()], mesh()), ()
+        params = [p for kind in kinds for p in tensors(*kind, shapes=((1, 3),))]
+        opt = ours.SGD(params, lr=0.5, **tail)
+        for step in range(2):
+            give_gradients(params, step)
+            with CommDebugMode() as heard:
+                opt.step()
+            assert heard.get_total_counts() == asked, (tail, heard.get_comm_counts())
+    for look, asked in ((lambda: opt.grad_norm, 0), (lambda: opt.state, 0), (opt.stats, 1)):
+        with CommDebugMode() as heard:
+            look()
+        assert heard.get_total_counts() == asked
 
 
 def the_norm_is_torchs(folder):
@@ -437,7 +455,7 @@ def steps_are_those_of_tables_on_a_device(folder):
         with mock.patch.object(
             TorchMemory, "read", side_effect=AssertionError("it was waited for")
         ):
-            train(model, opt, 20)
+            train(model, opt, 5)
         assert opt._step_taken().backends == ("triton",)
     assert_equal(many.parameters(), one.parameters())
 
@@ -459,6 +477,7 @@ CHECKS = [
     a_copy_and_a_group_added_later_know_all_processes,
     complex_parameters_are_sharded_too,
     what_is_known_of_all_is_known_of_mixed_parameters,
+    a_step_asks_the_others_once,
     the_norm_is_torchs,
     a_rank_without_an_element_takes_part,
     a_rank_without_gradients_takes_part,
@@ -478,10 +497,18 @@ CHECKS = [
     shards_may_be_replaced_between_steps,
 ]
 
+COMPILED = [
+    twenty_steps_are_those_of_one_process,
+    what_is_known_of_all_is_known_of_mixed_parameters,
+    a_rank_without_an_element_takes_part,
+]
+
 ON_A_DEVICE = [
     steps_are_those_of_tables_on_a_device,
     a_rank_without_gradients_waits_for_nothing,
     what_is_known_of_all_is_known_of_mixed_parameters,
+    plain_parameters_of_one_process_count_in_all,
+    a_step_asks_the_others_once,
     the_norm_is_torchs,
     a_rank_without_an_element_takes_part,
     a_step_without_any_gradient_is_none,

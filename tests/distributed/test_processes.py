@@ -1,6 +1,6 @@
 """More than one process, on the CPU over gloo; each test starts them, and checks many things.
 
-Four processes compile nothing: the bits are those of any backend, and they share few cores.
+Most run NumPy, which compiles nothing: the bits are those of any backend, and cores are few.
 """
 
 import subprocess
@@ -16,32 +16,26 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
 pytest.importorskip("torch.distributed.tensor", reason="torch before 2.6 has no FSDP2 there")
 
 
-@pytest.mark.parametrize(("world", "backend"), [(2, "numba"), (4, "numpy")])
-def test_sharded_parameters(world, backend, tmp_path):
-    run("sharded", world, tmp_path, backend)
+def test_two_processes(tmp_path):
+    run("sharded replicas", 2, tmp_path)
 
 
-def test_two_dimensions(tmp_path):
-    run("meshes", 4, tmp_path, "numpy")
+def test_four_processes(tmp_path):
+    run("sharded meshes", 4, tmp_path)
 
 
-def test_checkpoints_across_a_change_of_processes(tmp_path):
-    run("checkpoints:WRITTEN", 2, tmp_path)
-    run("checkpoints:READ", 4, tmp_path, "numpy")
-    run("checkpoints:READ", 1, tmp_path, "numpy")
-
-
-def test_a_killed_process_leaves_the_last_checkpoint(tmp_path):
-    run("checkpoints:KILLED", 2, tmp_path, expected=[3, -9])
-    run("checkpoints:LOADED", 1, tmp_path, "numpy")
-
-
-def test_replicas(tmp_path):
-    run("replicas", 2, tmp_path)
+def test_compiled_on_the_host(tmp_path):
+    run("sharded:COMPILED", 2, tmp_path, "numba")
 
 
 def test_the_tables_of_a_device(tmp_path):
     run("sharded:ON_A_DEVICE", 2, tmp_path, "triton", TRITON_INTERPRET="1")
+
+
+def test_checkpoints_across_changes_of_processes_and_after_a_kill(tmp_path):
+    run("checkpoints:WRITTEN checkpoints:KILLED", 2, tmp_path, expected=[3, -9])
+    run("checkpoints:READ checkpoints:HANDED_ON", 4, tmp_path)
+    run("checkpoints:READ checkpoints:READ_AGAIN", 1, tmp_path)
 
 
 def test_nothing_of_torchs_sharding_is_imported_to_begin_with():
