@@ -274,8 +274,8 @@ def _call(stage: Stage) -> Call:
 WATCHED = ("gradient", "update", "parameter")
 """What statistics are made of."""
 
-BEFORE_ALL = (TAKE_MASTER, ADD_COMPENSATION)
-"""The stages that make the parameter what it was when the last step left it."""
+BEFORE_ALL = (TAKE_MASTER,)
+"""The stages that make the parameter what the last step's statistics called it."""
 
 
 def _master(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:

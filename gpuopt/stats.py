@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 
 class TensorStats(NamedTuple):
-    """Of one tensor at its last step; 0 before the first.
+    """Of one tensor at the optimizer's last step; 0 before the first, and where a tensor rested.
 
     Norms are 2-norms. The gradient counts as it came in, unscaled, before any clipping; the update
-    is what was added to the parameter, which is meant as it was after it (with master weights,
-    those). Largest values are absolute, of the elements that are not NaN; counted are the elements
-    that are infinite or NaN.
+    is what was added to the parameter, which is meant as it was after it: both as they are stored
+    (with master weights, those). Largest values are absolute, of the elements that are not NaN;
+    counted are the elements that are infinite or NaN. A complex element is two.
     """
 
     grad_norm: float

@@ -94,8 +94,6 @@ class FusedStep:
         self._tensors = [params[i] for i in self._tensor_places]
         self._active = np.zeros(len(params), np.bool_)
         self._updated: list[Any] = []
-        self._partials: dict[int, npt.NDArray[np.float64]] = {}
-        self._measured: dict[int, npt.NDArray[np.float64]] = {}
         self._launches: list[Launch] = []
         self._captured: list[Any] = []
         self._forget_tables()
@@ -139,8 +137,9 @@ class FusedStep:
         return self.states
 
     def stats(self) -> list[TensorStats]:
-        """Return the statistics of each parameter's last step; waits for devices.
+        """Return the statistics of each parameter at the last step; waits for devices.
 
+        Of one that rested zeros, of whatever backend.
         Of a tensor that is spread over processes those of all of it: waits for the others, too.
         """
         found = np.zeros((len(self.params), 3, len(PARTIALS)))
@@ -150,6 +149,7 @@ class FusedStep:
             found[launch.table.tensors] = launch.read_partials(self.tail.measures)
         for i, measured in self._measured.items():
             found[i, 0] = measured
+        found[~self._active] = 0.0
         return [stats_of(own, self.norm.factor()) for own in self._kinds.together(found)]
 
     def complete_states(self, groups: Sequence[Group]) -> None:
@@ -159,10 +159,15 @@ class FusedStep:
 
     def _forget_tables(self) -> None:
         self._keep_captured()
+        self._forget_watched()
         self._launches = []
         self._loose: list[Entry] = []
         self._staged: list[Staged] = []
         self._built_for: tuple[Any, ...] | None = None
+
+    def _forget_watched(self) -> None:
+        self._partials: dict[int, npt.NDArray[np.float64]] = {}
+        self._measured: dict[int, npt.NDArray[np.float64]] = {}
 
     def _keep_captured(self) -> None:
         """Let tables and states live on, of which a graph that was captured knows the addresses."""
@@ -259,6 +264,7 @@ class FusedStep:
         if self._measures_kinds:
             self.norm.expect(self._totals_wanted())
         self._keep_captured()
+        self._forget_watched()  # what was loose may be in a table now
         self._launches, self._loose, self._staged = launches, loose, staged
 
     @property

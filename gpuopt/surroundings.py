@@ -79,7 +79,7 @@ class Surroundings:
         return self._step_taken().norm.skipped()
 
     def stats(self) -> dict[Any, TensorStats]:
-        """Return the statistics of each parameter at its last step; waits for a device.
+        """Return the statistics of each parameter at the last step; waits for a device.
 
         Needs ``stats=True``. After a step that ``skip_nonfinite`` skipped, the gradient's are those
         that it was skipped for.

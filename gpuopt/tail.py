@@ -74,7 +74,8 @@ class Tail:
     def narrow(self) -> str:
         """How 16-bit parameters keep what those cannot hold, as `compose.NARROW` calls it."""
         chosen = [name for name in _NARROW if getattr(self, name)]
-        return chosen[0] if chosen else "rounded" if self.ema_decay is not None else ""
+        sees_what_is_stored = self.ema_decay is not None or self.stats
+        return chosen[0] if chosen else "rounded" if sees_what_is_stored else ""
 
     def numbers(self) -> dict[str, float]:
         """Return what coefficients are computed from."""

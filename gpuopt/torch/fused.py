@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from .. import scalars
-from ..compose import updates_for
+from ..compose import updates_for, within
 from ..launch import Group
 from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
@@ -316,6 +316,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does; but states keep the dtype that they were saved in.
 
+        Averages, masters and compensations that its tail has no use for are left out.
+
         Raises:
             ValueError: it is of other groups or parameters, or its count of skipped steps is none.
         """
@@ -326,7 +328,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
             lambda _, given: loaded.append((given, skipped_in(given)))
         )
         first = self.register_load_state_dict_post_hook(
-            lambda _: self._keep_dtypes(loaded[-1][0]), prepend=True
+            lambda _: self._take_states(loaded[-1][0]), prepend=True
         )
         try:
             super().load_state_dict(state_dict)
@@ -343,6 +345,15 @@ class Fused(Surroundings, torch.optim.Optimizer):
         engine: Engine | None = self.__dict__.get(ENGINE)
         if engine is not None:
             engine.step.norm.load(count)
+
+    def _take_states(self, saved: Mapping[str, Any]) -> None:
+        self._keep_dtypes(saved)
+        for group in self.param_groups:
+            update = within(RULES[self._rule(group)], self._tail)
+            for param in group["params"]:
+                wanted = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
+                for name in OF_TAILS - wanted.keys():  # nobody would bring them on from here
+                    self._state.get(param, {}).pop(name, None)
 
     def _keep_dtypes(self, saved: Mapping[str, Any]) -> None:
         places = [place for group in saved["param_groups"] for place in group["params"]]

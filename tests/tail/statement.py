@@ -66,7 +66,8 @@ class Statement:
             held["kahan_comp"] = (p - self.params[i].astype(F)).astype(stored.dtype)
             p = self.params[i].astype(F)
         else:
-            self.params[i] = p.astype(stored.dtype)
+            by_chance = tail.get("stochastic_rounding") and stored.dtype.name == "bfloat16"
+            self.params[i] = self._by_chance(p, i) if by_chance else p.astype(stored.dtype)
             p = self.params[i].astype(compute)
         if "ema_decay" in tail:
             weight = compute(1.0 - tail["ema_decay"])
@@ -81,6 +82,28 @@ class Statement:
         size = compute(self.lr / (1 - _power(0.9, self.t)))
         root = compute(1 / np.sqrt(1 - _power(0.999, self.t)))
         return p - size * (m / (np.sqrt(v) * root + compute(1e-8)))
+
+
+    def _by_chance(self, p, i):
+        """Add 16 random bits to those that are cut off."""
+        seed = np.random.SeedSequence([self.tail.get("seed", 0), i]).generate_state(1)[0]
+        self.states[i]["rounding_seed"] = float(seed)
+        element = np.arange(p.size).reshape(p.shape)
+        words = philox4x32([element // 4, element // 4 >> 32, self.t, self.t >> 32], [seed, 0])
+        random = np.choose(element % 4, words) % 2**16
+        bits = (p.view(np.uint32) + random).astype(np.uint32) >> 16
+        return bits.astype(np.uint16).view(ml_dtypes.bfloat16)
+
+
+def philox4x32(counter, key):
+    """Four random 32-bit words, by the ten rounds of Salmon et al. (2011)."""
+    a, b, c, d = (np.asarray(word).astype(np.uint64) % 2**32 for word in counter)
+    k, m = (int(word) for word in key)
+    for _ in range(10):
+        left, right = a * 0xD2511F53, c * 0xCD9E8D57
+        a, b, c, d = right // 2**32 ^ b ^ k, right % 2**32, left // 2**32 ^ d ^ m, left % 2**32
+        k, m = (k + 0x9E3779B9) % 2**32, (m + 0xBB67AE85) % 2**32
+    return [np.broadcast_to(word, np.shape(counter[0])).astype(np.int64) for word in (a, b, c, d)]
 
 
 def _power(base, n):

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 import gpuopt.torch  # noqa: E402
 from gpuopt import Adam  # noqa: E402
 from tests.helpers.bits import assert_same_bits  # noqa: E402
-from tests.tail.cases import COMBINATIONS, label, new_grads, new_params  # noqa: E402
+from tests.tail.cases import COMBINATIONS, STORED, label, new_grads, new_params  # noqa: E402
 
 SHAPES = ((300,), (17, 5), ())
 
@@ -126,6 +126,27 @@ def test_states_of_a_tail_that_is_not_there_are_refused():
     without = Adam(params)
     with pytest.raises(ValueError, match=r"made without what has ema"):
         without.load_state_dict(run_with.state_dict())
+
+
+@pytest.mark.parametrize("case", [c for c in STORED if c], ids=label)
+def test_drop_ins_leave_out_states_that_they_would_not_bring_on(case):
+    """Else a later run with such a tail would go on from weights of long ago."""
+    (tensor,) = params = [torch.ones(4, dtype=torch.bfloat16, requires_grad=True)]
+
+    def trained(saved, **tail):
+        opt = gpuopt.torch.SGD(params, lr=0.125, **tail)
+        opt.load_state_dict(saved)
+        for _ in range(2):
+            tensor.grad = torch.ones(4, dtype=torch.bfloat16)
+            opt.step()
+        return opt.state_dict()
+
+    saved = trained(gpuopt.torch.SGD(params, lr=0.125).state_dict(), ema_decay=0.5, **case)
+    saved = trained(copy.deepcopy(saved))
+    assert not {"ema", "master", "kahan_comp"} & saved["state"].get(0, {}).keys()
+    saved = trained(copy.deepcopy(saved), ema_decay=0.5, **case)
+    assert tensor.tolist() == [1 - 6 / 8] * 4
+    assert saved["state"][0]["ema"].tolist() == [0.34375] * 4
 
 
 def test_the_count_of_skipped_steps_is_saved():
