@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +27,8 @@ ENGINE = "_gpuopt_engine"
 
 _LOCK = "_gpuopt_lock"
 """Likewise; whoever steps has it: a table that another thread replaced would be freed meanwhile."""
+
+_DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
 
 class Fused(Surroundings, torch.optim.Optimizer):
@@ -144,7 +146,11 @@ class Fused(Surroundings, torch.optim.Optimizer):
             if any(g is not None and g.layout is not torch.strided for g in grads):
                 name = type(self).__name__
                 raise RuntimeError(f"{name} does not support sparse gradients") from None
-            raise
+            engine: Engine | None = self.__dict__.get(ENGINE)
+            if engine is None or not engine.lacks_casts_of(params):
+                raise
+            self._forget_engine()
+            self._run(params, grads)
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         skip = getattr(self, "found_inf", None)  # GradScaler sets it, and grad_scale, for a step
@@ -207,7 +213,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def _groups(self) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
         key = [
-            [_seen(value) for name, value in group.items() if name != "params"]
+            [_seen(group.get(name)) for name in self.defaults]  # groups may hold anything else
             for group in self.param_groups
         ]
         scale = getattr(self, "grad_scale", None)
@@ -217,13 +223,15 @@ class Fused(Surroundings, torch.optim.Optimizer):
         return self._plan[1]
 
     def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
+        if any(group.get("differentiable") for group in self.param_groups):
+            raise ValueError(_DIFFERENTIABLE)
         rules = [RULES[self._rule(group)] for group in self.param_groups]
         if self._plan is not None and rules != [group.update.rule for group in self._plan[1]]:
             self.state  # noqa: B018 - read again: momentum begins where there is none yet
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
         for own in numbers:
             own.update(self._tail.numbers(), grad_factor=_reciprocal(scale))
-        options = [{k: scalars.number_of(v) for k, v in own.items()} for own in numbers]
+        options = [{k: self._number(k, v) for k, v in own.items()} for own in numbers]
         updates = updates_for(rules, options, self._tail)
         return [
             Group(update, own, self._state_dtype, scalars.arrays_among(given))
@@ -234,12 +242,21 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """Return the hyperparameters of a group by the names that rules have for them."""
         given = {"maximize": False, "weight_decay": 0.0, **group}
         for pair in PAIRS.keys() & given.keys():
-            names, numbers = PAIRS[pair], given[pair]
+            names = PAIRS[pair]
+            numbers = tuple(given[pair]) if isinstance(given[pair], Iterable) else ()
             if len(numbers) != len(names):
-                raise ValueError(f"{pair}: expected {len(names)} numbers, got {numbers!r}")
+                raise ValueError(f"{pair}: expected {len(names)} numbers, got {given[pair]!r}")
             given.update(zip(names, numbers))
         wanted = (*rule.hyperparameters, *rule.initial.values(), "maximize", "weight_decay")
         return {name: given[self._names.get(name, name)] for name in wanted}
+
+    def _number(self, name: str, value: Any) -> float:
+        """Return the value of an option, named in errors as torch names it."""
+        try:
+            return scalars.number_of(value)
+        except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
+            name = self._names.get(name, name)
+            raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as torch does.
@@ -251,7 +268,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         group = self.param_groups[-1]
         problem = None
         if group.get("differentiable"):
-            problem = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
+            problem = _DIFFERENTIABLE
         elif len({id(p) for p in group["params"]}) != len(group["params"]):
             problem = "params: a parameter is given twice"
         if problem is not None:
@@ -375,4 +392,5 @@ def _seen(value: Any) -> Any:
         return tuple(map(_seen, value))
     if not isinstance(value, torch.Tensor):
         return value
-    return (id(value), scalars.value_of(value)) if scalars.on_host(value) else id(value)
+    known = value.numel() == 1 and scalars.on_host(value)
+    return (id(value), scalars.value_of(value)) if known else id(value)

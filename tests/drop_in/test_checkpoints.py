@@ -209,7 +209,7 @@ def test_state_dicts_know_how_many_steps_were_skipped(before):
 
 @pytest.mark.parametrize("count", [-1, 2**64, 1.5, "2"])
 def test_a_count_of_skipped_steps_that_is_none_changes_nothing(count):
-    param, optimizer = with_skipped_steps()
+    _, optimizer = with_skipped_steps()
     saved = optimizer.state_dict()
     before = copy.deepcopy(saved)
     with pytest.raises(ValueError, match="expected a count as skipped_steps"):
