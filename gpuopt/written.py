@@ -54,7 +54,7 @@ class Written:
         self._params = list(params)
         self._check_given_once(names)
         self._numpy = [p for p in params if isinstance(p, np.ndarray)]
-        self._lent = False
+        self._lent, self._checked = False, True
         self._sight = watch.Sight()
         self.names, self._arrays = list(names), list(params)
         self.memories = [describe(array, name) for array, name in zip(params, names)]
@@ -74,7 +74,7 @@ class Written:
         self._arrays = self._params + [array for _, array in pairs]
         # What is known of the parameters stays: they may have moved, and nobody has noticed yet.
         self.memories = self.memories[:count] + [describe(a, name) for name, a in pairs]
-        self.index = Index(self.memories)
+        self.index, self._checked = Index(self.memories), False
         self._begin_to_watch()
 
     def lend(self) -> None:
@@ -97,13 +97,15 @@ class Written:
         places = [self._watched[k] for k in (*moves.changed, *moves.moved)]
         described = {i: self._described_again(i) for i in places}
         moved = {i: m for i, m in described.items() if m != self.memories[i]}
-        if not moved:
-            self._sight = sight
-            return None
-        now = [moved.get(i, memory) for i, memory in enumerate(self.memories)]
-        index = Index(now)
-        self._check(now, index)
-        return Moved(moved, index, sight)
+        if moved or not self._checked:
+            now = [moved.get(i, memory) for i, memory in enumerate(self.memories)]
+            index = Index(now)
+            self._check(now, index)
+            self._checked = True
+        if moved:
+            return Moved(moved, index, sight)
+        self._sight = sight
+        return None
 
     def accept(self, moved: Moved) -> None:
         """Take what moved for what is."""

@@ -14,6 +14,7 @@ from ..launch import Group
 from ..rules.tail import shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
+from .held import checked_state, count_in, number_in
 from .resting import States, real_view, rests, with_stand_ins
 from .shards import Shards
 
@@ -96,6 +97,10 @@ class Engine:
             and all(_lie_together(self.shards.locals[i], self._views[i]) for i in self._complex)
         )
 
+    def lacks_casts_of(self, params: Sequence[torch.Tensor]) -> bool:
+        """Whether a parameter of it has become complex since."""
+        return any(p.is_complex() != (i in self._complex) for i, p in enumerate(params))
+
     def run(
         self,
         grads: Sequence[torch.Tensor | None],
@@ -126,15 +131,16 @@ class Engine:
             names: of the states of every rule that the optimizer may use.
 
         Raises:
-            ValueError: a state is not like its parameter.
+            TypeError, ValueError: a state is not like its parameter, or a number is none.
         """
         steps, held, carried = [], [], []
         for i, param in enumerate(self.params):
-            own = state.get(param) or {}
+            own, whose = state.get(param) or {}, self._names[i]
             arrays = {n: self._like(i, n, own[n]) for n in names if own.get(n) is not None}
-            steps.append(int(own["step"]) if "step" in own else int(bool(arrays)))
+            steps.append(count_in(own, whose) if "step" in own else int(bool(arrays)))
             held.append(arrays if steps[i] else {n: self._fresh(a) for n, a in arrays.items()})
-            carried.append({n: float(own[n]) for n in self._carried if n in own and steps[i]})
+            given = [n for n in self._carried if n in own and steps[i]]
+            carried.append({n: number_in(own, n, whose) for n in given})
             if i in self._seeds:
                 self._seeds[i] = carried[i].get(SEED, self._seeds[i])
                 carried[i][SEED] = shard_seed(self._seeds[i], self.shards.number(i))
@@ -172,14 +178,13 @@ class Engine:
 
     def _like(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
         """Return a state as the step wants it: real, where its parameter lies."""
-        shape = self.params[i].shape
-        if array.shape != shape:
-            raise ValueError(
-                f"state {name!r} of {self._names[i]}: expected shape {tuple(shape)}, "
-                f"got {tuple(array.shape)}"
-            )
-        array = self.shards.shard_of(i, array).to(self.shards.locals[i].device)
-        return _real(array) if array.is_complex() else array
+        what, param = f"state {name!r} of {self._names[i]}", self.params[i]
+        given = checked_state(array, param, what)
+        own = self.shards.shard_of(i, given).to(self.shards.locals[i].device)
+        real = _real(own) if own.is_complex() else own
+        if describe(real, what).overlaps_itself:
+            raise ValueError(f"{what}: elements of the array overlap (is it broadcast?)")
+        return real
 
     def _fresh(self, array: torch.Tensor) -> torch.Tensor:
         """Return a state that no step has touched yet (as torch's Adagrad makes)."""

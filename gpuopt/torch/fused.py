@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -21,12 +20,11 @@ from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
 from .engine import GRAD, Engine
+from .shared import HELD, Shared, new_held
 
-ENGINE = "_gpuopt_engine"
-"""An attribute of an optimizer that neither pickle nor deepcopy takes along."""
+_COPIED = ("_tail", "_state_dtype", "_norm_group")  # the last refuses, unless it is a name
 
-_LOCK = "_gpuopt_lock"
-"""Likewise; whoever steps has it: a table that another thread replaced would be freed meanwhile."""
+_DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
 
 class Fused(Surroundings, torch.optim.Optimizer):
@@ -45,15 +43,20 @@ class Fused(Surroundings, torch.optim.Optimizer):
     _counts: ClassVar[bool] = True
     """Whether torch keeps a step count for each parameter."""
 
-    _tail = Tail()
-    _state_dtype: str | None = None
-    _norm_group: Any = None
-    _exchanged = False
-    _skipped_before = 0
-    _lent: bool
+    # Neither pickle nor deepcopy takes these along, but for what `__getstate__` names.
+    _engine = Shared()
+    _tail = Shared(Tail())
+    _state_dtype = Shared()
+    _norm_group = Shared()
+    _exchanged = Shared(False)
+    _skipped_before = Shared(0)
+    _state = Shared()
+    _lent = Shared()
     """Whether somebody may have changed the states since the last step."""
-    _groups_known: Sequence[Mapping[str, Any]] = ()
+    _groups_known = Shared(())
     """Those that the engine was made for; ``param_groups`` may be others by now."""
+    _plan = Shared()
+    """What the options of all groups were, and what follows from them."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
@@ -65,6 +68,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
         are then theirs together, and all of them must step. DTensors know their groups.
         """
+        self.__dict__.setdefault(HELD, new_held())
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
@@ -72,15 +76,20 @@ class Fused(Surroundings, torch.optim.Optimizer):
         super().__init__(*args, **options)
 
     def __init_subclass__(cls) -> None:
-        """Say what a class takes: what torch's takes, and the options of a tail."""
+        """Say what a class takes: what torch's takes, and the options of a tail.
+
+        Unless it has a constructor of its own; but it would inherit the signature of its base.
+        """
         super().__init_subclass__()
-        known = inspect.signature(super().__init__)
-        rest = [p for p in known.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        if "__init__" not in vars(cls):
+        own = cls.__init__ is not Fused.__init__
+        known = inspect.signature(cls.__init__ if own else super().__init__)
+        given = list(known.parameters.values())[1:]
+        if not own:
             only = inspect.Parameter.KEYWORD_ONLY
-            own = [inspect.Parameter(n, only, default=None) for n in ("state_dtype", "norm_group")]
+            more = [inspect.Parameter(n, only, default=None) for n in ("state_dtype", "norm_group")]
             around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
-            cls.__signature__ = known.replace(parameters=[*rest[1:], *own, around])  # type: ignore[attr-defined]
+            given = [*(p for p in given if p.kind is not p.VAR_KEYWORD), *more, around]
+        cls.__signature__ = known.replace(parameters=given)  # type: ignore[attr-defined]
 
     def _rule(self, group: Mapping[str, Any]) -> str:
         """Return the name of the rule that a group's options pick."""
@@ -127,8 +136,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
         return loss
 
     def _alone(self) -> Any:
-        """Return what lets one thread in at a time."""
-        return self.__dict__.setdefault(_LOCK, threading.RLock())
+        """Return what lets one thread in at a time: a table that another replaced is freed."""
+        return getattr(self, HELD)["lock"]
 
     def _update(self) -> None:
         params = self._params()
@@ -144,7 +153,11 @@ class Fused(Surroundings, torch.optim.Optimizer):
             if any(g is not None and g.layout is not torch.strided for g in grads):
                 name = type(self).__name__
                 raise RuntimeError(f"{name} does not support sparse gradients") from None
-            raise
+            engine: Engine | None = self._engine
+            if engine is None or not engine.lacks_casts_of(params):
+                raise
+            self._forget_engine()
+            self._run(params, grads)
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         skip = getattr(self, "found_inf", None)  # GradScaler sets it, and grad_scale, for a step
@@ -154,13 +167,13 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
         sizes = [len(group["params"]) for group in self.param_groups]
-        engine: Engine | None = self.__dict__.get(ENGINE)
+        engine: Engine | None = self._engine
         changeable = self._state if self._lent else None
         if engine is not None and not engine.fits(params, sizes, changeable):
             self._forget_engine()
             engine = None
         if engine is None:
-            engine = self.__dict__[ENGINE] = Engine(
+            engine = self._engine = Engine(
                 params,
                 self._param_names(),
                 sizes,
@@ -182,8 +195,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """Keep what the engine knows, and make another at the next step."""
         self.state  # noqa: B018 - brings it up to date
         self._skipped_before = self._skipped()
-        self.__dict__.pop(ENGINE, None)
-        self._plan = None
+        self._engine = self._plan = None
 
     def _params(self) -> list[torch.Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -202,28 +214,29 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     # --- options ------------------------------------------------------------------------------
 
-    _plan: tuple[Any, list[Group], Any] | None = None
-
     def _groups(self) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
         key = [
-            [_seen(value) for name, value in group.items() if name != "params"]
+            [_seen(group.get(name)) for name in self.defaults]  # groups may hold anything else
             for group in self.param_groups
         ]
         scale = getattr(self, "grad_scale", None)
         key.append([_seen(scale)])
-        if self._plan is None or self._plan[0] != key:
-            self._plan = key, self._new_groups(scale), scale  # kept, so that its id stays its own
-        return self._plan[1]
+        plan: tuple[Any, list[Group], Any] | None = self._plan
+        if plan is None or plan[0] != key:
+            plan = self._plan = key, self._new_groups(scale), scale  # so that its id stays its own
+        return plan[1]
 
     def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
+        if any(group.get("differentiable") for group in self.param_groups):
+            raise ValueError(_DIFFERENTIABLE)
         rules = [RULES[self._rule(group)] for group in self.param_groups]
         if self._plan is not None and rules != [group.update.rule for group in self._plan[1]]:
             self.state  # noqa: B018 - read again: momentum begins where there is none yet
         numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
         for own in numbers:
             own.update(self._tail.numbers(), grad_factor=_reciprocal(scale))
-        options = [{k: scalars.number_of(v) for k, v in own.items()} for own in numbers]
+        options = [{k: self._number(k, v) for k, v in own.items()} for own in numbers]
         updates = updates_for(rules, options, self._tail)
         return [
             Group(update, own, self._state_dtype, scalars.arrays_among(given))
@@ -234,12 +247,21 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """Return the hyperparameters of a group by the names that rules have for them."""
         given = {"maximize": False, "weight_decay": 0.0, **group}
         for pair in PAIRS.keys() & given.keys():
-            names, numbers = PAIRS[pair], given[pair]
+            names = PAIRS[pair]
+            numbers = tuple(given[pair]) if isinstance(given[pair], Iterable) else ()
             if len(numbers) != len(names):
-                raise ValueError(f"{pair}: expected {len(names)} numbers, got {numbers!r}")
+                raise ValueError(f"{pair}: expected {len(names)} numbers, got {given[pair]!r}")
             given.update(zip(names, numbers))
         wanted = (*rule.hyperparameters, *rule.initial.values(), "maximize", "weight_decay")
         return {name: given[self._names.get(name, name)] for name in wanted}
+
+    def _number(self, name: str, value: Any) -> float:
+        """Return the value of an option, named in errors as torch names it."""
+        try:
+            return scalars.number_of(value)
+        except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
+            name = self._names.get(name, name)
+            raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as torch does.
@@ -251,7 +273,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         group = self.param_groups[-1]
         problem = None
         if group.get("differentiable"):
-            problem = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
+            problem = _DIFFERENTIABLE
         elif len({id(p) for p in group["params"]}) != len(group["params"]):
             problem = "params: a parameter is given twice"
         if problem is not None:
@@ -264,12 +286,13 @@ class Fused(Surroundings, torch.optim.Optimizer):
     # torch has a plain attribute there: this one is brought up to date by looking at it
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """For each parameter, its states and its step, by torch's names; waits for devices."""
-        engine: Engine | None = self.__dict__.get(ENGINE)
+        engine: Engine | None = self._engine
         if engine is not None and not self._lent:
             with self._alone():
                 engine.save(self._state, [self._counts_of(group) for group in self._groups_known])
                 self._lent = True
-        return self._state
+        states: defaultdict[torch.Tensor, Any] = self._state
+        return states
 
     @state.setter
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
@@ -286,13 +309,12 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take along."""
         self._check_not_exchanged("copy")
-        own = ("_tail", "_state_dtype", "_norm_group")  # a group refuses to be copied
-        kept = {name: getattr(self, name) for name in own}
+        kept = {name: getattr(self, name) for name in _COPIED}
         return {**super().__getstate__(), **kept, "_skipped_before": self._skipped()}
 
     def _skipped(self) -> int:
         """Return how many steps were skipped; waits for a device."""
-        engine: Engine | None = self.__dict__.get(ENGINE)
+        engine: Engine | None = self._engine
         return self._skipped_before if engine is None else engine.step.norm.skipped()
 
     def state_dict(self) -> dict[str, Any]:
@@ -308,9 +330,11 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what pickle, deepcopy or a state dict brings."""
+        self.__dict__.setdefault(HELD, new_held())
         rest = dict(state)
-        if "state" in rest:
-            self.state = rest.pop("state")
+        for name in ("state", *_COPIED, "_skipped_before"):
+            if name in rest:
+                setattr(self, name, rest.pop(name))
         super().__setstate__(rest)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -342,7 +366,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if count is None:
             return
         self._skipped_before = count
-        engine: Engine | None = self.__dict__.get(ENGINE)
+        engine: Engine | None = self._engine
         if engine is not None:
             engine.step.norm.load(count)
 
@@ -386,4 +410,5 @@ def _seen(value: Any) -> Any:
         return tuple(map(_seen, value))
     if not isinstance(value, torch.Tensor):
         return value
-    return (id(value), scalars.value_of(value)) if scalars.on_host(value) else id(value)
+    known = value.numel() == 1 and scalars.on_host(value)
+    return (id(value), scalars.value_of(value)) if known else id(value)

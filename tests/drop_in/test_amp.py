@@ -86,3 +86,49 @@ def test_a_step_without_any_gradient():
     scaler.scale(torch.ones(()))
     assert scaler.step(optimizer) is None
     assert weight.tolist() == [1, 1, 1]
+
+
+def train_two(module):
+    """Two optimizers with one scaler; each skips its own infinite steps, one unscales by itself."""
+    torch.manual_seed(0)
+    first, second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
+    optimizers = [
+        module.Adam(first.parameters(), lr=0.1),
+        module.SGD(second.parameters(), lr=0.05, momentum=0.9),
+    ]
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+    for k in range(7):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss = second(first(torch.full((2, 4), 1.0 + k))).square().mean()
+        scaler.scale(loss).backward()
+        if k in (0, 3):
+            first.weight.grad[0, 0] = float("inf")
+        if k == 5:
+            second.bias.grad[0] = float("nan")
+        if k == 4:
+            scaler.unscale_(optimizers[0])
+            torch.nn.utils.clip_grad_norm_(first.parameters(), 0.1)
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+    counts = [int(held["step"]) for held in optimizers[0].state.values()]
+    return [*first.parameters(), *second.parameters()], counts, scaler.get_scale()
+
+
+def test_several_optimizers_and_one_scaler():
+    mine, counts, scale = train_two(ours)
+    theirs, expected, expected_scale = train_two(torch.optim)
+    assert (counts, scale) == (expected, expected_scale) == ([5, 5], expected_scale)
+    assert_close(mine, theirs, "formula float32")
+
+
+def test_gradients_stay_as_the_backward_pass_left_them():
+    """torch's steps leave them unscaled, which is one more pass, or one more write."""
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = ours.SGD([weight], lr=0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(weight.sum()).backward()
+    scaler.step(optimizer)
+    assert weight.tolist() == [0.5] * 3
+    assert weight.grad.tolist() == [8.0] * 3

@@ -231,6 +231,17 @@ def test_a_parameter_without_states_may_take_another_shape():
         assert (param == 0.5).all()
 
 
+def test_parameters_that_become_complex_and_real_again():
+    param = torch.ones(3, requires_grad=True)
+    optimizer = ours.SGD([param], lr=0.5)
+    for dtype in (torch.float32, torch.complex64, torch.float32):
+        param.grad = None
+        param.data = torch.ones(3, dtype=dtype)
+        param.grad = torch.ones(3, dtype=dtype)
+        optimizer.step()
+        assert (param == 0.5).all()
+
+
 def test_parameters_that_are_swapped_for_others_in_their_group():
     params = parameters()
     optimizer = ours.Adam(params, lr=0.5)
