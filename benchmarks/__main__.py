@@ -53,9 +53,11 @@ def _measure(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     given = parser.parse_args(arguments)
+    peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
+    if elsewhere := [name for name in given.peers if name not in peers]:
+        parser.error(f"--peers: on another device than {given.device}: {', '.join(elsewhere)}")
     if not writable((given.json, given.report), given.plot):
         return 2
-    peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
     asked = Asked(
         rules=_some(given.rule or ["adam"], CASES),
         dtypes=_some(given.dtype or ["float32"], DTYPES),
@@ -210,6 +212,8 @@ def _render(arguments: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+")
     _add_outputs(parser)
     given = parser.parse_args(arguments)
+    if given.plot is None and given.report is None:
+        parser.error("expected --plot FOLDER, --report FILE, or both")
     if not writable((given.report,), given.plot):
         return 2
     try:

@@ -170,6 +170,24 @@ def test_a_number_that_is_none_says_what_is_expected(capsys, no_work, option, gi
     assert f"{option}: expected a whole number of at least 1, got {given!r}" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--peers", "optimi", "apex"], "--peers: on another device than cpu: apex"),
+        (["render", "run.json"], "expected --plot FOLDER, --report FILE, or both"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(capsys, no_work, arguments, why):
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert why in capsys.readouterr().err
+
+
+def test_a_dtype_without_a_tail_is_named(run):
+    (group,) = run("--suite", "tail", "--dtype", "float64", *QUICK)["groups"]
+    assert set(group["left_out"].values()) == {"measured in float32 and bfloat16 alone"}
+
+
 def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work):
     monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
     assert command.main([]) == 2

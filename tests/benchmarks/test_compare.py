@@ -108,4 +108,4 @@ def test_a_file_of_something_else_is_an_error(compare, tmp_path, capsys, text):
     good.write_text(a_run().dumps())
     assert command.main(["compare", str(other), str(good)]) == 2
     assert "other.json" in capsys.readouterr().err
-    assert command.main(["render", str(other)]) == 2
+    assert command.main(["render", str(other), "--plot", str(tmp_path)]) == 2

@@ -8,26 +8,22 @@ An argument is a NumPy scalar, or an array, which stands for its address: one of
 """
 
 import ctypes
-import hashlib
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from tests.simgpu import build
+
 SHIM = Path(__file__).with_suffix(".h")
-FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-shared")
 
 _KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\) )?(\w+)\(')
 
 
 def problem():
     """Why nothing can be compiled here, or None."""
-    return None if shutil.which("g++") else "there is no g++"
+    return build.problem("g++")
 
 
 class Module:
@@ -72,21 +68,5 @@ def _library(source, names):
         for name in names
     )
     text = f"{SHIM.read_text()}\n{source}\n{launchers}\n"
-    key = hashlib.sha256(repr((text, FLAGS)).encode()).hexdigest()[:24]
-    folder = Path(tempfile.gettempdir(), f"gpuopt-cuda-on-cpu-{os.getuid()}")
-    built = folder / f"{key}.so"
-    if not built.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _build(text, built)
+    built = build.build(text, "kernels.so", "-std=c++17", "-O2", compiler="g++")
     return ctypes.CDLL(str(built))
-
-
-def _build(text, built):
-    """Compile beside the place and move it there: others may be building the same."""
-    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        source, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
-        source.write_text(text)
-        command = ["g++", *FLAGS, str(source), "-o", str(library)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        library.replace(built)

@@ -1,4 +1,4 @@
-"""C to a shared object, by gcc; what was built before is found on disk."""
+"""C and C++ to a shared object, by gcc and g++; what was built before is found on disk."""
 
 import hashlib
 import os
@@ -7,27 +7,31 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FOLDER = Path(tempfile.gettempdir(), f"gpuopt-simgpu-{os.getuid() if os.name == 'posix' else ''}")
+FOLDER = Path(tempfile.gettempdir(), f"gpuopt-tests-{os.getuid() if os.name == 'posix' else ''}")
 """Where everything that is built stays."""
 
-FLAGS = ("-shared", "-fPIC", "-w", "-fwrapv", "-fno-strict-aliasing", "-ffp-contract=off")
+FLAGS = ("-shared", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off")
+_SUFFIX = {"gcc": ".c", "g++": ".cpp"}
 
 
-def problem():
+def problem(compiler="gcc"):
     """Return why nothing can be built here, or None."""
-    return None if shutil.which("gcc") else "there is no gcc"
+    return None if shutil.which(compiler) else f"there is no {compiler}"
 
 
-def build(text, name, *flags):
-    """Return the shared object of a C text, as a file called ``name`` in a folder of its own."""
-    key = hashlib.sha256(repr((text, name, FLAGS, flags)).encode()).hexdigest()[:24]
+def build(text, name, *flags, compiler="gcc"):
+    """Return the shared object of a text, as a file called ``name`` in a folder of its own."""
+    command = [compiler, *FLAGS, *flags]
+    key = hashlib.sha256(repr((text, name, command)).encode()).hexdigest()[:24]
     built = FOLDER / key / name
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    assert os.name != "posix" or FOLDER.stat().st_uid == os.getuid(), f"{FOLDER} is somebody else's"
     if not built.exists():
-        built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        built.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-            source, partial = Path(folder, "text.c"), Path(folder, name)
+            source, partial = Path(folder, "text" + _SUFFIX[compiler]), Path(folder, name)
             source.write_text(text, encoding="utf-8")
-            command = ["gcc", *FLAGS, *flags, str(source), "-lm", "-o", str(partial)]
+            command += [str(source), "-lm", "-o", str(partial)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             errors = [line for line in done.stderr.splitlines() if "error" in line]
             assert done.returncode == 0, "\n".join(errors)

@@ -1,7 +1,8 @@
 // What a translated kernel stands on: PTX's types, the arithmetic that C has no operator for,
 // memory as one thread sees it, and the loop over blocks and threads. Above this text stand SITES,
-// the number of instructions that access memory; WAITS, whether threads wait for each other; and
-// SHARED, the bytes of shared memory beside those that a launch asks for. `thread` stands below.
+// the number of instructions that access memory; WAITS, whether threads wait for each other, or
+// have memory together; and SHARED, the bytes of shared memory beside those that a launch asks for.
+// `thread` stands below.
 
 #include <math.h>
 #include <stdint.h>
@@ -95,10 +96,10 @@ static inline s64 to_integer(f64 a)
 }
 
 // b with the low bits of a in so many places from a first one on.
-static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count, u32 width)
+static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count)
 {
     const u32 begin = first & 255, end = begin + (count & 255);
-    for (u32 place = begin; place < end && place < width; place++) {
+    for (u32 place = begin; place < end && place < 64; place++) {
         b = (b & ~(1ull << place)) | (a >> (place - begin) & 1) << place;
     }
     return b;

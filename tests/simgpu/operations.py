@@ -61,29 +61,15 @@ def _integers():
             wide = f"{sign}{2 * bits}"
             yield f"mul.wide.{t}", Operation(wide, (t, t), f"({wide})a * b")
             yield f"mad.wide.{t}", Operation(wide, (t, t, wide), f"({wide})a * b + c")
-    for t in ("s32", "s64"):
-        yield f"neg.{t}", _alike(t, 1, "-a")
-    for t in ("s16", "u16"):
-        for name, sum_ in (("add", "a + b"), ("sub", "a - b"), ("mul.lo", "a * b")):
-            yield f"{name}.{t}", _alike(t, 2, sum_)
-        yield f"mad.lo.{t}", _alike(t, 3, "a * b + c")
-        none_left = "0" if t == "u16" else "a >> 15"
-        yield f"shr.{t}", Operation(t, (t, "u32"), f"b < 16 ? a >> b : {none_left}")
-    for name, operator in _LOGIC.items():
-        yield f"{name}.b16", _alike("b16", 2, f"a {operator} b")
-    yield "not.b16", _alike("b16", 1, "~a")
-    yield "shl.b16", Operation("b16", ("b16", "u32"), "b < 16 ? a << b : 0")
-    for t in ("b32", "b64"):
-        bits = int(t[1:])
+    yield "mad.lo.s16", _alike("s16", 3, "a * b + c")
+    ones = "(c & 255) > 31 ? ~0u : (1u << (c & 255)) - 1"
+    yield "bfe.u32", _alike("u32", 3, f"(b & 255) > 31 ? 0 : a >> (b & 255) & ({ones})")
+    yield "bfi.b64", Operation("b64", ("b64", "b64", "u32", "u32"), "insert_bits(a, b, c, d)")
+    for t in BITS:
         for name, operator in _LOGIC.items():
             yield f"{name}.{t}", _alike(t, 2, f"a {operator} b")
         yield f"not.{t}", _alike(t, 1, "~a")
-        yield f"shl.{t}", Operation(t, (t, "u32"), f"b < {bits} ? a << b : 0")
-        if bits == 32:
-            ones = "(c & 255) > 31 ? ~0u : (1u << (c & 255)) - 1"
-            yield "bfe.u32", _alike("u32", 3, f"(b & 255) > 31 ? 0 : a >> (b & 255) & ({ones})")
-        inserted = f"insert_bits(a, b, c, d, {bits})"
-        yield f"bfi.{t}", Operation(t, (t, t, "u32", "u32"), inserted)
+        yield f"shl.{t}", Operation(t, (t, "u32"), f"b < {t[1:]} ? a << b : 0")
 
 
 def _floats():
@@ -106,15 +92,11 @@ def _floats():
 
 def _pairs():
     """Two floats in 64 bits, and a 16-bit float that is widened first."""
-    for name in ("add", "sub", "mul", "fma"):
+    for name in ("add", "sub", "mul"):
         one = c_name(f"{name}.rn.f32")
-        operands = "abc" if name == "fma" else "ab"
-        halves = [
-            f"{one}({', '.join(f'as_f32((u32)({o} >> {shift}))' for o in operands)})"
-            for shift in (0, 32)
-        ]
-        pair = f"of_f32({halves[0]}) | (u64)of_f32({halves[1]}) << 32"
-        yield f"{name}.rn.f32x2", _alike("b64", len(operands), pair)
+        low, high = (f"{one}(as_f32((u32)(a >> {n})), as_f32((u32)(b >> {n})))" for n in (0, 32))
+        pair = f"of_f32({low}) | (u64)of_f32({high}) << 32"
+        yield f"{name}.rn.f32x2", _alike("b64", 2, pair)
     for name, (kind, widen) in product(("add", "sub"), _WIDEN.items()):
         expression = f"{c_name(f'{name}.rn.f32')}({widen}(a), b)"
         yield f"{name}.rn.f32.{kind}", Operation("f32", ("b16", "f32"), expression)
@@ -139,7 +121,6 @@ def _conversions():
     yield "cvt.rn.f32.f64", Operation("f32", ("f64",), "canonical_f32((f32)a)")
     yield "cvt.rn.f64.s64", Operation("f64", ("s64",), "(f64)a")
     yield "cvt.rn.f64.s32", Operation("f64", ("s32",), "a")
-    yield "cvt.rn.f32.u32", Operation("f32", ("u32",), "(f32)a")
     for t in FLOATS:
         yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
     for to, of in product(INTEGERS, INTEGERS):
@@ -160,12 +141,10 @@ def _comparisons():
             yield f"setp.{name}.{t}", Operation("pred", (t, t), ordered)
             unordered = f"a != a || b != b || a {operator} b"
             yield f"setp.{name}u.{t}", Operation("pred", (t, t), unordered)
-    for t, (name, operator) in product(_WIDEN, _COMPARED.items()):
-        a, b = f"{_WIDEN[t]}(a)", f"{_WIDEN[t]}(b)"
-        nan = f"isnan({a}) || isnan({b})"
-        compared = f"{a} {operator} {b}"
-        yield f"setp.{name}.{t}", Operation("pred", ("b16", "b16"), f"!({nan}) && {compared}")
-        yield f"setp.{name}u.{t}", Operation("pred", ("b16", "b16"), f"{nan} || {compared}")
+    for t, widen in _WIDEN.items():
+        a, b = f"{widen}(a)", f"{widen}(b)"
+        ordered = f"!isnan({a}) && !isnan({b}) && {a} != {b}"
+        yield f"setp.ne.{t}", Operation("pred", ("b16", "b16"), ordered)
     for t in FLOATS:
         yield f"setp.num.{t}", Operation("pred", (t, t), "a == a && b == b")
         yield f"setp.nan.{t}", Operation("pred", (t, t), "a != a || b != b")
@@ -207,4 +186,4 @@ def needed(opcode):
     return [*(o for o in _CALLED if o != opcode and c_name(o) + "(" in expression), opcode]
 
 
-_CALLED = tuple(f"{name}.rn.f32" for name in ("add", "sub", "mul", "fma"))
+_CALLED = tuple(f"{name}.rn.f32" for name in ("add", "sub", "mul"))

@@ -60,8 +60,7 @@ def _floats(name, modifiers, values, bits):
     if name == "abs" and "f16" in kind:
         return bits[0] & bits[0].dtype.type(0x7FFF if kind in _FLOAT else 0x7FFF7FFF)
     if kind == "f32x2":
-        pairs = [b.view(np.float32).reshape(-1, 2) for b in bits]
-        return _arithmetic(name, pairs, "f32").reshape(-1).view(np.uint64)
+        return _ARITHMETIC[name](*(b.view(np.float32) for b in bits)).view(np.uint64)
     if name == "cvt":
         return _converted(modifiers, values)
     if name == "setp":
@@ -79,7 +78,7 @@ def _floats(name, modifiers, values, bits):
 
 def _arithmetic(name, values, kind):
     if name == "fma":
-        rows = zip(*(v.ravel().tolist() for v in values))
+        rows = zip(*(v.tolist() for v in values))
         return np.array([_fused(*row, _FLOAT[kind]) for row in rows], _FLOAT[kind])
     if name in _ARITHMETIC:
         return _ARITHMETIC[name](*values)
@@ -156,12 +155,12 @@ def _integers(name, modifiers, values, size):
         name = "mul.hi"
     function = _COMPARED[modifiers[0]] if name == "setp" else _INTEGER[name]
     rows = zip(*(v.tolist() for v in values))
-    wide = [function(*row, size) if name in _SIZED else function(*row) for row in rows]
+    wide = [function(*row, size) if name == "not" else function(*row) for row in rows]
     return np.array(wide, object)
 
 
-def _insert(a, b, first, count, size):
-    mask = ((1 << (count & 255)) - 1) << (first & 255) & ((1 << size) - 1)
+def _insert(a, b, first, count):
+    mask = ((1 << (count & 255)) - 1) << (first & 255) & (2**64 - 1)
     return b & ~mask | a << (first & 255) & mask
 
 
@@ -177,7 +176,6 @@ _INTEGER = {
     "or": operator.or_,
     "xor": operator.xor,
     "not": lambda a, size: not a if size == 8 else ~a,
-    "neg": operator.neg,
     "bfe": lambda a, b, c: a >> (b & 255) & ((1 << (c & 255)) - 1),
     "shl": lambda a, b: a << min(b, 64),
     "shr": lambda a, b: a >> min(b, 64),
@@ -187,4 +185,3 @@ _INTEGER = {
     "cvt": lambda a: a,
     "cvta": lambda a: a,
 }
-_SIZED = ("bfi", "not")

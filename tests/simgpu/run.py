@@ -61,7 +61,8 @@ class Kernel:
     def __init__(self, parsed, text):
         """Build it."""
         self._text = text
-        self._built = ctypes.CDLL(str(build(translate(parsed), "kernel.so", "-O1")))
+        built = build(translate(parsed), "kernel.so", "-O1", "-w", "-fwrapv")
+        self._built = ctypes.CDLL(str(built))
         self._parsed = replace(parsed, statements=())  # which take much memory
         self._offsets, self._size = offsets(parsed)
         self.sizes = [width(kind) // 8 for kind in parsed.parameters.values()]

@@ -183,7 +183,7 @@ SPOILT = {
         "stats",
         replaced(r"abs\.f32(\s+%\w+), %\w+;", r"mov.b32\1, 0;", 0),
     ),
-    "a barrier too few": ("stats", replaced(r"bar\.sync\s+0;", "")),
+    "no barriers": ("stats", replaced(r"bar\.sync\s+0;", "", 0)),
     "another multiplier of Philox": ("rounding", replaced("-766435501", "-766435499", 0)),
     "random numbers of the neighbours": (
         "rounding",

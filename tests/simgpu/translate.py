@@ -13,11 +13,10 @@ _MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([24]))?\." + _KIND)
 _SHUFFLE = "shfl.sync.bfly.b32"
 _REDUCTIONS = {
     "redux.sync.add.s32": ("u32", "sum_of_warp"),
-    "redux.sync.add.u32": ("u32", "sum_of_warp"),
     "redux.sync.max.f32": ("f32", "max_of_warp"),
 }
 """The type of what a warp makes of its threads' values, and the function that does."""
-_BARRIER = ("bar.sync", "barrier.sync")
+_BARRIER = "bar.sync"
 _OF_THREE = ("max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32")
 _PARAMETER = re.compile(r"ld\.param\." + _KIND)
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
@@ -97,7 +96,7 @@ class _Writer:
     Attributes:
         registers: the type of each that was met.
         sites: how many instructions that access memory were met.
-        waits: whether threads wait for each other.
+        waits: whether threads wait for each other, or have memory together.
     """
 
     def __init__(self, kernel):
@@ -126,7 +125,7 @@ class _Writer:
             return self._memory(one, operands, *memory.groups())
         if parameter := _PARAMETER.match(one.opcode):
             return self._parameter(one, operands, parameter.group(1))
-        if one.opcode in (_SHUFFLE, *_REDUCTIONS, *_BARRIER):
+        if one.opcode in (_SHUFFLE, *_REDUCTIONS, _BARRIER):
             return self._exchange(one, operands)
         if one.name == "mov" and "{" in one.operands:
             return self._move(one, operands)
@@ -151,7 +150,7 @@ class _Writer:
     def _exchange(self, one, operands):
         """Return what waits for the other threads, and may take a number from them."""
         self.waits = True
-        if one.opcode in _BARRIER:
+        if one.opcode == _BARRIER:
             if operands != ["0"]:
                 raise one.unknown("knows the barrier 0 of the whole block")
             return f"WAIT({one.line});"
@@ -184,6 +183,7 @@ class _Writer:
         bytes_ = step * len(elements)
         parts = [f"ACCESS({self.sites}, {at}, {bytes_}, {store}, {one.line});"]
         if space == "shared":
+            self.waits = True
             parts = [f"ACCESS_SHARED({at}, {bytes_}, {one.line});"]
         for i, element in enumerate(elements):
             place = f"at + {i * step}"
