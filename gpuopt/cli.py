@@ -40,7 +40,7 @@ def application() -> "typer.Typer":
         str,
         typer.Option(
             help="plain, decay, scale, scale_decay, misaligned, or with a tail: clip_ema, master, "
-            "rounding, kahan, zero_grads, stats, measure; with commas, or all."
+            "rounding, kahan, zero_grads, stats, whole, measure; with commas, or all."
         ),
     ]
 

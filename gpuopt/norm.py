@@ -73,7 +73,8 @@ class Norm:
             The groups for what the host updates, and whether that is to skip the step.
 
         Raises:
-            RuntimeError: the norm is not finite, and `Tail.error_if_nonfinite`.
+            RuntimeError: the norm is not finite, and `Tail.error_if_nonfinite`; not where ``skip``
+                skips the step.
         """
         tail = self._tail
         what = measure_for(tail)
@@ -87,7 +88,8 @@ class Norm:
         self._device = self._total_of_one(devices, skip) if self._alone(devices, hosts) else None
         if self._device is None:
             self._total = self._total_of_all(devices, hosts)
-        if tail.error_if_nonfinite and not math.isfinite(self.norm()):
+        wanted = tail.error_if_nonfinite and not (skip is not None and scalars.value_of(skip))
+        if wanted and not math.isfinite(self.norm()):
             raise RuntimeError(
                 f"clip_norm: the norm of all gradients is {self.norm()}; nothing has been changed"
             )

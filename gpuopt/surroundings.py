@@ -114,6 +114,9 @@ class Surroundings:
         torch tensors exchange their memory with the averages', without a copy; DTensors and other
         arrays their elements. Inside, the optimizer refuses to step, and to save or load.
 
+        Raises:
+            ValueError: a parameter has become read-only; nothing has been changed.
+
         >>> import numpy as np
         >>> from gpuopt import SGD
         >>> w = np.zeros(1, np.float32)
@@ -128,6 +131,7 @@ class Surroundings:
         self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
         self._check_not_exchanged("ema_weights")
         step = self._step_taken()
+        step.inputs.written.check_writable()
         with exchanged(step.params, step.lend_states(), self._fixed()):
             self._exchanged = True
             try:

@@ -43,7 +43,8 @@ class Tail:
             changes; waits for a device. Needs `clip_norm`.
         skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It
-            starts as the weights are at their first update, and rests as they do.
+            starts as the weights are at their first step (also one that is skipped, as masters
+            do), and rests as they do.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
         stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the

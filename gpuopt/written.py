@@ -89,8 +89,7 @@ class Written:
         Raises:
             TypeError, ValueError: an array no longer fits. Nothing has been changed.
         """
-        if not all([array.flags.writeable for array in self._numpy]):
-            raise self._read_only()
+        self.check_writable()
         if not self._watched:
             return None
         sight, moves = watch.look(self._movable, self._sight)
@@ -106,6 +105,11 @@ class Written:
             return Moved(moved, index, sight)
         self._sight = sight
         return None
+
+    def check_writable(self) -> None:
+        """Raise ValueError if a NumPy parameter has become read-only."""
+        if not all([array.flags.writeable for array in self._numpy]):
+            raise self._read_only()
 
     def accept(self, moved: Moved) -> None:
         """Take what moved for what is."""

@@ -38,6 +38,7 @@ VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
     "kahan": lambda rule: (),
     "zero_grads": lambda rule: (),
     "stats": lambda rule: (),
+    "whole": lambda rule: (CLIP_GRADIENT,),
     "measure": lambda rule: (),
 }
 """The stages in front of a rule: weight decay, and the factor of maximize, unscaling and
@@ -51,6 +52,7 @@ TAILS = {
     "kahan": Tail(kahan_sum=True),
     "zero_grads": Tail(zero_grads=True),
     "stats": Tail(stats=True),
+    "whole": Tail(clip_norm=1.0, ema_decay=0.999, master_weights=True, stats=True, zero_grads=True),
 }
 """What surrounds the update in a variant; nothing in the others."""
 

@@ -243,7 +243,13 @@ SCOPES = (
         ARCHS,
         ("adam",),
     ),
-    Scope("update", ("master", "rounding", "kahan", "measure"), DTYPES[1:2], ARCHS, ("adam",)),
+    Scope(
+        "update",
+        ("master", "rounding", "kahan", "whole", "measure"),
+        DTYPES[1:2],
+        ARCHS,
+        ("adam",),
+    ),
     Scope(
         "coefficients",
         ("clip_ema", "master", "rounding", "kahan"),

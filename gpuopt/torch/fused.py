@@ -267,7 +267,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
         """Add a group, as torch does.
 
         Raises:
-            ValueError: a parameter is given twice, or ``differentiable=True``.
+            ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
+                and ``state_dtype`` is bfloat16.
         """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
@@ -276,6 +277,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
             problem = _DIFFERENTIABLE
         elif len({id(p) for p in group["params"]}) != len(group["params"]):
             problem = "params: a parameter is given twice"
+        elif self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
+            problem = "state_dtype: expected another than 'bfloat16' for complex parameters"
         if problem is not None:
             self.param_groups.pop()
             raise ValueError(problem)

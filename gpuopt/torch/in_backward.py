@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..tail import tail_of
+
 
 class StepInBackward:
     """Updates each parameter as soon as its gradient is complete, and frees the gradient.
@@ -46,7 +48,10 @@ class StepInBackward:
                 f"{global_ones[0]}: it needs all gradients at once, and a step in the backward "
                 "pass has one"
             )
-        self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
+        self.optimizers = [
+            optimizer([group], **_with_seed(i, options))
+            for i, group in enumerate(_one_by_one(params))
+        ]
         self._hooks = self._hook_all()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,6 +129,14 @@ def _one_by_one(params: Iterable[Any]) -> list[dict[str, Any]]:
     if len(set(given)) != len(given):
         raise ValueError("params: a parameter is given twice")
     return groups
+
+
+def _with_seed(i: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of one optimizer: each is alone, and would round as the first one."""
+    if not options.get("stochastic_rounding"):
+        return options
+    seed = tail_of(seed=options.get("seed", 0)).seed
+    return {**options, "seed": (seed + i) % 2**32}
 
 
 def _several(params: Any) -> Iterable[Any]:

@@ -1,6 +1,7 @@
 """The training tail on the devices: the bits of NumPy, and sums that are the same every time."""
 
 import itertools
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def drawn(seed, dtype, shift=0):
 
 
 def trained(backend, dtype, options, shift=0, steps=4):
-    """What three steps leave: one of them may be skipped, and in one a tensor rests."""
+    """What four steps leave: one of them may be skipped, and in one a tensor rests."""
     params = drawn(0, dtype, shift)
     given = []
     with gpuopt.use_backend(backend):
@@ -51,7 +52,8 @@ def trained(backend, dtype, options, shift=0, steps=4):
         state = optimizer.state_dict()
         stats = optimizer.stats() if options.get("stats") else None
         skipped = optimizer.skipped_steps if options.get("skip_nonfinite") else 0
-    return params, given, state, stats, skipped
+        norm = optimizer.grad_norm if optimizer.tail.measures else 0.0
+    return params, given, state, stats, skipped, norm
 
 
 def leaves(state):
@@ -78,6 +80,7 @@ def check(backend, dtype, options, shift=0):
     wanted, found = (trained(b, dtype, options, shift) for b in ("numpy", backend))
     assert_same(wanted[:3], found[:3])
     assert wanted[4] == found[4] == bool(options.get("skip_nonfinite"))
+    assert_close(found[5], wanted[5], "sum in another order")
     for place, one in (wanted[3] or {}).items():
         assert_close(tuple(one), tuple(found[3][place]), "sum in another order")
 
@@ -148,6 +151,23 @@ def test_nothing_waits_for_the_device(device, monkeypatch):
         optimizer.step(drawn(2, torch.float32))
 
 
+@pytest.mark.parametrize("skip", [0.0, 1.0])
+def test_a_norm_that_is_not_finite_is_no_error_where_the_step_is_skipped_anyway(
+    device, skip, monkeypatch
+):
+    """As on the host, which does not measure then."""
+    params = drawn(0, torch.float32)
+    bad = [torch.full_like(param, float("inf")) for param in params]
+    with gpuopt.use_backend(device), monkeypatch.context() as patch:
+        optimizer = gpuopt.SGD(params, lr=0.1, clip_norm=1.0, error_if_nonfinite=True)
+        groups = optimizer._groups(1.0)
+        patch.setattr("gpuopt.scalars.on_host", lambda array: False)
+        told = pytest.raises(RuntimeError, match="the norm of all gradients is inf")
+        with nullcontext() if skip else told:
+            optimizer._fused.run(bad, groups, torch.tensor(skip))
+    assert all(map(torch.equal, params, drawn(0, torch.float32)))
+
+
 def test_the_norm_is_the_same_in_every_order_of_the_blocks(device, request):
     if request.config.way != "sim":
         pytest.skip("only the simulated device has an order to change")
@@ -160,4 +180,4 @@ def test_the_norm_is_the_same_in_every_order_of_the_blocks(device, request):
         finally:
             run.backwards(False)
     assert_same(found[0][:3], found[1][:3])
-    assert found[0][3] == found[1][3]
+    assert found[0][3:] == found[1][3:]

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"{build.pro
 
 FLOAT32, BFLOAT16 = ("float32",) * 3, ("bfloat16", "bfloat16", "float32")
 FLOAT16 = ("float16", "float32", "float32")
-NARROW = {"master": (BFLOAT16, FLOAT16), "rounding": (BFLOAT16,), "kahan": (BFLOAT16, FLOAT16)}
+BOTH = (BFLOAT16, FLOAT16)
+NARROW = {"master": BOTH, "rounding": (BFLOAT16,), "kahan": BOTH, "whole": BOTH}
 CASES = [
     (variant, dtypes)
     for variant in (*TAILS, "measure")

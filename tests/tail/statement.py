@@ -83,7 +83,6 @@ class Statement:
         root = compute(1 / np.sqrt(1 - _power(0.999, self.t)))
         return p - size * (m / (np.sqrt(v) * root + compute(1e-8)))
 
-
     def _by_chance(self, p, i):
         """Add 16 random bits to those that are cut off."""
         seed = np.random.SeedSequence([self.tail.get("seed", 0), i]).generate_state(1)[0]

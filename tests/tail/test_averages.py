@@ -151,6 +151,18 @@ def test_an_error_inside_brings_the_weights_back():
     opt.step(new_grads("float32", 1, SHAPES))
 
 
+def test_arrays_that_became_read_only_are_refused_before_any_is_exchanged():
+    params = new_params("float32", SHAPES)
+    opt = SGD(params, lr=0.5, ema_decay=0.5)
+    opt.step(new_grads("float32", 0, SHAPES))
+    weights = [p.copy() for p in params]
+    params[1].flags.writeable = False
+    with pytest.raises(ValueError, match=r"params\[1\]: the array is read-only"):
+        opt.ema_weights().__enter__()
+    for param, weight in zip(params, weights):
+        assert_same_bits(param, weight)
+
+
 def test_without_a_decay_there_are_no_averages():
     opt = SGD(new_params("float32", SHAPES), lr=0.5)
     for ask in (lambda: opt.ema, opt.stats, lambda: opt.grad_norm, lambda: opt.skipped_steps):

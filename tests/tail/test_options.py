@@ -91,3 +91,24 @@ def test_states_of_every_drop_in_are_as_narrow_as_asked(name, dtype):
     assert states
     assert all(s.dtype == getattr(torch, dtype) for s in states)
     assert tensor.isfinite().all()
+
+
+def test_tensors_stepped_in_the_backward_pass_round_by_chances_of_their_own():
+    params = [torch.ones(2000, dtype=torch.bfloat16, requires_grad=True) for _ in range(2)]
+    options = {"lr": 2.0**-9, "stochastic_rounding": True}
+    with StepInBackward(params, gpuopt.torch.SGD, seed=2**32 - 1, **options):
+        sum(param.sum() for param in params).backward()
+    assert 0.4 < (params[0] == params[1]).float().mean() < 0.6
+    with pytest.raises(ValueError, match="seed: expected an integer"):
+        StepInBackward(params, gpuopt.torch.SGD, seed=2**32, **options)
+
+
+def test_complex_states_are_not_of_bfloat16():
+    """Of which torch has no complex tensors: no state dict could hold them."""
+    plain, complex_one = torch.ones(3), torch.ones(3, dtype=torch.complex64)
+    opt = gpuopt.torch.Adam([plain], state_dtype="bfloat16")
+    with pytest.raises(ValueError, match=r"state_dtype: .* for complex parameters"):
+        opt.add_param_group({"params": [complex_one]})
+    assert len(opt.param_groups) == 1
+    with pytest.raises(ValueError, match=r"state_dtype: .* for complex parameters"):
+        gpuopt.torch.Adam([complex_one], state_dtype="bfloat16")
