@@ -286,6 +286,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     # --- states -------------------------------------------------------------------------------
 
     @property
+    @torch._disable_dynamo  # a loop that looks at it would be compiled anew at its first steps
     # torch has a plain attribute there: this one is brought up to date by looking at it
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """For each parameter, its states and its step, by torch's names; waits for devices."""

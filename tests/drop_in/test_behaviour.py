@@ -122,10 +122,27 @@ SCHEDULERS = {
     "ExponentialLR": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
     "PolynomialLR": lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 5),
     "CosineAnnealingLR": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5),
-    "WarmRestarts": lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
+    "CosineAnnealingWarmRestarts": lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        o, 3
+    ),
     "CyclicLR": lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, 2),
     "OneCycleLR": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=10),
+    "SequentialLR": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o, [SCHEDULERS["LinearLR"](o), SCHEDULERS["ExponentialLR"](o)], [3]
+    ),
+    "ChainedScheduler": lambda o: torch.optim.lr_scheduler.ChainedScheduler(
+        [SCHEDULERS["ConstantLR"](o), SCHEDULERS["StepLR"](o)]
+    ),
+    "SWALR": lambda o: torch.optim.swa_utils.SWALR(o, 0.02, 4),
 }
+
+
+def test_no_scheduler_is_missing():
+    module = torch.optim.lr_scheduler
+    known = {
+        name for name in module.__all__ if issubclass(getattr(module, name), module.LRScheduler)
+    }
+    assert known - {"LRScheduler", "ReduceLROnPlateau"} <= set(SCHEDULERS)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
@@ -139,6 +156,22 @@ def test_schedulers(name, scheduler):
             schedule.step()
     pair.assert_close()
     assert pair.mine.param_groups[0]["lr"] == pair.theirs.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
+def test_schedulers_of_a_tensor(scheduler):
+    """They write the rate in place, where torch's version does."""
+    found = []
+    for module in (ours, torch.optim):
+        params = parameters(torch.float32)
+        optimizer = module.Adam(params, lr=torch.tensor(0.1))
+        schedule = scheduler(optimizer)
+        for step in range(8):
+            give_gradients(params, step)
+            optimizer.step()
+            schedule.step()
+        found.append(params)
+    assert_close(*found, "formula float32")
 
 
 def test_reduce_on_plateau():

@@ -15,8 +15,6 @@ from tests.drop_in.pairs import (  # noqa: E402
     parameters,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_to_compile")
-
 
 @pytest.mark.parametrize("name", OF_TORCH)
 @pytest.mark.parametrize(
@@ -50,6 +48,7 @@ def test_gradients_of_another_memory_order_than_their_parameter(name, orders):
     assert found[0][0].is_contiguous(memory_format=orders[0])
 
 
+@pytest.mark.usefixtures("nothing_to_compile")
 @pytest.mark.parametrize("name", CLASSES)
 def test_version_counters_of_whatever_is_updated_and_of_nothing_else(name):
     params = [
@@ -69,6 +68,7 @@ def test_version_counters_of_whatever_is_updated_and_of_nothing_else(name):
     assert all(bool((grad == 1).all()) for grad in grads)
 
 
+@pytest.mark.usefixtures("nothing_to_compile")
 @pytest.mark.parametrize("name", [n for n in CLASSES if n != "Rprop"])  # has a smallest step
 def test_a_rate_of_zero_moves_nothing(name):
     """It makes no NaN of an infinite weight, or beside a huge gradient."""
@@ -81,6 +81,7 @@ def test_a_rate_of_zero_moves_nothing(name):
     assert param.equal(start)
 
 
+@pytest.mark.usefixtures("nothing_to_compile")
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_half_precision_is_rounded_once(name):
     """eps is no zero there, and moments do not overflow: they are float32."""

@@ -86,6 +86,29 @@ def test_a_compiled_loop_is_compiled_once_under_a_schedule():
     assert {s["step"].item() for s in optimizer.state.values()} == {6}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_compiled_loop_may_look_at_the_states():
+    from torch._dynamo.testing import CompileCounter
+
+    counter = CompileCounter()
+    model = torch.nn.Linear(4, 4)
+    optimizer = ours.Adam(model.parameters(), lr=0.1)
+
+    @torch.compile(backend=counter)
+    def step(x):
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        optimizer.step()
+        return optimizer.state[model.bias]["exp_avg_sq"].abs().sum()
+
+    found, compiled = [], []
+    for _ in range(4):
+        found.append(step(torch.ones(2, 4)).item())
+        compiled.append(counter.frame_count)
+    assert compiled[0] == compiled[-1]
+    assert len(set(found)) == 4
+
+
 def layers():
     torch.manual_seed(0)
     return torch.nn.Sequential(*(torch.nn.Linear(16, 16) for _ in range(4)))
