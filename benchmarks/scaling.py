@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from gpuopt.tail import Tail
 
 from .arguments import positive
 from .models import MODELS, Shapes, elements, gpt2, llama, shard
-from .report import load_average, show_machine, show_table
+from .report import load_average, seconds_text, show_machine, show_table
 
 RANKS = (1, 2, 8, 64, 256, 1024)
 _NO_OPTIONS = {"maximize": 0.0, "grad_factor": 1.0, "weight_decay": 0.01}
@@ -145,8 +146,9 @@ def show_computed(models: Sequence[str], ranks: Sequence[int], gpu: str) -> None
         notes = [
             "of the rank with most: memory is parameters, gradients and states; traffic is what a",
             f"step reads and writes; floor is traffic at {bandwidth:,.0f} GB/s, published for an",
-            f"{gpu}, without the all-gather of 24 bytes a rank; empty: tensors of which the last",
-            "rank has nothing. Computed, not measured.",
+            f"{gpu}, without launches and the all-gather of 24 bytes a rank; empty: tensors of",
+            "which the last rank has nothing. All begin on 16 bytes (what does not, as FSDP2's",
+            "gradients of few rows, has a table of its own). Computed, not measured.",
         ]
         show_table(f"AdamW, {what}", head, rows, notes)
 
@@ -158,11 +160,22 @@ def _row(model: str, ranks: int, rank: Rank, bandwidth: float) -> tuple[str, ...
         f"{rank.elements:,}",
         str(rank.empty),
         str(rank.launches),
-        f"{rank.table_bytes / 2**20:.2f} MiB",
-        f"{rank.memory / 2**30:.2f} GiB",
+        _bytes_text(rank.table_bytes),
+        _bytes_text(rank.memory),
         f"{rank.traffic / 1e9:.3f} GB",
-        f"{rank.traffic / bandwidth / 1e6:.3f} ms",
+        seconds_text(rank.traffic / (1e9 * bandwidth)),
     )
+
+
+def _bytes_text(count: int) -> str:
+    """Return a number of bytes with its unit.
+
+    >>> _bytes_text(3 << 20), _bytes_text(3 << 29), _bytes_text(20_000)
+    ('3.0 MiB', '1.50 GiB', '19.5 KiB')
+    """
+    if count >= 1 << 30:
+        return f"{count / (1 << 30):.2f} GiB"
+    return f"{count / (1 << 20):.1f} MiB" if count >= 1 << 20 else f"{count / 1024:.1f} KiB"
 
 
 # --- measured -----------------------------------------------------------------------------------
@@ -208,16 +221,18 @@ def be_a_rank(rank: int, ranks: int, folder: str, optimizer: str, model: str, ro
     torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=ranks)
     shapes = MODELS[model]
-    found = _alone(OPTIMIZERS[optimizer], shapes, init_device_mesh("cpu", (ranks,)), rounds)
+    dtype, make = OPTIMIZERS[optimizer]
+    mesh = init_device_mesh("cpu", (ranks,))
+    found = _alone(make, shapes, getattr(torch, dtype), mesh, rounds)
     count = elements(shard(shapes, ranks, rank))
     dist.destroy_process_group()
     print(json.dumps(asdict(Measured(count, found[0], found[1] / count))))
 
 
-def _ours(params: list[Any]) -> Any:
+def _ours(params: list[Any], **tail: Any) -> Any:
     import gpuopt.torch
 
-    return gpuopt.torch.AdamW(params, lr=1e-3, clip_norm=1.0).step
+    return gpuopt.torch.AdamW(params, lr=1e-3, clip_norm=1.0, **tail).step
 
 
 def _torchs(params: list[Any]) -> Any:
@@ -232,18 +247,22 @@ def _torchs(params: list[Any]) -> Any:
     return step
 
 
-OPTIMIZERS = {"gpuopt": _ours, "torch": _torchs}
-"""What makes a step of each, from parameters."""
+OPTIMIZERS = {
+    "gpuopt, float32": ("float32", _ours),
+    "torch, float32": ("float32", _torchs),
+    "gpuopt, bfloat16, master_weights": ("bfloat16", partial(_ours, master_weights=True)),
+}
+"""Of each the dtype of its parameters, and what makes a step from them."""
 
 
-def _alone(make: Any, shapes: Shapes, mesh: Any, rounds: int) -> tuple[float, int]:
+def _alone(make: Any, shapes: Shapes, dtype: Any, mesh: Any, rounds: int) -> tuple[float, int]:
     """Return the median milliseconds of a step, and the bytes that became resident."""
     import torch.distributed as dist
 
-    small = make(_params(((4, 4),) * 2, mesh))
+    small = make(_params(((4, 4),) * 2, dtype, mesh))
     small()  # what is imported and compiled is not the optimizer's memory
     before = _resident()
-    step = make(_params(shapes, mesh))
+    step = make(_params(shapes, dtype, mesh))
     step()
     after = _resident()
     times = []
@@ -255,7 +274,7 @@ def _alone(make: Any, shapes: Shapes, mesh: Any, rounds: int) -> tuple[float, in
     return statistics.median(times), after - before
 
 
-def _params(shapes: Shapes, mesh: Any) -> list[Any]:
+def _params(shapes: Shapes, dtype: Any, mesh: Any) -> list[Any]:
     """Return parameters and gradients of a model, sharded over the mesh, each shard touched."""
     import torch
     from torch.distributed.tensor import DTensor, Shard
@@ -266,7 +285,7 @@ def _params(shapes: Shapes, mesh: Any) -> list[Any]:
         stride = torch.empty(whole, device="meta").stride()
 
         def spread(value: float, whole: Any = whole, local: Any = local, at: Any = stride) -> Any:
-            part = torch.full(local, value)
+            part = torch.full(local, value, dtype=dtype)
             return DTensor.from_local(
                 part, mesh, [Shard(0)], run_check=False, shape=whole, stride=at
             )
@@ -283,23 +302,20 @@ def _resident() -> int:
 
 def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
     """Print what processes on this CPU measured."""
-    head = ("", "processes", "elements", "gpuopt", "torch", "x torch", "bytes", "torch's bytes")
+    head = ("", "processes", "elements", "AdamW", "step", "x gpuopt", "bytes an element")
     rows = []
     for n in ranks:
-        ours, torchs = (measure(name, model, n, rounds) for name in OPTIMIZERS)
-        times = ours.milliseconds, torchs.milliseconds
-        rows.append(
-            (
-                *(model, str(n), f"{ours.elements:,}"),
-                *(f"{times[0]:.1f} ms", f"{times[1]:.1f} ms", f"{times[1] / times[0]:.2f}"),
-                *(f"{ours.bytes:.2f}", f"{torchs.bytes:.2f}"),
-            )
-        )
+        found = {name: measure(name, model, n, rounds) for name in OPTIMIZERS}
+        first = next(iter(found.values()))
+        for name, own in found.items():
+            times = own.milliseconds / first.milliseconds
+            measured = seconds_text(own.milliseconds / 1e3), f"{times:.2f}", f"{own.bytes:.2f}"
+            rows.append((model, str(n), f"{own.elements:,}", name, *measured))
     notes = [
-        "AdamW, float32, clipped by the norm of all shards, over gloo on this CPU, whose cores the",
-        "processes share; the slowest rank's median. torch: clip_grad_norm_ and AdamW(fused=True),",
-        "in processes of its own. Elements and bytes are the first rank's: resident memory for",
-        "each element, of parameter, gradient and states (16 is the sum of their sizes).",
+        "Clipped by the norm of all shards, over gloo on this CPU, whose cores the processes",
+        "share; the slowest rank's median. torch: clip_grad_norm_ and AdamW(fused=True). Each in",
+        "processes of its own. Elements and bytes are the first rank's: resident memory for each",
+        "element, of parameter, gradient and states, after a step (the sum of their sizes is 16).",
     ]
     show_table("Measured: a step of sharded parameters", head, rows, notes)
 

@@ -395,7 +395,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
 def _checked_group(group: Any) -> Any:
     """Return a process group, ``"world"`` or None."""
-    if group is None or group == "world" or hasattr(group, "size"):
+    kinds = getattr(torch.distributed, "ProcessGroup", ())  # torch may be built without
+    if group is None or isinstance(group, kinds) or (isinstance(group, str) and group == "world"):
         return group
     raise TypeError(f"norm_group: expected None, 'world' or a process group, got {group!r}")
 

@@ -55,7 +55,7 @@ class Shards:
                 a process group, or ``"world"``.
 
         Raises:
-            ValueError: a DTensor is a sum that is still to be made.
+            ValueError: a DTensor is a sum that is still to be made, or there is no world.
         """
         self._params, self._names = params, names
         self.places = [i for i, param in enumerate(params) if is_dtensor(param)]
@@ -248,7 +248,16 @@ def _groups(param: Any) -> tuple[Any, ...]:
 
 
 def _group(given: Any) -> Any:
-    return torch.distributed.group.WORLD if given == "world" else given
+    """Return a process group; ``"world"`` is the default one.
+
+    Raises:
+        ValueError: there is none yet.
+    """
+    if given != "world":
+        return given
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        raise ValueError("norm_group: got 'world', expected init_process_group to be called before")
+    return torch.distributed.group.WORLD
 
 
 def _all_gather(group: Any, rows: torch.Tensor, own: torch.Tensor) -> None:

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 import gpuopt.torch as ours
+from gpuopt.state_dicts import OF_TAILS
 from tests.distributed.models import assert_equal, network, sharded, train, whole
 from tests.tolerances import assert_close
 
@@ -48,9 +49,12 @@ def _trained(name, steps, spread=True):
     return model, opt
 
 
-def _load(path, model, opt):
-    """Load a checkpoint, as torch's documentation does."""
+def _load(path, model, opt, without=()):
+    """Load a checkpoint as torch's documentation does, ``without`` states that it does not have."""
     own_model, own_opt = get_state_dict(model, opt)
+    for states in own_opt["state"].values():
+        for name in without:
+            states.pop(name, None)
     state = {"model": own_model, "optim": own_opt}
     dcp.load(state, checkpoint_id=path)
     set_state_dict(model, opt, model_state_dict=state["model"], optim_state_dict=state["optim"])
@@ -88,9 +92,10 @@ def written(folder):
         full = get_optimizer_state_dict(model, opt, options=FULL)
         if dist.get_rank() == 0:
             torch.save(full, folder / f"{name}.pt")
-    model, opt = _new(torch.float32, {}, kind=torch.optim.Adam)
-    train(model, opt, 3)
-    _save(folder / "torch", model, opt)
+    for name, dtype in {"torch": torch.float32, "torch16": torch.bfloat16}.items():
+        model, opt = _new(dtype, {}, kind=torch.optim.Adam)
+        train(model, opt, 3)
+        _save(folder / name, model, opt)
 
 
 def resumed(folder):
@@ -165,6 +170,33 @@ def exchanged_with_torch(folder):
                 if name == "plain":
                     assert torch.equal(whole(opt.state[p]["exp_avg"]), theirs.state[q]["exp_avg"])
             train(model, opt, 1, first=3)
+
+
+def torchs_checkpoint_starts_masters_and_averages(folder):
+    """From the weights that were loaded, not those that the optimizer was made with."""
+    for name, saved in {
+        "averaged": "torch",
+        "masters": "torch16",
+        "compensated": "torch16",
+    }.items():
+        dtype, tail = TAILS[name]
+        donor, theirs = _new(dtype, {}, kind=torch.optim.Adam)
+        _load(folder / saved, donor, theirs)
+        (model, opt), (other, twin) = _new(dtype, tail), _new(dtype, tail)
+        with torch.no_grad():
+            for p, q, r in zip(*(m.parameters() for m in (model, other, donor)), strict=True):
+                p.fill_(5.0)
+                q.copy_(r)
+        _load(folder / saved, model, opt, without=OF_TAILS | {"rounding_seed"})
+        twin.load_state_dict(theirs.state_dict())
+        train(model, opt, 1, first=3)
+        train(other, twin, 1, first=3)
+        assert_equal(model.parameters(), other.parameters())
+        for p, q in zip(model.parameters(), other.parameters()):
+            begun = OF_TAILS & opt.state[p].keys()
+            assert begun == OF_TAILS & twin.state[q].keys() != set()
+            for key in begun:
+                assert torch.equal(whole(opt.state[p][key]), whole(twin.state[q][key])), key
 
 
 def whole_state_dicts_go_through_one_rank(folder):
@@ -254,6 +286,7 @@ READ = [
     resumed_with_the_same_roundings,
     a_whole_state_dict_fits_any_number,
     exchanged_with_torch,
+    torchs_checkpoint_starts_masters_and_averages,
     loaded_after_the_kill,
 ]
 HANDED_ON = [handed_on]

@@ -4,6 +4,7 @@ import torch
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     RowwiseParallel,
@@ -72,6 +73,17 @@ def _sequence_parallel():
         "last": ColwiseParallel(input_layouts=Shard(1), output_layouts=Replicate()),
     }
     return parallelize_module(_Sequence().double(), mesh(2, 2)["tp"], plan)
+
+
+def a_step_asks_once_for_each_dimension(folder):
+    """Of the split layers for both dimensions; of the last, which only FSDP2 cuts, for one."""
+    model = _parallel(with_fsdp=True)
+    opt = ours.AdamW(model.parameters(), lr=0.01, clip_norm=1.0, skip_nonfinite=True)
+    for _ in range(2):
+        model(torch.ones(2, 7, dtype=torch.double)).sum().backward()
+        with CommDebugMode() as heard:
+            opt.step()
+        assert heard.get_total_counts() == 3, heard.get_comm_counts()
 
 
 def sequence_parallel_norms_are_trained_as_torch_trains_them(folder):
@@ -154,6 +166,7 @@ def a_mesh_without_this_process_is_stepped_by_the_others(folder):
 
 CHECKS = [
     tensor_parallel_layers_are_trained_as_torch_trains_them,
+    a_step_asks_once_for_each_dimension,
     sequence_parallel_norms_are_trained_as_torch_trains_them,
     a_mesh_without_this_process_is_stepped_by_the_others,
     replicas_of_shards_are_trained_as_one_process,

@@ -150,8 +150,9 @@ def zeros_checkpoint_is_that_of_one_process(folder):
 
 
 def a_wrong_group_is_refused(folder):
-    told = error_of(TypeError, lambda: ours.SGD(tensors(), lr=0.5, norm_group=3))
-    assert "norm_group: expected None, 'world' or a process group, got 3" in told
+    for wrong in (3, "all", torch.ones(2), mesh()):
+        told = error_of(TypeError, lambda wrong=wrong: ours.SGD(tensors(), norm_group=wrong))
+        assert f"norm_group: expected None, 'world' or a process group, got {wrong!r}" in told
 
 
 CHECKS = [

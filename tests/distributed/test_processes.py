@@ -47,6 +47,16 @@ def test_nothing_of_torchs_sharding_is_imported_to_begin_with():
     assert told.stdout == "[]\n"
 
 
+def test_a_world_that_is_not_there_changes_nothing():
+    from gpuopt.torch import SGD
+
+    param = torch.nn.Parameter(torch.ones(2))
+    param.grad = torch.ones(2)
+    with pytest.raises(ValueError, match="norm_group: got 'world', expected init_process_group"):
+        SGD([param], lr=0.5, clip_norm=1.0, norm_group="world").step()
+    assert torch.equal(param, torch.ones(2))
+
+
 def test_a_collective_runs_where_its_group_can(monkeypatch):
     from gpuopt.torch.shards import _served
 
