@@ -61,6 +61,7 @@ def _integers():
             wide = f"{sign}{2 * bits}"
             yield f"mul.wide.{t}", Operation(wide, (t, t), f"({wide})a * b")
             yield f"mad.wide.{t}", Operation(wide, (t, t, wide), f"({wide})a * b + c")
+    yield "neg.s64", _alike("s64", 1, "-a")
     yield "mad.lo.s16", _alike("s16", 3, "a * b + c")
     ones = "(c & 255) > 31 ? ~0u : (1u << (c & 255)) - 1"
     yield "bfe.u32", _alike("u32", 3, f"(b & 255) > 31 ? 0 : a >> (b & 255) & ({ones})")
@@ -121,6 +122,7 @@ def _conversions():
     yield "cvt.rn.f32.f64", Operation("f32", ("f64",), "canonical_f32((f32)a)")
     yield "cvt.rn.f64.s64", Operation("f64", ("s64",), "(f64)a")
     yield "cvt.rn.f64.s32", Operation("f64", ("s32",), "a")
+    yield "cvt.rn.f32.u32", Operation("f32", ("u32",), "(f32)a")
     for t in FLOATS:
         yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
     for to, of in product(INTEGERS, INTEGERS):

@@ -175,6 +175,7 @@ _INTEGER = {
     "and": operator.and_,
     "or": operator.or_,
     "xor": operator.xor,
+    "neg": operator.neg,
     "not": lambda a, size: not a if size == 8 else ~a,
     "bfe": lambda a, b, c: a >> (b & 255) & ((1 << (c & 255)) - 1),
     "shl": lambda a, b: a << min(b, 64),
