@@ -10,7 +10,7 @@ def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.
     return (g,)
 
 
-def no_coefficients(step):  # type: ignore[no-untyped-def]
+def no_coefficients(step):  # type: ignore[no-untyped-def]  # as above
     """There are none."""
     return ()
 

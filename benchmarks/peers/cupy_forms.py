@@ -36,6 +36,7 @@ def _kernel() -> Update:
 def _fused() -> Update:
     cupy = _cupy()
 
+    # Called with proxies of CuPy's, which have no public type.
     @cupy.fuse()
     def adam(g, beta1, rest1, beta2, rest2, unbias1, unbias2, lr, eps, p, m, v):  # type: ignore[no-untyped-def]
         m *= beta1

@@ -214,19 +214,9 @@ def test_pictures_and_a_report(run, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("torch")
     report = tmp_path / "report.md"
-    few = ("--size", "10..100", "--tensors", "1", "3", "--peers", "textbook NumPy")
-    run(
-        "--suite",
-        "update",
-        "host",
-        *few,
-        "--model",
-        "tiny500",
-        "--plot",
-        str(tmp_path / "plots"),
-        "--report",
-        str(report),
-    )
+    asked = ("--suite", "update", "host", "--size", "10..100", "--tensors", "1", "3")
+    few = ("--model", "tiny500", "--peers", "textbook NumPy")
+    run(*asked, *few, "--plot", str(tmp_path / "plots"), "--report", str(report))
     files = {file.name for file in (tmp_path / "plots").iterdir()}
     assert files == {"roofline.png", "ratios.png", "tensors.png"}
     text = report.read_text()
