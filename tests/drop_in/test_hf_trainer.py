@@ -1,6 +1,10 @@
 """The Trainer of Hugging Face itself, on the CPU, over a random model of a few numbers."""
 
+import os
+
 import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at the import: nothing is to be looked up
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
@@ -19,9 +23,8 @@ NO_CHANCE = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """Nothing is looked up on the network, and nothing of an Accelerator is left behind."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def nothing_left_behind():
+    """Its Accelerator keeps what it was made with, for all that come later."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
