@@ -175,7 +175,7 @@ class Momentum(Fused):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: likewise.
         differentiable: must be False.
-        fused: likewise accepted.
+        fused: True lets the step unscale and skip by itself under GradScaler.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     Raises:
@@ -226,7 +226,7 @@ class Lion(Fused):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: likewise.
         differentiable: must be False.
-        fused: likewise accepted.
+        fused: True lets the step unscale and skip by itself under GradScaler.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     Raises:

@@ -22,7 +22,12 @@ from ..written import MovedError
 from .engine import GRAD, Engine
 from .shared import HELD, Shared, new_held
 
-_COPIED = ("_tail", "_state_dtype", "_norm_group")  # the last refuses, unless it is a name
+_COPIED = (
+    "_tail",
+    "_state_dtype",
+    "_norm_group",  # it refuses, unless it is a name
+    "_step_supports_amp_scaling",
+)
 
 _DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
@@ -34,14 +39,19 @@ class Fused(Surroundings, torch.optim.Optimizer):
     up to date when somebody looks at it, and read again at the step after that.
     """
 
-    _step_supports_amp_scaling = True
-
     _rules: ClassVar[tuple[str, ...]]
     """The names of all rules that its options may pick."""
     _names: ClassVar[Mapping[str, str]] = {}
     """torch's names of options that are called otherwise in the rules."""
     _counts: ClassVar[bool] = True
     """Whether torch keeps a step count for each parameter."""
+
+    _step_supports_amp_scaling = Shared(False)
+    """Whether GradScaler hands its scale to the step, which then unscales and skips by itself.
+
+    Else GradScaler unscales the gradients, and calls no step where one overflowed. torch sets it
+    where ``fused=True``.
+    """
 
     # Neither pickle nor deepcopy takes these along, but for what `__getstate__` names.
     _engine = Shared()
@@ -74,6 +84,13 @@ class Fused(Surroundings, torch.optim.Optimizer):
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         super().__init__(*args, **options)
+        if self.defaults.get("fused") or self._runs_when_skipped():
+            self._step_supports_amp_scaling = True
+
+    def _runs_when_skipped(self) -> bool:
+        """Whether a step that GradScaler skips still has something to do, or others to tell."""
+        tail: Tail = self._tail
+        return tail.measures or tail.zero_grads or self._norm_group is not None
 
     def __init_subclass__(cls) -> None:
         """Say what a class takes: what torch's takes, and the options of a tail.

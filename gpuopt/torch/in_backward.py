@@ -15,8 +15,9 @@ class StepInBackward:
     """Updates each parameter as soon as its gradient is complete, and frees the gradient.
 
     There is never more than a few gradients in memory, and ``loss.backward()`` is the whole step:
-    there is no ``optimizer.step()``, no clipping by the norm of all gradients, and no
-    accumulation over several backward passes. A frozen parameter is updated once it is thawed.
+    there is no ``optimizer.step()`` for GradScaler to call, no clipping by the norm of all
+    gradients, and no accumulation over several backward passes. A frozen parameter is updated once
+    it is thawed.
     Copies and pickles are hooked to the parameters that come with them.
 
     Args:

@@ -75,6 +75,21 @@ def an_infinity_skips_the_step_of_all_owners(folder):
     assert not torch.equal(params[0], before[0])
 
 
+def a_scaler_skips_the_step_of_all_owners(folder):
+    """Each process has a scaler and a tensor of its own; one overflows."""
+    param = torch.ones(3, requires_grad=True)
+    opt = ours.SGD([param], lr=0.5, norm_group="world")
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for step in range(2):
+        scaler.scale(param.sum()).backward()
+        if step == 0 and dist.get_rank() == 0:
+            param.grad[0] = torch.inf
+        scaler.step(opt)
+        scaler.update()
+        opt.zero_grad()
+        assert param.tolist() == [1.0 - 0.5 * step] * 3
+
+
 def statistics_are_of_each_owners_tensors(folder):
     one, many = tensors(), tensors()
     opt = ours.SGD(one, lr=0.5, stats=True, **TAIL)
@@ -160,6 +175,7 @@ CHECKS = [
     zero_is_trained_as_one_process,
     the_norm_is_that_of_all_processes,
     an_infinity_skips_the_step_of_all_owners,
+    a_scaler_skips_the_step_of_all_owners,
     statistics_are_of_each_owners_tensors,
     a_process_without_any_parameter_takes_part,
     plain_parameters_of_one_process_count_in_all,

@@ -285,9 +285,10 @@ def a_scaler_skips_the_step_on_all(folder):
 
 
 def torchs_scaler_finds_what_is_infinite_on_one_rank(folder):
-    models = [sharded(network()), sharded(network())]
-    for model, kind in zip(models, (ours.Adam, torch.optim.Adam)):
-        opt = kind(model.parameters(), lr=0.05, **({} if kind is ours.Adam else {"fused": True}))
+    kinds = [(torch.optim.Adam, True), (ours.Adam, True), (ours.Adam, None)]
+    models = [sharded(network()) for _ in kinds]
+    for model, (kind, fused) in zip(models, kinds):
+        opt = kind(model.parameters(), lr=0.05, fused=fused)
         scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
         for step in range(4):
             scaler.scale(model(batch(step)).square().mean()).backward()
@@ -297,8 +298,23 @@ def torchs_scaler_finds_what_is_infinite_on_one_rank(folder):
             scaler.update()
             opt.zero_grad()
         assert int(opt.state[next(model.parameters())]["step"]) == 3
-    for p, q in zip(*(model.parameters() for model in models)):
-        assert_close(whole(p), whole(q), "ten trained steps")
+    for p, *mine in zip(*(model.parameters() for model in models)):
+        for q in mine:
+            assert_close(whole(q), whole(p), "ten trained steps")
+
+
+def a_scaler_skips_the_step_on_all_whichever_is_sharded(folder):
+    """torch's scaler asks the processes of the first gradient alone, which has no infinity here."""
+    params = tensors([Replicate()], mesh()) + tensors([Shard(0)], mesh())
+    before = [p.to_local().clone() for p in params]
+    opt = ours.SGD(params, lr=0.5, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(torch.ones(()))
+    give_gradients(params, 0)
+    if dist.get_rank() == 0:
+        params[-1].grad._local_tensor.fill_(torch.inf)
+    scaler.step(opt)
+    assert all(torch.equal(p.to_local(), kept) for p, kept in zip(params, before))
 
 
 def averages_are_the_weights_for_a_while(folder):
@@ -486,6 +502,7 @@ CHECKS = [
     an_error_comes_on_all_ranks,
     a_scaler_skips_the_step_on_all,
     torchs_scaler_finds_what_is_infinite_on_one_rank,
+    a_scaler_skips_the_step_on_all_whichever_is_sharded,
     averages_are_the_weights_for_a_while,
     gradients_are_zeroed_also_where_the_step_is_none,
     masters_are_sharded,

@@ -15,6 +15,15 @@ def nothing_to_compile():
 
 
 @pytest.fixture
+def one_thread():
+    """For models so small that their threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def float64_everywhere():
     """torch counts steps, and keeps NAdam's and ASGD's numbers, in the default dtype."""
     before = torch.get_default_dtype()

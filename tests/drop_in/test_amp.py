@@ -1,4 +1,4 @@
-"""torch.amp.GradScaler: unscaling and skipping inside the step."""
+"""torch.amp.GradScaler, which unscales and skips by itself, or leaves both to the step."""
 
 import pytest
 
@@ -33,27 +33,35 @@ def train(make, infinite=(), unscale=False, scale=True):
     return weight, optimizer, scaler.get_scale()
 
 
-def maker(module, name):
-    return lambda params: getattr(module, name)(params, **OPTIONS.get(name, {}))
+def maker(module, name, **more):
+    return lambda params: getattr(module, name)(params, **OPTIONS.get(name, {}), **more)
 
 
+WHO = pytest.mark.parametrize(
+    "asked", [{}, {"skip_nonfinite": True}], ids=["the scaler skips", "the step skips"]
+)
+
+
+@WHO
 @pytest.mark.parametrize("name", OF_TORCH)
 @pytest.mark.parametrize("infinite", [(), (0,), (2,), (0, 1, 4)], ids=str)
 @pytest.mark.parametrize("unscale", [False, True], ids=["scaled", "unscaled"])
-def test_as_torch(name, infinite, unscale):
-    mine, optimizer, scale = train(maker(ours, name), infinite, unscale)
+def test_as_torch(name, infinite, unscale, asked):
+    mine, optimizer, scale = train(maker(ours, name, **asked), infinite, unscale)
     theirs, expected, expected_scale = train(maker(torch.optim, name), infinite, unscale)
     assert scale == expected_scale
     assert_close([mine], [theirs], "formula float32")
+    assert len(optimizer.state) == len(expected.state)
     for held, other in zip(optimizer.state.values(), expected.state.values()):
         assert held.keys() == other.keys()
         assert held.get("step", 0) == other.get("step", 0)
 
 
+@WHO
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_skipped_step_changes_nothing(name):
+def test_a_skipped_step_changes_nothing(name, asked):
     weight = torch.ones(4, requires_grad=True)
-    optimizer = maker(ours, name)([weight])
+    optimizer = maker(ours, name, **asked)([weight])
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for grad in (1.0, float("nan"), float("inf")):
         before = weight.detach().clone()
@@ -70,7 +78,7 @@ def test_a_skipped_step_changes_nothing(name):
 
 
 def test_the_scale_is_not_remembered():
-    weight, optimizer, _ = train(maker(ours, "SGD"))
+    weight, optimizer, _ = train(maker(ours, "SGD", fused=True))
     before = weight.detach().clone()
     weight.grad = torch.ones(8)
     optimizer.param_groups[0].update(lr=0.5, momentum=0.0)
@@ -81,20 +89,22 @@ def test_the_scale_is_not_remembered():
 
 def test_a_step_without_any_gradient():
     weight = torch.ones(3, requires_grad=True)
-    optimizer = ours.Adam([weight])
     scaler = torch.amp.GradScaler("cpu")
     scaler.scale(torch.ones(()))
-    assert scaler.step(optimizer) is None
+    assert scaler.step(ours.Adam([weight], fused=True)) is None
+    for module in (ours, torch.optim):
+        with pytest.raises(AssertionError, match="No inf checks were recorded"):
+            scaler.step(module.Adam([weight]))
     assert weight.tolist() == [1, 1, 1]
 
 
-def train_two(module):
+def train_two(module, **asked):
     """Two optimizers with one scaler; each skips its own infinite steps, one unscales by itself."""
     torch.manual_seed(0)
     first, second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
     optimizers = [
-        module.Adam(first.parameters(), lr=0.1),
-        module.SGD(second.parameters(), lr=0.05, momentum=0.9),
+        module.Adam(first.parameters(), lr=0.1, **asked),
+        module.SGD(second.parameters(), lr=0.05, momentum=0.9, **asked),
     ]
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
     for k in range(7):
@@ -116,19 +126,28 @@ def train_two(module):
     return [*first.parameters(), *second.parameters()], counts, scaler.get_scale()
 
 
-def test_several_optimizers_and_one_scaler():
-    mine, counts, scale = train_two(ours)
+@WHO
+def test_several_optimizers_and_one_scaler(asked):
+    mine, counts, scale = train_two(ours, **asked)
     theirs, expected, expected_scale = train_two(torch.optim)
     assert (counts, scale) == (expected, expected_scale) == ([5, 5], expected_scale)
     assert_close(mine, theirs, "formula float32")
 
 
-def test_gradients_stay_as_the_backward_pass_left_them():
-    """torch's steps leave them unscaled, which is one more pass, or one more write."""
-    weight = torch.ones(3, requires_grad=True)
-    optimizer = ours.SGD([weight], lr=0.5)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    scaler.scale(weight.sum()).backward()
-    scaler.step(optimizer)
-    assert weight.tolist() == [0.5] * 3
-    assert weight.grad.tolist() == [8.0] * 3
+@pytest.mark.parametrize("overflow", [False, True])
+def test_what_is_left_of_the_gradients_is_what_torch_leaves(overflow):
+    left = []
+    for module in (ours, torch.optim):
+        weight = torch.full((3,), 3.0, requires_grad=True)
+        optimizer, taken = module.Adam([weight], lr=0.5), []
+        optimizer.register_step_post_hook(lambda *_, taken=taken: taken.append(1))
+        scaler = torch.amp.GradScaler("cpu", init_scale=3.0)
+        scaler.scale((weight / 7).sum()).backward()
+        if overflow:
+            weight.grad[1] = float("inf")
+        assert scaler.step(optimizer) is None
+        scaler.update()
+        left.append((weight.grad.tolist(), taken, len(optimizer.state), scaler.get_scale()))
+        assert (weight.tolist() == [3.0] * 3) == overflow
+    assert left[0] == left[1]
+    assert left[0][1:3] == (([], 0) if overflow else ([1], 1))

@@ -14,33 +14,41 @@ from tests.drop_in.pairs import CLASSES, OF_TORCH, give_gradients, parameters  #
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
 
-class StandIn:
-    """Becomes an instance of a subclass of the optimizer's class, whose step is the optimizer's."""
+class OldFabrics:
+    """As Fabric 2.0 has it, which takes no torch as new as this: with the optimizer's ``__dict__``.
+
+    It becomes an instance of a subclass of the optimizer's class, as all the others do.
+    """
 
     def __init__(self, optimizer):
-        self.__class__ = type("Its", (type(self), type(optimizer)), {})
+        self.__dict__.update(optimizer.__dict__)
+        self.__class__ = type("Fabric", (type(self), type(optimizer)), {})
         self._optimizer = optimizer
 
     def step(self, closure=None):
         return self._optimizer.step(closure)
 
 
-class WithItsDict(StandIn):
-    """As Lightning Fabric's."""
-
-    def __init__(self, optimizer):
-        self.__dict__.update(optimizer.__dict__)
-        super().__init__(optimizer)
+def fabrics(optimizer):
+    fabric = pytest.importorskip("lightning_fabric")
+    return fabric.Fabric(accelerator="cpu", devices=1).setup_optimizers(optimizer)
 
 
-class AsksIt(StandIn):
-    """As Lightning's."""
+def lightnings(optimizer):
+    """Return what a LightningModule gets from ``self.optimizers()``."""
+    pl = pytest.importorskip("pytorch_lightning")
+    from pytorch_lightning.core.optimizer import LightningOptimizer
 
-    def __getattr__(self, name):
-        return getattr(self._optimizer, name)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    module = pl.LightningModule()
+    module.automatic_optimization, module.trainer = False, trainer
+    trainer.strategy.connect(module)
+    made = LightningOptimizer._to_lightning_optimizer(optimizer, trainer.strategy)
+    made.trainer = trainer  # which nobody else keeps alive
+    return made
 
 
-@pytest.fixture(params=[WithItsDict, AsksIt])
+@pytest.fixture(params=[OldFabrics, fabrics, lightnings], ids=["old", "fabric", "lightning"])
 def kind(request):
     return request.param
 

@@ -51,8 +51,7 @@ def test_grad_scaler_skips_on_the_device(torch, ours, device, infinite):
     results = []
     for module in (ours, torch.optim):
         params = parameters(torch, device)
-        options = {} if module is ours else {"fused": True}
-        optimizer = module.Adam(params, lr=0.1, **options)
+        optimizer = module.Adam(params, lr=0.1, fused=True)
         scaler = torch.amp.GradScaler("cuda", init_scale=8.0)
         for step in range(4):
             scaler.scale(torch.ones((), device=device))
