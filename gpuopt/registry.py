@@ -199,7 +199,8 @@ def _check(rule: Rule) -> None:
     kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
-    reserved = sorted(RESERVED & {*parameters, *rule.states, *rule.hyperparameters, *rule.carried})
+    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
+    reserved = sorted(n for n in names if n in RESERVED or n.rstrip("0123456789") == "element")
     if reserved:
         raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
     traced = trace(rule.update, parameters)
