@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from .kernels.retarget import function_from
-from .kernels.storage import STORAGE
+from .kernels.storage import STORAGE, compute_dtype
 from .narrow import BITS_16, NARROW, rounded_states
 from .registry import Rule, Stage, State
 from .rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
@@ -48,6 +48,18 @@ class Update:
         before, after = NARROW[self.narrow](dtype)
         stages, behind = (*before, *self.stages), (*after, *self.after)
         return compose(self.rule, stages, behind, "", self.watched)
+
+    def stored_states(self, params: str, wanted: str | None = None) -> dict[str, str]:
+        """Return the dtype that each state is made in.
+
+        Args:
+            params: the dtype of the parameters.
+            wanted: of the rule's states, or None for the dtype that the rule computes in.
+        """
+        compute = compute_dtype(params)
+        rule = {n: compute if n in self.rule.wide else wanted or compute for n in self.rule.states}
+        own = {n: params if state.narrow else compute for n, state in self.own_states.items()}
+        return {**rule, **own}
 
     def for_states(self, stored: Mapping[str, str]) -> Update:
         """Return the update that rounds its states to the dtypes that they are stored in.

@@ -341,15 +341,13 @@ class FusedStep:
             self._carried[i] = {**dict(zip(update.carried_names, at_first)), **self._carried[i]}
 
     def _new_state(self, i: int, name: str, group: Group, update: Update) -> Any:
-        param, rule = self.params[i], update.rule
-        narrow = self.inputs.written.memories[i].dtype
-        compute = compute_dtype(narrow)
+        param, memory = self.params[i], self.inputs.written.memories[i]
+        dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
         own = update.own_states.get(name)
-        if own is None:
-            start = group.options.get(rule.initial.get(name, ""), 0.0)
-            return zeros_like(param, group.state_dtype or compute, start)
-        dtype = narrow if own.narrow else compute
-        return copy_as(param, dtype) if own.copies else zeros_like(param, dtype)
+        if own and own.copies:
+            return copy_as(param, dtype)
+        start = group.options.get(update.rule.initial.get(name, ""), 0.0)
+        return zeros_like(param, dtype, start)
 
     # --- running --------------------------------------------------------------------------
 

@@ -145,39 +145,44 @@ def _whole(high, low):
 
 
 @triton.jit
-def _random_word(element, seed_high, seed_low, step_high, step_low):
+def _random_word(x, element, seed_high, seed_low, step_high, step_low):
     """The place of an element comes in two parts: the first of the block, and the lane.
 
-    So the compiler sees that four neighbours share one block of Philox, and computes it once.
+    So the compiler sees that four neighbours share one block of Philox, and computes it once. The
+    zero that is added is of ``x``, so that Triton gives the words the layout of the values, where
+    it would exchange them through shared memory; LLVM sees that it is zero, and takes it out.
     """
+    zero = ((x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF) >> 31).to(tl.int32)
+    lane = element[1] + zero
     seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
-    block = (element[0] >> 2) + ((element[1] & 0xFFFC) >> 2)
-    return _philox_word(block, step, seed, element[1] & 3)
+    block = (element[0] >> 2) + ((lane & 0xFFFC) >> 2)
+    return _philox_word(block, step, seed, lane & 3)
 
 
 @triton.jit
 def _dithered_bfloat16(x, dither):
-    x = x.to(tl.float32)
     bits = (x.to(tl.uint32, bitcast=True) + dither) & 0xFFFF0000
     return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
 
 
 @triton.jit
 def _stochastic_bfloat16(x, element, seed_high, seed_low, step_high, step_low):
-    word = _random_word(element, seed_high, seed_low, step_high, step_low)
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
     return _dithered_bfloat16(x, word & 0xFFFF)
 
 
 @triton.jit
 def _stochastic_bfloat16_high(x, element, seed_high, seed_low, step_high, step_low):
-    word = _random_word(element, seed_high, seed_low, step_high, step_low)
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
     return _dithered_bfloat16(x, word >> 16)
 
 
 @triton.jit
 def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
-    word = _random_word(element, seed_high, seed_low, step_high, step_low)
     x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
     size, sign = tl.abs(x), x.to(tl.uint32, bitcast=True) & 0x80000000
     bits = (size.to(tl.uint32, bitcast=True) + (word & 0x1FFF)) & 0xFFFFE000
     units = tl.where(size < 0.00006103515625, size, 0.0) * 16777216.0
