@@ -6,43 +6,22 @@ import pytest
 from gpuopt.kernels import roundings
 
 import gpuopt
+from benchmarks.state_dtype import differences, means
 from gpuopt.compose import compose
 from gpuopt.registry import RULES
-from gpuopt.step import FusedStep
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.stepping import groups
-from tests.tolerances import assert_close
+from tests.tolerances import TOLERANCES, assert_close
 
 NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
-SLOW = ("beta", "beta1", "beta2", "rho", "momentum", "mu_decay", "momentum_decay", "t0")
-"""The options of the rules that say how slowly a state forgets, and ASGD's, when it begins to."""
-
-
-def slow(rule):
-    """Options of a rule under which its states forget as slowly as 0.999 does."""
-    wanted = {"t0": 10.0, "momentum_decay": RULES[rule].hyperparameters.get("momentum_decay")}
-    return {n: wanted.get(n, 0.999) for n in SLOW if n in RULES[rule].hyperparameters}
-
-
-def means(rule, state_dtype, steps):
-    """The mean of each state after steps of a stationary gradient, and after it fell tenfold."""
-    (group,) = groups(rule, {"lr": 1e-3, **slow(rule)}, state_dtype=state_dtype)
-    fused = FusedStep([np.zeros(1280, np.float32)], ["p"], [0])
-    rng, found = np.random.default_rng(0), []
-    with gpuopt.use_backend("numpy"):
-        for size in (1.0, 0.1):
-            for _ in range(steps):
-                grad = np.float32(size) * (rng.standard_normal(1280, np.float32) + np.float32(0.5))
-                fused.run([grad], [group])
-            found += [float(s.astype(np.float64).mean()) for s in fused.states[0].values()]
-    return found
-
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.states])
 @pytest.mark.parametrize("state_dtype", NARROW)
 def test_the_states_of_every_rule_follow_those_in_float32(rule, state_dtype):
-    expected, found = (means(rule, dtype, 700) for dtype in (None, state_dtype))
-    assert_close(found, expected, "mean of a narrow state")
+    with gpuopt.use_backend("numpy"):
+        found, expected = (means(rule, 0.999, dtype, 700) for dtype in (state_dtype, None))
+    for name, off in differences(found, expected).items():
+        assert off <= TOLERANCES["mean of a narrow state"].relative, name
 
 
 def test_a_second_moment_decays():
