@@ -1,10 +1,11 @@
-"""Train 500 steps with 16-bit optimizer states, and compare the losses with those of float32.
+"""Compare the states of every rule in 16 bits with those in float32, until they are stationary.
 
-    python -m benchmarks.state_dtype --seeds 5
+    python -m benchmarks.state_dtype
 
-A network of 64-64-32-10 learns the handwritten digits, with every optimizer of `gpuopt.torch` that
-has states. The noise is the spread of float32's last losses over the seeds; a dtype passes if the
-mean of its losses is above float32's by no more than two standard errors of such a difference.
+1,280 elements are stepped under a stationary gradient (normal, of mean 0.5 and deviation 1) for five
+times as long as the states remember, 5/(1-beta) steps, and as long again after it fell tenfold. The
+table has, of both halves and all betas, the largest relative difference of the mean of each state.
+A state that is rounded to nearest stays where it is, since a step moves it by less than half a unit.
 """
 
 from __future__ import annotations
@@ -16,108 +17,127 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpuopt.compose import compose
 from gpuopt.kernels.threads import thread_count
+from gpuopt.registry import RULES
+from gpuopt.step import FusedStep, Group
 
-from .arena import import_torch
 from .arguments import positive, writable
 from .report import load_average, show_machine, show_table
 
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "SGD": {"lr": 0.05, "momentum": 0.9},
-    "Momentum": {"lr": 0.05},
-    "RMSprop": {"lr": 2e-3},
-    "Adam": {"lr": 5e-3},
-    "AdamW": {"lr": 5e-3},
-    "Adagrad": {"lr": 0.05},
-    "Adadelta": {"lr": 1.0},
-    "Adamax": {"lr": 5e-3},
-    "NAdam": {"lr": 5e-3},
-    "RAdam": {"lr": 5e-3},
-    "Rprop": {"lr": 1e-4},
-    "ASGD": {"lr": 0.3},
-    "Lion": {"lr": 5e-4},
-}
-"""Every optimizer with states, and a learning rate that trains this network."""
+ELEMENTS = 1280
+BETAS = (0.9, 0.99, 0.999, 0.9999)
+DTYPES = ("bfloat16", "float16")
+SLOW = ("beta", "beta1", "beta2", "rho", "momentum")
+"""What rules call the share of a state that each step keeps."""
 
-DTYPES = ("float32", "bfloat16", "float16")
-STEPS, BATCH, LAST = 500, 64, 50
+LIMIT = 0.03
+"""The largest difference of a mean that passes: the noise of 1,280 elements is below it."""
+
+Means = list[dict[str, float]]
+"""The mean of each state, at the end of both halves."""
 
 
-def final_loss(name: str, dtype: str, seed: int) -> float:
-    """Return the mean training loss of the last steps."""
-    import gpuopt.torch
-
-    torch = import_torch()
-    torch.manual_seed(seed)
-    images, labels = _digits()
-    layers = [torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 32), torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers, torch.nn.Linear(32, 10))
-    opt = getattr(gpuopt.torch, name)(net.parameters(), state_dtype=dtype, **OPTIMIZERS[name])
-    order = torch.Generator().manual_seed(seed)
-    losses = []
-    for _ in range(STEPS):
-        # Rprop is a method for whole gradients.
-        chosen = torch.randint(len(images), (BATCH,), generator=order)
-        batch = slice(None) if name == "Rprop" else chosen
-        loss = torch.nn.functional.cross_entropy(net(images[batch]), labels[batch])
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        losses.append(loss.item())
-    return float(np.mean(losses[-LAST:]))
+def group_of(rule: str, beta: float, state_dtype: str | None) -> Group:
+    """Return a rule with options under which its states remember about 1/(1-beta) steps."""
+    found = RULES[rule]
+    slow = dict.fromkeys([name for name in SLOW if name in found.hyperparameters], beta)
+    begun = {"t0": 10.0} if "t0" in found.hyperparameters else {}  # ASGD averages from here on
+    around = {"seed": 0.0, **dict.fromkeys(found.initial.values(), 0.0)}
+    options = {**around, **found.hyperparameters, "lr": 1e-3, **slow, **begun}
+    return Group(compose(found), options, state_dtype)
 
 
-def _digits() -> tuple[Any, Any]:
-    from gpuopt.demo import data
+def means(rule: str, beta: float, state_dtype: str | None, steps: int) -> Means:
+    """Step and return the means.
 
-    torch = import_torch()
-    train = data.load().train
-    return torch.from_numpy(train.images), torch.from_numpy(train.labels).long()
-
-
-def measure(names: Sequence[str], seeds: int) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Yield each optimizer with the losses of each dtype, one a seed."""
-    for name in names:
-        yield name, {d: [final_loss(name, d, seed) for seed in range(seeds)] for d in DTYPES}
-
-
-def within_noise(losses: Sequence[float], reference: Sequence[float]) -> bool:
-    """Whether a mean is worse than another by no more than two standard errors of float32 losses.
-
-    >>> within_noise([1.0, 1.2], [1.1, 0.9]), within_noise([2.0, 2.1], [1.0, 1.1])
-    (True, False)
+    Args:
+        rule: its name.
+        beta: the share of a state that each step keeps.
+        state_dtype: of the states; None for float32.
+        steps: of each half.
     """
-    ours, theirs = np.asarray(losses), np.asarray(reference)
-    error = float(theirs.std(ddof=1) * np.sqrt(2 / len(theirs)))
-    return bool(ours.mean() <= theirs.mean() + 2 * error)
+    group = group_of(rule, beta, state_dtype)
+    fused = FusedStep([np.zeros(ELEMENTS, np.float32)], ["p"], [0])
+    random = np.random.default_rng(0)
+    found = []
+    for size in (1.0, 0.1):
+        for _ in range(steps):
+            normal = random.standard_normal(ELEMENTS, np.float32)
+            fused.run([np.float32(size) * (normal + np.float32(0.5))], [group])
+        found.append({k: float(np.mean(s, dtype=np.float64)) for k, s in _wide(fused).items()})
+    return found
 
 
-def row(name: str, losses: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    """Return a line of the table."""
-    cells = [f"{np.mean(own):.4f} ± {np.std(own, ddof=1):.4f}" for own in losses.values()]
-    worse = [d for d in DTYPES[1:] if not within_noise(losses[d], losses["float32"])]
-    return name, *cells, "yes" if not worse else f"NOT {', '.join(worse)}"
+def _wide(fused: FusedStep) -> dict[str, Any]:
+    return {name: np.asarray(state).astype(np.float64) for name, state in fused.states[0].items()}
+
+
+def differences(found: Means, expected: Means) -> dict[str, float]:
+    """Return the largest relative difference of each state.
+
+    >>> differences([{"m": 2.0}, {"m": 1.0}], [{"m": 2.0}, {"m": 0.8}])
+    {'m': 0.25}
+    """
+    return {
+        name: max(abs(a[name] / b[name] - 1.0) for a, b in zip(found, expected))
+        for name in expected[0]
+    }
+
+
+def measure(
+    rules: Sequence[str], betas: Sequence[float], steps: int | None = None
+) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+    """Yield each rule with the largest differences of its states, by dtype.
+
+    Args:
+        rules: their names.
+        betas: what each is tried with.
+        steps: of each half; None for 5/(1-beta).
+    """
+    for rule in rules:
+        worst: dict[str, dict[str, float]] = {dtype: {} for dtype in DTYPES}
+        for beta in betas:
+            count = steps or round(5 / (1 - beta))
+            expected = means(rule, beta, None, count)
+            for dtype, own in worst.items():
+                for name, off in differences(means(rule, beta, dtype, count), expected).items():
+                    own[name] = max(off, own.get(name, 0.0))
+        yield rule, worst
+
+
+def row(rule: str, worst: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    """Return a line of the table.
+
+    >>> row("momentum", {"bfloat16": {"v": 0.004}, "float16": {"v": 0.05}})
+    ('momentum', 'v 0.4%', 'v 5.0%', 'NO: float16')
+    """
+    cells = [", ".join(f"{n} {off:.1%}" for n, off in own.items()) for own in worst.values()]
+    bad = [dtype for dtype, own in worst.items() if not max(own.values()) <= LIMIT]
+    return rule, *cells, f"NO: {', '.join(bad)}" if bad else "yes"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit code."""
+    """Run what the command line asks for; return 1 if a mean is too far off."""
+    with_states = [name for name, rule in RULES.items() if rule.states]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.state_dtype")
-    parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=list(OPTIMIZERS))
-    parser.add_argument("--seeds", type=positive, default=5)
+    parser.add_argument("--rules", nargs="+", choices=with_states, default=with_states)
+    parser.add_argument("--betas", nargs="+", type=float, default=BETAS)
+    parser.add_argument("--steps", type=positive, help="of each half, instead of 5/(1-beta)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(arguments)
-    if asked.seeds < 2:
-        parser.error("--seeds: expected at least 2, whose spread is the noise")
+    if not all(0.0 <= beta < 1.0 for beta in asked.betas):
+        parser.error("--betas: expected numbers in [0, 1)")
     if not writable([asked.json]):
         return 2
     show_machine(load_average(), thread_count())
-    found = dict(measure(asked.optimizers, asked.seeds))
-    head = ("optimizer", *DTYPES, "within noise")
-    title = f"Loss after {STEPS} steps, mean and spread of {asked.seeds} seeds"
-    show_table(title, head, [row(name, losses) for name, losses in found.items()], [])
+    found = dict(measure(asked.rules, asked.betas, asked.steps))
+    title = f"States in 16 bits: difference of their means from float32's, betas {asked.betas}"
+    rows = [row(rule, worst) for rule, worst in found.items()]
+    show_table(title, ("rule", *DTYPES, f"within {LIMIT:.0%}"), rows, [])
     if asked.json is not None:
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 0
+    return int(any(line[-1] != "yes" for line in rows))
 
 
 if __name__ == "__main__":

@@ -9,21 +9,11 @@ from types import FunctionType
 from typing import Any
 
 from .kernels.retarget import function_from
-from .kernels.storage import STORAGE
+from .kernels.storage import STORAGE, compute_dtype
+from .narrow import BITS_16, NARROW, rounded_states
 from .registry import Rule, Stage, State
 from .rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
-from .rules.tail import (
-    ADD_COMPENSATION,
-    CLIP_GRADIENT,
-    CLIP_VALUE,
-    COMPENSATE,
-    EMA,
-    KEEP_MASTER,
-    ROUND,
-    ROUND_STOCHASTICALLY,
-    TAKE_MASTER,
-    ZERO_GRADIENT,
-)
+from .rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, TAKE_MASTER, ZERO_GRADIENT
 from .tail import Tail
 
 NO_TAIL = Tail()
@@ -53,11 +43,34 @@ class Update:
 
     def for_params(self, dtype: str) -> Update:
         """Return the update that parameters of a dtype get."""
-        if not self.narrow or dtype not in ("float16", "bfloat16"):
+        if not self.narrow or dtype not in BITS_16:
             return compose(self.rule, self.stages, self.after, "", self.watched)
         before, after = NARROW[self.narrow](dtype)
         stages, behind = (*before, *self.stages), (*after, *self.after)
         return compose(self.rule, stages, behind, "", self.watched)
+
+    def stored_states(self, params: str, wanted: str | None = None) -> dict[str, str]:
+        """Return the dtype that each state is made in.
+
+        Args:
+            params: the dtype of the parameters.
+            wanted: of the rule's states, or None for the dtype that the rule computes in.
+        """
+        compute = compute_dtype(params)
+        rule = {n: compute if n in self.rule.wide else wanted or compute for n in self.rule.states}
+        own = {n: params if state.narrow else compute for n, state in self.own_states.items()}
+        return {**rule, **own}
+
+    def for_states(self, stored: Mapping[str, str]) -> Update:
+        """Return the update that rounds its states to the dtypes that they are stored in.
+
+        Args:
+            stored: the dtype of each state, by name.
+        """
+        behind = rounded_states({name: stored[name] for name in self.states})
+        if not behind:
+            return self
+        return compose(self.rule, self.stages, (*self.after, *behind), self.narrow, self.watched)
 
     @property
     def name(self) -> str:
@@ -115,14 +128,19 @@ class Update:
         return False
 
     @cached_property
-    def counts_elements(self) -> bool:
-        """Whether the function takes, behind the values, where the element stands in its tensor."""
-        return any("element" in stage.values for stage in self._around)
+    def random_streams(self) -> tuple[int, ...]:
+        """The streams of random words that its stages round by.
 
-    @property
+        For each of them the function takes, behind the values, where the element stands in its
+        tensor: ``element`` for stream 0, ``element1`` for stream 1.
+        """
+        named = {name for stage in self._around for name in stage.values}
+        return tuple(sorted(stream_of(name) for name in named if name.startswith(ELEMENT)))
+
+    @cached_property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The function's parameters after the values."""
-        return tuple(name for *_, names in self._calls for name in names)
+        """The function's parameters after the values; stages that round share theirs."""
+        return tuple(dict.fromkeys(name for *_, names in self._calls for name in names))
 
     @property
     def _values(self) -> tuple[str, ...]:
@@ -151,7 +169,7 @@ class Update:
             start = sum(stage in BEFORE_ALL for stage in self.stages)
             body.insert(start, "old_p, given_g = p, g")
             results += ["given_g", "p - old_p", "p"]
-        counted = ["element"] * self.counts_elements
+        counted = [f"{ELEMENT}{stream or ''}" for stream in self.random_streams]
         header = f"def {self.name}({', '.join((*values, *counted, *self.coefficient_names))}):"
         return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
 
@@ -173,7 +191,7 @@ class Update:
     @cached_property
     def _constant(self) -> tuple[str, ...]:
         """Those of them that stay as they are."""
-        return tuple(name for stage in self._around for name in stage.carried)
+        return tuple(dict.fromkeys(name for stage in self._around for name in stage.carried))
 
     @cached_property
     def option_names(self) -> tuple[str, ...]:
@@ -207,12 +225,15 @@ class Update:
 
     @property
     def _coefficient_calls(self) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+        known: set[str] = set()
+
         def of(stages: Sequence[Stage]) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
-            return [
-                (f"of_{stage.name}", stage.coefficients, stage.coefficient_names)
-                for stage in stages
-                if stage.coefficients
-            ]
+            calls = []
+            for stage in stages:
+                if stage.coefficients and not known.issuperset(stage.coefficient_names):
+                    calls.append((f"of_{stage.name}", stage.coefficients, stage.coefficient_names))
+                known.update(stage.coefficient_names)
+            return calls
 
         names = (*self.rule.coefficient_names, *self.rule.carried)
         return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(self.after)]
@@ -250,8 +271,8 @@ class Update:
         """Return what a tensor carries to its first step; ``tensor`` is its place."""
         starts = self.rule.carried.values()
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
-        constant = (f(options, tensor) for s in self._around for f in s.carried.values())
-        return (*of_rule, *constant)
+        starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
+        return (*of_rule, *(starts_of[name](options, tensor) for name in self._constant))
 
     def bytes_per_element(self, dtypes: Sequence[str]) -> int:
         """Return the floor of memory traffic: read and write once what must be.
@@ -271,36 +292,24 @@ def _call(stage: Stage) -> Call:
     return f"apply_{stage.name}", stage.function, stage.results, stage.coefficient_names
 
 
+ELEMENT = "element"
+"""What stages call the place of an element in its tensor; behind it the number of the stream."""
+
+
+def stream_of(name: str) -> int:
+    """Return the stream of random words that a parameter of a stage stands for.
+
+    >>> stream_of("element"), stream_of("element2")
+    (0, 2)
+    """
+    return int(name.removeprefix(ELEMENT) or 0)
+
+
 WATCHED = ("gradient", "update", "parameter")
 """What statistics are made of."""
 
 BEFORE_ALL = (TAKE_MASTER,)
 """The stages that make the parameter what the last step's statistics called it."""
-
-
-def _master(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (TAKE_MASTER,), (KEEP_MASTER,)
-
-
-def _compensated(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (ADD_COMPENSATION,), (COMPENSATE[dtype],)
-
-
-def _by_chance(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (), ((ROUND_STOCHASTICALLY,) if dtype == "bfloat16" else _rounded(dtype)[1])
-
-
-def _rounded(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (), (ROUND[dtype],)
-
-
-NARROW: dict[str, Callable[[str], tuple[tuple[Stage, ...], tuple[Stage, ...]]]] = {
-    "master_weights": _master,
-    "kahan_sum": _compensated,
-    "stochastic_rounding": _by_chance,
-    "rounded": _rounded,
-}
-"""For parameters of 16 bits: what runs in front of all stages, and right behind the rule."""
 
 
 @cache

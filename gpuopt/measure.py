@@ -31,7 +31,7 @@ class Measure:
     read = (1,)
     written = ()
     watched_names = ("gradient",)
-    counts_elements = False
+    random_streams = ()
     coefficient_names = ()
     carried_names = ()
     option_names = ()

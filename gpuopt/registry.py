@@ -32,6 +32,9 @@ class Rule:
         carried: the numbers that a tensor carries from step to step, beside its step count, with
             what they start at: a number, or the option that says it. A tensor's own steps bring
             them on; while it rests they stay.
+        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says. Rounding
+            by chance leaves the mean of a state right and adds noise, so a state that enters a
+            maximum or a quotient which is averaged again would bias that.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Rule:
     decoupled: bool
     initial: Mapping[str, str]
     carried: Mapping[str, float | str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -147,6 +151,7 @@ def register(
     decoupled: bool = False,
     initial: Mapping[str, str] | None = None,
     carried: Mapping[str, float | str] | None = None,
+    wide: tuple[str, ...] = (),
 ) -> Rule:
     """Check a rule and put it into the registry; it then runs on every backend.
 
@@ -179,6 +184,7 @@ def register(
         decoupled,
         dict(initial or {}),
         dict(carried or {}),
+        wide,
     )
     _check(rule)
     RULES[name] = rule
@@ -199,9 +205,13 @@ def _check(rule: Rule) -> None:
     kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
-    reserved = sorted(RESERVED & {*parameters, *rule.states, *rule.hyperparameters, *rule.carried})
+    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
+    reserved = sorted(n for n in names if n in RESERVED or n.rstrip("0123456789") == "element")
     if reserved:
         raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
+    unknown = sorted({*rule.wide} - {*rule.states})
+    if unknown:
+        raise RuleError(f"{rule.name}: wide: expected some of {rule.states}, got {unknown[0]!r}")
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
     if returned != 1 + len(rule.states):

@@ -15,6 +15,7 @@ from .compose import within
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .registry import Rule
+from .rules.rounding import SEED
 from .scalars import is_array, value_of
 from .tail import Tail
 
@@ -107,7 +108,8 @@ class Reader:
         if not 0 <= step < LAST_STEP:
             raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
         update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
-        numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in update.carried_names if n in held}
+        carried = (*update.carried_names, SEED)
+        numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in carried if n in held}
         arrays = {key: value for key, value in held.items() if key not in ("step", *numbers)}
         accepted = self.state_names | update.own_states.keys()
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):

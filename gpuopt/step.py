@@ -311,8 +311,10 @@ class FusedStep:
 
     def _entry(self, i: int, params: Sequence[Memory], groups: Sequence[Group]) -> Entry:
         update = self._update_of(i, groups)
-        states = [describe(self.states[i][name], name) for name in update.states]
-        return Entry(i, update, (params[i], self.inputs.grad(i), *states))
+        states = {name: describe(self.states[i][name], name) for name in update.states}
+        update = update.for_states({name: memory.dtype for name, memory in states.items()})
+        self._begin_carried(i, update, groups)
+        return Entry(i, update, (params[i], self.inputs.grad(i), *states.values()))
 
     def _update_of(self, i: int, groups: Sequence[Group]) -> Update:
         memory = self.inputs.written.memories[i]
@@ -326,24 +328,26 @@ class FusedStep:
             for name in update.states:
                 if name not in self.states[i]:
                     made.append((i, name, self._new_state(i, name, group, update)))
-            if update.carried_names:
-                at_first = update.carried_at_first(group.options, i)
-                self._carried[i] = {**dict(zip(update.carried_names, at_first)), **self._carried[i]}
+            self._begin_carried(i, update, groups)
         for i, name, state in made:
             self.states[i][name] = state
         if made:
             self.inputs.written.set_states(self.states)
 
+    def _begin_carried(self, i: int, update: Update, groups: Sequence[Group]) -> None:
+        """Set what a tensor carries from step to step to where it starts, if it has none yet."""
+        if update.carried_names:
+            at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
+            self._carried[i] = {**dict(zip(update.carried_names, at_first)), **self._carried[i]}
+
     def _new_state(self, i: int, name: str, group: Group, update: Update) -> Any:
-        param, rule = self.params[i], update.rule
-        narrow = self.inputs.written.memories[i].dtype
-        compute = compute_dtype(narrow)
+        param, memory = self.params[i], self.inputs.written.memories[i]
+        dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
         own = update.own_states.get(name)
-        if own is None:
-            start = group.options.get(rule.initial.get(name, ""), 0.0)
-            return zeros_like(param, group.state_dtype or compute, start)
-        dtype = narrow if own.narrow else compute
-        return copy_as(param, dtype) if own.copies else zeros_like(param, dtype)
+        if own and own.copies:
+            return copy_as(param, dtype)
+        start = group.options.get(update.rule.initial.get(name, ""), 0.0)
+        return zeros_like(param, dtype, start)
 
     # --- running --------------------------------------------------------------------------
 

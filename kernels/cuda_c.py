@@ -137,7 +137,7 @@ def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
     of_element, of_tensor = _names(update)
     values = [f"values[{i}][item]" for i in sorted({*update.read, *update.written})]
     values += [f"watched[{i}]" for i in range(n_watched)]
-    values += ["element"] * update.counts_elements
+    values += ["element"] * len(update.random_streams)
     element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
     given = [f"carried[{i}]" for i in range(n_carried)]
     given += [f"options[{i}]" for i in range(n_options)]

@@ -141,11 +141,46 @@ __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
 
 __device__ int64 whole(float high, float low) { return (int64)high * 65536 + (int64)low; }
 
+__device__ uint32 random_word(
+    Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    const int64 seed = whole(seed_high, seed_low), step = whole(step_high, step_low);
+    return philox_word(element.four, step, seed, element.one);
+}
+
+__device__ float dithered_bfloat16(float x, uint32 dither)
+{
+    const uint32 bits = (__float_as_uint(x) + dither) & 0xffff0000;
+    return x == x ? __uint_as_float(bits) : x;
+}
+
 __device__ float stochastic_bfloat16(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    const int64 seed = whole(seed_high, seed_low), step = whole(step_high, step_low);
-    const uint32 word = philox_word(element.four, step, seed, element.one);
-    const uint32 bits = (__float_as_uint(x) + (word & 0xffff)) & 0xffff0000;
-    return x == x ? __uint_as_float(bits) : x;
+    const uint32 word = random_word(element, seed_high, seed_low, step_high, step_low);
+    return dithered_bfloat16(x, word & 0xffff);
+}
+
+__device__ float stochastic_bfloat16_high(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    const uint32 word = random_word(element, seed_high, seed_low, step_high, step_low);
+    return dithered_bfloat16(x, word >> 16);
+}
+
+__device__ float stochastic_float16(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    const uint32 word = random_word(element, seed_high, seed_low, step_high, step_low);
+    const uint32 size_bits = __float_as_uint(x) & 0x7fffffff;
+    const float size = __uint_as_float(size_bits);
+    const bool is_tiny = size < 0.00006103515625f;
+    const float units = (is_tiny ? size : 0.0f) * 16777216.0f;
+    const float whole_units = (float)(int)units;
+    const float chance = ((float)(int)(word >> 9) + 0.5f) * 0.00000011920928955078125f;
+    const float more = chance < units - whole_units ? 1.0f : 0.0f;
+    const float tiny = (whole_units + more) * 5.9604644775390625e-8f;
+    const float normal = __uint_as_float((size_bits + (word & 0x1fff)) & 0xffffe000);
+    const float kept = size < 65504.0f ? (is_tiny ? tiny : normal) : size;
+    return __uint_as_float(__float_as_uint(kept) | (__float_as_uint(x) & 0x80000000));
 }

@@ -6,6 +6,7 @@ instructions. No fast-math: the results are NumPy's, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from numba import types
 from .numba_maths import DECODE, ENCODE, LANES, LIBRARY, ROUNDINGS, STORED, fill, jit, pointer
 from .numba_sums import clear, fold, is_finite, put, take
 from .retarget import retarget
+from .roundings import STREAM, STREAM_KEY
 from .storage import compute_dtype
 from .table import Update
 from .threads import for_each_share
@@ -83,7 +85,7 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
     """Return the loop over the elements of a chunk; in blocks, where more is done with each."""
     used = sorted({*update.read, *update.written})
     seen = range(len(update.watched_names))
-    if not seen and not update.counts_elements:
+    if not seen and not update.random_streams:
         return [*_arrays(used, dtypes, "begin", "n"), *_loop(update, dtypes, coefficients, "n")]
     if update.wants_sums:
         return _sums(update, dtypes)
@@ -94,8 +96,7 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         f"for start in range(0, n, {LANES}):",
         f"    m = min({LANES}, n - start)",
         *(f"    {a}" for a in _arrays(used, dtypes, "begin + start", "m")),
-        *[f"    fill(words, begin + start, {', '.join(own[c] for c in _NOISE if c in own)})"]
-        * update.counts_elements,
+        *(f"    fill(words{k}, begin + start, {_key(own, k)})" for k in update.random_streams),
         *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
         *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials[k, {i}], {lanes[i]})" for i in seen),
@@ -128,7 +129,7 @@ def _loop(
     update: Update, dtypes: tuple[str, ...], coefficients: list[str], count: str
 ) -> list[str]:
     decoded = [f"number(decode_{dtypes[i]}(a{i}[i]))" for i in update.read]
-    words = ["words[i]"] * update.counts_elements
+    words = [f"words{k}[i]" for k in update.random_streams]
     seen = range(len(update.watched_names))
     results = "".join([*(f"r{i}, " for i in update.written), *(f"x{i}, " for i in seen)])
     return [
@@ -139,8 +140,10 @@ def _loop(
     ]
 
 
-_NOISE = ("seed_high", "seed_low", "step_high", "step_low")
-"""The coefficients that the random words of an update come from."""
+def _key(coefficients: Mapping[str, str], stream: int) -> str:
+    """Return the arguments of `fill` that say which random words a stream has."""
+    high, *rest = (coefficients[name] for name in STREAM_KEY)
+    return ", ".join([f"{high} + {stream * STREAM}", *rest])
 
 
 def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str, n: str) -> list[str]:
@@ -160,7 +163,7 @@ def _scratch(update: Update) -> list[str]:
     names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
     if update.wants_sums:
         return [f"sums0 = np.empty({LANES}, np.float64)"]
-    words = [f"words = np.empty({LANES}, np.uint32)"] * update.counts_elements
+    words = [f"words{k} = np.empty({LANES}, np.uint32)" for k in update.random_streams]
     return words + [
         f"{name}{i} = np.empty({LANES}, {dtype})"
         for i in range(len(update.watched_names))

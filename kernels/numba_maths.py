@@ -119,12 +119,42 @@ def _whole(high: Any, low: Any) -> Any:
 
 
 @jit
+def _dithered_bfloat16(x: Any, dither: Any) -> Any:
+    bits = np.uint32(np.float32(x).view(np.uint32) + dither)
+    return where(x == x, np.uint32(bits & np.uint32(0xFFFF0000)).view(np.float32), x)
+
+
+@jit
 def _stochastic_bfloat16(
     x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
     """What the rule calls; in place of the element's place it is given its random word."""
-    bits = np.uint32(np.float32(x).view(np.uint32) + np.uint32(word & np.uint32(0xFFFF)))
-    return where(x == x, np.uint32(bits & np.uint32(0xFFFF0000)).view(np.float32), x)
+    return _dithered_bfloat16(np.float32(x), np.uint32(word & np.uint32(0xFFFF)))
+
+
+@jit
+def _stochastic_bfloat16_high(
+    x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    return _dithered_bfloat16(np.float32(x), np.uint32(word >> np.uint32(16)))
+
+
+@jit
+def _stochastic_float16(
+    x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    size = np.abs(np.float32(x))
+    sign = np.uint32(np.float32(x).view(np.uint32) & np.uint32(0x80000000))
+    bits = np.uint32(np.float32(size).view(np.uint32) + np.uint32(word & np.uint32(0x1FFF)))
+    normal = np.uint32(bits & np.uint32(0xFFFFE000)).view(np.float32)
+    is_tiny = size < np.float32(2.0**-14)
+    units = where(is_tiny, size, np.float32(0.0)) * np.float32(2.0**24)
+    whole_units = np.float32(np.int32(units))
+    chance = np.float32(np.int32(word >> np.uint32(9))) + np.float32(0.5)
+    less = chance * np.float32(2.0**-23) < units - whole_units
+    tiny = (whole_units + where(less, np.float32(1.0), np.float32(0.0))) * np.float32(2.0**-24)
+    kept = where(size < np.float32(65504.0), where(is_tiny, tiny, normal), size)
+    return np.uint32(np.float32(kept).view(np.uint32) | sign).view(np.float32)
 
 
 @jit
@@ -162,4 +192,6 @@ ROUNDINGS = {
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
     "stochastic_bfloat16": _stochastic_bfloat16,
+    "stochastic_bfloat16_high": _stochastic_bfloat16_high,
+    "stochastic_float16": _stochastic_float16,
 }

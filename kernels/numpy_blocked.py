@@ -60,8 +60,9 @@ def run(
             stored: dict[int, Any] = dict(zip(used, block if len(used) > 1 else (block,)))
             values = [decode(stored[i], dtypes[i], compute) for i in read]
             n = len(stored[used[0]])
-            if update.counts_elements:
-                values.append(np.arange(begin, begin + n, dtype=np.int64))
+            if update.random_streams:
+                element = np.arange(begin, begin + n, dtype=np.int64)
+                values += [element] * len(update.random_streams)
             results = compiled.function(*values, *coefficients, *[s[:n] for s in scratch])
             for row, result in zip(written, results):
                 if result is not stored[row]:

@@ -36,9 +36,10 @@ CALLS = {
     "minimum": "np.minimum({}, {}, out={})",
     "where": "np.copyto({3}, np.where({0}, {1}, {2}))",
     "copy": "np.copyto({1}, {0})",
-    "round_bfloat16": "np.copyto({1}, round_bfloat16({0}))",
-    "round_float16": "np.copyto({1}, round_float16({0}))",
-    "stochastic_bfloat16": "np.copyto({6}, stochastic_bfloat16({0}, {1}, {2}, {3}, {4}, {5}))",
+    **{
+        name: f"np.copyto({{{n}}}, {name}({', '.join(f'{{{i}}}' for i in range(n))}))"
+        for name, n in ROUNDINGS.items()
+    },
 }
 """What each traced operation is in NumPy: its operands, then where its result goes."""
 
@@ -66,7 +67,7 @@ def program(update: Update, compute: str, in_place: tuple[int, ...]) -> Program:
         in_place: the lists whose values may be written, each with the result that takes its
             place.
     """
-    count = len(update.read) + update.counts_elements + len(update.coefficient_names)
+    count = len(update.read) + len(update.random_streams) + len(update.coefficient_names)
     inputs = [f"a{i}" for i in range(count)]
     traced = _without_bare_inputs(trace(update.function, tuple(inputs)), inputs)
     value = dict(zip(update.read, inputs))

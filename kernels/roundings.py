@@ -15,6 +15,13 @@ from .storage import decode_bfloat16, encode_bfloat16
 ROUNDS = 10
 """Of Philox, as its authors recommend."""
 
+STREAM = 65536.0
+"""What is added to ``seed_high`` for each further stream of random words: the seed of a tensor has
+32 bits, and the number of the stream stands above them."""
+
+STREAM_KEY = ("seed_high", "seed_low", "step_high", "step_low")
+"""The coefficients that say, with the element, which random word it is."""
+
 
 def round_bfloat16(x: Any) -> Any:
     """Return the bfloat16 nearest to a float32, ties to even."""
@@ -31,8 +38,8 @@ def stochastic_bfloat16(
 ) -> Any:
     """Return one of the two bfloat16 around a float32, the nearer one more often.
 
-    The expectation is the float32 itself: a random number of 16 bits is added to those that are
-    then cut off. What bfloat16 holds stays; infinities and NaN stay.
+    The expectation is the float32 itself: the low 16 bits of the element's random word are added
+    to the 16 bits that are then cut off. What bfloat16 holds stays; infinities and NaN stay.
 
     Args:
         x: float32 values.
@@ -44,10 +51,45 @@ def stochastic_bfloat16(
 
     Croci et al., "Stochastic rounding: implementation, error analysis and applications", 2022.
     """
-    seed, step = whole(seed_high, seed_low), whole(step_high, step_low)
-    low_bits = random_bits(element, seed, step) & np.uint32(0xFFFF)
-    bits = (x.view(np.uint32) + low_bits) & np.uint32(0xFFFF0000)
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    return _dithered_bfloat16(np.float32(x), word & np.uint32(0xFFFF))
+
+
+def stochastic_bfloat16_high(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Round as `stochastic_bfloat16` does, by the other half of the same random word."""
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    return _dithered_bfloat16(np.float32(x), word >> np.uint32(16))
+
+
+def _dithered_bfloat16(x: Any, dither: Any) -> Any:
+    bits = (x.view(np.uint32) + dither) & np.uint32(0xFFFF0000)
     return np.where(x == x, bits.view(np.float32), x)
+
+
+def stochastic_float16(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Return one of the two float16 around a float32, the nearer one more often.
+
+    The arguments are those of `stochastic_bfloat16`. Below 2**-14, float16 has the multiples of
+    2**-24: a random number of 24 bits in (0, 1) is compared with the fraction of that unit, so
+    that averages far below the unit are kept, too. From 65504 on, the value itself comes back:
+    rounded up by chance it would be infinite.
+    """
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    x = np.float32(x)
+    size, sign = np.abs(x), x.view(np.uint32) & np.uint32(0x80000000)
+    bits = (size.view(np.uint32) + (word & np.uint32(0x1FFF))) & np.uint32(0xFFFFE000)
+    units = np.where(size < np.float32(2.0**-14), size, np.float32(0.0)) * np.float32(2.0**24)
+    whole_units = np.float32(np.int32(units))
+    chance = (np.float32(word >> np.uint32(9)) + np.float32(0.5)) * np.float32(2.0**-23)
+    more = np.where(chance < units - whole_units, np.float32(1.0), np.float32(0.0))
+    tiny = (whole_units + more) * np.float32(2.0**-24)
+    rounded = np.where(size < np.float32(2.0**-14), tiny, bits.view(np.float32))
+    kept = np.where(size < np.float32(65504.0), rounded, size)
+    return (kept.view(np.uint32) | sign).view(np.float32)
 
 
 def whole(high: Any, low: Any) -> Any:

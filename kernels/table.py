@@ -73,8 +73,11 @@ class Update(Hashable, Protocol):
         """Whether of what is watched only the sums and counts matter, and nothing is written."""
 
     @property
-    def counts_elements(self) -> bool:
-        """Whether it takes, behind the values, the place of the element in its tensor."""
+    def random_streams(self) -> tuple[int, ...]:
+        """The streams of random words that it rounds by.
+
+        For each it takes, behind the values, the place of the element in its tensor.
+        """
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

@@ -27,7 +27,13 @@ FUNCTIONS = {
 }
 """The NumPy functions that a rule may call, and how many arguments each takes."""
 
-ROUNDINGS = {"round_bfloat16": 1, "round_float16": 1, "stochastic_bfloat16": 6}
+ROUNDINGS = {
+    "round_bfloat16": 1,
+    "round_float16": 1,
+    "stochastic_bfloat16": 6,
+    "stochastic_bfloat16_high": 6,
+    "stochastic_float16": 6,
+}
 """The functions of `kernels.roundings` that a rule may call; every compiler has its own."""
 
 HOME_OF_ROUNDINGS = "gpuopt.kernels.roundings"

@@ -36,7 +36,7 @@ _KEYWORDS = """
 """
 _CALLED = """
     T coefficients fabs infinity maximum minimum new_carried power real_power round_bfloat16
-    round_float16 sqrt stochastic_bfloat16
+    round_float16 sqrt stochastic_bfloat16 stochastic_bfloat16_high stochastic_float16
 """
 RESERVED = frozenset((*_KEYWORDS.split(), *_CALLED.split()))
 """Names that a rule may give to its values, but C++ or the text around them may not."""
@@ -62,7 +62,8 @@ def update_function(update: Update, name: str) -> str:
     """
     lists = ("p", "g", *update.lists[2:])
     read = [lists[i] for i in update.read]
-    inputs = (*read, *["element"] * update.counts_elements, *update.coefficient_names)
+    elements = [f"element{stream or ''}" for stream in update.random_streams]
+    inputs = (*read, *elements, *update.coefficient_names)
     unread = [lists[i] for i in update.written if i not in update.read]
     watched = [f"seen_{name}" for name in update.watched_names]
     spelt = list(_spellings((*inputs, *unread, *watched)).values())
@@ -89,11 +90,9 @@ def update_function(update: Update, name: str) -> str:
     rows = sorted(of_row)
     signature = [f"T& {of_row[i]}" if i in update.written else f"T {of_row[i]}" for i in rows]
     signature += [f"T& {x}" for x in seen]
-    coefficients = spelt[len(read) : len(inputs)]
-    if update.counts_elements:
-        element, *coefficients = coefficients
-        signature.append(f"Element {element}")
-    signature += [f"T {x}" for x in coefficients]
+    of_elements = len(read) + len(elements)
+    signature += [f"Element {x}" for x in spelt[len(read) : of_elements]]
+    signature += [f"T {x}" for x in spelt[of_elements : len(inputs)]]
     return "template <typename T>\n" + _function(name, signature, [*body, *last])
 
 

@@ -77,7 +77,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "READ": update.read,
         "WRITTEN": update.written,
         "N_WATCHED": len(update.watched_names),
-        "COUNTS": update.counts_elements,
+        "N_STREAMS": len(update.random_streams),
         "CLEARS": 1 in update.written,
         "COMPUTE": getattr(tl, compute),
         "N_COEFFICIENTS": len(update.coefficient_names),

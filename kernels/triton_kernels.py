@@ -27,7 +27,7 @@ def multi_tensor_update(
     READ: tl.constexpr,
     WRITTEN: tl.constexpr,
     N_WATCHED: tl.constexpr,
-    COUNTS: tl.constexpr,
+    N_STREAMS: tl.constexpr,
     CLEARS: tl.constexpr,
     COMPUTE: tl.constexpr,
     N_COEFFICIENTS: tl.constexpr,
@@ -67,7 +67,7 @@ def multi_tensor_update(
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
             values = load(pointers, offsets, None, False, COMPUTE, READ)
-            if COUNTS:
+            for _ in tl.static_range(N_STREAMS):
                 values = values + ((begin + first, lanes),)
             results = UPDATE(*values, *coefficients)
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
@@ -78,7 +78,7 @@ def multi_tensor_update(
                 within = start + lanes
                 mask = within < left
                 masked_values = load(pointers, within, mask, True, COMPUTE, READ)
-                if COUNTS:
+                for _ in tl.static_range(N_STREAMS):
                     masked_values = masked_values + ((begin + start, lanes),)
                 masked_results = UPDATE(*masked_values, *coefficients)
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)

@@ -145,22 +145,61 @@ def _whole(high, low):
 
 
 @triton.jit
-def _stochastic_bfloat16(x, element, seed_high, seed_low, step_high, step_low):
+def _random_word(x, element, seed_high, seed_low, step_high, step_low):
     """The place of an element comes in two parts: the first of the block, and the lane.
 
-    So the compiler sees that four neighbours share one block of Philox, and computes it once.
+    So the compiler sees that four neighbours share one block of Philox, and computes it once. The
+    zero that is added is of ``x``, so that Triton gives the words the layout of the values, where
+    it would exchange them through shared memory; LLVM sees that it is zero, and takes it out.
     """
+    zero = ((x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF) >> 31).to(tl.int32)
+    lane = element[1] + zero
     seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
-    block = (element[0] >> 2) + ((element[1] & 0xFFFC) >> 2)
-    word = _philox_word(block, step, seed, element[1] & 3)
-    bits = (x.to(tl.uint32, bitcast=True) + (word & 0xFFFF)) & 0xFFFF0000
+    block = (element[0] >> 2) + ((lane & 0xFFFC) >> 2)
+    return _philox_word(block, step, seed, lane & 3)
+
+
+@triton.jit
+def _dithered_bfloat16(x, dither):
+    bits = (x.to(tl.uint32, bitcast=True) + dither) & 0xFFFF0000
     return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
+def _stochastic_bfloat16(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _dithered_bfloat16(x, word & 0xFFFF)
+
+
+@triton.jit
+def _stochastic_bfloat16_high(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _dithered_bfloat16(x, word >> 16)
+
+
+@triton.jit
+def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    size, sign = tl.abs(x), x.to(tl.uint32, bitcast=True) & 0x80000000
+    bits = (size.to(tl.uint32, bitcast=True) + (word & 0x1FFF)) & 0xFFFFE000
+    units = tl.where(size < 0.00006103515625, size, 0.0) * 16777216.0
+    whole_units = units.to(tl.int32).to(tl.float32)
+    chance = ((word >> 9).to(tl.int32).to(tl.float32) + 0.5) * 0.00000011920928955078125
+    tiny = (whole_units + tl.where(chance < units - whole_units, 1.0, 0.0)) * 5.9604644775390625e-8
+    rounded = tl.where(size < 0.00006103515625, tiny, bits.to(tl.float32, bitcast=True))
+    kept = tl.where(size < 65504.0, rounded, size)
+    return (kept.to(tl.uint32, bitcast=True) | sign).to(tl.float32, bitcast=True)
 
 
 ROUNDINGS = {
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
     "stochastic_bfloat16": _stochastic_bfloat16,
+    "stochastic_bfloat16_high": _stochastic_bfloat16_high,
+    "stochastic_float16": _stochastic_float16,
 }
 
 

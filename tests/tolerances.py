@@ -112,6 +112,11 @@ TOLERANCES = {
         0.01,
         "a datasheet gives a rate with two or three digits, and the clock that it comes from too",
     ),
+    "mean of a narrow state": Tolerance(
+        0.03,
+        "rounding by chance is right on average: what is left is the noise of a mean over some "
+        "hundred elements, each off by some units of 2**-8, and of Rprop's steps, which multiply",
+    ),
     "power": Tolerance(
         1e-13,
         "a product of n factors is off by at most n roundings of 1.1e-16, for n below 1,000; "

@@ -10,6 +10,7 @@ from ..arrays import FLOATS
 from ..compose import Update, within
 from ..kernels.storage import STORAGE, compute_dtype
 from ..measure import MEASURE, Measure
+from ..narrow import BITS_16
 from ..registry import RULES, Rule, Stage
 from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT
@@ -82,7 +83,11 @@ class Case:
         """The function that is compiled; not that of the pass that measures."""
         rule = RULES[self.rule]
         whole = within(rule, TAILS.get(self.variant, Tail()), VARIANTS[self.variant](rule))
-        return whole.for_params(self.dtypes[0])
+        update = whole.for_params(self.dtypes[0])
+        return update.for_states(self._states_of(update))
+
+    def _states_of(self, update: Update) -> dict[str, str]:
+        return update.stored_states(self.dtypes[0], self.dtypes[2])
 
     @property
     def walked(self) -> Update | Measure:
@@ -102,13 +107,8 @@ class Case:
     @property
     def list_dtypes(self) -> tuple[str, ...]:
         """The dtype of each list of the update."""
-        param, grad, state = self.dtypes
-        if self.measures:
-            return (param, grad)
-        own = (
-            param if one.narrow else compute_dtype(param) for one in self.update.own_states.values()
-        )
-        return (param, grad, *(state for _ in RULES[self.rule].states), *own)
+        param, grad, _ = self.dtypes
+        return (param, grad, *(() if self.measures else self._states_of(self.update).values()))
 
     @property
     def floor(self) -> int:
@@ -127,7 +127,7 @@ class Case:
         """The case of the kernel that computes the coefficients of this one."""
         compute = compute_dtype(self.dtypes[0])
         variant = self.variant if self.vectors else "plain"
-        narrow = TAILS.get(self.variant, Tail()).narrow
+        narrow = TAILS.get(self.variant, Tail()).narrow or self.dtypes[2] in BITS_16
         dtypes = self.dtypes if narrow else (compute, compute, compute)
         return replace(self, kernel="coefficients", variant=variant, dtypes=dtypes)
 

@@ -231,6 +231,9 @@ class Scope:
     rules: tuple[str, ...] = ()
 
 
+NARROW_STATES = ("float32:float32:bfloat16", "float32:float32:float16", "bfloat16:bfloat16:bfloat16")
+"""Parameters, gradients, and states that are rounded by chance."""
+
 SCOPES = (
     Scope("update", (), DTYPES, ARCHS),
     Scope("update", ("scale_decay",), DTYPES[:2], (90,)),
@@ -250,6 +253,8 @@ SCOPES = (
         ARCHS,
         ("adam",),
     ),
+    Scope("update", ("plain",), NARROW_STATES, ARCHS, ("adam", "amsgrad")),
+    Scope("coefficients", ("plain",), NARROW_STATES[:1], (75, 90, 120), ("adam",)),
     Scope(
         "coefficients",
         ("clip_ema", "master", "rounding", "kahan"),

@@ -29,4 +29,5 @@ register(
     adadelta_coefficients,
     states=("square_avg", "acc_delta"),
     hyperparameters={"lr": 1.0, "rho": 0.9, "eps": 1e-6},
+    wide=("square_avg",),
 )

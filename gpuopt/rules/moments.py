@@ -65,7 +65,14 @@ _ADAM_STATES = ("exp_avg", "exp_avg_sq")
 _AMSGRAD_STATES = (*_ADAM_STATES, "max_exp_avg_sq")
 
 register("adam", adam, adam_coefficients, states=_ADAM_STATES, hyperparameters=_ADAM)
-register("amsgrad", amsgrad, adam_coefficients, states=_AMSGRAD_STATES, hyperparameters=_ADAM)
+register(
+    "amsgrad",
+    amsgrad,
+    adam_coefficients,
+    states=_AMSGRAD_STATES,
+    hyperparameters=_ADAM,
+    wide=("exp_avg_sq",),
+)
 register(
     "adamw",
     adam,
@@ -81,4 +88,5 @@ register(
     states=_AMSGRAD_STATES,
     hyperparameters=_ADAM,
     decoupled=True,
+    wide=("exp_avg_sq",),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from ..kernels.roundings import round_bfloat16, round_float16, stochastic_bfloat16
+from ..kernels.roundings import round_bfloat16, round_float16
 from ..registry import Stage, State
 from .stages import scale_gradient
 
@@ -87,38 +85,6 @@ def as_float16(p):
     return round_float16(p)
 
 
-def round_stochastically(p, element, seed_high, seed_low, step_high, step_low):
-    """The parameter as it will be stored: up or down, by chance, and right on average."""
-    return stochastic_bfloat16(p, element, seed_high, seed_low, step_high, step_low)
-
-
-def rounding_coefficients(step, rounding_seed):
-    """Both numbers in two parts that float32 holds: x = high*65536 + low."""
-    seed_high = (rounding_seed * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
-    step_high = (step * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
-    return (
-        seed_high,
-        rounding_seed - seed_high * 65536.0,
-        step_high,
-        step - step_high * 65536.0,
-    )
-
-
-def tensor_seed(options: Mapping[str, float], tensor: int) -> float:
-    """Return a number of 32 bits for each tensor of an optimizer, from its ``seed``."""
-    return float(np.random.SeedSequence([int(options["seed"]), tensor]).generate_state(1)[0])
-
-
-def shard_seed(seed: float, shard: Sequence[int]) -> float:
-    """Return the seed of one shard of a tensor, by its numbers along the shared dimensions.
-
-    The first shard has the seed of the tensor, so that a tensor in one piece rounds as ever.
-    """
-    if not any(shard):
-        return seed
-    return float(np.random.SeedSequence([int(seed), *shard]).generate_state(1)[0])
-
-
 CLIP_GRADIENT = Stage("clip_gradient", scale_gradient, ("g",), clip_gradient_coefficients)
 CLIP_VALUE = Stage("clip_value", clip_value, ("g",), clip_value_coefficients)
 EMA = Stage("ema", ema, ("ema",), ema_coefficients, ("p", "ema"), State("ema", copies=True))
@@ -136,11 +102,3 @@ ROUND = {
     dtype: Stage(f"round_{dtype}", function, ("p",))
     for dtype, function in (("bfloat16", as_bfloat16), ("float16", as_float16))
 }
-ROUND_STOCHASTICALLY = Stage(
-    "round_stochastically",
-    round_stochastically,
-    ("p",),
-    rounding_coefficients,
-    ("p", "element"),
-    carried={"rounding_seed": tensor_seed},
-)

@@ -11,14 +11,13 @@ import torch
 
 from ..arrays import describe, mark_written
 from ..launch import Group
-from ..rules.tail import shard_seed, tensor_seed
+from ..narrow import BITS_16
+from ..rules.rounding import SEED, shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
 from .held import checked_state, count_in, number_in
 from .resting import States, real_view, rests, with_stand_ins
 from .shards import Shards
-
-SEED = "rounding_seed"
 
 GRAD = attrgetter("grad")
 """In a map, the fastest way to many gradients."""
@@ -76,7 +75,7 @@ class Engine:
         self._views = [real_view(p, name) for p, name in zip(own, names)]
         spreads, answered = self.shards.spreads, self.shards.answered
         self.step = FusedStep(self._views, names, self._group_of, tail, spreads, answered)
-        self._seeds = self._seeds_at_first(tail)
+        self._seeds: dict[int, float] = {}
 
     def fits(
         self, params: Sequence[torch.Tensor], sizes: Sequence[int], state: States | None
@@ -141,9 +140,8 @@ class Engine:
             held.append(arrays if steps[i] else {n: self._fresh(a) for n, a in arrays.items()})
             given = [n for n in self._carried if n in own and steps[i]]
             carried.append({n: number_in(own, n, whose) for n in given})
-            if i in self._seeds:
-                self._seeds[i] = carried[i].get(SEED, self._seeds[i])
-                carried[i][SEED] = shard_seed(self._seeds[i], self.shards.number(i))
+            if i in self.shards.places and self._rounds_by_chance(i, arrays):
+                carried[i][SEED] = self._seed_of_shard(i, carried[i].get(SEED))
         known = self.step.steps.tolist(), [dict(c) for c in self.step.carried]
         if known != (steps, carried) or not _same(held, self.step.states):
             self.step.load(steps, held, carried)
@@ -153,24 +151,27 @@ class Engine:
     def save(
         self,
         state: dict[torch.Tensor, dict[str, Any]],
-        counts: Sequence[tuple[Any, torch.dtype] | None],
+        counts: Sequence[tuple[Any, torch.dtype]],
+        counted: bool,
     ) -> None:
         """Write the states and counts into an optimizer's ``state``.
 
         Args:
             state: of each parameter, by torch's names.
             counts: for each group, the device of its counts (None: the parameter's) and their
-                dtype; or None, if torch keeps no counts for it.
+                dtype.
+            counted: whether torch keeps counts; what is rounded by chance needs them anyway.
         """
         steps, carried = self.step.steps.tolist(), self.step.carried
         for i, (param, held) in enumerate(zip(self.params, self.step.states)):
-            kept = counts[self._group_of[i]]
-            if not steps[i] or (not held and kept is None):  # torch keeps nothing then
+            keeps = counted or SEED in carried[i]
+            if not steps[i] or not (held or keeps):  # torch keeps nothing then
                 continue
             own = state[param]
             own.update({name: self._as_torchs(i, array) for name, array in held.items()})
-            if kept is not None and ("step" not in own or int(own["step"]) != steps[i]):
-                where, dtype = kept[0] or param.device, kept[1]
+            if keeps and ("step" not in own or int(own["step"]) != steps[i]):
+                where, dtype = counts[self._group_of[i]]
+                where = where or param.device
                 _write_number(own, "step", float(steps[i]), dtype, where)
                 numbers = {**carried[i], **({SEED: self._seeds[i]} if i in self._seeds else {})}
                 for name, number in numbers.items():
@@ -208,12 +209,21 @@ class Engine:
             for i, (p, value, view) in enumerate(pairs)
         }
 
-    def _seeds_at_first(self, tail: Tail) -> dict[int, float]:
-        """Return the rounding seeds of those tensors whose shards have seeds of their own."""
-        if not tail.stochastic_rounding:
-            return {}
-        of = [i for i in self.shards.places if self.shards.locals[i].dtype is torch.bfloat16]
-        return {i: tensor_seed({"seed": tail.seed}, i) for i in of if any(self.shards.number(i))}
+    def _rounds_by_chance(self, i: int, states: Mapping[str, torch.Tensor]) -> bool:
+        """Whether a parameter, or one of its states, is rounded by chance."""
+        narrow = {state.dtype for state in states.values()} | {self._state_dtype}
+        of_param = self.shards.locals[i].dtype is torch.bfloat16
+        chance = self.step.tail.stochastic_rounding and of_param
+        return chance or not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)
+
+    def _seed_of_shard(self, i: int, known: float | None) -> float:
+        """Return the rounding seed of this process's shard; ``known`` is the whole tensor's."""
+        number = self.shards.number(i)
+        if known is None:
+            known = self._seeds.get(i, tensor_seed({"seed": self.step.tail.seed}, i))
+        if any(number):
+            self._seeds[i] = known
+        return shard_seed(known, number)
 
 
 def _write_number(

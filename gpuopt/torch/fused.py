@@ -14,6 +14,7 @@ from ..compose import updates_for, within
 from ..launch import Group
 from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
+from ..rules.rounding import SEED
 from ..state_dicts import OF_TAILS, skipped_in
 from ..step import FusedStep
 from ..surroundings import Surroundings
@@ -227,7 +228,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def _names_of(self, part: str) -> frozenset[str]:
         """Return the names of the states, or of what is carried, of all rules it may use."""
         names = {name for rule in self._rules for name in getattr(RULES[rule], part)}
-        return frozenset(names | (OF_TAILS if part == "states" else {"rounding_seed"}))
+        return frozenset(names | (OF_TAILS if part == "states" else {SEED}))
 
     # --- options ------------------------------------------------------------------------------
 
@@ -310,7 +311,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
         engine: Engine | None = self._engine
         if engine is not None and not self._lent:
             with self._alone():
-                engine.save(self._state, [self._counts_of(group) for group in self._groups_known])
+                counts = [self._counts_of(group) for group in self._groups_known]
+                engine.save(self._state, counts, self._counts)
                 self._lent = True
         states: defaultdict[torch.Tensor, Any] = self._state
         return states
@@ -319,10 +321,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
         self._state, self._lent = state, True
 
-    def _counts_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype] | None:
+    def _counts_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype]:
         """Return where torch has the counts of a group (None: with the parameters), and as what."""
-        if not self._counts and not self._tail.stochastic_rounding:
-            return None
         fused, double = group.get("fused"), torch.get_default_dtype() == torch.float64
         dtype = torch.float64 if double and not fused else torch.float32
         return (None if group.get("capturable") or fused else "cpu"), dtype

@@ -93,6 +93,18 @@ def test_every_combination(device, dtype, narrow, around):
     check(device, getattr(torch, dtype), options)
 
 
+@pytest.mark.parametrize("narrow", ["master_weights", "stochastic_rounding"])
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "float16"])
+def test_states_in_16_bits(device, state_dtype, narrow):
+    options = {"state_dtype": state_dtype, "seed": 5, narrow: True}
+    check(device, torch.bfloat16, {**AROUND["all"], **options})
+
+
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "float16"])
+def test_states_in_16_bits_beside_float64(device, state_dtype):
+    check(device, torch.float64, {"ema_decay": 0.9, "state_dtype": state_dtype})
+
+
 @pytest.mark.every_arch
 def test_sums_and_maxima_on_every_architecture(device):
     """Which instructions a warp has for them depends on it."""

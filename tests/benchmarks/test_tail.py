@@ -32,15 +32,16 @@ def test_bytes_are_counted(dtype, ours, torchs):
     assert sum(tail.TORCH_BYTES[dtype]) == torchs
 
 
-def test_the_noise_is_that_of_float32():
-    assert state_dtype.within_noise([1.0, 1.2, 1.1], [1.1, 0.9, 1.0])
-    assert not state_dtype.within_noise([2.0, 2.1, 2.2], [1.0, 1.1, 0.9])
-    assert not state_dtype.within_noise([1.0, 1e6, 1.0], [1.0, 1.1, 0.9])
-    assert not state_dtype.within_noise([float("nan")] * 3, [1.0, 1.1, 0.9])
+def test_a_state_that_stands_still_is_told(monkeypatch, capsys):
+    stuck = [{"m": 1.0}, {"m": 1.0}], [{"m": 1.0}, {"m": 0.1}]
+    assert state_dtype.differences(*stuck)["m"] > 8.9
+    assert state_dtype.main(["--rules", "momentum", "--betas", "0.9", "--steps", "40"]) == 0
+    assert "momentum_buffer" in capsys.readouterr().out
+    monkeypatch.setattr(state_dtype, "differences", lambda found, expected: {"m": float("nan")})
+    assert state_dtype.main(["--rules", "momentum", "--betas", "0.9", "--steps", "1"]) == 1
+    assert "NO: bfloat16, float16" in capsys.readouterr().out
 
 
-def test_a_training_run_of_every_dtype(monkeypatch, capsys):
-    pytest.importorskip("sklearn")
-    monkeypatch.setattr(state_dtype, "STEPS", 3)
-    assert state_dtype.main(["--optimizers", "Adam", "--seeds", "2"]) == 0
-    assert "Adam" in capsys.readouterr().out
+def test_betas_that_never_forget_are_refused():
+    with pytest.raises(SystemExit):
+        state_dtype.main(["--betas", "1.0"])

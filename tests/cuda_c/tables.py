@@ -113,8 +113,7 @@ class Walk:
         compute = self.coefficients.dtype
         function = retarget(self.update.function, np, literal=compute.type)
         values = [row[i].astype(compute) for i in self.update.read]
-        if self.update.counts_elements:
-            values.append(np.arange(row[0].size))
+        values += [np.arange(row[0].size)] * len(self.update.random_streams)
         with np.errstate(all="ignore"):
             return function(*values, *coefficients)
 

@@ -14,7 +14,7 @@ from tests.helpers.values import DTYPES, values
 
 REFERENCE = "numpy"
 
-NEUTRAL = {"maximize": 0.0, "grad_factor": 1.0, "weight_decay": 0.0}
+NEUTRAL = {"maximize": 0.0, "grad_factor": 1.0, "weight_decay": 0.0, "seed": 0.0}
 ALL_STAGES = {"maximize": 1.0, "grad_factor": 0.375, "weight_decay": 0.03}
 
 
@@ -113,33 +113,37 @@ def on_whole_arrays(problem: Problem) -> Outcome:
             if grad is not None:
                 steps[i] += 1
                 group = problem.groups[problem.group_of[i]]
-                _start(states[i], carried[i], params[i], group)
+                update = _start(states[i], carried[i], params[i], group, i)
                 params[i], states[i], carried[i] = _one(
-                    group, params[i], grad, states[i], steps[i], carried[i]
+                    update, group.options, params[i], grad, states[i], steps[i], carried[i]
                 )
     return Outcome(params, states, steps, carried)
 
 
-def _start(states, carried, param, group):
+def _start(states, carried, param, group, tensor):
     """Make the states and numbers that are missing, of the documented dtype and value."""
-    for name, start in group.update.rule.carried.items():
-        carried.setdefault(name, group.options.get(start, start))
+    rule = group.update.rule
     computed = "float64" if param.dtype == np.float64 else "float32"
-    for name in group.update.rule.states:
-        start = group.options.get(group.update.rule.initial.get(name), 0.0)
-        dtype = DTYPES[group.state_dtype or computed]
+    for name in rule.states:
+        start = group.options.get(rule.initial.get(name), 0.0)
+        dtype = DTYPES[computed if name in rule.wide else group.state_dtype or computed]
         states.setdefault(name, np.full(param.shape, start, dtype))
+    update = group.update.for_states({name: states[name].dtype.name for name in rule.states})
+    for name, number in zip(update.carried_names, update.carried_at_first(group.options, tensor)):
+        carried.setdefault(name, number)
+    return update
 
 
-def _one(group, param, grad, states, step, carried):
+def _one(update, options, param, grad, states, step, carried):
     compute = np.float64 if param.dtype == np.float64 else np.float32
-    names = group.update.rule.states
+    names = update.rule.states
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
-        numbers = group.update.coefficients(step, group.options, list(carried.values()))
+        given += [np.arange(param.size).reshape(param.shape)] * len(update.random_streams)
+        numbers = update.coefficients(step, options, [carried[n] for n in update.carried_names])
         n = len(numbers) - len(carried)
         coefficients = np.array(numbers[:n]).astype(compute)
-        param_, *states_ = group.update.function(*given, *coefficients)
+        param_, *states_ = update.function(*given, *coefficients)
         return (
             _stored(param_, param.dtype),
             {n: _stored(s, states[n].dtype) for n, s in zip(names, states_)},

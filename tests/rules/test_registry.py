@@ -95,6 +95,7 @@ def test_the_floor_of_bytes_counts_each_dtype():
 
 def test_the_names_of_the_stages_are_reserved():
     held = [*vars(rules.stages).values(), *vars(rules.tail).values()]
+    held += vars(rules.rounding).values()
     held += [*rules.tail.COMPENSATE.values(), *rules.tail.ROUND.values()]
     stages = [value for value in held if isinstance(value, Stage)]
     taken = {name for s in stages for name in s.coefficient_names}

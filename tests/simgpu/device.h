@@ -95,6 +95,13 @@ static inline s64 to_integer(f64 a)
     return a > -0x1p63 ? (s64)a : INT64_MIN;
 }
 
+// The same to 32 bits, where NaN becomes zero.
+static inline s32 to_integer32(f32 a)
+{
+    if (a >= 0x1p31f) return INT32_MAX;
+    return a > -0x1p31f ? (s32)a : a == a ? INT32_MIN : 0;
+}
+
 // b with the low bits of a in so many places from a first one on.
 static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count)
 {

@@ -122,7 +122,9 @@ def _conversions():
     yield "cvt.rn.f32.f64", Operation("f32", ("f64",), "canonical_f32((f32)a)")
     yield "cvt.rn.f64.s64", Operation("f64", ("s64",), "(f64)a")
     yield "cvt.rn.f64.s32", Operation("f64", ("s32",), "a")
-    yield "cvt.rn.f32.u32", Operation("f32", ("u32",), "(f32)a")
+    for integer in ("u32", "s32"):
+        yield f"cvt.rn.f32.{integer}", Operation("f32", (integer,), "(f32)a")
+    yield "cvt.rzi.s32.f32", Operation("s32", ("f32",), "to_integer32(a)")
     for t in FLOATS:
         yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
     for to, of in product(INTEGERS, INTEGERS):

@@ -130,11 +130,13 @@ def _converted(modifiers, values):
 
 
 def _between(modifiers, value):
-    """Between float64 and int64: towards zero, what is too far goes to the end."""
+    """To an integer: towards zero, what is too far goes to the end; NaN to 0, or the least s64."""
     if modifiers[0] == "rn":
         return value.astype(_FLOAT[modifiers[1]])
-    ends = -(2**63), 2**63 - 1
-    found = [ends[0] if v != v else int(max(min(v, 2.0**64), -(2.0**64))) for v in value.tolist()]
+    size = int(modifiers[1][1:])
+    ends = -(2 ** (size - 1)), 2 ** (size - 1) - 1
+    nan = ends[0] if size == 64 else 0
+    found = [nan if v != v else int(max(min(v, 2.0**64), -(2.0**64))) for v in value.tolist()]
     return np.array([min(max(v, ends[0]), ends[1]) for v in found], object)
 
 

@@ -18,7 +18,14 @@ SURROUNDINGS = [
     {"clip_norm": 1.0, "ema_decay": 0.5, "stats": True, "zero_grads": True, "clip_value": 0.01},
 ]
 STORED = [{}, {"master_weights": True}, {"kahan_sum": True}, {"stochastic_rounding": True}]
-COMBINATIONS = [{**a, **b} for a, b in itertools.product(SURROUNDINGS, STORED)]
+NARROW_STATES = [
+    {"state_dtype": "bfloat16"},
+    {"state_dtype": "float16", "seed": 3},
+    {"state_dtype": "bfloat16", "stochastic_rounding": True, "ema_decay": 0.75, "clip_norm": 1.0},
+    {"state_dtype": "bfloat16", "master_weights": True, "skip_nonfinite": True},
+    {"state_dtype": "float16", "kahan_sum": True, "stats": True, "zero_grads": True},
+]
+COMBINATIONS = [{**a, **b} for a, b in itertools.product(SURROUNDINGS, STORED)] + NARROW_STATES
 
 
 def label(case):

@@ -57,7 +57,7 @@ class Statement:
             g = compute(factor) * g
         if "clip_value" in tail:
             g = np.clip(g, -compute(tail["clip_value"]), compute(tail["clip_value"]))
-        p = self._adam(p, g, held, compute)
+        p = self._adam(p, g, i, compute)
         if narrow and tail.get("master_weights"):
             held["master"] = p
             self.params[i] = p.astype(stored.dtype)
@@ -73,25 +73,57 @@ class Statement:
             weight = compute(1.0 - tail["ema_decay"])
             held["ema"] = held["ema"] + weight * (p - held["ema"])
 
-    def _adam(self, p, g, held, compute):
-        m = held.get("exp_avg", np.zeros(p.shape, compute))
-        v = held.get("exp_avg_sq", np.zeros(p.shape, compute))
+    def _adam(self, p, g, i, compute):
+        held = self.states[i]
+        m = held.get("exp_avg", np.zeros(p.shape)).astype(compute)
+        v = held.get("exp_avg_sq", np.zeros(p.shape)).astype(compute)
         m = compute(0.9) * m + compute(1 - 0.9) * g
         v = compute(0.999) * v + compute(1 - 0.999) * (g * g)
-        held["exp_avg"], held["exp_avg_sq"] = m, v
+        for place, (name, state) in enumerate((("exp_avg", m), ("exp_avg_sq", v))):
+            held[name] = self._stored_state(state, place, i)
         size = compute(self.lr / (1 - _power(0.9, self.t)))
         root = compute(1 / np.sqrt(1 - _power(0.999, self.t)))
         return p - size * (m / (np.sqrt(v) * root + compute(1e-8)))
 
     def _by_chance(self, p, i):
         """Add 16 random bits to those that are cut off."""
+        return _to_bfloat16(p, self._words(p, i, 0) % 2**16)
+
+    def _stored_state(self, x, place, i):
+        """Round a state to its dtype: pairs of bfloat16 share a stream of random words."""
+        dtype = self.tail.get("state_dtype")
+        if dtype == "bfloat16":
+            words = self._words(x, i, 1 + place // 2)
+            return _to_bfloat16(x, words >> 16 if place % 2 else words % 2**16)
+        if dtype == "float16":
+            return _to_float16(x, self._words(x, i, 1 + place))
+        return x
+
+    def _words(self, x, i, stream):
         seed = np.random.SeedSequence([self.tail.get("seed", 0), i]).generate_state(1)[0]
         self.states[i]["rounding_seed"] = float(seed)
-        element = np.arange(p.size).reshape(p.shape)
-        words = philox4x32([element // 4, element // 4 >> 32, self.t, self.t >> 32], [seed, 0])
-        random = np.choose(element % 4, words) % 2**16
-        bits = (p.view(np.uint32) + random).astype(np.uint32) >> 16
-        return bits.astype(np.uint16).view(ml_dtypes.bfloat16)
+        element = np.arange(x.size).reshape(x.shape)
+        counter = [element // 4, element // 4 >> 32, self.t, self.t >> 32]
+        return np.choose(element % 4, philox4x32(counter, [seed, stream]))
+
+
+def _to_bfloat16(x, random):
+    """Add the random bits, and cut off as many."""
+    bits = (x.astype(F).view(np.uint32) + random).astype(np.uint32) >> 16
+    return bits.astype(np.uint16).view(ml_dtypes.bfloat16)
+
+
+def _to_float16(x, words):
+    """Between the two float16 around x: up, if the fraction of the way is larger than chance."""
+    x = x.astype(F)
+    below = np.abs(x).astype(np.float16)
+    below = np.where(below > np.abs(x), np.nextafter(below, np.float16(0)), below)
+    above = np.nextafter(below, np.float16(np.inf))
+    gap = above.astype(float) - below.astype(float)
+    way = (np.abs(x).astype(float) - below.astype(float)) / gap
+    normal = np.abs(x) >= 2.0**-14
+    up = np.where(normal, words % 2**13 >= 2**13 * (1 - way), (words // 2**9 + 0.5) / 2**23 < way)
+    return np.copysign(np.where(up, above, below), x).astype(np.float16)
 
 
 def philox4x32(counter, key):
