@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import copy_into, describe, to_numpy, zeros_like
+from .arrays import copy_into, describe, resolved, to_numpy, zeros_like
 from .checkpoint import Stored
 from .compose import within
 from .options import Options, checked_state_dtype
@@ -215,8 +215,9 @@ def _state_like(param: Any, array: Any, name: str) -> Any:
 def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
     if isinstance(array, Stored):
         return array.values, array.dtype
-    dtype = describe(array, name).dtype
-    return to_numpy(array), dtype
+    plain = resolved(array)
+    dtype = describe(plain, name).dtype
+    return to_numpy(plain), dtype
 
 
 def _copy(array: Any) -> Any:

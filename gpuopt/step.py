@@ -17,13 +17,17 @@ import numpy.typing as npt
 
 from . import scalars
 from .arrays import (
+    LazyError,
     Memory,
+    bare,
     copy_as,
     copy_into,
     describe,
     fill,
+    is_lazy,
     is_torchs,
     mark_written,
+    resolved,
     to_numpy,
     zeros_like,
 )
@@ -204,7 +208,11 @@ class FusedStep:
             skip = None
         if skip is not None:
             grads = self._without_skipped(grads, skip)
-        changes = self.inputs.look(grads)
+        try:
+            changes = self.inputs.look(grads)
+        except LazyError:
+            self._run_on_copies(grads, groups, skip)
+            return
         key = (
             *(group.update for group in groups),
             *(group.state_dtype for group in groups),
@@ -219,6 +227,20 @@ class FusedStep:
         if stale or changes:
             self._point_to_gradients()
         self._launch(grads, groups, skip)
+
+    def _run_on_copies(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any) -> None:
+        """Update from copies of the gradients whose memory does not hold their values."""
+        self.check(grads)
+        self.run([resolved(grad) for grad in grads], groups, skip)
+        self._zero([grad for grad in grads if is_lazy(grad)])
+
+    def check(self, grads: Sequence[Any]) -> None:
+        """Raise if the memory of gradients does not fit, whatever it holds.
+
+        Raises:
+            TypeError, ValueError: it does not; nothing has been changed.
+        """
+        self.inputs.look([bare(grad) for grad in grads])
 
     def _without_skipped(self, grads: Sequence[Any], skip: Any) -> Sequence[Any]:
         """Return the gradients, without those that the host is to skip.
@@ -390,6 +412,10 @@ class FusedStep:
 
     def _skip(self, grads: Sequence[Any]) -> None:
         """Change nothing; gradients that are zeroed by a step are so by this one, too."""
+        self._zero(grads)
+
+    def _zero(self, grads: Sequence[Any]) -> None:
+        """Write zeros to gradients, if a step does."""
         if self.tail.zero_grads:
             for grad in grads:
                 if grad is not None:

@@ -19,19 +19,23 @@ from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
 from .recognised import is_cupys, is_torchs
-from .torch_tensors import TORCH
+from .torch_tensors import TORCH, LazyError, bare, is_lazy, resolved
 
 __all__ = [
     "FLOATS",
+    "LazyError",
     "Memory",
     "assign",
+    "bare",
     "copy_as",
     "copy_into",
     "describe",
     "fill",
     "is_cupys",
+    "is_lazy",
     "is_torchs",
     "mark_written",
+    "resolved",
     "to_numpy",
     "zeros_like",
 ]
@@ -94,12 +98,13 @@ def assign(target: Any, source: Any) -> None:
 
 
 def fill(array: Any, number: float) -> None:
-    """Write a number over every element."""
-    memory = describe(array, "array")
+    """Write a number over every element of an array's memory."""
+    plain = bare(array)
+    memory = describe(plain, "array")
     if memory.device == "cpu":
         memory.view[...] = number  # the bits of 0 are those of every dtype's 0
     else:
-        assign(array, zeros_like(array, memory.dtype, number))
+        assign(plain, zeros_like(plain, memory.dtype, number))
 
 
 def mark_written(tensors: Sequence[Any]) -> None:

@@ -7,6 +7,11 @@ from typing import Any
 
 from .library import Library
 from .memory import FLOATS, Memory
+from .recognised import is_torchs
+
+
+class LazyError(TypeError):
+    """A tensor's memory does not hold its values: torch has yet to negate or conjugate them."""
 
 
 def _describe(tensor: Any, name: str) -> Memory:
@@ -15,14 +20,33 @@ def _describe(tensor: Any, name: str) -> Memory:
         raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
     if dtype not in FLOATS:
         raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
-    if tensor.is_neg():  # its memory holds the negative of its values
-        raise TypeError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
+    if tensor.is_neg():
+        raise LazyError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
     if tensor.device.type not in ("cpu", "cuda"):
         raise TypeError(f"{name}: expected a CPU or CUDA tensor, got one on {tensor.device}")
     device, shape, address = str(tensor.device), tuple(tensor.shape), tensor.data_ptr()
     if not address and tensor.numel():
         raise TypeError(f"{name}: expected a tensor with memory of its own, got {_kind(tensor)}")
     return Memory(device, address, dtype, shape, tensor.stride(), True, "torch")
+
+
+def is_lazy(array: Any) -> bool:
+    """Whether it is a tensor that torch negates or conjugates only as it reads it."""
+    return is_torchs(array) and bool(array.is_neg() or array.is_conj())
+
+
+def resolved(array: Any) -> Any:
+    """Return an array whose memory holds its values: itself, or a copy."""
+    return array.detach().resolve_conj().resolve_neg() if is_lazy(array) else array
+
+
+def bare(array: Any) -> Any:
+    """Return an array over the same memory that stands for what that holds."""
+    if not is_lazy(array):
+        return array
+    place = array.storage_offset(), array.size(), array.stride()
+    made = sys.modules["torch"].empty(0, dtype=array.dtype, device=array.device)
+    return made.set_(array.untyped_storage(), *place)
 
 
 def _kind(tensor: Any) -> str:

@@ -8,6 +8,12 @@ Everything that is the same for a whole tensor is a coefficient: computed by the
 below each update, in float64, from the step count and the hyperparameters, and rounded once.
 So are the few numbers that a tensor carries from step to step beside its step count.
 
+No finite gradient gives NaN. Where its square overflows (from 1.8e19 on, in float32), the average
+of squares is infinite from there on, as in torch, and the element no longer moves (RAdam's first
+steps divide by no such average). NaN takes one of these, as it does in torch: a parameter, a
+momentum buffer or an average of gradients that has itself overflowed, or a gradient that does so
+behind decay and scale; eps = 0 where all gradients were 0; a decay rate of 0 for infinite squares.
+
 There is one file for each family. They are imported in the order that the registry has.
 """
 

@@ -29,7 +29,9 @@ def nadam(
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
-    step = np.divide(gradient_size * g + average_size * exp_avg, denominator)
+    ahead = gradient_size * g + average_size * exp_avg
+    # Where v has overflowed the step is zero, even if the sum has, too (inf/inf would be NaN).
+    step = np.divide(np.where(denominator - denominator == 0.0, ahead, g), denominator)
     return p - step, exp_avg, exp_avg_sq
 
 

@@ -16,11 +16,14 @@ def rmsprop(p, g, square_avg, beta, one_minus_beta, lr, eps):
 def rmsprop_centered(p, g, square_avg, grad_avg, beta, one_minus_beta, lr, eps):
     """RMSProp divided by the standard deviation: sqrt(s - a^2), a the average gradient.
 
-    Under a constant gradient s - a^2 tends to zero, and rounding may take it below.
+    Under a constant gradient s - a^2 tends to zero, and rounding may take it below. Where s has
+    overflowed the deviation is infinite, whatever a^2 is.
     """
     square_avg = beta * square_avg + one_minus_beta * (g * g)
     grad_avg = beta * grad_avg + one_minus_beta * g
-    deviation = np.sqrt(np.maximum(square_avg - grad_avg * grad_avg, 0.0))
+    variance = np.maximum(square_avg - grad_avg * grad_avg, 0.0)
+    variance = np.where(square_avg - square_avg == 0.0, variance, square_avg)  # inf - inf is NaN
+    deviation = np.sqrt(variance)
     return p - lr * np.divide(g, deviation + eps), square_avg, grad_avg
 
 
@@ -41,7 +44,9 @@ def rmsprop_centered_momentum(
     """Centered RMSProp with a momentum buffer behind it."""
     square_avg = beta * square_avg + one_minus_beta * (g * g)
     grad_avg = beta * grad_avg + one_minus_beta * g
-    deviation = np.sqrt(np.maximum(square_avg - grad_avg * grad_avg, 0.0))
+    variance = np.maximum(square_avg - grad_avg * grad_avg, 0.0)
+    variance = np.where(square_avg - square_avg == 0.0, variance, square_avg)  # inf - inf is NaN
+    deviation = np.sqrt(variance)
     momentum_buffer = momentum * momentum_buffer + np.divide(g, deviation + eps)
     return p - lr * momentum_buffer, square_avg, grad_avg, momentum_buffer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..arrays import describe, mark_written
+from ..arrays import bare, describe, fill, mark_written, resolved
 from ..launch import Group
 from ..narrow import BITS_16
 from ..rules.rounding import SEED, shard_seed, tensor_seed
@@ -116,9 +116,16 @@ class Engine:
         given = [i for i in self._complex if grads[i] is not None]
         real = {i: _real(shards[i]) for i in given}
         own = [real.get(i, shard) for i, shard in enumerate(shards)] if given else shards
+        zeroed = self.step.tail.zero_grads
+        copied = {i: _real(bare(shards[i])) for i in given if zeroed and shards[i].is_conj()}
+        if copied:
+            self.step.check([copied.get(i, grad) for i, grad in enumerate(own)])
         self.step.run(own, groups, skip)
-        if self.step.tail.zero_grads:
+        if zeroed:
             self.shards.zero_others(grads, shards)
+            for memory in copied.values():
+                fill(memory, 0.0)
+            mark_written([shards[i] for i in copied])
         sharded = [i for i in self.shards.places if grads[i] is not None]
         mark_written([self.params[i] for i in (*given, *sharded)])
 
@@ -181,7 +188,7 @@ class Engine:
         """Return a state as the step wants it: real, where its parameter lies."""
         what, param = f"state {name!r} of {self._names[i]}", self.params[i]
         given = checked_state(array, param, what)
-        own = self.shards.shard_of(i, given).to(self.shards.locals[i].device)
+        own = resolved(self.shards.shard_of(i, given).to(self.shards.locals[i].device))
         real = _real(own) if own.is_complex() else own
         if describe(real, what).overlaps_itself:
             raise ValueError(f"{what}: elements of the array overlap (is it broadcast?)")
@@ -242,7 +249,8 @@ def _lie_together(tensor: torch.Tensor, view: torch.Tensor) -> bool:
 
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(tensor.resolve_conj())
+    """Return a complex tensor as real numbers in the same memory, or in a copy."""
+    return torch.view_as_real(resolved(tensor) if tensor.is_conj() else tensor)
 
 
 def _same(held: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]) -> bool:
