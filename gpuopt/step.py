@@ -29,11 +29,12 @@ from .arrays import (
 )
 from .compose import NO_TAIL, Update
 from .dispatch import Place, chosen, place_of
+from .groups import Group, Groups
 from .inputs import Inputs
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
 from .kernels.table import PARTIALS
-from .launch import DeviceLaunch, DevicePlace, Group, HostLaunch, Launch
+from .launch import DeviceLaunch, DevicePlace, HostLaunch, Launch
 from .measure import measure_for
 from .norm import Norm
 from .spread import Kinds, Spread
@@ -152,7 +153,7 @@ class FusedStep:
         found[~self._active] = 0.0
         return [stats_of(own, self.norm.factor()) for own in self._kinds.together(found)]
 
-    def complete_states(self, groups: Sequence[Group]) -> None:
+    def complete_states(self, groups: Groups) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
         self._allocate_states(updated, groups)
@@ -205,11 +206,8 @@ class FusedStep:
         if skip is not None:
             grads = self._without_skipped(grads, skip)
         changes = self.inputs.look(grads)
-        key = (
-            *(group.update for group in groups),
-            *(group.state_dtype for group in groups),
-            *(chosen(*place) for place in self.places),
-        )
+        groups = Groups.of(groups)
+        key = (groups.updates, groups.state_dtypes, *(chosen(*place) for place in self.places))
         stale = key != self._built_for or self.inputs.layout_changed(changes)
         self.inputs.accept(changes)
         if stale:
@@ -234,7 +232,7 @@ class FusedStep:
 
     # --- building -------------------------------------------------------------------------
 
-    def _build(self, groups: Sequence[Group]) -> None:
+    def _build(self, groups: Groups) -> None:
         steps, _ = self.steps, self.carried  # those of tables that go now
         self.inputs.forget_resting(steps == 0)  # what these start with is known at their first step
         known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
@@ -295,7 +293,7 @@ class FusedStep:
         table: Table,
         module: ModuleType,
         steps: npt.NDArray[np.int64],
-        groups: Sequence[Group],
+        groups: Groups,
     ) -> Launch:
         group_of = self.group_of[table.tensors]
         names = table.update.carried_names
@@ -309,17 +307,17 @@ class FusedStep:
         states = [self.states[entry.index][name] for name in entry.update.states]
         return stage(entry, self.params[entry.index], states)
 
-    def _entry(self, i: int, params: Sequence[Memory], groups: Sequence[Group]) -> Entry:
+    def _entry(self, i: int, params: Sequence[Memory], groups: Groups) -> Entry:
         update = self._update_of(i, groups)
         states = [describe(self.states[i][name], name) for name in update.states]
         return Entry(i, update, (params[i], self.inputs.grad(i), *states))
 
-    def _update_of(self, i: int, groups: Sequence[Group]) -> Update:
+    def _update_of(self, i: int, groups: Groups) -> Update:
         memory = self.inputs.written.memories[i]
-        update: Update = groups[self.group_of[i]].update.for_params(memory.dtype)
+        update: Update = groups.updates[self.group_of[i]].for_params(memory.dtype)
         return update
 
-    def _allocate_states(self, known: Sequence[int], groups: Sequence[Group]) -> None:
+    def _allocate_states(self, known: Sequence[int], groups: Groups) -> None:
         made = []
         for i in known:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
@@ -359,7 +357,7 @@ class FusedStep:
         for launch in self._launches:
             launch.point_to(addresses[launch.table.tensors])
 
-    def _launch(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
+    def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
         active = self._active
         staged = [s for s in self._staged if active[s.entry.index]]
         for launch in self._launches:
@@ -405,7 +403,7 @@ class FusedStep:
         self._measured[entry.index] = found
         return found
 
-    def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
+    def _run_loose(self, entry: Entry, array: Any, groups: Groups) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
@@ -419,7 +417,7 @@ class FusedStep:
         arrays = [m.view for m in (param, grad, *states)]
         self._partials[i] = numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
 
-    def _coefficients(self, entry: Entry, groups: Sequence[Group]) -> Sequence[float]:
+    def _coefficients(self, entry: Entry, groups: Groups) -> Sequence[float]:
         """Return a tensor's coefficients, and bring on what it carries."""
         i, update = entry.index, entry.update
         options, count = groups[self.group_of[i]].options, int(self._steps[i]) + 1

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..arrays import describe, mark_written
-from ..launch import Group
+from ..groups import Groups
 from ..rules.tail import shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
@@ -104,7 +104,7 @@ class Engine:
     def run(
         self,
         grads: Sequence[torch.Tensor | None],
-        groups: Sequence[Group],
+        groups: Groups,
         skip: torch.Tensor | None = None,
     ) -> None:
         """Update every parameter that has a gradient, unless ``skip`` holds another number than 0.
