@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import scalars
-from .compose import updates_for
+from .compose import Update, updates_for
 from .groups import Column, Groups
 from .options import PAIRS
 from .registry import Rule
@@ -134,10 +134,9 @@ class Plan:
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
         common = {**self._around, FACTOR: scalars.number_of(factor)}
+        updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
             updates = updates_for(rules, numbers, common[FACTOR], self._tail)
-        else:
-            updates = before.updates
         followed = dict(tensors)
         if scalars.is_array(factor):
             followed[FACTOR] = [factor] * len(rules)
@@ -148,7 +147,7 @@ class Plan:
         return groups
 
 
-def as_floats(column: _Values) -> list[float] | None:
+def as_floats(column: Sequence[Any]) -> list[float] | None:
     """Return plain numbers as floats, all at once; None, if there is anything else among them."""
     return list(map(float, column)) if _NUMBERS.issuperset(map(type, column)) else None
 
