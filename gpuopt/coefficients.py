@@ -34,6 +34,7 @@ class Coefficients:
         self._table, self._group_of = table, group_of
         found = np.unique(group_of, return_index=True, return_inverse=True)
         self._first_of_groups, self._groups_used = found[1], found[2]
+        self._only_group = int(group_of[0])
 
     def fill(self, counts: _Integers, groups: Groups) -> None:
         """Compute the coefficients once for each group, step count and what is carried.
@@ -46,6 +47,11 @@ class Coefficients:
         """
         table = self._table
         first, row_of = self._distinct(counts)
+        if len(first) == 1 and not table.carried.size:
+            options = groups[self._only_group].options
+            with np.errstate(all="ignore"):
+                table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
+            return
         kinds = self._group_of[first], counts[first], table.carried[first]
         with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
             found = (one_by_one if len(first) <= FEW else together)(table.update, groups, *kinds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,15 @@ _NUMBERS = frozenset({float, int, bool, np.float64, np.float32})
 _CONSTANT = _NUMBERS | {type(None), str}
 """The types of values that never change."""
 
-_Values = list[Any]
+_Values = Sequence[Any]
 """An option's value in each group."""
 
 
 class Plan:
     """The options of all groups as the last step saw them, and what they want by those.
 
-    Options are read column by column. A column of the very objects of the last step has not
-    changed; of one that has, the numbers are read anew, and those of all others stay.
+    What are the very objects of the last step has not changed. Of an option that has, the numbers
+    of all groups are read anew, and those of all others stay.
 
     Attributes:
         rules: of each group.
@@ -68,6 +68,8 @@ class Plan:
         self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
         self._tail, self._state_dtype = tail, state_dtype
+        self._values_of = itemgetter(*names)  # with the defaults they are several: a tuple
+        self._rows: list[tuple[Any, ...]] = []
         self._values: dict[str, _Values] = {}
         self._numbers: dict[str, Column] = {}
         self._tensors: dict[str, _Values] = {}
@@ -89,18 +91,34 @@ class Plan:
         Raises:
             TypeError, ValueError: an option is not accepted; the next step looks at it again.
         """
-        values = {name: _column(options, name) for name in self._gives}
-        changed = [name for name, column in values.items() if self._differs(name, column)]
+        rows = self._read(options)
         groups, factor_seen = self.groups, seen(factor)
+        if groups and factor_seen == self._factor_seen and not self.live and self._are(rows):
+            return groups
+        values: dict[str, _Values] = dict(zip(self._gives, zip(*rows)))
+        changed = [name for name, column in values.items() if self._differs(name, column)]
         if groups is None or changed or factor_seen != self._factor_seen:
             groups = self._new(options, values, changed, factor)
             self._factor, self._factor_seen = factor, factor_seen  # kept, so that its id stays its
-        self._values = values
+        self._rows, self._values = rows, values
         return groups
+
+    def _read(self, options: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Return the values of each group, in the order of their names."""
+        try:
+            return list(map(self._values_of, options))
+        except KeyError:
+            names = self._gives
+            return [tuple(own.get(n, _DEFAULTS.get(n)) for n in names) for own in options]
+
+    def _are(self, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether these are the very objects of the last step."""
+        pairs = map(is_, chain.from_iterable(rows), chain.from_iterable(self._rows))
+        return len(rows) == len(self._rows) and all(pairs)
 
     def _differs(self, name: str, column: _Values) -> bool:
         """Whether a column holds other values than at the last step."""
-        known = self._values.get(name, [])
+        known = self._values.get(name, ())
         if len(known) == len(column) and all(map(is_, column, known)):
             return name in self.live and list(map(seen, column)) != self.live[name]
         return name in self.live or _is_live(column) or column != known
@@ -150,13 +168,6 @@ class Plan:
 def as_floats(column: Sequence[Any]) -> list[float] | None:
     """Return plain numbers as floats, all at once; None, if there is anything else among them."""
     return list(map(float, column)) if _NUMBERS.issuperset(map(type, column)) else None
-
-
-def _column(options: Sequence[Mapping[str, Any]], name: str) -> _Values:
-    try:
-        return [group[name] for group in options]
-    except KeyError:
-        return [group.get(name, _DEFAULTS.get(name)) for group in options]
 
 
 def _wanted(rules: Sequence[Rule]) -> frozenset[str]:
