@@ -19,8 +19,8 @@ from .kernels.retarget import retarget
 from .rules.powers import power, real_power
 from .table import Table
 
-FEW = 6
-"""Rows up to which a call of Python for each takes less time than the columns of all."""
+FEW = 3
+"""Rows up to which a call of Python for each is no slower: columns of many step counts are."""
 
 _Doubles = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]

@@ -122,19 +122,19 @@ class Groups(Sequence[Group]):
         if name in self.common:
             return self.common[name]
         found = self._columns.get(name)
-        if found is None and name in self.numbers:
-            numbers = self.numbers[name]
-            array = np.array(numbers, np.float64)
+        if found is None:
+            array = np.array(self.numbers[name], np.float64)
             bits = array.view(np.int64)
-            found = float(numbers[0]) if (bits == bits[0]).all() else array
+            found = float(array[0]) if (bits == bits[0]).all() else array
             self._columns[name] = found
-        return 0.0 if found is None else found
+        return found
 
     def matrix(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the options of all groups, [groups, names]; 0.0 for what is none."""
         found = np.empty((len(self), len(names)))
         for k, name in enumerate(names):
-            found[:, k] = self.column(name)
+            known = name in self.common or name in self.numbers
+            found[:, k] = self.column(name) if known else 0.0
         return found
 
     @property

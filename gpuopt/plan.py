@@ -93,11 +93,12 @@ class Plan:
         """
         rows = self._read(options)
         groups, factor_seen = self.groups, seen(factor)
-        if groups and factor_seen == self._factor_seen and not self.live and self._are(rows):
+        known = factor_seen == self._factor_seen
+        if groups is not None and known and not self.live and self._are(rows):
             return groups
         values: dict[str, _Values] = dict(zip(self._gives, zip(*rows)))
         changed = [name for name, column in values.items() if self._differs(name, column)]
-        if groups is None or changed or factor_seen != self._factor_seen:
+        if groups is None or not known or changed:
             groups = self._new(options, values, changed, factor)
             self._factor, self._factor_seen = factor, factor_seen  # kept, so that its id stays its
         self._rows, self._values = rows, values
