@@ -87,7 +87,7 @@ bench: $(VENV)/.test
 # All suites; then the sizes, for the roofline.
 gpu-bench: $(VENV)/.test
 	@mkdir -p build/bench
-	@$(BIN)/python -m benchmarks --device cuda --suite update tail host accuracy memory \
+	@$(BIN)/python -m benchmarks --device cuda --suite update tail host groups accuracy memory \
 	    --dtype float32 bfloat16 --json build/bench/suites.json
 	@$(BIN)/python -m benchmarks --device cuda --size 1k..1G --json build/bench/sizes.json
 	@$(BIN)/python -m benchmarks render build/bench/suites.json build/bench/sizes.json \

@@ -40,7 +40,7 @@ from .models import MODELS, Shapes, elements, gpt2, llama, shard
 from .report import load_average, seconds_text, show_machine, show_table
 
 RANKS = (1, 2, 8, 64, 256, 1024)
-_NO_OPTIONS = {"maximize": 0.0, "grad_factor": 1.0, "weight_decay": 0.01}
+_NO_OPTIONS = {"maximize": [0.0], "weight_decay": [0.01]}
 
 
 LARGE: dict[str, Shapes] = {
@@ -87,7 +87,7 @@ class Rank:
 
 def on_rank(shapes: Shapes, ranks: int, dtype: str, tail: Tail) -> Rank:
     """Build the tables of the first rank, over memory that nobody has, and add up."""
-    (update,) = updates_for([RULES["adamw"]], [_NO_OPTIONS], tail)
+    (update,) = updates_for([RULES["adamw"]], _NO_OPTIONS, tail=tail)
     update = update.for_params(dtype)
     dtypes = _dtypes(update, dtype)
     own = shard(shapes, ranks, 0)

@@ -79,24 +79,29 @@ class HostClock:
 
     Args:
         cold: empty the caches before every step, outside the clock: as after a backward pass.
+        processor: take the processor's time, of all threads, in place of the clock's.
     """
 
-    def __init__(self, cold: bool = False) -> None:
+    def __init__(self, cold: bool = False, processor: bool = False) -> None:
         """Take what is to be done between two steps."""
-        self._cold = cold
+        self._cold, self._processor = cold, processor
+
+    def _mean(self, step: Step, repeats: int, cold: bool) -> float:
+        now = time.process_time if self._processor else time.perf_counter
+        return _mean(step, repeats, cold, now)
 
     def first(self, step: Step) -> float:
         """Return the seconds of one step, as it comes."""
-        return _mean(step, 1, False)
+        return self._mean(step, 1, False)
 
     def repeats(self, step: Step) -> int:
         """Return how many steps take the shortest time that is worth measuring."""
-        wanted = max(1, round(SHORTEST / _mean(step, 1, self._cold)))
+        wanted = max(1, round(SHORTEST / self._mean(step, 1, self._cold)))
         return min(wanted, MOST_COLD) if self._cold else wanted
 
     def sample(self, step: Step, repeats: int) -> float:
         """Return the mean seconds of some steps."""
-        return _mean(step, repeats, self._cold)
+        return self._mean(step, repeats, self._cold)
 
 
 def interleaved(
@@ -143,7 +148,7 @@ def interleaved(
     }
 
 
-def _mean(step: Step, repeats: int, cold: bool) -> float:
+def _mean(step: Step, repeats: int, cold: bool, now: Callable[[], float]) -> float:
     """Return the mean seconds of some steps in a row, the cache emptied before each or not."""
     run, collects, taken = step.run, gc.isenabled(), 0.0
     with step.around():
@@ -152,14 +157,14 @@ def _mean(step: Step, repeats: int, cold: bool) -> float:
             if cold:
                 for _ in range(repeats):
                     empty_cache()
-                    start = time.perf_counter()
+                    start = now()
                     run()
-                    taken += time.perf_counter() - start
+                    taken += now() - start
             else:
-                start = time.perf_counter()
+                start = now()
                 for _ in range(repeats):
                     run()
-                taken = time.perf_counter() - start
+                taken = now() - start
         finally:
             if collects:
                 gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import compress
 from types import FunctionType
 from typing import Any
 
@@ -347,19 +348,25 @@ def stages_for(
 
 
 def updates_for(
-    rules: Sequence[Rule], options: Sequence[Mapping[str, float]], tail: Tail = NO_TAIL
+    rules: Sequence[Rule],
+    options: Mapping[str, Sequence[float]],
+    grad_factor: float = 1.0,
+    tail: Tail = NO_TAIL,
 ) -> list[Update]:
     """Return the update of each group: groups of one rule share one, with all their stages.
 
     Args:
         rules: of each group.
-        options: the hyperparameters of each group.
+        options: by name, ``maximize`` and ``weight_decay`` of each group.
+        grad_factor: what all gradients are multiplied by.
         tail: what surrounds the update.
     """
-    alike: dict[Rule, list[Mapping[str, float]]] = {}
-    for rule, own in zip(rules, options):
-        alike.setdefault(rule, []).append(own)
-    updates = {r: within(r, tail, stages_for(r, theirs, tail)) for r, theirs in alike.items()}
+    updates: dict[Rule, Update] = {}
+    for rule in dict.fromkeys(rules):
+        theirs = [other is rule for other in rules]
+        used = {n: any(compress(options[n], theirs)) for n in ("maximize", "weight_decay")}
+        stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail)
+        updates[rule] = within(rule, tail, stages)
     return [updates[rule] for rule in rules]
 
 

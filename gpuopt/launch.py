@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -11,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import scalars
+from .coefficients import Coefficients
 from .compose import Update
+from .groups import Groups
 from .kernels.table import PARTIALS, partials_of_tensors, together
 from .measure import MEASURE, Measure
 from .table import Table
@@ -22,23 +23,6 @@ SQUARES = "sum_of_squares"
 
 DevicePlace = tuple[ModuleType, str, str]
 """Kernels, a device, and the library whose stream of it the work goes to."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """What one group of tensors wants from the next step.
-
-    Attributes:
-        update: the composed update.
-        options: the hyperparameters that its coefficients are computed from.
-        state_dtype: of the states, or None for float32 (float64 for float64 parameters).
-        tensors: the options whose values are tensors; a device reads those that lie on it.
-    """
-
-    update: Update
-    options: Mapping[str, float]
-    state_dtype: str | None = None
-    tensors: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Launch(Protocol):
@@ -53,7 +37,7 @@ class Launch(Protocol):
     def point_to(self, grads: npt.NDArray[np.int64]) -> None:
         """Take other addresses for the gradients' row of the table."""
 
-    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
+    def prepare(self, groups: Groups, skip: Any = None) -> None:
         """Do all that may go wrong before anything is updated.
 
         Args:
@@ -61,7 +45,7 @@ class Launch(Protocol):
             skip: an array of one float on a device; unless it is 0, the step is to be none.
         """
 
-    def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
+    def run(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Update every tensor of the table that has a gradient.
 
         Args:
@@ -88,7 +72,7 @@ class HostLaunch:
         """Compile the kernel; ``group_of`` is the group of each tensor of the table."""
         self.table = table
         self._module = module
-        self._group_of = group_of
+        self._coefficients = Coefficients(table, group_of)
         module.compile(table.update, table.dtypes)
         self._partials = np.zeros((0, 1, len(PARTIALS)))
 
@@ -96,14 +80,13 @@ class HostLaunch:
         """The kernel reads the table itself."""
         self.table.addresses[1] = grads
 
-    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
+    def prepare(self, groups: Groups, skip: Any = None) -> None:
         """Nothing can go wrong; what is to be skipped does not come here."""
 
-    def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
+    def run(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients and walk the table."""
         table = self.table
-        counts = steps[table.tensors] + 1
-        fill_coefficients(table, counts, self._group_of, groups)
+        self._coefficients.fill(steps[table.tensors] + 1, groups)
         self._walk(table.update, table.dtypes, table.partials)
 
     def measure(self, with_what: Measure) -> npt.NDArray[np.float64]:
@@ -154,14 +137,14 @@ class DeviceLaunch:
         module: ModuleType,
         group_of: npt.NDArray[np.int64],
         steps: npt.NDArray[np.int64],
-        groups: Sequence[Group],
+        groups: Groups,
     ) -> None:
         """Copy the table to the device; ``steps`` are all the optimizer's."""
         self.table = table
         self._module = module
         self._groups = groups
         self._told = True
-        options = self._options(groups)
+        options = groups.matrix(table.update.option_names)
         self._memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
 
     @property
@@ -175,7 +158,7 @@ class DeviceLaunch:
             self.table.addresses[1] = grads
             self._told = False
 
-    def prepare(self, groups: Sequence[Group], skip: Any = None) -> None:
+    def prepare(self, groups: Groups, skip: Any = None) -> None:
         """Tell the device what it does not know.
 
         That is everything while a graph is captured, which tells it again at every replay, and
@@ -187,15 +170,14 @@ class DeviceLaunch:
             self._memory.send_addresses(self.table.addresses)
             self._told = True
         if everything or groups is not self._groups:
-            self._memory.send_options(self._options(groups))
+            self._memory.send_options(groups.matrix(self.table.update.option_names))
             self._groups = groups
-        for row, group in enumerate(groups):
-            for name, tensor in group.tensors.items():
-                if scalars.on_host(tensor) == (self.table.device == "cpu"):
-                    self._memory.follow(row, self.table.update.option_names.index(name), tensor)
-                # else the host reads it
+        for rows, name, tensor in groups.followed:
+            if scalars.on_host(tensor) == (self.table.device == "cpu"):
+                self._memory.follow(rows, self.table.update.option_names.index(name), tensor)
+            # else the host reads it
 
-    def run(self, steps: npt.NDArray[np.int64], groups: Sequence[Group]) -> None:
+    def run(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Launch."""
         self._memory.run()
 
@@ -208,17 +190,15 @@ class DeviceLaunch:
         """Clip by the norm that a total will hold, and skip the step if it says so."""
         if SQUARES in self.table.update.option_names:
             column = self.table.update.option_names.index(SQUARES)
-            for row in range(len(self._groups)):
-                self._memory.follow(row, column, total.memory.squares)
+            self._memory.follow(self._groups.all, column, total.memory.squares)
         if decides:
             self._memory.skip_if(total.memory.skip)
 
     def tell(self, sum_of_squares: float) -> None:
         """Clip by a norm that the host knows."""
         if SQUARES in self.table.update.option_names:
-            found = {SQUARES: sum_of_squares}
-            groups = [replace(g, options={**g.options, **found}) for g in self._groups]
-            self._memory.send_options(self._options(groups))
+            groups = self._groups.with_common({SQUARES: sum_of_squares})
+            self._memory.send_options(groups.matrix(self.table.update.option_names))
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Wait for the device, and return what was watched, as `HostLaunch.read_partials` does."""
@@ -233,10 +213,6 @@ class DeviceLaunch:
         """Wait for the device and read its numbers, if there are any."""
         if self.table.carried.size:
             _spread(self.table, self._memory.read_carried(), carried)
-
-    def _options(self, groups: Sequence[Group]) -> npt.NDArray[np.float64]:
-        names = self.table.update.option_names
-        return np.array([[group.options.get(name, 0.0) for name in names] for group in groups])
 
 
 class Total:
@@ -293,47 +269,3 @@ def _spread(
     if rows.size:
         for tensor, row in zip(table.tensors.tolist(), rows.tolist()):
             carried[tensor].update(zip(table.update.carried_names, row))
-
-
-def fill_coefficients(
-    table: Table,
-    counts: npt.NDArray[np.int64],
-    group_of: npt.NDArray[np.int64],
-    groups: Sequence[Group],
-) -> None:
-    """Compute the coefficients once for each group, step count and what is carried.
-
-    Args:
-        table: its coefficients are rounded once, here; what the tensors that have a gradient
-            carry is brought on.
-        counts: the step that each tensor takes now.
-        group_of: the group of each.
-        groups: what each group wants.
-    """
-    if not table.carried.size and (counts == counts[0]).all() and (group_of == group_of[0]).all():
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
-            options = groups[int(group_of[0])].options
-            table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
-        return
-    keys = np.stack([group_of, counts])
-    if table.carried.size:
-        keys = np.concatenate([keys, table.carried.view(np.int64).T])  # bits: a NaN equals itself
-    with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
-        if (keys == keys[:, :1]).all():
-            rows = np.array([_row_of(table.update, groups, keys[:, 0])])
-        else:
-            distinct, inverse = np.unique(keys, axis=1, return_inverse=True)
-            own = [_row_of(table.update, groups, key) for key in distinct.T]
-            rows = np.array(own)[inverse.reshape(-1)]
-        n = table.coefficients.shape[1]
-        table.coefficients[...] = rows[:, :n]
-    if table.carried.size:
-        active = table.addresses[1:2].T != 0
-        table.carried[...] = np.where(active, rows[:, n:], table.carried)
-
-
-def _row_of(
-    update: Update, groups: Sequence[Group], key: npt.NDArray[np.int64]
-) -> tuple[float, ...]:
-    group, count = key[:2].tolist()
-    return update.coefficients(count, groups[group].options, key[2:].view(np.float64).tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import scalars
+from .groups import Groups
 from .kernels.table import PARTIALS, together
-from .launch import SQUARES, DeviceLaunch, DevicePlace, Group, HostLaunch, Launch, Total
+from .launch import SQUARES, DeviceLaunch, DevicePlace, HostLaunch, Launch, Total
 from .measure import measure_for
 from .spread import Kinds
 from .tail import Tail
@@ -58,9 +58,9 @@ class Norm:
         self,
         launches: Sequence[Launch],
         others: Sequence[tuple[int, npt.NDArray[np.float64]]],
-        groups: Sequence[Group],
+        groups: Groups,
         skip: Any,
-    ) -> tuple[Sequence[Group], bool]:
+    ) -> tuple[Groups, bool]:
         """Read all gradients; tell the devices what follows.
 
         Args:
@@ -102,8 +102,7 @@ class Norm:
         squares = float(self._total[0])
         for launch in chain(*devices.values()):
             launch.tell(squares)
-        found = {SQUARES: squares}
-        return [replace(g, options={**g.options, **found}) for g in groups], bad
+        return groups.with_common({SQUARES: squares}), bad
 
     def _kind_of(self, launch: Launch) -> int:
         """Return how a table's tensors are spread: all of them alike."""
@@ -170,7 +169,7 @@ class Norm:
             self._totals[place, kind] = Total(place)
         return self._totals[place, kind]
 
-    def scaled_by(self, groups: Sequence[Group]) -> None:
+    def scaled_by(self, groups: Groups) -> None:
         """Note what unscales the gradients of this step."""
         first = groups[0]
         self._factor = first.tensors.get("grad_factor", first.options.get("grad_factor", 1.0))

@@ -8,13 +8,22 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint, scalars
-from .compose import updates_for
 from .dispatch import Explanation, explain_places
-from .options import Options, checked_state_dtype, grouped, has_reciprocal
+from .groups import Groups
+from .options import (
+    VALUES,
+    VERSION,
+    Options,
+    checked_rate,
+    checked_state_dtype,
+    grouped,
+    has_reciprocal,
+)
 from .params import Key, parse
+from .plan import Plan, as_floats
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
-from .step import FusedStep, Group
+from .step import FusedStep
 from .surroundings import Surroundings
 from .tail import Tail, TailOptions, tail_of
 
@@ -52,6 +61,7 @@ class Optimizer(Surroundings):
         "_fused",
         "_param_groups",
         "_plan",
+        "_seen",
         "_state_dtype",
         "_structure",
     )
@@ -79,7 +89,8 @@ class Optimizer(Surroundings):
         self._param_groups = grouped(options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
         self._exchanged = False
-        self._plan: tuple[tuple[Any, ...], list[Group]] | None = None
+        self._plan: Plan | None = None
+        self._seen: Any = None
 
     def step(self, grads: Any, *, scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, in place, in one pass.
@@ -216,33 +227,29 @@ class Optimizer(Surroundings):
         """Return the rule that a group with these options gets."""
         return RULES[self.variants[tuple(bool(options[name]) for name in self.flags)]]
 
-    def _groups(self, grad_factor: float) -> list[Group]:
-        """Return what each group wants; the same objects as long as no option changes."""
-        key: tuple[Any, ...] = (grad_factor, *((id(g), g.version) for g in self._param_groups))
-        tensors = [t for group in self._param_groups for t in group.tensors.values()]
-        key += tuple(scalars.value_of(t) for t in tensors if scalars.on_host(t))
-        if self._plan is None or self._plan[0] != key:
-            self._plan = (key, self._new_groups(grad_factor))
-        return self._plan[1]
+    def _groups(self, grad_factor: float) -> Groups:
+        """Return what each group wants; the same object as long as no option changes."""
+        plan, seen = self._plan, (grad_factor, list(map(VERSION, self._param_groups)))
+        if plan is None:
+            names, tail = tuple(self._param_groups[0]), self.tail
+            plan = Plan(names, {}, self.rule_for, self._numbers_of, tail, self._state_dtype)
+        elif plan.groups is not None and not plan.live and seen == self._seen:
+            return plan.groups
+        groups = plan.take(list(map(VALUES, self._param_groups)), grad_factor)
+        self._plan, self._seen = plan, seen
+        return groups
 
-    def _new_groups(self, grad_factor: float) -> list[Group]:
-        around = {**self.tail.numbers(), "grad_factor": grad_factor}
-        numbers = [{**around, **group.hyperparameters()} for group in self._param_groups]
-        rules = [self.rule_for(group) for group in self._param_groups]
-        updates = updates_for(rules, numbers, self.tail)
-        self._check_tensors()
-        return [
-            Group(update, options, self._state_dtype, group.tensors)
-            for update, options, group in zip(updates, numbers, self._param_groups)
-        ]
+    def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:
+        numbers = as_floats(values)
+        return [self._number(name, v) for v in values] if numbers is None else numbers
 
-    def _check_tensors(self) -> None:
+    def _number(self, name: str, value: Any) -> float:
+        """Return the number of an option; an array may have another value than when it was set."""
+        if not scalars.is_array(value):
+            return float(value)
         kinds = {"cpu", *(place.kind for place in self._fused.places)}
-        for group in self._param_groups:
-            for name, tensor in group.tensors.items():
-                device = scalars.device_of(tensor)
-                if device.partition(":")[0] not in kinds:
-                    raise ValueError(
-                        f"{name}: a tensor on {device}, but the arrays lie on "
-                        f"{', '.join(map(str, self._fused.places))}"
-                    )
+        device = scalars.device_of(value)
+        if device.partition(":")[0] not in kinds:
+            places = ", ".join(map(str, self._fused.places))
+            raise ValueError(f"{name}: a tensor on {device}, but the arrays lie on {places}")
+        return checked_rate(name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from . import scalars
@@ -22,6 +23,8 @@ _NOT_REAL = ("bool", "complex", "datetime", "timedelta")  # in the dtypes of Num
 
 def _as_float(value: Any) -> float | None:
     """Return a number, of any library, as a float; None for what is no real number."""
+    if type(value) is float:
+        return value
     dtype = getattr(value, "dtype", type(value).__name__)
     if not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
         return None
@@ -85,7 +88,7 @@ def boolean(name: str, value: Any) -> bool:
 
 def _number_or_array(name: str, value: Any) -> Any:
     """Keep an array as it is: its value counts at each step, and is not read on a device."""
-    if not scalars.is_array(value):
+    if type(value) is float or not scalars.is_array(value):
         return _not_negative(name, value)
     if not scalars.is_one_float(value):
         raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
@@ -135,7 +138,13 @@ class Options(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Change an option that exists to a value that it accepts."""
-        self.update({name: value})
+        if name not in self._values:
+            self.check(name)
+        accepted = CHECKS[name](name, value)
+        self._values[name] = accepted
+        self.version += 1
+        if self.tensors or type(accepted) is not float:
+            self.tensors = scalars.arrays_among(self._values)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Change several options as a dict's update does, or none if one is not accepted."""
@@ -173,17 +182,18 @@ class Options(MutableMapping[str, Any]):
             scalars.fill(tensor, float(self[name]))
             self[name] = tensor
 
-    def hyperparameters(self) -> dict[str, float]:
-        """Return all as numbers by name, pairs taken apart."""
-        numbers: dict[str, float] = {}
-        for name, value in self._values.items():
-            if name in PAIRS:
-                numbers.update(zip(PAIRS[name], value))
-                continue
-            numbers[name] = scalars.number_of(value)
-            if scalars.is_array(value):
-                _not_negative(name, numbers[name])  # it may have been changed since
-        return numbers
+
+VERSION, VALUES = attrgetter("version"), attrgetter("_values")
+"""In a map, the fastest way to what many groups hold; the values are in the same dict for ever."""
+
+
+def checked_rate(name: str, array: Any) -> float:
+    """Return the number that an array stands for: 0.0 for one of a device, which reads it.
+
+    Raises:
+        ValueError: it is not accepted.
+    """
+    return _not_negative(name, scalars.number_of(array))
 
 
 def grouped(

@@ -33,11 +33,12 @@ from .arrays import (
 )
 from .compose import NO_TAIL, Update
 from .dispatch import Place, chosen, place_of
+from .groups import Group, Groups
 from .inputs import Inputs
 from .kernels import numpy_blocked
 from .kernels.storage import compute_dtype
 from .kernels.table import PARTIALS
-from .launch import DeviceLaunch, DevicePlace, Group, HostLaunch, Launch
+from .launch import DeviceLaunch, DevicePlace, HostLaunch, Launch
 from .measure import measure_for
 from .norm import Norm
 from .spread import Kinds, Spread
@@ -156,7 +157,7 @@ class FusedStep:
         found[~self._active] = 0.0
         return [stats_of(own, self.norm.factor()) for own in self._kinds.together(found)]
 
-    def complete_states(self, groups: Sequence[Group]) -> None:
+    def complete_states(self, groups: Groups) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
         self._allocate_states(updated, groups)
@@ -213,11 +214,8 @@ class FusedStep:
         except LazyError:
             self._run_on_copies(grads, groups, skip)
             return
-        key = (
-            *(group.update for group in groups),
-            *(group.state_dtype for group in groups),
-            *(chosen(*place) for place in self.places),
-        )
+        groups = Groups.of(groups)
+        key = (groups.updates, groups.state_dtypes, *(chosen(*place) for place in self.places))
         stale = key != self._built_for or self.inputs.layout_changed(changes)
         self.inputs.accept(changes)
         if stale:
@@ -256,7 +254,7 @@ class FusedStep:
 
     # --- building -------------------------------------------------------------------------
 
-    def _build(self, groups: Sequence[Group]) -> None:
+    def _build(self, groups: Groups) -> None:
         steps, _ = self.steps, self.carried  # those of tables that go now
         self.inputs.forget_resting(steps == 0)  # what these start with is known at their first step
         known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
@@ -317,7 +315,7 @@ class FusedStep:
         table: Table,
         module: ModuleType,
         steps: npt.NDArray[np.int64],
-        groups: Sequence[Group],
+        groups: Groups,
     ) -> Launch:
         group_of = self.group_of[table.tensors]
         names = table.update.carried_names
@@ -331,19 +329,19 @@ class FusedStep:
         states = [self.states[entry.index][name] for name in entry.update.states]
         return stage(entry, self.params[entry.index], states)
 
-    def _entry(self, i: int, params: Sequence[Memory], groups: Sequence[Group]) -> Entry:
+    def _entry(self, i: int, params: Sequence[Memory], groups: Groups) -> Entry:
         update = self._update_of(i, groups)
         states = {name: describe(self.states[i][name], name) for name in update.states}
         update = update.for_states({name: memory.dtype for name, memory in states.items()})
         self._begin_carried(i, update, groups)
         return Entry(i, update, (params[i], self.inputs.grad(i), *states.values()))
 
-    def _update_of(self, i: int, groups: Sequence[Group]) -> Update:
+    def _update_of(self, i: int, groups: Groups) -> Update:
         memory = self.inputs.written.memories[i]
-        update: Update = groups[self.group_of[i]].update.for_params(memory.dtype)
+        update: Update = groups.updates[self.group_of[i]].for_params(memory.dtype)
         return update
 
-    def _allocate_states(self, known: Sequence[int], groups: Sequence[Group]) -> None:
+    def _allocate_states(self, known: Sequence[int], groups: Groups) -> None:
         made = []
         for i in known:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
@@ -356,7 +354,7 @@ class FusedStep:
         if made:
             self.inputs.written.set_states(self.states)
 
-    def _begin_carried(self, i: int, update: Update, groups: Sequence[Group]) -> None:
+    def _begin_carried(self, i: int, update: Update, groups: Groups) -> None:
         """Set what a tensor carries from step to step to where it starts, if it has none yet."""
         if update.carried_names:
             at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
@@ -385,7 +383,7 @@ class FusedStep:
         for launch in self._launches:
             launch.point_to(addresses[launch.table.tensors])
 
-    def _launch(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
+    def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
         active = self._active
         staged = [s for s in self._staged if active[s.entry.index]]
         for launch in self._launches:
@@ -435,7 +433,7 @@ class FusedStep:
         self._measured[entry.index] = found
         return found
 
-    def _run_loose(self, entry: Entry, array: Any, groups: Sequence[Group]) -> None:
+    def _run_loose(self, entry: Entry, array: Any, groups: Groups) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
@@ -449,7 +447,7 @@ class FusedStep:
         arrays = [m.view for m in (param, grad, *states)]
         self._partials[i] = numpy_blocked.run(entry.update, arrays, entry.dtypes, rounded)
 
-    def _coefficients(self, entry: Entry, groups: Sequence[Group]) -> Sequence[float]:
+    def _coefficients(self, entry: Entry, groups: Groups) -> Sequence[float]:
         """Return a tensor's coefficients, and bring on what it carries."""
         i, update = entry.index, entry.update
         options, count = groups[self.group_of[i]].options, int(self._steps[i]) + 1

@@ -57,8 +57,8 @@ class CupyMemory:
         host: npt.NDArray[Any] = cupy.asnumpy(array)
         return host
 
-    def copy_number(self, array: Any, row: int, column: int, number: Any) -> None:
-        """Copy an array of one float to a place of another, without waiting.
+    def copy_number(self, array: Any, rows: int | slice, column: int, number: Any) -> None:
+        """Copy an array of one float to places of another, without waiting.
 
         Raises:
             ValueError: it lies on another device.
@@ -67,7 +67,7 @@ class CupyMemory:
             number = cupy.from_dlpack(number.detach())
         if number.device != self._device:
             raise ValueError(f"a number on {number.device}, but the arrays lie on {self._device}")
-        array[row, column] = number.reshape(())
+        array[rows, column] = number.reshape(())
 
 
 class Mailbox:

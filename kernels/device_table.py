@@ -92,8 +92,8 @@ class Memory(Protocol):
             Whether that work is being captured in a graph, and may be done at any time.
         """
 
-    def copy_number(self, array: Any, row: int, column: int, number: Any) -> None:
-        """Copy an array of one float of this device to a place of another, without waiting."""
+    def copy_number(self, array: Any, rows: int | slice, column: int, number: Any) -> None:
+        """Copy an array of one float of this device to places of another, without waiting."""
 
 
 Launch = Callable[[], None]
@@ -208,10 +208,10 @@ class DeviceTable:
         with self._memory.current():
             self._options.send(options)
 
-    def follow(self, group: int, option: int, number: Any) -> None:
-        """Take an option from an array on the device: at a replay, its value by then."""
+    def follow(self, groups: int | slice, option: int, number: Any) -> None:
+        """Take an option of some groups from the device: at a replay, its value by then."""
         with self._memory.current():
-            self._memory.copy_number(self._options.array, group, option, number)
+            self._memory.copy_number(self._options.array, groups, option, number)
 
     def skip_if(self, number: Any) -> None:
         """Let the next step be none if a number on the device is not 0; None: let it be one."""

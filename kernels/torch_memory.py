@@ -73,11 +73,11 @@ class TorchMemory:
                 array.record_stream(stream)
         return False
 
-    def copy_number(self, array: torch.Tensor, row: int, column: int, number: Any) -> None:
-        """Copy a tensor of one float, or an array of CuPy's, to a place of a tensor."""
+    def copy_number(self, array: torch.Tensor, rows: int | slice, column: int, number: Any) -> None:
+        """Copy a tensor of one float, or an array of CuPy's, to places of a tensor."""
         if not isinstance(number, torch.Tensor):
             number = torch.as_tensor(number)
-        array[row, column].copy_(number.detach().reshape(()))
+        array[rows, column].copy_(number.detach().reshape(()))
 
 
 def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..arrays import bare, describe, fill, mark_written, resolved
-from ..launch import Group
+from ..groups import Groups
 from ..narrow import BITS_16
 from ..rules.rounding import SEED, shard_seed, tensor_seed
 from ..step import FusedStep
@@ -103,7 +103,7 @@ class Engine:
     def run(
         self,
         grads: Sequence[torch.Tensor | None],
-        groups: Sequence[Group],
+        groups: Groups,
         skip: torch.Tensor | None = None,
     ) -> None:
         """Update every parameter that has a gradient, unless ``skip`` holds another number than 0.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 
 from .. import scalars
-from ..compose import updates_for, within
-from ..launch import Group
-from ..options import PAIRS, checked_state_dtype
+from ..compose import within
+from ..groups import Groups
+from ..options import checked_state_dtype
+from ..plan import Plan, as_floats, seen
 from ..registry import RULES, Rule
 from ..rules.rounding import SEED
 from ..state_dicts import OF_TAILS, skipped_in
@@ -29,6 +30,9 @@ _COPIED = (
     "_norm_group",  # it refuses, unless it is a name
     "_step_supports_amp_scaling",
 )
+
+_OF_TORCH = ("foreach", "capturable", "fused")
+"""Options that say how torch's own step is done."""
 
 _DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
@@ -68,6 +72,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     """Those that the engine was made for; ``param_groups`` may be others by now."""
     _plan = Shared()
     """What the options of all groups were, and what follows from them."""
+    _scale_known = Shared()
+    """What was seen of the last ``grad_scale``, what gradients are multiplied by, and itself."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
@@ -110,7 +116,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         cls.__signature__ = known.replace(parameters=given)  # type: ignore[attr-defined]
 
     def _rule(self, group: Mapping[str, Any]) -> str:
-        """Return the name of the rule that a group's options pick."""
+        """Return the name of the rule that a group's options pick; lr is none of them."""
         return self._rules[0]
 
     # --- what surrounds the step ----------------------------------------------------------------
@@ -232,46 +238,40 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     # --- options ------------------------------------------------------------------------------
 
-    def _groups(self) -> list[Group]:
-        """Return what each group wants; the same objects as long as no option changes."""
-        key = [
-            [_seen(group.get(name)) for name in self.defaults]  # groups may hold anything else
-            for group in self.param_groups
-        ]
-        scale = getattr(self, "grad_scale", None)
-        key.append([_seen(scale)])
-        plan: tuple[Any, list[Group], Any] | None = self._plan
-        if plan is None or plan[0] != key:
-            plan = self._plan = key, self._new_groups(scale), scale  # so that its id stays its own
-        return plan[1]
-
-    def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
-        if any(group.get("differentiable") for group in self.param_groups):
-            raise ValueError(_DIFFERENTIABLE)
-        rules = [RULES[self._rule(group)] for group in self.param_groups]
-        if self._plan is not None and rules != [group.update.rule for group in self._plan[1]]:
+    def _groups(self) -> Groups:
+        """Return what each group wants; the same object as long as no option changes."""
+        plan: Plan | None = self._plan
+        if plan is None:
+            names = [name for name in self.defaults if name not in _OF_TORCH]
+            rule, numbers, dtype = self._accepted_rule, self._numbers_of, self._state_dtype
+            plan = self._plan = Plan(names, self._names, rule, numbers, self._tail, dtype)
+        rules, factor = plan.rules, self._factor()
+        groups = plan.take(self.param_groups, factor)
+        if rules and rules is not plan.rules and rules != plan.rules:
             self.state  # noqa: B018 - read again: momentum begins where there is none yet
-        numbers = [self._numbers(g, rule) for g, rule in zip(self.param_groups, rules)]
-        for own in numbers:
-            own.update(self._tail.numbers(), grad_factor=_reciprocal(scale))
-        options = [{k: self._number(k, v) for k, v in own.items()} for own in numbers]
-        updates = updates_for(rules, options, self._tail)
-        return [
-            Group(update, own, self._state_dtype, scalars.arrays_among(given))
-            for update, own, given in zip(updates, options, numbers)
-        ]
+        return groups
 
-    def _numbers(self, group: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-        """Return the hyperparameters of a group by the names that rules have for them."""
-        given = {"maximize": False, "weight_decay": 0.0, **group}
-        for pair in PAIRS.keys() & given.keys():
-            names = PAIRS[pair]
-            numbers = tuple(given[pair]) if isinstance(given[pair], Iterable) else ()
-            if len(numbers) != len(names):
-                raise ValueError(f"{pair}: expected {len(names)} numbers, got {given[pair]!r}")
-            given.update(zip(names, numbers))
-        wanted = (*rule.hyperparameters, *rule.initial.values(), "maximize", "weight_decay")
-        return {name: given[self._names.get(name, name)] for name in wanted}
+    def _accepted_rule(self, group: Mapping[str, Any]) -> Rule:
+        if group.get("differentiable"):
+            raise ValueError(_DIFFERENTIABLE)
+        return RULES[self._rule(group)]
+
+    def _factor(self) -> Any:
+        """Return what gradients are multiplied by; on a device nobody waits for its value."""
+        scale = getattr(self, "grad_scale", None)
+        if scale is None:
+            return 1.0
+        known: tuple[Any, Any, Any] | None = self._scale_known
+        seen_now = seen(scale)
+        if known is None or known[0] != seen_now:
+            inverse = scale.detach().double().reciprocal()
+            factor = scalars.value_of(inverse) if scalars.on_host(inverse) else inverse
+            known = self._scale_known = seen_now, factor, scale  # so that its id stays its own
+        return known[1]
+
+    def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:
+        numbers = as_floats(values)
+        return [self._number(name, v) for v in values] if numbers is None else numbers
 
     def _number(self, name: str, value: Any) -> float:
         """Return the value of an option, named in errors as torch names it."""
@@ -416,21 +416,3 @@ def _checked_group(group: Any) -> Any:
     if group is None or isinstance(group, kinds) or (isinstance(group, str) and group == "world"):
         return group
     raise TypeError(f"norm_group: expected None, 'world' or a process group, got {group!r}")
-
-
-def _reciprocal(scale: torch.Tensor | None) -> Any:
-    """Return what gradients are multiplied by; on a device nobody waits for its value."""
-    if scale is None:
-        return 1.0
-    inverse = scale.detach().double().reciprocal()
-    return scalars.value_of(inverse) if scalars.on_host(inverse) else inverse
-
-
-def _seen(value: Any) -> Any:
-    """Return what changes whenever an option's value does."""
-    if isinstance(value, (tuple, list)):
-        return tuple(map(_seen, value))
-    if not isinstance(value, torch.Tensor):
-        return value
-    known = value.numel() == 1 and scalars.on_host(value)
-    return (id(value), scalars.value_of(value)) if known else id(value)

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.lines import SCHEMA_FILE, Run
 from benchmarks.ours import OURS
-from benchmarks.suites import SUITES, memory
+from benchmarks.suites import SUITES, groups, memory
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--model", "tiny500", "--tensors", "3", "--steps", "4")
@@ -28,6 +28,7 @@ def check(data):
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_suite_writes_what_the_schema_says_and_what_can_be_read_again(run, monkeypatch, suite):
     monkeypatch.setattr(memory, "WIDTH", 4)
+    monkeypatch.setattr(groups, "SHAPES", ((4, 4),) * 3)
     data = run("--suite", suite, *QUICK)
     check(data)
     assert data["groups"]
@@ -102,6 +103,30 @@ def test_errors_are_small_and_ours_are_the_same_on_every_backend(run):
     assert errors["numba"] == errors["numpy"] == errors["numba, drop-in"]
     assert 0 < errors["numpy"]["median"] < 4
     assert errors["numpy"]["steps"] == 20
+
+
+def test_many_groups_are_measured_with_changes_and_without(run, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(groups, "SHAPES", ((4, 4),) * 3)
+    found = run("--suite", "groups")["groups"]
+    kinds = ["3 groups, every lr changes", "3 groups, no lr changes", "1 group, every lr changes"]
+    assert [group["model"] for group in found] == kinds
+    for group in found:
+        names = [line["contender"] for line in group["lines"]]
+        assert names == [groups.ARRAYS, groups.DROP_IN, "torch fused", "torch for-loop"]
+        assert [line["ours"] for line in group["lines"]] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", [groups.DROP_IN, "torch fused"])
+def test_who_leaves_changed_rates_alone_has_no_line(run, monkeypatch, name):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(groups, "SHAPES", ((4, 4),) * 3)
+    kind = {groups.DROP_IN: groups.DropIn, "torch fused": groups.Torchs}[name]
+    monkeypatch.setattr(kind, "changed", lambda self: self.step())
+    for group in run("--suite", "groups")["groups"]:
+        assert not group["lines"]
+        said = f"{name} does not compute what gpuopt, arrays does"
+        assert all(said in why for why in group["left_out"].values())
 
 
 def test_a_step_inside_the_backward_pass_holds_fewer_gradients():

@@ -44,6 +44,14 @@ def test_the_caches_are_emptied_before_each_step_and_outside_the_clock(monkeypat
     assert calls == ["empty", "step"] * 3
 
 
+def test_the_processors_time_is_not_the_clocks(monkeypatch):
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: pytest.fail("the clock's"))
+    monkeypatch.setattr(timing.time, "process_time", iter(range(100)).__next__)
+    clock = timing.HostClock(processor=True)
+    assert clock.first(Step(lambda: None)) == 1.0
+    assert clock.sample(Step(lambda: None), 4) == 0.25
+
+
 def test_what_empties_the_caches_is_larger_than_they_are(monkeypatch):
     monkeypatch.undo()
     assert timing._filler().nbytes >= 2 * timing.cache_bytes() >= 64 << 20

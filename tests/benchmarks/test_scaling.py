@@ -70,7 +70,7 @@ class Counting:
 
 def test_the_tables_bytes_are_those_that_go_to_a_device():
     ((dtype, tail),) = [own for own in scaling.TAILS.values() if own[1].master_weights]
-    (update,) = scaling.updates_for([scaling.RULES["adamw"]], [scaling._NO_OPTIONS], tail)
+    (update,) = scaling.updates_for([scaling.RULES["adamw"]], scaling._NO_OPTIONS, tail=tail)
     update = update.for_params(dtype)
     entries = scaling._entries(((70_000,), (3, 5)), update, scaling._dtypes(update, dtype))
     (table,) = scaling.build_tables(list(entries), scaling.CHUNK)
