@@ -2,10 +2,11 @@
 
     python -m benchmarks.state_dtype
 
-1,280 elements are stepped under a stationary gradient (normal, of mean 0.5 and deviation 1) for five
-times as long as the states remember, 5/(1-beta) steps, and as long again after it fell tenfold. The
-table has, of both halves and all betas, the largest relative difference of the mean of each state.
-A state that is rounded to nearest stays where it is, since a step moves it by less than half a unit.
+1,280 elements are stepped under a stationary gradient (normal, of mean 0.5 and deviation 1) for
+five times as long as the states remember, 5/(1-beta) steps, and as long again after it fell
+tenfold. The table has, of both halves and all betas, the largest relative difference of the mean
+of each state. A state that is rounded to nearest stays where it is, since a step moves it by less
+than half a unit.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpuopt.compose import compose
 from gpuopt.kernels.threads import thread_count
+
+from gpuopt.compose import compose
 from gpuopt.registry import RULES
 from gpuopt.step import FusedStep, Group
 

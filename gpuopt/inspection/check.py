@@ -238,7 +238,11 @@ class Scope:
     rules: tuple[str, ...] = ()
 
 
-NARROW_STATES = ("float32:float32:bfloat16", "float32:float32:float16", "bfloat16:bfloat16:bfloat16")
+NARROW_STATES = (
+    "float32:float32:bfloat16",
+    "float32:float32:float16",
+    "bfloat16:bfloat16:bfloat16",
+)
 """Parameters, gradients, and states that are rounded by chance."""
 
 SCOPES = (

@@ -11,8 +11,9 @@ from gpuopt.coefficients import FEW, Coefficients, one_by_one, powers, real_powe
 from gpuopt.compose import compose
 from gpuopt.groups import Group, Groups
 from gpuopt.rules import power, real_power
+from gpuopt.rules.rounding import ROUND_STOCHASTICALLY, round_state
 from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
-from gpuopt.rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ROUND_STOCHASTICALLY
+from gpuopt.rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA
 from gpuopt.table import Entry, build_tables
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
@@ -23,7 +24,7 @@ STAGES = {
     "none": ((), ()),
     "scale, L2": ((SCALE_GRADIENT, L2_DECAY), ()),
     "clip, decoupled": ((CLIP_GRADIENT, CLIP_VALUE, DECOUPLED_DECAY), (EMA,)),
-    "by chance": ((), (ROUND_STOCHASTICALLY,)),
+    "by chance": ((), (ROUND_STOCHASTICALLY, round_state("p", "bfloat16", 1))),
 }
 HOSTILE = (
     *(0.0, -0.0, 1.0, -1.0, 0.5, 0.9, 0.96, 0.999, 1.0 - 2.0**-53, 1.0 + 2.0**-52, 5e-324, 1e-300),

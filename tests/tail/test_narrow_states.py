@@ -15,6 +15,7 @@ from tests.tolerances import TOLERANCES, assert_close
 
 NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
+
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.states])
 @pytest.mark.parametrize("state_dtype", NARROW)
 def test_the_states_of_every_rule_follow_those_in_float32(rule, state_dtype):
