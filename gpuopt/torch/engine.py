@@ -11,7 +11,7 @@ import torch
 
 from ..arrays import bare, describe, fill, mark_written, resolved
 from ..groups import Groups
-from ..narrow import BITS_16
+from ..narrow import BITS_16, EXACT
 from ..rules.rounding import SEED, shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
@@ -218,7 +218,8 @@ class Engine:
 
     def _rounds_by_chance(self, i: int, states: Mapping[str, torch.Tensor]) -> bool:
         """Whether a parameter, or one of its states, is rounded by chance."""
-        narrow = {state.dtype for state in states.values()} | {self._state_dtype}
+        narrow = {state.dtype for name, state in states.items() if name not in EXACT}
+        narrow.add(self._state_dtype)
         of_param = self.shards.locals[i].dtype is torch.bfloat16
         chance = self.step.tail.stochastic_rounding and of_param
         return chance or not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)

@@ -116,23 +116,6 @@ def test_every_nan_stays_one(any_backend, dtype):
     assert np.isnan(copied(any_backend, patterns, dtype)).all()
 
 
-@pytest.mark.parametrize("state", ["float16", "bfloat16"])
-def test_float64_goes_to_16_bits_by_way_of_float32(any_backend, state):
-    ties = halfway(state).astype(np.float64)
-    grad = ties[np.isfinite(ties)] * (1 + 2.0**-40)  # a tie again once rounded to float32
-    problem = Problem(
-        [np.zeros(grad.shape)],
-        [[grad]],
-        groups("momentum", {"lr": 1.0, "beta": 0.0}, state_dtype=state),
-    )
-    with np.errstate(all="ignore"):
-        direct = grad.astype(DTYPES[state])
-        expected = (0.0 * 0.0 + grad).astype(np.float32).astype(DTYPES[state])
-    assert (direct != expected).any() or state == "bfloat16"  # ml_dtypes takes the same way
-    got = on_backend(any_backend, problem).states[0]["momentum_buffer"]
-    assert_same_bits(got, expected)
-
-
 @pytest.mark.parametrize("param", NAMES)
 def test_states_are_as_wide_as_the_arithmetic(any_backend, param):
     outcome = on_backend(any_backend, random_problem("adam", [(3,)], dtypes=(param, "float16")))

@@ -11,6 +11,7 @@ import pytest
 from gpuopt.arrays import describe
 from gpuopt.dispatch import BACKENDS
 from gpuopt.launch import DeviceLaunch, HostLaunch
+from gpuopt.rules.rounding import SEED, tensor_seed
 from gpuopt.table import Entry, build_tables
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import Problem, groups, on_backend, on_whole_arrays, random_problem
@@ -36,8 +37,10 @@ def sparse_zeros(elements, dtype):
 def launch_of(backend, update_groups, arrays, parts):
     """A launch over one tensor that does the first, a middle and the last chunk of it."""
     module = importlib.import_module(BACKENDS[backend].module)
-    entry = Entry(0, update_groups[0].update, tuple(describe(a, "array") for a in arrays))
+    update = update_groups[0].update.for_states({"momentum_buffer": arrays[2].dtype.name})
+    entry = Entry(0, update, tuple(describe(a, "array") for a in arrays))
     (table,) = build_tables([entry], module.CHUNK)
+    table.carried[...] = update.carried_at_first(update_groups[0].options)
     number = np.array([0, (1 << 31) // module.CHUNK, len(table.chunks) - 1])
     lengths = np.minimum(BEYOND - number * module.CHUNK, module.CHUNK)
     parts += [slice(n * module.CHUNK, n * module.CHUNK + k) for n, k in zip(number, lengths)]
@@ -63,7 +66,12 @@ def test_chunks_beyond_2_to_the_31_elements(backend):
     beside = [slice(p.stop, p.stop + 100) for p in parts[:-1]]
     launch.run(np.zeros(1, np.int64), update_groups)
     states = [{"momentum_buffer": piece} for piece in start[2]]
-    expected = on_whole_arrays(Problem(start[0], [start[1]], update_groups, states=states))
+    seeds = [{SEED: tensor_seed({"seed": 0}, 0)} for _ in parts]
+    first = [part.start for part in parts]  # beyond 2^31 the random words are others, too
+    problem = Problem(
+        start[0], [start[1]], update_groups, states=states, carried=seeds, first=first
+    )
+    expected = on_whole_arrays(problem)
     for i, part in enumerate(parts):
         assert_same_bits(arrays[0][part], expected.params[i], f"the parameter at {part}")
         assert_same_bits(

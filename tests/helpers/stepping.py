@@ -39,6 +39,7 @@ class Problem:
         states: where each tensor's states start; without it they are the optimizer's to make.
         steps: how many updates each tensor has had.
         carried: what each tensor carries to its first step here; without it where that starts.
+        first: where the first element of each stands in the tensor that it is a part of.
     """
 
     params: Sequence[Any]
@@ -48,6 +49,7 @@ class Problem:
     states: Sequence[dict[str, Any]] = ()
     steps: Sequence[int] = ()
     carried: Sequence[dict[str, float]] = ()
+    first: Sequence[int] = ()
 
     def __post_init__(self):
         n = len(self.params)
@@ -55,6 +57,7 @@ class Problem:
         self.states = self.states or [{} for _ in range(n)]
         self.steps = self.steps or [0] * n
         self.carried = self.carried or [{} for _ in range(n)]
+        self.first = self.first or [0] * n
 
 
 @dataclass
@@ -114,8 +117,9 @@ def on_whole_arrays(problem: Problem) -> Outcome:
                 steps[i] += 1
                 group = problem.groups[problem.group_of[i]]
                 update = _start(states[i], carried[i], params[i], group, i)
+                own = (params[i], grad, states[i], steps[i], carried[i])
                 params[i], states[i], carried[i] = _one(
-                    update, group.options, params[i], grad, states[i], steps[i], carried[i]
+                    update, group.options, *own, problem.first[i]
                 )
     return Outcome(params, states, steps, carried)
 
@@ -134,12 +138,13 @@ def _start(states, carried, param, group, tensor):
     return update
 
 
-def _one(update, options, param, grad, states, step, carried):
+def _one(update, options, param, grad, states, step, carried, first):
     compute = np.float64 if param.dtype == np.float64 else np.float32
     names = update.rule.states
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
-        given += [np.arange(param.size).reshape(param.shape)] * len(update.random_streams)
+        element = first + np.arange(param.size).reshape(param.shape)
+        given += [element] * len(update.random_streams)
         numbers = update.coefficients(step, options, [carried[n] for n in update.carried_names])
         n = len(numbers) - len(carried)
         coefficients = np.array(numbers[:n]).astype(compute)

@@ -159,14 +159,3 @@ def test_a_backend_decodes_every_pattern(dtype, backend):
 def test_a_backend_encodes_to_nearest(dtype, backend):
     values = every_float32(dtype)
     assert_same_bits(copied(values, NUMPY[dtype], backend), nearest(values, dtype))
-
-
-@pytest.mark.parametrize("backend", on_cpu())
-@pytest.mark.parametrize("dtype", NUMPY)
-def test_a_backend_rounds_float64_by_way_of_float32(dtype, backend):
-    """A float64 parameter computes in float64; its velocity may be held in 16 bits."""
-    value = {"float16": TWICE, "bfloat16": TWICE_BFLOAT16}[dtype]
-    p, g = np.zeros(3), np.full(3, value)
-    _, states = by_rule(RULES["momentum"], p, [g], {"lr": 1.0}, backend=backend, state_dtype=dtype)
-    assert states["momentum_buffer"].dtype == NUMPY[dtype]
-    assert states["momentum_buffer"].astype(float).tolist() == [1.0, 1.0, 1.0]
