@@ -10,6 +10,7 @@ import pytest
 
 from gpuopt.arrays import describe
 from gpuopt.dispatch import BACKENDS
+from gpuopt.groups import Groups
 from gpuopt.launch import DeviceLaunch, HostLaunch
 from gpuopt.rules.rounding import SEED, tensor_seed
 from gpuopt.table import Entry, build_tables
@@ -52,7 +53,7 @@ def launch_of(backend, update_groups, arrays, parts):
 
 
 def test_chunks_beyond_2_to_the_31_elements(backend):
-    update_groups = groups("momentum", {"lr": 0.5}, state_dtype="bfloat16")
+    update_groups = Groups.of(groups("momentum", {"lr": 0.5}, state_dtype="bfloat16"))
     arrays = [sparse_zeros(BEYOND, dtype) for dtype in ("float16", "bfloat16", "bfloat16")]
     parts = []
     launch = launch_of(backend, update_groups, arrays, parts)
