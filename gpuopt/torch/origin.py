@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-_OF_ALL = frozenset({"params", "foreach", "maximize", "capturable", "differentiable", "fused"})
+_OF_ALL = frozenset({"params", "foreach", "capturable", "differentiable", "fused"})
 
 
 class _Kind(NamedTuple):
