@@ -197,10 +197,14 @@ class Optimizer(Surroundings):
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is truncated, foreign, or of another optimizer or other arrays.
-                Nothing has been changed.
+            TypeError, ValueError: it is truncated, foreign, or of another optimizer or other
+                arrays. Nothing has been changed.
         """
-        self.load_state_dict(checkpoint.read(path))
+        contents = checkpoint.read(path)
+        try:
+            self.load_state_dict(contents)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{os.fspath(path)}: {error}") from None
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be copied or pickled: a copy would update the arrays of the original."""

@@ -52,6 +52,7 @@ class Plan:
         numbers_of: Callable[[str, _Values], Column],
         tail: Tail,
         state_dtype: str | None,
+        check_present: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is known yet.
 
@@ -62,11 +63,14 @@ class Plan:
             numbers_of: returns the numbers that a column of values stands for, or raises.
             tail: what surrounds the update.
             state_dtype: of states.
+            check_present: raises if groups lack an option that a step reads.
         """
         called = {option: name for name, option in renamed.items()}
+        self._absent = {name: v for name, v in _DEFAULTS.items() if name not in names}
         names = tuple(dict.fromkeys((*names, *_DEFAULTS)))
         self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
+        self._check_present = check_present
         self._tail, self._state_dtype = tail, state_dtype
         self._values_of = itemgetter(*names)  # with the defaults they are several: a tuple
         self._rows: list[tuple[Any, ...]] = []
@@ -110,6 +114,8 @@ class Plan:
             return list(map(self._values_of, options))
         except KeyError:
             names = self._gives
+            if any(names.keys() - self._absent.keys() - own.keys() for own in options):
+                self._check_present()
             return [tuple(own.get(n, _DEFAULTS.get(n)) for n in names) for own in options]
 
     def _are(self, rows: Sequence[tuple[Any, ...]]) -> bool:

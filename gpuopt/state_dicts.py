@@ -184,10 +184,12 @@ def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"{expected}, got {type(state_dict).__name__}")
     if not set(parts) <= set(state_dict):
-        raise ValueError(f"{expected}, got one with {list(state_dict)}")
+        torchs = " (as torch's optimizers have)" if set(parts[1:]) == set(state_dict) else ""
+        raise ValueError(f"{expected}, got one with {list(state_dict)}{torchs}")
     if state_dict["optimizer"] != optimizer:
         raise ValueError(
-            f"state_dict: expected one of {optimizer}, got one of {state_dict['optimizer']!r}"
+            f"state_dict: expected one of {optimizer}, as gpuopt.{optimizer} makes, got one of "
+            f"{state_dict['optimizer']!r}"
         )
 
 

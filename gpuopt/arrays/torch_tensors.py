@@ -56,9 +56,10 @@ def _kind(tensor: Any) -> str:
 
 def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
     torch = sys.modules["torch"]
-    return torch.full_like(
-        tensor, fill, dtype=getattr(torch, dtype), memory_format=torch.preserve_format
-    ).requires_grad_(False)
+    with torch.inference_mode(False):  # what is made in there cannot be changed outside by torch
+        return torch.full_like(
+            tensor, fill, dtype=getattr(torch, dtype), memory_format=torch.preserve_format
+        ).requires_grad_(False)
 
 
 def _assign(target: Any, source: Any) -> None:

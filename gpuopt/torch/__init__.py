@@ -1,6 +1,20 @@
 """torch.optim's optimizers, each as one fused pass: the same names, the same arguments.
 
 from gpuopt.torch import Adam        # in place of torch.optim
+
+A second optimizer from a first:
+
+===========================  ==============  =====================================================
+way                          parameters      groups, states and step counts
+===========================  ==============  =====================================================
+``copy.copy``                the same        the same, until either loads a state dict, as torch's
+``copy.deepcopy``, pickle    copies          copies, with exact counts
+``b.load_state_dict(a's)``   b's own         copies; counts as float32 has them (torch's format)
+``gpuopt`` (arrays): copies  refused         refused
+``gpuopt``: load_state_dict  its own         copies, with exact counts
+===========================  ==============  =====================================================
+
+torch.optim's own ``load_state_dict`` shares tensors with the state dict that it is given.
 """
 
 from .classes import (

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from ..tail import TailOptions
 
 
+_FLAGS = {
+    "maximize": False,
+    "foreach": None,
+    "capturable": False,
+    "differentiable": False,
+    "fused": None,
+}
+"""torch gives these to groups that were saved before its optimizers had them."""
+
+
 class SGD(Fused, torch.optim.SGD):
     r"""Gradient descent with torch's momentum: the learning rate stays outside the velocity.
 
@@ -46,7 +56,8 @@ class Adam(Fused, torch.optim.Adam):
     _rules = ("adam", "amsgrad", "adamw", "adamw_amsgrad")
 
     def _rule(self, group: Mapping[str, Any]) -> str:
-        decoupled = group.get("decoupled_weight_decay", False)
+        name = "decoupled_weight_decay"  # older versions of torch's Adam have no such option
+        decoupled = name in self.defaults and group[name]
         return self._rules[2 * bool(decoupled) + bool(group["amsgrad"])]
 
 
@@ -185,6 +196,7 @@ class Momentum(Fused):
     """
 
     _rules = ("momentum", "nesterov")
+    _left_out = _FLAGS
 
     def __init__(
         self,
@@ -236,6 +248,7 @@ class Lion(Fused):
     """
 
     _rules = ("lion",)
+    _left_out = _FLAGS
 
     def __init__(
         self,

@@ -15,7 +15,8 @@ from ..narrow import BITS_16, EXACT
 from ..rules.rounding import SEED, shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail
-from .held import checked_state, count_in, number_in
+from .counts import Counts
+from .held import checked_state, number_in
 from .resting import States, real_view, rests, with_stand_ins
 from .shards import Shards
 
@@ -129,12 +130,13 @@ class Engine:
         sharded = [i for i in self.shards.places if grads[i] is not None]
         mark_written([self.params[i] for i in (*given, *sharded)])
 
-    def load(self, state: States, names: frozenset[str]) -> None:
+    def load(self, state: States, names: frozenset[str], exact: Counts) -> None:
         """Take over what an optimizer's ``state`` holds, if that is not what is here.
 
         Args:
             state: of each parameter, by torch's names.
             names: of the states of every rule that the optimizer may use.
+            exact: the counts behind the step tensors.
 
         Raises:
             TypeError, ValueError: a state is not like its parameter, or a number is none.
@@ -143,7 +145,8 @@ class Engine:
         for i, param in enumerate(self.params):
             own, whose = state.get(param) or {}, self._names[i]
             arrays = {n: self._like(i, n, own[n]) for n in names if own.get(n) is not None}
-            steps.append(count_in(own, whose) if "step" in own else int(bool(arrays)))
+            counted = "step" in own
+            steps.append(exact.read(param, own, whose) if counted else int(bool(arrays)))
             held.append(arrays if steps[i] else {n: self._fresh(a) for n, a in arrays.items()})
             given = [n for n in self._carried if n in own and steps[i]]
             carried.append({n: number_in(own, n, whose) for n in given})
@@ -160,6 +163,7 @@ class Engine:
         state: dict[torch.Tensor, dict[str, Any]],
         counts: Sequence[tuple[Any, torch.dtype]],
         counted: bool,
+        exact: Counts,
     ) -> None:
         """Write the states and counts into an optimizer's ``state``.
 
@@ -168,6 +172,7 @@ class Engine:
             counts: for each group, the device of its counts (None: the parameter's) and their
                 dtype.
             counted: whether torch keeps counts; what is rounded by chance needs them anyway.
+            exact: learns the counts behind the step tensors.
         """
         steps, carried = self.step.steps.tolist(), self.step.carried
         for i, (param, held) in enumerate(zip(self.params, self.step.states)):
@@ -176,10 +181,13 @@ class Engine:
                 continue
             own = state[param]
             own.update({name: self._as_torchs(i, array) for name, array in held.items()})
-            if keeps and ("step" not in own or int(own["step"]) != steps[i]):
+            if not keeps:
+                continue
+            if "step" not in own or exact.read(param, own, self._names[i]) != steps[i]:
                 where, dtype = counts[self._group_of[i]]
                 where = where or param.device
                 _write_number(own, "step", float(steps[i]), dtype, where)
+                exact.note(param, own["step"], steps[i])
                 numbers = {**carried[i], **({SEED: self._seeds[i]} if i in self._seeds else {})}
                 for name, number in numbers.items():
                     _write_number(own, name, number, torch.float64, where)

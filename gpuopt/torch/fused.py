@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 
 from .. import scalars
-from ..compose import within
 from ..groups import Groups
 from ..options import checked_state_dtype
 from ..plan import Plan, as_floats, seen
 from ..registry import RULES, Rule
 from ..rules.rounding import SEED
-from ..state_dicts import OF_TAILS, skipped_in
+from ..state_dicts import OF_TAILS
 from ..step import FusedStep
-from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
 from .engine import GRAD, Engine
+from .fitting import check_options
+from .modes import ordinary
+from .origin import know
+from .saved import Saved
 from .shared import HELD, Shared, new_held
-
-_COPIED = (
-    "_tail",
-    "_state_dtype",
-    "_norm_group",  # it refuses, unless it is a name
-    "_step_supports_amp_scaling",
-)
 
 _OF_TORCH = ("foreach", "capturable", "fused")
 """Options that say how torch's own step is done."""
@@ -37,7 +32,7 @@ _OF_TORCH = ("foreach", "capturable", "fused")
 _DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
 
-class Fused(Surroundings, torch.optim.Optimizer):
+class Fused(Saved, torch.optim.Optimizer):
     """The step of an optimizer of torch's as one fused pass; stands before the class itself.
 
     Options, their checks, schedulers, hooks and state dicts are torch's own. ``state`` is brought
@@ -48,6 +43,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     """The names of all rules that its options may pick."""
     _names: ClassVar[Mapping[str, str]] = {}
     """torch's names of options that are called otherwise in the rules."""
+    _left_out: ClassVar[Mapping[str, Any]] = {}
+    """Options that a saved group may lack, where no class of torch's knows them."""
     _counts: ClassVar[bool] = True
     """Whether torch keeps a step count for each parameter."""
 
@@ -65,6 +62,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     _norm_group = Shared()
     _exchanged = Shared(False)
     _skipped_before = Shared(0)
+    _exact = Shared()
+    """The counts behind the step tensors in the states."""
     _state = Shared()
     _lent = Shared()
     """Whether somebody may have changed the states since the last step."""
@@ -90,7 +89,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
-        super().__init__(*args, **options)
+        with ordinary():
+            super().__init__(*args, **options)
         if self.defaults.get("fused") or self._runs_when_skipped():
             self._step_supports_amp_scaling = True
 
@@ -105,6 +105,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
         Unless it has a constructor of its own; but it would inherit the signature of its base.
         """
         super().__init_subclass__()
+        if "_rules" in vars(cls):
+            know(cls, cls._names_of("states"))
         own = cls.__init__ is not Fused.__init__
         known = inspect.signature(cls.__init__ if own else super().__init__)
         given = list(known.parameters.values())[1:]
@@ -122,17 +124,20 @@ class Fused(Surroundings, torch.optim.Optimizer):
     # --- what surrounds the step ----------------------------------------------------------------
 
     def _step_taken(self) -> FusedStep:
-        return self._engine_for(self._params()).step
+        with self._alone():
+            return self._engine_for(self._params()).step
 
     def _take_tail(self, tail: Tail) -> None:
         super()._take_tail(tail)
         self._tail, self._plan = tail, None
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
-        return self._engine_for(self._params()).as_given(values)
+        with self._alone():
+            return self._engine_for(self._params()).as_given(values)
 
     def _fixed(self) -> Container[int]:
-        return self._engine_for(self._params()).exchanged_in_place
+        with self._alone():
+            return self._engine_for(self._params()).exchanged_in_place
 
     def _labels(self) -> Sequence[str]:
         return self._param_names()
@@ -160,8 +165,11 @@ class Fused(Surroundings, torch.optim.Optimizer):
         return loss
 
     def _alone(self) -> Any:
-        """Return what lets one thread in at a time: a table that another replaced is freed."""
-        return getattr(self, HELD)["lock"]
+        """Return what lets one thread in at a time: a table that another replaced is freed.
+
+        In there tensors are ordinary ones, also under `torch.inference_mode`.
+        """
+        return ordinary(getattr(self, HELD)["lock"])
 
     def _update(self) -> None:
         params = self._params()
@@ -210,7 +218,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
             engine.step.norm.load(self._skipped_before)
             self._lent = True
         if self._lent:
-            engine.load(self._state, self._names_of("states"))
+            engine.load(self._state, self._names_of("states"), self._exact)
             self._lent = False
         self._groups_known = list(self.param_groups)
         return engine
@@ -231,9 +239,10 @@ class Fused(Surroundings, torch.optim.Optimizer):
             names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
         return names
 
-    def _names_of(self, part: str) -> frozenset[str]:
+    @classmethod
+    def _names_of(cls, part: str) -> frozenset[str]:
         """Return the names of the states, or of what is carried, of all rules it may use."""
-        names = {name for rule in self._rules for name in getattr(RULES[rule], part)}
+        names = {name for rule in cls._rules for name in getattr(RULES[rule], part)}
         return frozenset(names | (OF_TAILS if part == "states" else {SEED}))
 
     # --- options ------------------------------------------------------------------------------
@@ -243,8 +252,9 @@ class Fused(Surroundings, torch.optim.Optimizer):
         plan: Plan | None = self._plan
         if plan is None:
             names = [name for name in self.defaults if name not in _OF_TORCH]
-            rule, numbers, dtype = self._accepted_rule, self._numbers_of, self._state_dtype
-            plan = self._plan = Plan(names, self._names, rule, numbers, self._tail, dtype)
+            reads = self._names, self._accepted_rule, self._numbers_of
+            around = self._tail, self._state_dtype
+            plan = self._plan = Plan(names, *reads, *around, partial(check_options, self))
         rules, factor = plan.rules, self._factor()
         groups = plan.take(self.param_groups, factor)
         if rules and rules is not plan.rules and rules != plan.rules:
@@ -300,114 +310,6 @@ class Fused(Surroundings, torch.optim.Optimizer):
         if problem is not None:
             self.param_groups.pop()
             raise ValueError(problem)
-
-    # --- states -------------------------------------------------------------------------------
-
-    @property
-    @torch._disable_dynamo  # a loop that looks at it would be compiled anew at its first steps
-    # torch has a plain attribute there: this one is brought up to date by looking at it
-    def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
-        """For each parameter, its states and its step, by torch's names; waits for devices."""
-        engine: Engine | None = self._engine
-        if engine is not None and not self._lent:
-            with self._alone():
-                counts = [self._counts_of(group) for group in self._groups_known]
-                engine.save(self._state, counts, self._counts)
-                self._lent = True
-        states: defaultdict[torch.Tensor, Any] = self._state
-        return states
-
-    @state.setter
-    def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
-        self._state, self._lent = state, True
-
-    def _counts_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype]:
-        """Return where torch has the counts of a group (None: with the parameters), and as what."""
-        fused, double = group.get("fused"), torch.get_default_dtype() == torch.float64
-        dtype = torch.float64 if double and not fused else torch.float32
-        return (None if group.get("capturable") or fused else "cpu"), dtype
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle and deepcopy take along."""
-        self._check_not_exchanged("copy")
-        kept = {name: getattr(self, name) for name in _COPIED}
-        return {**super().__getstate__(), **kept, "_skipped_before": self._skipped()}
-
-    def _skipped(self) -> int:
-        """Return how many steps were skipped; waits for a device."""
-        engine: Engine | None = self._engine
-        return self._skipped_before if engine is None else engine.step.norm.skipped()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return torch's state dict; the states of a tail stand beside the others.
-
-        With ``skip_nonfinite`` it has ``"skipped_steps"``, too, which torch's optimizers ignore.
-        """
-        self._check_not_exchanged("state_dict")
-        saved: dict[str, Any] = super().state_dict()
-        if self._tail.skip_nonfinite:
-            saved["skipped_steps"] = self._skipped()
-        return saved
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what pickle, deepcopy or a state dict brings."""
-        self.__dict__.setdefault(HELD, new_held())
-        rest = dict(state)
-        for name in ("state", *_COPIED, "_skipped_before"):
-            if name in rest:
-                setattr(self, name, rest.pop(name))
-        super().__setstate__(rest)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load as torch does; but states keep the dtype that they were saved in.
-
-        Averages, masters and compensations that its tail has no use for are left out.
-
-        Raises:
-            ValueError: it is of other groups or parameters, or its count of skipped steps is none.
-        """
-        self._check_not_exchanged("load_state_dict")
-        self.state  # noqa: B018 - an own state dict, given back, is of the last step then
-        loaded: list[tuple[dict[str, Any], int | None]] = []
-        last = self.register_load_state_dict_pre_hook(
-            lambda _, given: loaded.append((given, skipped_in(given)))
-        )
-        first = self.register_load_state_dict_post_hook(
-            lambda _: self._take_states(loaded[-1][0]), prepend=True
-        )
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
-            first.remove()
-        self._take_skipped(loaded[-1][1])
-
-    def _take_skipped(self, count: int | None) -> None:
-        """Go on counting from what was saved, if it was."""
-        if count is None:
-            return
-        self._skipped_before = count
-        engine: Engine | None = self._engine
-        if engine is not None:
-            engine.step.norm.load(count)
-
-    def _take_states(self, saved: Mapping[str, Any]) -> None:
-        self._keep_dtypes(saved)
-        for group in self.param_groups:
-            update = within(RULES[self._rule(group)], self._tail)
-            for param in group["params"]:
-                wanted = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
-                for name in OF_TAILS - wanted.keys():  # nobody would bring them on from here
-                    self._state.get(param, {}).pop(name, None)
-
-    def _keep_dtypes(self, saved: Mapping[str, Any]) -> None:
-        places = [place for group in saved["param_groups"] for place in group["params"]]
-        params = self._params()
-        for place, param in zip(places, params):
-            for name, value in saved["state"].get(place, {}).items():
-                held = self._state[param].get(name)
-                if torch.is_tensor(value) and torch.is_tensor(held) and value.dtype != held.dtype:
-                    self._state[param][name] = value.detach().to(param.device, copy=True)
 
 
 def _checked_group(group: Any) -> Any:

@@ -26,8 +26,14 @@ def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
     return array
 
 
-def number_in(own: Mapping[str, Any], name: str, whose: str) -> float:
+def number_in(own: Mapping[str, Any], name: str, whose: str, of: str = "") -> float:
     """Return a number of a parameter's states; waits for its device.
+
+    Args:
+        own: the states.
+        name: the number's.
+        whose: what errors call the parameter.
+        of: what errors say first.
 
     Raises:
         TypeError: it is none.
@@ -36,17 +42,17 @@ def number_in(own: Mapping[str, Any], name: str, whose: str) -> float:
         return float(own[name])
     except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
         raise TypeError(
-            f"state {name!r} of {whose}: expected a number, got {own[name]!r:.80}"
+            f"{of}state {name!r} of {whose}: expected a number, got {own[name]!r:.80}"
         ) from None
 
 
-def count_in(own: Mapping[str, Any], whose: str) -> int:
-    """Return the step count of a parameter's states; waits for its device.
+def count_in(own: Mapping[str, Any], whose: str, of: str = "") -> int:
+    """Return the step count of a parameter's states; the arguments are `number_in`'s.
 
     Raises:
         TypeError, ValueError: it is none.
     """
-    number = number_in(own, "step", whose)
+    number = number_in(own, "step", whose, of)
     if not (0 <= number < LAST_STEP and number.is_integer()):
-        raise ValueError(f"state 'step' of {whose}: expected a count, got {own['step']!r:.80}")
+        raise ValueError(f"{of}state 'step' of {whose}: expected a count, got {own['step']!r:.80}")
     return int(number)

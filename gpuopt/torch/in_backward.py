@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from ..tail import tail_of
+from .fitting import check
+from .fused import Fused
 
 
 class StepInBackward:
@@ -84,6 +86,9 @@ class StepInBackward:
             )
         for i, own in enumerate(saved):
             _check_of_one_parameter(i, own)
+        for one, own in zip(self.optimizers, saved):
+            if isinstance(one, Fused) and not one._optimizer_load_state_dict_pre_hooks:
+                check(one, own)
         for one, own in zip(self.optimizers, saved):
             one.load_state_dict(own)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from .counts import Counts
+
 HELD = "_gpuopt_held"
 
 
 def new_held() -> dict[str, Any]:
     """Return where an optimizer keeps its shared attributes."""
-    return {"lock": threading.RLock()}
+    return {"lock": threading.RLock(), "_exact": Counts()}
 
 
 class Shared:

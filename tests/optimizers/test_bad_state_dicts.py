@@ -192,7 +192,8 @@ def test_a_state_dict_of_torch(numpy_backend):
         param.grad = torch.from_numpy(grad)
     theirs.step()
     pair = Pair()
-    with pair.refuses(ValueError, "'optimizer', 'state', 'param_groups'"):
+    words = "'optimizer', 'state', 'param_groups'", "(as torch's optimizers have)"
+    with pair.refuses(ValueError, *words):
         pair.optimizer.load_state_dict(theirs.state_dict())
 
 
@@ -315,7 +316,16 @@ def test_a_file_whose_states_do_not_fit(saved, case):
     change, words = MISFIT[case]
     pair, path = saved
     rewritten(path, change)
-    with pair.refuses(ValueError, *words):
+    with pair.refuses(ValueError, f"{path}: state_dict: ", *words):
+        pair.optimizer.load(path)
+
+
+def test_a_file_of_another_optimizer(saved):
+    """The error says whose it is, and which file it is in."""
+    _, path = saved
+    pair = Pair(optimizer="SGD")
+    words = f"{path}: state_dict: expected one of SGD, as gpuopt.SGD makes, got one of 'Adam'"
+    with pair.refuses(ValueError, words):
         pair.optimizer.load(path)
 
 
