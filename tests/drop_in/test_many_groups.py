@@ -157,11 +157,3 @@ def test_momentum_that_begins_in_one_group():
     (first,), (second,) = (group["params"] for group in optimizer.param_groups)
     assert first.tolist() == [-0.5, -0.5]
     assert second.tolist() == [-0.75, -0.75]
-
-
-def test_a_group_that_lacks_an_option_torch_adds_later():
-    optimizer = two_groups()
-    for group in optimizer.param_groups:
-        del group["maximize"]
-    optimizer.step()
-    assert all(p.tolist() == [0.5, 0.5] for g in optimizer.param_groups for p in g["params"])
