@@ -10,8 +10,9 @@ from typing import Any, ClassVar, NoReturn
 from . import checkpoint, scalars
 from .compose import updates_for
 from .dispatch import Explanation, explain_places
-from .options import Options, checked_state_dtype, grouped, has_reciprocal
+from .options import Options, checked_state_dtype, grouped
 from .params import Key, parse
+from .ranges import HAS_RECIPROCAL
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
 from .step import FusedStep, Group
@@ -94,7 +95,7 @@ class Optimizer(Surroundings):
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
-        grad_factor = 1.0 / has_reciprocal("scale", scale)
+        grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
         self._check_not_exchanged("step")
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
@@ -199,9 +200,10 @@ class Optimizer(Surroundings):
         )
 
     def __repr__(self) -> str:
-        """Show the options of each group."""
-        groups = ", ".join(map(repr, self._param_groups))
-        return f"{type(self).__name__}({len(self._fused.params)} arrays, {groups})"
+        """Show the options of each group, and those of the whole optimizer."""
+        options = [f"{name}={value!r}" for name, value in self._whole_options().items()]
+        shown = ", ".join([*map(repr, self._param_groups), *options])
+        return f"{type(self).__name__}({len(self._fused.params)} arrays, {shown})"
 
     def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
         fused = self._fused

@@ -14,20 +14,18 @@ from ..compose import updates_for, within
 from ..launch import Group
 from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
-from ..state_dicts import OF_TAILS, skipped_in
+from ..state_dicts import OF_TAILS
 from ..step import FusedStep
-from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
+from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine
 from .shared import HELD, Shared, new_held
 
 _COPIED = ("_tail", "_state_dtype", "_norm_group")  # the last refuses, unless it is a name
 
-_DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
-
-class Fused(Surroundings, torch.optim.Optimizer):
+class Fused(Configured):
     """The step of an optimizer of torch's as one fused pass; stands before the class itself.
 
     Options, their checks, schedulers, hooks and state dicts are torch's own. ``state`` is brought
@@ -45,9 +43,6 @@ class Fused(Surroundings, torch.optim.Optimizer):
 
     # Neither pickle nor deepcopy takes these along, but for what `__getstate__` names.
     _engine = Shared()
-    _tail = Shared(Tail())
-    _state_dtype = Shared()
-    _norm_group = Shared()
     _exchanged = Shared(False)
     _skipped_before = Shared(0)
     _state = Shared()
@@ -221,15 +216,16 @@ class Fused(Surroundings, torch.optim.Optimizer):
             for group in self.param_groups
         ]
         scale = getattr(self, "grad_scale", None)
-        key.append([_seen(scale)])
+        key += [[_seen(scale)], list(map(len, self.param_groups))]
         plan: tuple[Any, list[Group], Any] | None = self._plan
         if plan is None or plan[0] != key:
+            self._check_groups([] if plan is None else plan[0], key)
             plan = self._plan = key, self._new_groups(scale), scale  # so that its id stays its own
         return plan[1]
 
     def _new_groups(self, scale: torch.Tensor | None) -> list[Group]:
         if any(group.get("differentiable") for group in self.param_groups):
-            raise ValueError(_DIFFERENTIABLE)
+            raise ValueError(DIFFERENTIABLE)
         rules = [RULES[self._rule(group)] for group in self.param_groups]
         if self._plan is not None and rules != [group.update.rule for group in self._plan[1]]:
             self.state  # noqa: B018 - read again: momentum begins where there is none yet
@@ -262,26 +258,6 @@ class Fused(Surroundings, torch.optim.Optimizer):
         except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
             name = self._names.get(name, name)
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, as torch does.
-
-        Raises:
-            ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
-                and ``state_dtype`` is bfloat16.
-        """
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        problem = None
-        if group.get("differentiable"):
-            problem = _DIFFERENTIABLE
-        elif len({id(p) for p in group["params"]}) != len(group["params"]):
-            problem = "params: a parameter is given twice"
-        elif self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
-            problem = "state_dtype: expected another than 'bfloat16' for complex parameters"
-        if problem is not None:
-            self.param_groups.pop()
-            raise ValueError(problem)
 
     # --- states -------------------------------------------------------------------------------
 
@@ -347,13 +323,14 @@ class Fused(Surroundings, torch.optim.Optimizer):
         Averages, masters and compensations that its tail has no use for are left out.
 
         Raises:
-            ValueError: it is of other groups or parameters, or its count of skipped steps is none.
+            ValueError: it is of other groups or parameters, an option in it is not accepted, or its
+                count of skipped steps is none; nothing has been changed.
         """
         self._check_not_exchanged("load_state_dict")
         self.state  # noqa: B018 - an own state dict, given back, is of the last step then
         loaded: list[tuple[dict[str, Any], int | None]] = []
         last = self.register_load_state_dict_pre_hook(
-            lambda _, given: loaded.append((given, skipped_in(given)))
+            lambda _, given: loaded.append((given, self._skipped_in(given)))
         )
         first = self.register_load_state_dict_post_hook(
             lambda _: self._take_states(loaded[-1][0]), prepend=True
