@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .averaged import averages, exchanged
+from .errors import NotAvailableError
 from .stats import TensorStats
 from .step import FusedStep
 from .tail import Tail
@@ -168,10 +169,10 @@ class Surroundings:
 
     def _check_tail(self, what: str, wanted: str, there: bool) -> None:
         if not there:
-            raise RuntimeError(f"{what}: {type(self).__name__} was made without {wanted}")
+            raise NotAvailableError(f"{what}: {type(self).__name__} was made without {wanted}")
 
     def _check_not_exchanged(self, what: str) -> None:
         if self._exchanged:
-            raise RuntimeError(
+            raise NotAvailableError(
                 f"{what}: not inside ema_weights(), where the weights are averages"
             )
