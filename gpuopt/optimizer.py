@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn
 from . import checkpoint, scalars
 from .compose import updates_for
 from .dispatch import Explanation, explain_places
+from .given import Given
 from .options import Options, checked_state_dtype, grouped
 from .params import Key, parse
 from .ranges import HAS_RECIPROCAL
@@ -51,6 +52,7 @@ class Optimizer(Surroundings):
         "__weakref__",
         "_exchanged",
         "_fused",
+        "_given",
         "_param_groups",
         "_plan",
         "_state_dtype",
@@ -79,6 +81,7 @@ class Optimizer(Surroundings):
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
+        self._given = Given(params, self._structure, arrays)
         self._exchanged = False
         self._plan: tuple[tuple[Any, ...], list[Group]] | None = None
 
@@ -91,12 +94,14 @@ class Optimizer(Surroundings):
             scale: what the loss was multiplied with; the gradients are divided by it.
 
         Raises:
-            TypeError, ValueError: a gradient or an option does not fit. Nothing has been
+            TypeError, ValueError: a gradient or an option does not fit, or another array stands
+                where a parameter was given, in the caller's list or dict. Nothing has been
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
         self._check_not_exchanged("step")
+        self._given.check()
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
