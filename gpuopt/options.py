@@ -110,7 +110,7 @@ class Options(MutableMapping[str, Any]):
 
     def check(self, name: str) -> None:
         """Raise TypeError unless ``name`` is an option."""
-        check_of_group([name])
+        check_of_group(name)
         if name not in self._values:
             raise TypeError(f"unknown option {name!r}: expected one of {', '.join(self._values)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -20,11 +19,10 @@ def how_to_set(name: str) -> str:
     return f"{name}: an option of the whole optimizer; give it to the constructor{later}"
 
 
-def check_of_group(names: Iterable[str]) -> None:
-    """Raise TypeError if one of the names, of a group's options, is one of the optimizer's."""
-    for name in names:
-        if name in OF_OPTIMIZERS:
-            raise TypeError(how_to_set(name))
+def check_of_group(name: str) -> None:
+    """Raise TypeError if the name of a group's option is that of one of the optimizer's."""
+    if name in OF_OPTIMIZERS:
+        raise TypeError(how_to_set(name))
 
 
 class OptimizerOption:

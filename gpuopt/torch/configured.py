@@ -10,8 +10,8 @@ import torch
 from ..state_dicts import skipped_in
 from ..surroundings import Surroundings
 from ..tail import Tail
-from ..whole import OptimizerOption
-from .group_options import RANGES, Ranges, check_changes, check_names, check_saved, check_values
+from ..whole import OF_OPTIMIZERS, OptimizerOption
+from .group_options import RANGES, Ranges, Whole, check_changes, check_group, names_in
 from .shared import Shared
 
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
@@ -28,6 +28,8 @@ class Configured(Surroundings, torch.optim.Optimizer):
     _tail = Shared(Tail())
     _state_dtype = Shared()
     _norm_group = Shared()
+    _tail_at_first = Shared(Tail())
+    """That of the constructor."""
     _names_known = Shared(frozenset())
     """The names in groups that have been looked at."""
 
@@ -53,9 +55,9 @@ class Configured(Surroundings, torch.optim.Optimizer):
         """Add a group, as torch does.
 
         Raises:
-            TypeError: an option of the whole optimizer stands in the group.
             ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
-                and ``state_dtype`` is bfloat16; or an option does not accept its value.
+                and ``state_dtype`` is bfloat16; or an option does not accept its value, or is one
+                of the whole optimizer.
         """
         super().add_param_group(param_group)
         try:
@@ -71,21 +73,41 @@ class Configured(Surroundings, torch.optim.Optimizer):
             raise ValueError("params: a parameter is given twice")
         if self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
             raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
-        place, names = len(self.param_groups) - 1, list(self.defaults)
-        self._names_known = check_names([group], names, self._names_known, place)
-        try:
-            check_values(group, names, self._ranges)
-        except ValueError as error:
-            raise ValueError(f"param_groups[{place}]: {error}") from None
+        self._check_all([group], len(self.param_groups) - 1)
+        self._look_at_names([group])
 
     def _check_groups(self, before: Sequence[Any], now: Sequence[Any]) -> None:
         """Check what has changed in the groups, where anybody may write."""
-        groups, names, known = self.param_groups, list(self.defaults), self._names_known
+        groups = self.param_groups
         if not before or before[-1] != now[-1]:
-            self._names_known = check_names(groups, names, known, 0)
-        check_changes(groups, names, self._ranges, before[:-2], now)
+            self._check_all(groups)
+            self._look_at_names(groups)
+        else:
+            names = self._checked_names()
+            check_changes(groups, names, self._ranges, self._whole(), before[:-2], now)
+
+    def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
+        whole = self._whole()
+        for place, group in enumerate(groups, first):
+            check_group(place, group, group, self._ranges, whole)
+
+    def _look_at_names(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        self._names_known = names_in(groups, self.defaults, self._names_known)
+
+    def _checked_names(self) -> list[str]:
+        """Return the options whose values are looked at in every group, at every step."""
+        repeated: frozenset[str] = self._names_known & OF_OPTIMIZERS
+        return [*self.defaults, *sorted(repeated)] if repeated else list(self.defaults)
+
+    def _whole(self) -> Whole:
+        """Return what groups may repeat: see `Whole`."""
+        others = {"state_dtype": self._state_dtype, "norm_group": self._norm_group}
+        return [{**vars(tail), **others} for tail in (self._tail, self._tail_at_first)]
 
     def _skipped_in(self, state_dict: Mapping[str, Any]) -> int | None:
         """Return how many skipped steps a state dict tells of, if its options are accepted."""
-        check_saved(state_dict, list(self.defaults), self._ranges)
+        try:
+            self._check_all(state_dict.get("param_groups", ()))
+        except ValueError as error:
+            raise ValueError(f"state_dict: {error}") from None
         return skipped_in(state_dict)

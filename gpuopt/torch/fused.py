@@ -22,7 +22,8 @@ from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine
 from .shared import HELD, Shared, new_held
 
-_COPIED = ("_tail", "_state_dtype", "_norm_group")  # the last refuses, unless it is a name
+# the last refuses, unless it is a name
+_COPIED = ("_tail", "_tail_at_first", "_state_dtype", "_norm_group")
 
 
 class Fused(Configured):
@@ -67,7 +68,7 @@ class Fused(Configured):
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
-        self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        self._tail = self._tail_at_first = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         super().__init__(*args, **options)
 
     def __init_subclass__(cls) -> None:
@@ -211,8 +212,9 @@ class Fused(Configured):
 
     def _groups(self) -> list[Group]:
         """Return what each group wants; the same objects as long as no option changes."""
+        names = self._checked_names()
         key = [
-            [_seen(group.get(name)) for name in self.defaults]  # groups may hold anything else
+            [_seen(group.get(name)) for name in names]  # groups may hold anything else
             for group in self.param_groups
         ]
         scale = getattr(self, "grad_scale", None)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import compress
+from operator import ne
 from typing import Any
 
 from .. import ranges, scalars
 from ..ranges import Range
-from ..whole import OF_OPTIMIZERS, check_of_group, how_to_set
+from ..whole import OF_OPTIMIZERS, how_to_set
 
 Ranges = Mapping[str, tuple[Range, ...]]
+Whole = Sequence[Mapping[str, Any]]
+"""What a group may repeat of the options of the whole optimizer: their values now, and at first."""
 
 RANGES: Ranges = {
     "lr": (ranges.NOT_NEGATIVE,),
@@ -40,104 +44,105 @@ _ALIKE = 0.85
 """Of `difflib`'s ratio, from which on a name is a misspelt option: not max_momentum (0.8)."""
 
 
-def check_values(group: Mapping[str, Any], names: Iterable[str], accepted: Ranges) -> None:
-    """Raise ValueError if an option has a value that the optimizer's constructor would refuse.
+def check_group(
+    place: int, group: Mapping[str, Any], names: Iterable[str], accepted: Ranges, whole: Whole
+) -> None:
+    """Check options of a group.
 
-    Tensors on a device are not read, and what is no number at all is left to the step.
+    Args:
+        place: the group's among all of the optimizer.
+        group: its options.
+        names: of those to check.
+        accepted: what the optimizer's options accept.
+        whole: see `Whole`.
+
+    Raises:
+        ValueError: a value is not accepted; the message names the group.
     """
     for name in names:
-        expected = accepted.get(name)
-        if expected is None or name not in group:
+        if name not in group:
             continue
-        single = len(expected) == 1
-        values = [group[name]] if single else group[name]
-        if not isinstance(values, Iterable):
-            continue
-        for i, (one, value) in enumerate(zip(expected, values)):
-            number = _known(value)
-            if number is not None and not (name == "lr" and _rounded_zero(number, group)):
-                one.check(name if single else f"{name}[{i}]", number, value)
+        try:
+            if name in OF_OPTIMIZERS:
+                _check_repeated(name, group[name], whole)
+            elif name in accepted:
+                _check_value(name, group, accepted[name])
+        except ValueError as error:
+            raise ValueError(f"param_groups[{place}]: {error}") from None
 
 
 def check_changes(
     groups: Sequence[Mapping[str, Any]],
     names: Sequence[str],
     accepted: Ranges,
+    whole: Whole,
     before: Sequence[Sequence[Any]],
     now: Sequence[Sequence[Any]],
 ) -> None:
-    """Check the options that have changed.
+    """Check the options that have changed, as `check_group` does.
 
     Args:
         groups: all groups.
-        names: of the options that every group has.
+        names: of the options that are looked at in every group.
         accepted: what the optimizer's options accept.
+        whole: see `Whole`.
         before: the values of the options of each group at the last check, if there was one.
         now: the values now.
-
-    Raises:
-        ValueError: a value is not accepted; the message names its group.
     """
     for i, group in enumerate(groups):
         last = before[i] if i < len(before) else ()
-        if last == now[i]:
-            continue
-        changed = [n for n, a, b in zip(names, last, now[i]) if a != b] if last else names
-        try:
-            check_values(group, changed, accepted)
-        except ValueError as error:
-            raise ValueError(f"param_groups[{i}]: {error}") from None
+        if last != now[i]:
+            changed = compress(names, map(ne, last, now[i])) if last else names
+            check_group(i, group, changed, accepted, whole)
 
 
-def check_names(
-    groups: Sequence[Mapping[str, Any]], options: Iterable[str], known: frozenset[str], first: int
+def names_in(
+    groups: Iterable[Mapping[str, Any]], options: Iterable[str], known: frozenset[str]
 ) -> frozenset[str]:
-    """Look at the names in groups, which may hold what is nobody's option.
+    """Return the names in groups, which may hold what is nobody's option; warn of misspelt ones.
 
     Args:
         groups: the groups.
         options: the names of a group's options.
-        known: the names that have been looked at.
-        first: the place of the first group among all of the optimizer.
-
-    Returns:
-        The names that have been looked at now.
-
-    Raises:
-        TypeError: one is an option of the whole optimizer; the message names the group.
+        known: the names that have been looked at; they are returned, too.
     """
-    for i, group in enumerate(groups, first):
-        new = [name for name in group if name not in known]
-        if not new:
-            continue
-        try:
-            check_of_group(new)
-        except TypeError as error:
-            raise TypeError(f"param_groups[{i}]: {error}") from None
-        for name in new:
+    for group in groups:
+        for name in [name for name in group if name not in known]:
             _warn_if_misspelt(name, (*options, *OF_OPTIMIZERS))
-        known = known.union(new)
+            known |= {name}
     return known
 
 
-def check_saved(state_dict: Mapping[str, Any], names: Sequence[str], accepted: Ranges) -> None:
-    """Check the options of a state dict before it is loaded.
+def _same(value: Any, own: Any) -> bool:
+    return value is own or (isinstance(value, (bool, float, int, str)) and bool(value == own))
 
-    Raises:
-        ValueError: one is not a group's, or has a value that is not accepted.
+
+def _check_value(name: str, group: Mapping[str, Any], expected: tuple[Range, ...]) -> None:
+    """Check an option; what is no number at all is left to the step."""
+    single = len(expected) == 1
+    values = [group[name]] if single else group[name]
+    if not (single or isinstance(values, Iterable)):
+        return
+    for i, (one, value) in enumerate(zip(expected, values)):
+        number = _known(value)
+        if number is None or one.accepts(number) or _is_rounded_zero(name, number, group):
+            continue
+        one.check(name if single else f"{name}[{i}]", number, value)
+
+
+def _check_repeated(name: str, value: Any, whole: Whole) -> None:
+    """Check that a group has the value of the whole optimizer.
+
+    ZeroRedundancyOptimizer writes all arguments of the constructor into the groups, at each step.
     """
-    for i, group in enumerate(state_dict.get("param_groups", ())):
-        foreign = [name for name in group if name in OF_OPTIMIZERS]
-        if foreign:
-            raise ValueError(f"state_dict: param_groups[{i}]: {how_to_set(foreign[0])}")
-        try:
-            check_values(group, names, accepted)
-        except ValueError as error:
-            raise ValueError(f"state_dict: param_groups[{i}]: {error}") from None
+    if not any(_same(value, own[name]) for own in whole):
+        raise ValueError(f"{how_to_set(name)}; it has {whole[0][name]!r}, got {value!r:.80}")
 
 
 def _known(value: Any) -> float | None:
     """Return a number whose value can be known without waiting for a device."""
+    if type(value) is float:  # as schedules write it, into hundreds of groups
+        return value
     if scalars.is_array(value) and not scalars.on_host(value):
         return None
     try:
@@ -146,10 +151,10 @@ def _known(value: Any) -> float | None:
         return None
 
 
-def _rounded_zero(lr: float, group: Mapping[str, Any]) -> bool:
-    """Whether it is below zero for no other reason than a schedule's rounding."""
-    initial = _known(group.get("initial_lr"))
-    return lr < 0 and initial is not None and -lr <= _ROUNDING * initial
+def _is_rounded_zero(name: str, number: float, group: Mapping[str, Any]) -> bool:
+    """Whether it is an lr below zero for no other reason than a schedule's rounding."""
+    initial = _known(group.get("initial_lr")) if name == "lr" else None
+    return initial is not None and -_ROUNDING * initial <= number < 0
 
 
 def _warn_if_misspelt(name: Any, options: Sequence[str]) -> None:

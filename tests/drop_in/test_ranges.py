@@ -192,5 +192,5 @@ def test_only_what_changed_is_checked():
     before = [[group.get(name) for name in names] for group in optimizer.param_groups]
     now = [list(values) for values in before]
     now[3][names.index("lr")] = 0.25
-    check_changes(optimizer.param_groups, names, RANGES, before, now)
+    check_changes(optimizer.param_groups, names, RANGES, [], before, now)
     assert looked == ["lr"]
