@@ -94,9 +94,9 @@ class Given:
                 continue
             if not _same_memory(found, self._known[i]):
                 raise ValueError(
-                    f"{self._names[i]}: another array than the optimizer was given, and updates; "
-                    "write into that one (array[...] = values), or make a new optimizer. A "
-                    "container that is for something else now: give the optimizer a copy of it"
+                    f"{self._names[i]}: no longer the array that the optimizer was given, and "
+                    "updates: write into that one (array[...] = values), or make a new optimizer; "
+                    "if the container is for something else now, give the optimizer a copy of it"
                 )
             self._known[i] = found
 

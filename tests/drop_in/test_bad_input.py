@@ -103,6 +103,7 @@ BAD_OPTIONS = [
     ("Adam", "lr", "fast", TypeError, "lr: expected a number, got 'fast'"),
     ("Adam", "lr", torch.ones(2), TypeError, "lr: expected a number, got tensor"),
     ("Adam", "eps", None, TypeError, "eps: expected a number, got None"),
+    ("Adam", "eps", 10**400, TypeError, "eps: expected a number, got 1000"),
     ("Adam", "betas", 0.9, ValueError, "betas: expected 2 numbers, got 0.9"),
     ("Adam", "betas", (0.9,), ValueError, r"betas: expected 2 numbers, got \(0.9,\)"),
     ("RMSprop", "alpha", "a", TypeError, "alpha: expected a number, got 'a'"),

@@ -12,15 +12,15 @@ from tests.helpers.optimizers import Foreign, everything
 
 pytestmark = pytest.mark.usefixtures("numpy_backend")
 
-SAID = "another array than the optimizer was given"
+SAID = "no longer the array that the optimizer was given"
 
 
 def new(count=3, size=4):
     return [np.full(size, i + 1, np.float32) for i in range(count)]
 
 
-def named(**options):
-    return dict(zip("abc", new(**options)))
+def named():
+    return dict(zip("abc", new()))
 
 
 def in_a_dict():
