@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from ..state_dicts import skipped_in
 from ..surroundings import Surroundings
 from ..tail import Tail
 from ..whole import OF_OPTIMIZERS, OptimizerOption
-from .group_options import RANGES, Ranges, Whole, check_changes, check_group, names_in
+from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
 from .shared import Shared
 
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
@@ -83,8 +84,10 @@ class Configured(Surroundings, torch.optim.Optimizer):
             self._check_all(groups)
             self._look_at_names(groups)
         else:
-            names = self._checked_names()
-            check_changes(groups, names, self._ranges, self._whole(), before[:-2], now)
+            names, last = self._checked_names(), zip(*before[:-2])
+            columns = zip_longest(names, last, zip(*now[:-2]))  # before, there may have been fewer
+            changed = [name for name, old, new in columns if old != new]
+            check_changed(groups, changed, self._ranges, self._whole())
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
         whole = self._whole()

@@ -148,6 +148,17 @@ def test_a_group_may_repeat_the_value_of_the_optimizer(option):
         ours.Adam([{**opt.param_groups[0], "params": [torch.ones(2)]}], **needed)
 
 
+def test_another_value_is_found_at_once():
+    for steps in (1, 2, 3):
+        opt = of_torch(clip_norm=0.5)
+        opt.param_groups[0]["clip_norm"] = 0.5
+        for _ in range(steps):
+            opt.step()
+        opt.param_groups[0]["clip_norm"] = 0.25
+        with pytest.raises(ValueError, match=r"clip_norm: .*it has 0\.5, got 0\.25"):
+            opt.step()
+
+
 def test_what_was_changed_may_be_repeated_as_it_was():
     """As ZeroRedundancyOptimizer goes on to do."""
     opt = of_torch(clip_norm=0.5)
