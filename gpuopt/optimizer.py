@@ -9,18 +9,12 @@ from typing import Any, ClassVar, NoReturn
 
 from . import checkpoint, scalars
 from .dispatch import Explanation, explain_places
+from .given import Given
 from .groups import Groups
-from .options import (
-    VALUES,
-    VERSION,
-    Options,
-    checked_rate,
-    checked_state_dtype,
-    grouped,
-    has_reciprocal,
-)
+from .options import VALUES, VERSION, Options, checked_rate, checked_state_dtype, grouped
 from .params import Key, parse
 from .plan import Plan, as_floats
+from .ranges import HAS_RECIPROCAL
 from .registry import RULES, Rule
 from .state_dicts import Reader, snapshot
 from .step import FusedStep
@@ -59,6 +53,7 @@ class Optimizer(Surroundings):
         "__weakref__",
         "_exchanged",
         "_fused",
+        "_given",
         "_param_groups",
         "_plan",
         "_seen",
@@ -88,6 +83,7 @@ class Optimizer(Surroundings):
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
+        self._given = Given(params, self._structure, arrays)
         self._exchanged = False
         self._plan: Plan | None = None
         self._seen: Any = None
@@ -101,12 +97,14 @@ class Optimizer(Surroundings):
             scale: what the loss was multiplied with; the gradients are divided by it.
 
         Raises:
-            TypeError, ValueError: a gradient or an option does not fit. Nothing has been
+            TypeError, ValueError: a gradient or an option does not fit, or another array stands
+                where a parameter was given, in the caller's list or dict. Nothing has been
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
-        grad_factor = 1.0 / has_reciprocal("scale", scale)
+        grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
         self._check_not_exchanged("step")
+        self._given.check()
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
@@ -214,9 +212,10 @@ class Optimizer(Surroundings):
         )
 
     def __repr__(self) -> str:
-        """Show the options of each group."""
-        groups = ", ".join(map(repr, self._param_groups))
-        return f"{type(self).__name__}({len(self._fused.params)} arrays, {groups})"
+        """Show the options of each group, and those of the whole optimizer."""
+        options = [f"{name}={value!r}" for name, value in self._whole_options().items()]
+        shown = ", ".join([*map(repr, self._param_groups), *options])
+        return f"{type(self).__name__}({len(self._fused.params)} arrays, {shown})"
 
     def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
         fused = self._fused

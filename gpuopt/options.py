@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from . import scalars
 from .arrays import FLOATS
+from .ranges import BELOW_ONE, FINITE, boolean, two_below_one
+from .whole import check_of_group
 
 PAIRS = {
     "betas": ("beta1", "beta2"),
@@ -16,56 +17,6 @@ PAIRS = {
     "step_sizes": ("step_size_min", "step_size_max"),
 }
 """Options that hold several hyperparameters, and their names."""
-
-
-_NOT_REAL = ("bool", "complex", "datetime", "timedelta")  # in the dtypes of NumPy and torch
-
-
-def _as_float(value: Any) -> float | None:
-    """Return a number, of any library, as a float; None for what is no real number."""
-    if type(value) is float:
-        return value
-    dtype = getattr(value, "dtype", type(value).__name__)
-    if not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
-        return None
-    if getattr(dtype, "kind", "") in tuple("SUO") or any(k in str(dtype) for k in _NOT_REAL):
-        return None
-    try:
-        return float(value)
-    except OverflowError:  # an int beyond the largest float
-        return math.inf
-    except (TypeError, ValueError):
-        return None
-
-
-def number(accepted: Callable[[float], bool], description: str) -> Callable[[str, Any], float]:
-    """Return a check that takes the real numbers that are accepted, of any library, as floats."""
-
-    def check(name: str, value: Any) -> float:
-        number = _as_float(value)
-        if number is None:
-            raise TypeError(f"{name}: expected {description}, got {value!r}")
-        if not accepted(number):
-            raise ValueError(f"{name}: expected {description}, got {value!r}")
-        return number
-
-    return check
-
-
-_not_negative = number(lambda x: math.isfinite(x) and x >= 0, "a finite number of at least 0")
-has_reciprocal = number(
-    lambda x: x > 0 and math.isfinite(x) and math.isfinite(1.0 / x),
-    "a finite number above 0 whose reciprocal is finite",
-)
-_below_one = number(lambda x: 0 <= x < 1, "a number in [0, 1)")
-
-
-def _two_below_one(name: str, value: Any) -> tuple[float, float]:
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected two numbers in [0, 1), got {value!r}") from None
-    return _below_one(f"{name}[0]", first), _below_one(f"{name}[1]", second)
 
 
 def checked_state_dtype(value: Any) -> str | None:
@@ -79,33 +30,26 @@ def checked_state_dtype(value: Any) -> str | None:
     raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
 
 
-def boolean(name: str, value: Any) -> bool:
-    """Take True or False, and nothing that only counts as one of them."""
-    if value is not True and value is not False:
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return value
-
-
 def _number_or_array(name: str, value: Any) -> Any:
     """Keep an array as it is: its value counts at each step, and is not read on a device."""
     if type(value) is float or not scalars.is_array(value):
-        return _not_negative(name, value)
+        return FINITE(name, value)
     if not scalars.is_one_float(value):
         raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
     if scalars.on_host(value):
-        _not_negative(name, scalars.value_of(value))
+        FINITE(name, scalars.value_of(value))
     return value
 
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "lr": _number_or_array,
-    "beta": _below_one,
-    "betas": _two_below_one,
-    "momentum": _below_one,
-    "eps": _not_negative,
-    "weight_decay": _not_negative,
-    "lr_decay": _not_negative,
-    "initial_accumulator_value": _not_negative,
+    "beta": BELOW_ONE,
+    "betas": two_below_one,
+    "momentum": BELOW_ONE,
+    "eps": FINITE,
+    "weight_decay": FINITE,
+    "lr_decay": FINITE,
+    "initial_accumulator_value": FINITE,
     "maximize": boolean,
     "nesterov": boolean,
     "centered": boolean,
@@ -173,6 +117,7 @@ class Options(MutableMapping[str, Any]):
 
     def check(self, name: str) -> None:
         """Raise TypeError unless ``name`` is an option."""
+        check_of_group(name)
         if name not in self._values:
             raise TypeError(f"unknown option {name!r}: expected one of {', '.join(self._values)}")
 
@@ -193,7 +138,7 @@ def checked_rate(name: str, array: Any) -> float:
     Raises:
         ValueError: it is not accepted.
     """
-    return _not_negative(name, scalars.number_of(array))
+    return FINITE(name, scalars.number_of(array))
 
 
 def grouped(

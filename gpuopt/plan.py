@@ -53,6 +53,8 @@ class Plan:
         tail: Tail,
         state_dtype: str | None,
         check_present: Callable[[], None] = lambda: None,
+        check_changed: Callable[[Sequence[str]], None] = lambda names: None,
+        others: Sequence[str] = (),
     ) -> None:
         """Nothing is known yet.
 
@@ -64,13 +66,16 @@ class Plan:
             tail: what surrounds the update.
             state_dtype: of states.
             check_present: raises if groups lack an option that a step reads.
+            check_changed: raises if an option of these that have changed is not accepted.
+            others: options that groups may have, and that are only checked.
         """
         called = {option: name for name, option in renamed.items()}
         self._absent = {name: v for name, v in _DEFAULTS.items() if name not in names}
-        names = tuple(dict.fromkeys((*names, *_DEFAULTS)))
+        self._absent.update(dict.fromkeys(others))
+        names = tuple(dict.fromkeys((*names, *_DEFAULTS, *others)))
         self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
-        self._check_present = check_present
+        self._check_present, self._check_changed = check_present, check_changed
         self._tail, self._state_dtype = tail, state_dtype
         self._values_of = itemgetter(*names)  # with the defaults they are several: a tuple
         self._rows: list[tuple[Any, ...]] = []
@@ -102,6 +107,8 @@ class Plan:
             return groups
         values: dict[str, _Values] = dict(zip(self._gives, zip(*rows)))
         changed = [name for name, column in values.items() if self._differs(name, column)]
+        if changed and groups is not None:
+            self._check_changed(changed)
         if groups is None or not known or changed:
             groups = self._new(options, values, changed, factor)
             self._factor, self._factor_seen = factor, factor_seen  # kept, so that its id stays its

@@ -18,6 +18,7 @@ from .registry import Rule
 from .rules.rounding import SEED
 from .scalars import is_array, value_of
 from .tail import Tail
+from .whole import OF_OPTIMIZERS, how_to_set
 
 OF_TAILS = frozenset({"ema", "kahan_comp", "master"})
 """The states that come from what surrounds the update."""
@@ -195,6 +196,9 @@ def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
 
 def _options(group: Mapping[str, Any], mine: Options) -> Options:
     options = {name: value for name, value in group.items() if name != "params"}
+    foreign = [name for name in options if name in OF_OPTIMIZERS]
+    if foreign:
+        raise ValueError(f"state_dict: {how_to_set(foreign[0])}")
     if set(options) != set(mine):
         raise ValueError(f"state_dict: expected the options {list(mine)}, got {list(options)}")
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .averaged import averages, exchanged
+from .errors import NotAvailableError
 from .stats import TensorStats
 from .step import FusedStep
 from .tail import Tail
+from .whole import OptimizerOption, how_to_set
 
 
 class Surroundings:
@@ -17,6 +19,19 @@ class Surroundings:
 
     __slots__ = ()
 
+    clip_norm = OptimizerOption()
+    clip_value = OptimizerOption()
+    error_if_nonfinite = OptimizerOption()
+    skip_nonfinite = OptimizerOption()
+    ema_decay = OptimizerOption()
+    master_weights = OptimizerOption()
+    stochastic_rounding = OptimizerOption()
+    kahan_sum = OptimizerOption()
+    seed = OptimizerOption()
+    zero_grads = OptimizerOption()
+    state_dtype = OptimizerOption("_state_dtype")
+
+    _state_dtype: str | None
     _exchanged: Any
     """Whether the parameters are their averages at the moment; the optimizers have it."""
 
@@ -60,6 +75,11 @@ class Surroundings:
             tail = tail.changed(name, value)
         self._take_tail(tail)
 
+    def _whole_options(self) -> dict[str, Any]:
+        """Return the options in use that are not a group's, by name."""
+        given = {**self.tail.in_use(), "state_dtype": self.state_dtype}
+        return {name: value for name, value in given.items() if value is not None}
+
     def _take_tail(self, tail: Tail) -> None:
         self._step_taken().tail = tail
 
@@ -78,8 +98,9 @@ class Surroundings:
         self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
         return self._step_taken().norm.skipped()
 
-    def stats(self) -> dict[Any, TensorStats]:
-        """Return the statistics of each parameter at the last step; waits for a device.
+    @property  # and no plain method, so that nobody hides it who takes it for the option
+    def stats(self) -> Callable[[], dict[Any, TensorStats]]:
+        """``stats()``: the statistics of each parameter at the last step; waits for a device.
 
         Needs ``stats=True``. After a step that ``skip_nonfinite`` skipped, the gradient's are those
         that it was skipped for.
@@ -92,6 +113,13 @@ class Surroundings:
         >>> opt.stats()["w"][:4]
         (2.0, 1.0, 0, 1.0)
         """
+        return self._stats
+
+    @stats.setter
+    def stats(self, value: Any) -> None:
+        raise AttributeError(how_to_set("stats"))
+
+    def _stats(self) -> dict[Any, TensorStats]:
         self._check_tail("stats", "stats=True", self.tail.stats)
         return dict(zip(self._labels(), self._step_taken().stats()))
 
@@ -141,8 +169,10 @@ class Surroundings:
 
     def _check_tail(self, what: str, wanted: str, there: bool) -> None:
         if not there:
-            raise RuntimeError(f"{what}: {type(self).__name__} was made without {wanted}")
+            raise NotAvailableError(f"{what}: {type(self).__name__} was made without {wanted}")
 
     def _check_not_exchanged(self, what: str) -> None:
         if self._exchanged:
-            raise RuntimeError(f"{what}: not inside ema_weights(), where the weights are averages")
+            raise NotAvailableError(
+                f"{what}: not inside ema_weights(), where the weights are averages"
+            )

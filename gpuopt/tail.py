@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .options import boolean, number
+from .ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,6 +78,17 @@ class Tail:
         sees_what_is_stored = self.ema_decay is not None or self.stats
         return chosen[0] if chosen else "rounded" if sees_what_is_stored else ""
 
+    def in_use(self) -> dict[str, Any]:
+        """Return the options that were given, or that follow from those, by name.
+
+        >>> Tail(clip_norm=0.0, stochastic_rounding=True).in_use()
+        {'clip_norm': 0.0, 'stochastic_rounding': True, 'seed': 0}
+        """
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not (self.seed or self.stochastic_rounding):
+            del options["seed"]
+        return {name: v for name, v in options.items() if v is not None and v is not False}
+
     def numbers(self) -> dict[str, float]:
         """Return what coefficients are computed from."""
         given = {name: getattr(self, name) for name in ("clip_norm", "clip_value", "ema_decay")}
@@ -90,14 +101,16 @@ class Tail:
         Raises:
             TypeError, ValueError: the option is not in use, or does not accept the value.
         """
-        if name not in _CHANGEABLE:
-            raise ValueError(f"{name}: expected one of {', '.join(_CHANGEABLE)}")
+        if name not in CHANGEABLE:
+            raise ValueError(f"{name}: expected one of {', '.join(CHANGEABLE)}")
         if getattr(self, name) is None or value is None:
             raise ValueError(f"{name}: it is in use from the beginning or never, got {value!r}")
         return replace(self, **{name: _CHECKS[name](name, value)})
 
 
-_CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
+CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
+"""The options that `Tail.changed` accepts."""
+
 _NARROW = ("master_weights", "stochastic_rounding", "kahan_sum")
 
 
@@ -125,11 +138,6 @@ def tail_of(**options: Unpack[TailOptions]) -> Tail:
     return tail
 
 
-def _optional(accepted: Callable[[float], bool], description: str) -> Any:
-    check = number(accepted, f"None or {description}")
-    return lambda name, value: None if value is None else check(name, value)
-
-
 def _integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}: expected an integer in [0, 2**32), got {value!r}")
@@ -138,10 +146,10 @@ def _integer(name: str, value: Any) -> int:
     return int(value)
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **{field.name: boolean for field in fields(Tail)},
-    "clip_norm": _optional(lambda x: x >= 0, "a number of at least 0"),
-    "clip_value": _optional(lambda x: x > 0, "a number above 0"),
-    "ema_decay": _optional(lambda x: 0 <= x <= 1, "a number in [0, 1]"),
+    "clip_norm": NOT_NEGATIVE.or_none,
+    "clip_value": POSITIVE.or_none,
+    "ema_decay": UP_TO_ONE.or_none,
     "seed": _integer,
 }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from ..ranges import ANY
 from .fused import Fused
+from .group_options import RANGES
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -145,6 +147,7 @@ class ASGD(Fused, torch.optim.ASGD):
     """
 
     _rules = ("asgd",)
+    _ranges = {**RANGES, "alpha": (ANY,)}  # noqa: RUF012 - declared as a ClassVar by the base
 
 
 class RAdam(Fused, torch.optim.RAdam):

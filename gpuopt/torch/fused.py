@@ -19,6 +19,7 @@ from ..state_dicts import OF_TAILS
 from ..step import FusedStep
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
+from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine
 from .fitting import check_options
 from .modes import ordinary
@@ -29,10 +30,8 @@ from .shared import HELD, Shared, new_held
 _OF_TORCH = ("foreach", "capturable", "fused")
 """Options that say how torch's own step is done."""
 
-_DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
-
-class Fused(Saved, torch.optim.Optimizer):
+class Fused(Saved, Configured):
     """The step of an optimizer of torch's as one fused pass; stands before the class itself.
 
     Options, their checks, schedulers, hooks and state dicts are torch's own. ``state`` is brought
@@ -57,9 +56,6 @@ class Fused(Saved, torch.optim.Optimizer):
 
     # Neither pickle nor deepcopy takes these along, but for what `__getstate__` names.
     _engine = Shared()
-    _tail = Shared(Tail())
-    _state_dtype = Shared()
-    _norm_group = Shared()
     _exchanged = Shared(False)
     _skipped_before = Shared(0)
     _exact = Shared()
@@ -71,6 +67,8 @@ class Fused(Saved, torch.optim.Optimizer):
     """Those that the engine was made for; ``param_groups`` may be others by now."""
     _plan = Shared()
     """What the options of all groups were, and what follows from them."""
+    _sizes_known = Shared()
+    """How many names each group had when they were checked."""
     _scale_known = Shared()
     """What was seen of the last ``grad_scale``, what gradients are multiplied by, and itself."""
 
@@ -88,7 +86,7 @@ class Fused(Saved, torch.optim.Optimizer):
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
-        self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        self._tail = self._tail_at_first = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         with ordinary():
             super().__init__(*args, **options)
         if self.defaults.get("fused") or self._runs_when_skipped():
@@ -250,20 +248,27 @@ class Fused(Saved, torch.optim.Optimizer):
     def _groups(self) -> Groups:
         """Return what each group wants; the same object as long as no option changes."""
         plan: Plan | None = self._plan
-        if plan is None:
-            names = [name for name in self.defaults if name not in _OF_TORCH]
-            reads = self._names, self._accepted_rule, self._numbers_of
-            around = self._tail, self._state_dtype
-            plan = self._plan = Plan(names, *reads, *around, partial(check_options, self))
-        rules, factor = plan.rules, self._factor()
+        rules = [] if plan is None else plan.rules
+        if plan is None or list(map(len, self.param_groups)) != self._sizes_known:
+            plan = self._plan = self._new_plan()
+        factor = self._factor()
         groups = plan.take(self.param_groups, factor)
         if rules and rules is not plan.rules and rules != plan.rules:
             self.state  # noqa: B018 - read again: momentum begins where there is none yet
         return groups
 
+    def _new_plan(self) -> Plan:
+        """Check all groups, which have other names than before."""
+        self._check_groups()
+        self._sizes_known = list(map(len, self.param_groups))
+        names = [name for name in self.defaults if name not in _OF_TORCH]
+        reads = self._names, self._accepted_rule, self._numbers_of
+        checks = partial(check_options, self), self._check_changed
+        return Plan(names, *reads, self._tail, self._state_dtype, *checks, self._repeated())
+
     def _accepted_rule(self, group: Mapping[str, Any]) -> Rule:
         if group.get("differentiable"):
-            raise ValueError(_DIFFERENTIABLE)
+            raise ValueError(DIFFERENTIABLE)
         return RULES[self._rule(group)]
 
     def _factor(self) -> Any:
@@ -287,29 +292,14 @@ class Fused(Saved, torch.optim.Optimizer):
         """Return the value of an option, named in errors as torch names it."""
         try:
             return scalars.number_of(value)
-        except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+            RuntimeError,
+        ):  # of several elements: the last
             name = self._names.get(name, name)
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, as torch does.
-
-        Raises:
-            ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
-                and ``state_dtype`` is bfloat16.
-        """
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        problem = None
-        if group.get("differentiable"):
-            problem = _DIFFERENTIABLE
-        elif len({id(p) for p in group["params"]}) != len(group["params"]):
-            problem = "params: a parameter is given twice"
-        elif self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
-            problem = "state_dtype: expected another than 'bfloat16' for complex parameters"
-        if problem is not None:
-            self.param_groups.pop()
-            raise ValueError(problem)
 
 
 def _checked_group(group: Any) -> Any:

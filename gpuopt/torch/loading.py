@@ -9,7 +9,7 @@ import torch
 
 from ..compose import within
 from ..registry import RULES
-from ..state_dicts import OF_TAILS, skipped_in
+from ..state_dicts import OF_TAILS
 from .counts import Counts
 from .fitting import check
 
@@ -42,7 +42,7 @@ class Loaded:
             TypeError, ValueError: it is of another class or of other parameters.
         """
         fitting = check(optimizer, state_dict)
-        self.skipped = skipped_in(state_dict)
+        self.skipped = optimizer._skipped_in(state_dict)
         self._mine, self._numbers, self._tensors = mine, dict[Any, Any](), dict[Any, Any]()
         self.rest: dict[str, Any] = {**state_dict, "state": dict(state_dict["state"])}
         for place, group, param in fitting:

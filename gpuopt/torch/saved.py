@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _COPIED = (
     "_tail",
+    "_tail_at_first",
     "_state_dtype",
     "_norm_group",  # it refuses, unless it is a name
     "_step_supports_amp_scaling",

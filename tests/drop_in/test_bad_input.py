@@ -107,6 +107,7 @@ BAD_OPTIONS = [
     ("Adam", "lr", "fast", TypeError, "lr: expected a number, got 'fast'"),
     ("Adam", "lr", torch.ones(2), TypeError, "lr: expected a number, got tensor"),
     ("Adam", "eps", None, TypeError, "eps: expected a number, got None"),
+    ("Adam", "eps", 10**400, TypeError, "eps: expected a number, got 1000"),
     ("Adam", "betas", 0.9, ValueError, "betas: expected 2 numbers, got 0.9"),
     ("Adam", "betas", (0.9,), ValueError, r"betas: expected 2 numbers, got \(0.9,\)"),
     ("RMSprop", "alpha", "a", TypeError, "alpha: expected a number, got 'a'"),
@@ -141,12 +142,11 @@ def test_groups_may_hold_what_is_nobodys_option(name):
 
 
 @pytest.mark.parametrize("name", OF_TORCH)
-@pytest.mark.parametrize("rate", [float("nan"), float("inf"), -0.5])
-def test_rates_that_a_schedule_spoils_are_torchs(name, rate):
-    """torch checks them once: what is written into a group later counts as it is."""
+def test_an_infinite_rate_is_torchs(name):
+    """Its constructors accept it."""
     pair = Pair(name, lr=0.1).step()
     for optimizer in (pair.mine, pair.theirs):
-        optimizer.param_groups[0]["lr"] = rate
+        optimizer.param_groups[0]["lr"] = float("inf")
     pair.step()
     finite = [torch.nan_to_num(p, nan=7.0, posinf=8.0, neginf=9.0) for p in pair.params]
     others = [torch.nan_to_num(p, nan=7.0, posinf=8.0, neginf=9.0) for p in pair.twins]

@@ -1,0 +1,99 @@
+"""The numbers that options accept: the ranges of both APIs, and their errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Range:
+    """The real numbers that an option accepts.
+
+    Attributes:
+        description: what errors say is expected.
+        accepts: whether it accepts a number.
+
+    >>> BELOW_ONE("beta", 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: beta: expected a number in [0, 1), got 1
+    """
+
+    description: str
+    accepts: Callable[[float], bool]
+
+    def __call__(self, name: str, value: Any) -> float:
+        """Return a number of any library as a float.
+
+        Raises:
+            TypeError, ValueError: it is no real number, or not in the range.
+        """
+        number = _as_float(value)
+        if number is None:
+            raise TypeError(f"{name}: expected {self.description}, got {value!r}")
+        self.check(name, number, value)
+        return number
+
+    def check(self, name: str, number: float, given: Any) -> None:
+        """Raise ValueError unless ``number``, which was given as ``given``, is in the range."""
+        if not self.accepts(number):
+            raise ValueError(f"{name}: expected {self.description}, got {given!r}")
+
+    def or_none(self, name: str, value: Any) -> float | None:
+        """Accept None, too, and say so in errors."""
+        if value is None:
+            return None
+        return Range(f"None or {self.description}", self.accepts)(name, value)
+
+
+ANY = Range("a number", lambda x: not math.isnan(x))
+NOT_NEGATIVE = Range("a number of at least 0", lambda x: x >= 0)
+FINITE = Range("a finite number of at least 0", lambda x: math.isfinite(x) and x >= 0)
+POSITIVE = Range("a number above 0", lambda x: x > 0)
+BELOW_ONE = Range("a number in [0, 1)", lambda x: 0 <= x < 1)
+UP_TO_ONE = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
+SHRINKING = Range("a number between 0 and 1", lambda x: 0 < x < 1)
+GROWING = Range("a number above 1", lambda x: x > 1)
+HAS_RECIPROCAL = Range(
+    "a finite number above 0 whose reciprocal is finite",
+    lambda x: x > 0 and math.isfinite(x) and math.isfinite(1.0 / x),
+)
+
+
+_NOT_REAL = ("bool", "complex", "datetime", "timedelta")  # in the dtypes of NumPy and torch
+
+
+def _as_float(value: Any) -> float | None:
+    """Return a number, of any library, as a float; None for what is no real number."""
+    if type(value) is float:
+        return value
+    dtype = getattr(value, "dtype", type(value).__name__)
+    if not hasattr(value, "__float__") or getattr(value, "ndim", 0) != 0:
+        return None
+    if getattr(dtype, "kind", "") in tuple("SUO") or any(k in str(dtype) for k in _NOT_REAL):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond the largest float
+        return math.inf
+    except (TypeError, ValueError):
+        return None
+
+
+def two_below_one(name: str, value: Any) -> tuple[float, float]:
+    """Take two numbers in [0, 1)."""
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected two numbers in [0, 1), got {value!r}") from None
+    return BELOW_ONE(f"{name}[0]", first), BELOW_ONE(f"{name}[1]", second)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Take True or False, and nothing that only counts as one of them."""
+    if value is not True and value is not False:
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return value

@@ -1,0 +1,164 @@
+"""The options of groups, checked wherever they come from: torch's constructors check defaults."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from .. import ranges, scalars
+from ..ranges import Range
+from ..whole import OF_OPTIMIZERS, how_to_set
+
+Ranges = Mapping[str, tuple[Range, ...]]
+Whole = Sequence[Mapping[str, Any]]
+"""What a group may repeat of the options of the whole optimizer: their values now, and at first."""
+
+RANGES: Ranges = {
+    "lr": (ranges.NOT_NEGATIVE,),
+    "weight_decay": (ranges.NOT_NEGATIVE,),
+    "eps": (ranges.NOT_NEGATIVE,),
+    "beta": (ranges.BELOW_ONE,),
+    "betas": (ranges.BELOW_ONE, ranges.BELOW_ONE),
+    "momentum": (ranges.NOT_NEGATIVE,),
+    "dampening": (ranges.ANY,),
+    "lr_decay": (ranges.NOT_NEGATIVE,),
+    "initial_accumulator_value": (ranges.NOT_NEGATIVE,),
+    "rho": (ranges.UP_TO_ONE,),
+    "momentum_decay": (ranges.NOT_NEGATIVE,),
+    "alpha": (ranges.NOT_NEGATIVE,),
+    "lambd": (ranges.ANY,),
+    "t0": (ranges.ANY,),
+    "etas": (ranges.SHRINKING, ranges.GROWING),
+    "step_sizes": (ranges.ANY, ranges.ANY),
+}
+"""What torch's constructors accept, by option; but some of them accept NaN."""
+
+_ROUNDING = 1e-12
+"""Of the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which is a zero."""
+
+_ALIKE = 0.85
+"""Of `difflib`'s ratio, from which on a name is a misspelt option: not max_momentum (0.8)."""
+
+
+def check_group(
+    place: int, group: Mapping[str, Any], names: Iterable[str], accepted: Ranges, whole: Whole
+) -> None:
+    """Check options of a group.
+
+    Args:
+        place: the group's among all of the optimizer.
+        group: its options.
+        names: of those to check.
+        accepted: what the optimizer's options accept.
+        whole: see `Whole`.
+
+    Raises:
+        ValueError: a value is not accepted; the message names the group.
+    """
+    for name in names:
+        if name not in group:
+            continue
+        try:
+            if name in OF_OPTIMIZERS:
+                _check_repeated(name, group[name], whole)
+            elif name in accepted:
+                _check_value(name, group, accepted[name])
+        except ValueError as error:
+            raise ValueError(f"param_groups[{place}]: {error}") from None
+
+
+def check_changed(
+    groups: Sequence[Mapping[str, Any]], names: Iterable[str], accepted: Ranges, whole: Whole
+) -> None:
+    """Check options that have changed in some of all groups, as `check_group` does."""
+    for name in names:
+        expected = accepted.get(name, ())
+        column: list[Any] = [group.get(name) for group in groups]
+        floats = len(expected) == 1 and set(map(type, column)) == {float}
+        if floats and all(map(expected[0].accepts, column)):
+            continue  # what schedules write, into hundreds of groups
+        for place, group in enumerate(groups):
+            check_group(place, group, [name], accepted, whole)
+
+
+def names_in(
+    groups: Iterable[Mapping[str, Any]], options: Iterable[str], known: frozenset[str]
+) -> frozenset[str]:
+    """Return the names in groups, which may hold what is nobody's option; warn of misspelt ones.
+
+    Args:
+        groups: the groups.
+        options: the names of a group's options.
+        known: the names that have been looked at; they are returned, too.
+    """
+    for group in groups:
+        for name in [name for name in group if name not in known]:
+            _warn_if_misspelt(name, (*options, *OF_OPTIMIZERS))
+            known |= {name}
+    return known
+
+
+def _same(value: Any, own: Any) -> bool:
+    return value is own or (isinstance(value, (bool, float, int, str)) and bool(value == own))
+
+
+def _check_value(name: str, group: Mapping[str, Any], expected: tuple[Range, ...]) -> None:
+    """Check an option; what is no number at all is left to the step."""
+    single = len(expected) == 1
+    values = [group[name]] if single else group[name]
+    if not (single or isinstance(values, Iterable)):
+        return
+    for i, (one, value) in enumerate(zip(expected, values)):
+        number = _known(value)
+        if number is None or one.accepts(number) or _is_rounded_zero(name, number, group):
+            continue
+        one.check(name if single else f"{name}[{i}]", number, value)
+
+
+def _check_repeated(name: str, value: Any, whole: Whole) -> None:
+    """Check that a group has the value of the whole optimizer.
+
+    ZeroRedundancyOptimizer writes all arguments of the constructor into the groups, at each step.
+    """
+    if not any(_same(value, own[name]) for own in whole):
+        raise ValueError(f"{how_to_set(name)}; it has {whole[0][name]!r}, got {value!r:.80}")
+
+
+def _known(value: Any) -> float | None:
+    """Return a number whose value can be known without waiting for a device."""
+    if type(value) is float:  # as schedules write it, into hundreds of groups
+        return value
+    if scalars.is_array(value) and not scalars.on_host(value):
+        return None
+    try:
+        return scalars.number_of(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of several elements
+        return None
+
+
+def _is_rounded_zero(name: str, number: float, group: Mapping[str, Any]) -> bool:
+    """Whether it is an lr below zero for no other reason than a schedule's rounding."""
+    initial = _known(group.get("initial_lr")) if name == "lr" else None
+    return initial is not None and -_ROUNDING * initial <= number < 0
+
+
+def _warn_if_misspelt(name: Any, options: Sequence[str]) -> None:
+    if not isinstance(name, str) or name in options:
+        return
+    for option in options:
+        if _plain(name) == _plain(option) or (
+            abs(len(name) - len(option)) <= 1
+            and SequenceMatcher(None, name, option).ratio() >= _ALIKE
+        ):
+            warnings.warn(
+                f"{name!r} in a group is no option of the optimizer, and is ignored: "
+                f"is {option!r} meant?",
+                stacklevel=2,
+            )
+            return
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
