@@ -11,7 +11,7 @@ from typing import Any
 
 from .kernels.retarget import function_from
 from .kernels.storage import STORAGE, compute_dtype
-from .narrow import BITS_16, NARROW, rounded_states
+from .low_precision import BITS_16, NARROW, rounded_states
 from .registry import Rule, Stage, State
 from .rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from .rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, TAKE_MASTER, ZERO_GRADIENT

@@ -181,7 +181,12 @@ class Plan:
 
 def as_floats(column: Sequence[Any]) -> list[float] | None:
     """Return plain numbers as floats, all at once; None, if there is anything else among them."""
-    return list(map(float, column)) if _NUMBERS.issuperset(map(type, column)) else None
+    if not _NUMBERS.issuperset(map(type, column)):
+        return None
+    try:
+        return list(map(float, column))
+    except OverflowError:  # an int beyond the largest float
+        return None
 
 
 def _wanted(rules: Sequence[Rule]) -> frozenset[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from ..arrays import FLOATS
 from ..compose import Update, within
 from ..kernels.storage import STORAGE, compute_dtype
+from ..low_precision import BITS_16
 from ..measure import MEASURE, Measure
-from ..narrow import BITS_16
 from ..registry import RULES, Rule, Stage
 from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..kernels.storage import STORAGE
-from ..narrow import BITS_16
+from ..low_precision import BITS_16
 from .backends import BACKENDS
 from .cases import ARCHS, DTYPES, Case, cases_for, dtypes_of
 from .facts import Facts

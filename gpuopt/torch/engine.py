@@ -11,7 +11,7 @@ import torch
 
 from ..arrays import bare, describe, fill, mark_written, resolved
 from ..groups import Groups
-from ..narrow import BITS_16, EXACT
+from ..low_precision import BITS_16, EXACT
 from ..rules.rounding import SEED, shard_seed, tensor_seed
 from ..step import FusedStep
 from ..tail import Tail

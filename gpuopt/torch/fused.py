@@ -86,7 +86,8 @@ class Fused(Saved, Configured):
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
-        self._tail = self._tail_at_first = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        self._tail = self._tail_at_first = tail
         with ordinary():
             super().__init__(*args, **options)
         if self.defaults.get("fused") or self._runs_when_skipped():
