@@ -293,12 +293,7 @@ class Fused(Saved, Configured):
         """Return the value of an option, named in errors as torch names it."""
         try:
             return scalars.number_of(value)
-        except (
-            TypeError,
-            ValueError,
-            OverflowError,
-            RuntimeError,
-        ):  # of several elements: the last
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of many elements
             name = self._names.get(name, name)
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
 
