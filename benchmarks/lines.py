@@ -165,9 +165,11 @@ def read(path: Path) -> Run:
 
 
 def merged(runs: Iterable[Run]) -> Run:
-    """Return one run with the groups of several, and the facts of the first."""
-    first, *others = runs
-    return Run(first.facts, [*first.groups, *(group for run in others for group in run.groups)])
+    """Return one run with the groups of several, the facts of the first, and all the commands."""
+    several = list(runs)
+    commands = dict.fromkeys(str(run.facts["command"]) for run in several)
+    facts = {**several[0].facts, "command": "; ".join(commands)}
+    return Run(facts, [group for run in several for group in run.groups])
 
 
 def facts(

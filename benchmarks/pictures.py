@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .arguments import sizes
+from gpuopt.demo.style import (
+    BLUE,
+    FLAT,
+    GREEN,
+    GREY,
+    LIMIT,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    Entry,
+    Style,
+    look_of,
+    no_ticks,
+    page,
+)
+
 from .lines import Group, Line, Run
 from .measure import COPY
 from .models import MODELS
+from .names import contender_name, is_size, model_name, rule_name
 from .report import described
 
-OURS_COLOURS = ("#0b6e4f", "#3aa981", "#94d2bd", "#6a994e")
-PEER_COLOURS = (
-    *("#c1121f", "#e07a1f", "#e9b44c", "#7b6d8d", "#5c7aea", "#b07aa1"),
-    *("#8c564b", "#999999", "#f28482", "#1d3557", "#00b4d8"),
-)
-COPY_COLOUR = "#444444"
+STYLES: dict[str, Style] = {  # gpuopt's by backend, in blue; relatives share a colour
+    "numba": (BLUE, "-"),
+    "numba, torch tensors": (BLUE, "--"),
+    "numba, drop-in": (BLUE, ":"),
+    "numpy": (SKY, "-"),
+    "triton": (BLUE, "-"),
+    "triton, drop-in": (BLUE, ":"),
+    "cupy": (SKY, "-"),
+    "torch fused": (RED, "-"),
+    "torch foreach": (RED, "--"),
+    "torch for-loop": (RED, ":"),
+    "torch compile": (RED, "-."),
+    "textbook NumPy": (ORANGE, "-"),
+    "numexpr": (ORANGE, "--"),
+    "cupy.ElementwiseKernel": (ORANGE, "-"),
+    "cupy.fuse": (ORANGE, "--"),
+    "bitsandbytes": (PINK, "-"),
+    "torchao": (PINK, "--"),
+    "FlashOptim": (PINK, ":"),
+    "apex": (PINK, "-."),
+    "optimi": (GREEN, "-"),
+    "DeepSpeed": (GREEN, "--"),
+    COPY: (GREY, "-"),
+}
+OTHERS: Style = (GREY, "-.")
+ROOM = 3.0  # times the longest bar, for its number
 
 ROOFLINE, RATIOS, TENSORS = "roofline.png", "ratios.png", "tensors.png"
+Drawn = tuple[str, list[Entry], Callable[[Any], None]]
+"""A title, a legend, and what draws panels into a figure."""
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
@@ -29,31 +67,19 @@ def draw(run: Run, folder: Path) -> list[Path]:
     Raises:
         ModuleNotFoundError: without matplotlib.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for name, draw_it in ((ROOFLINE, _roofline), (RATIOS, _ratios), (TENSORS, _tensors)):
-        figure = draw_it(run.groups)
-        if figure is not None:
-            text = "\n".join(textwrap.wrap(described(run), 165))
-            figure.text(0.01, 0.012, text, fontsize=6.5, color="#666666")
-            figure.savefig(folder / name, dpi=150)
+    for name, plan in ((ROOFLINE, _roofline), (RATIOS, _ratios), (TENSORS, _tensors)):
+        planned = plan(run.groups)
+        if planned is not None:
+            title, entries, draw_panels = planned
+            with page(title, described(run), FLAT) as sheet:
+                if entries:
+                    sheet.legend(entries)
+                draw_panels(sheet.figure)
+                sheet.figure.savefig(folder / name)
             made.append(folder / name)
     return made
-
-
-def _axes(title: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5))
-    figure.subplots_adjust(left=0.1, right=0.74, top=0.9, bottom=0.17)
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, which="major")
-    return figure, axes
 
 
 def _first(groups: Iterable[Group], fits: Callable[[Group], bool]) -> list[Group]:
@@ -66,41 +92,14 @@ def _first(groups: Iterable[Group], fits: Callable[[Group], bool]) -> list[Group
     ]
 
 
-def _contenders(groups: Sequence[Group]) -> dict[str, str]:
-    """Return who is drawn, in which colour: gpuopt in greens, the copy in grey."""
-    lines = {line.contender: line for group in groups for line in group.lines}
-    ours = [name for name, line in lines.items() if line.ours]
-    peers = [name for name, line in lines.items() if not line.ours and name != COPY]
-    colours = {name: OURS_COLOURS[i % len(OURS_COLOURS)] for i, name in enumerate(ours)}
-    colours |= {name: PEER_COLOURS[i % len(PEER_COLOURS)] for i, name in enumerate(peers)}
-    return colours | ({COPY: COPY_COLOUR} if COPY in lines else {})
+# --- curves -------------------------------------------------------------------------------------
+
+Points = dict[str, list[tuple[float, float]]]
 
 
-def _curves(axes: Any, points: dict[str, list[tuple[float, float]]], groups: list[Group]) -> None:
-    ours = {line.contender for group in groups for line in group.lines if line.ours}
-    for name, colour in _contenders(groups).items():
-        if len(points.get(name, ())) < 1:
-            continue
-        xs, ys = zip(*sorted(points[name]))
-        axes.plot(
-            xs,
-            ys,
-            color=colour,
-            label=f"gpuopt: {name}" if name in ours else name,
-            linewidth=2.4 if name in ours else 1.3,
-            linestyle=":" if name == COPY else "-",
-            marker="" if name == COPY else "o" if name in ours else ".",
-            markersize=4,
-            zorder=3 if name in ours else 2,
-        )
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
-
-
-def _points(
-    groups: Sequence[Group], point: Callable[[Line], tuple[float, float | None]]
-) -> dict[str, list[tuple[float, float]]]:
+def _points(groups: Sequence[Group], point: Callable[[Line], tuple[float, float | None]]) -> Points:
     """Return the points of each contender's curve, where there is something to show."""
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: Points = {}
     for line in (line for group in groups for line in group.lines):
         x, y = point(line)
         if y:
@@ -108,90 +107,128 @@ def _points(
     return points
 
 
-def _roofline(groups: Sequence[Group]) -> Any:
-    found = _first(groups, lambda group: group.place.suite == "update" and _is_size(group))
+def _looks(groups: Sequence[Group], points: Points) -> dict[str, Entry]:
+    """Return how each contender is drawn, and its name: gpuopt's first, the copy last."""
+    lines = {line.contender: line for group in groups for line in group.lines}
+    order = sorted(points, key=lambda name: (name == COPY, not lines[name].ours))
+    return {name: (_look(lines[name]), contender_name(name, lines[name].ours)) for name in order}
+
+
+def _look(line: Line) -> dict[str, Any]:
+    look = look_of(STYLES.get(line.contender, OTHERS))
+    if line.contender == COPY:
+        return {**look, "linewidth": 1.0, "zorder": 1.5}
+    if line.ours:
+        return {**look, "linewidth": 2.4, "marker": "o", "zorder": 3}
+    return {**look, "linewidth": 1.4, "marker": ".", "zorder": 2}
+
+
+def _curves(axes: Any, points: Points, looks: dict[str, Entry]) -> None:
+    for name, (look, _) in looks.items():
+        axes.plot(*zip(*sorted(points[name])), **look)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+
+
+def _x_ticks(axes: Any, ticks: Sequence[int], names: Sequence[str]) -> None:
+    axes.set_xticks(ticks, names)
+    axes.minorticks_off()
+
+
+def _roofline(groups: Sequence[Group]) -> Drawn | None:
+    found = _first(groups, lambda g: g.place.suite == "update" and is_size(g.place.model))
     if len(found) < 2:
         return None
-    place = found[0].place
-    figure, axes = _axes(f"Speed of a step of {place.rule} on one tensor, {place.dtype}")
     points = _points(found, lambda line: (line.elements, line.gigabytes_per_second))
-    _curves(axes, points, found)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks([group.lines[0].elements for group in found])
-    axes.set_xticklabels([group.place.model for group in found])
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("elements")
-    axes.set_ylabel("GB/s, of the bytes that a step has to move")
-    return figure
+    looks = _looks(found, points)
 
+    def panels(figure: Any) -> None:
+        axes = figure.add_subplot()
+        _curves(axes, points, looks)
+        names = [model_name(group.place.model) for group in found]
+        _x_ticks(axes, [group.lines[0].elements for group in found], names)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set(xlabel="elements", ylabel="GB/s that a step must move")
 
-def _is_size(group: Group) -> bool:
-    try:
-        return group.place.model not in MODELS and bool(sizes(group.place.model))
-    except Exception:
-        return False
-
-
-def _ratios(groups: Sequence[Group]) -> Any:
-    def fits(group: Group) -> bool:
-        return group.place.suite == "update" and group.place.model in MODELS
-
-    found = _first(groups, fits)
-    if not found:
-        return None
-    best = [_best(group) for group in found]
-    peers = [
-        name for name in _contenders(found) if any(name in line.times_as_fast_as for line in best)
-    ]
     place = found[0].place
-    title = f"How many times as fast gpuopt's step of {place.rule} is, {place.dtype}"
-    figure, axes = _axes(title)
-    colours, width = _contenders(found), 0.84 / max(len(peers), 1)
-    for i, peer in enumerate(peers):
-        at = [place + (i - (len(peers) - 1) / 2) * width for place in range(len(found))]
-        heights = [line.times_as_fast_as.get(peer, 0.0) for line in best]
-        bars = axes.bar(at, heights, width * 0.9, color=colours[peer], label=f"than {peer}")
-        texts = ["" if not h else f"{h:.2f}" if h < 9.5 else f"{h:.0f}" for h in heights]
-        axes.bar_label(bars, texts, fontsize=7, padding=1)
-    axes.axhline(1.0, color="#222222", linewidth=1)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-    axes.grid(visible=False, axis="x")
-    labels = [f"{g.place.model}\n{line.contender}" for g, line in zip(found, best)]
-    axes.set_xticks(range(len(found)), labels)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
-    return figure
+    title = f"Speed of a step of {rule_name(place.rule)} on one tensor, {place.dtype}"
+    return title, list(looks.values()), panels
 
 
-def _best(group: Group) -> Line:
-    """Return gpuopt's line that people get by default: the first."""
-    return next((line for line in group.lines if line.ours), group.lines[0])
-
-
-def _tensors(groups: Sequence[Group]) -> Any:
+def _tensors(groups: Sequence[Group]) -> Drawn | None:
     def fits(group: Group) -> bool:
         return group.place.suite == "host" and group.place.model.endswith(" tensors")
 
     found = _first(groups, fits)
     if len(found) < 2:
         return None
-    place = found[0].place
-    figure, axes = _axes(f"Step of {place.rule} over many tensors of 64 elements, {place.dtype}")
     points = _points(found, lambda line: (line.tensors, line.median and 1e6 * line.median))
     points.pop(COPY, None)
-    _curves(axes, points, found)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks([group.lines[0].tensors for group in found])
-    axes.set_xticklabels([f"{group.lines[0].tensors:,}" for group in found])
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter(_time)
-    axes.set_xlabel("tensors")
-    axes.set_ylabel("time of a step")
-    return figure
+    looks = _looks(found, points)
+
+    def panels(figure: Any) -> None:
+        axes = figure.add_subplot()
+        _curves(axes, points, looks)
+        counts = [group.lines[0].tensors for group in found]
+        _x_ticks(axes, counts, [f"{count:,}" for count in counts])
+        axes.yaxis.set_major_formatter(_time)
+        axes.set(xlabel="tensors", ylabel="time of a step")
+
+    place = found[0].place
+    title = f"A step of {rule_name(place.rule)} over many tensors of 64 elements, {place.dtype}"
+    return title, list(looks.values()), panels
 
 
 def _time(microseconds: float, _: object) -> str:
     return f"{microseconds:g} us" if microseconds < 1e3 else f"{microseconds / 1e3:g} ms"
+
+
+# --- bars ---------------------------------------------------------------------------------------
+
+
+def _ratios(groups: Sequence[Group]) -> Drawn | None:
+    def fits(group: Group) -> bool:
+        return group.place.suite == "update" and group.place.model in MODELS
+
+    found = _first(groups, fits)
+    best = [_best(group) for group in found]
+    peers = list(dict.fromkeys(peer for line in best for peer in line.times_as_fast_as))
+    if not peers:
+        return None
+
+    def panels(figure: Any) -> None:
+        axes = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
+        ratios = [ratio for line in best for ratio in line.times_as_fast_as.values()]
+        for panel, group, line in zip(axes, found, best):
+            _bars(panel, [line.times_as_fast_as.get(peer) for peer in peers])
+            panel.set(title=model_name(group.place.model), xlabel="times as fast")
+            panel.set_xlim(0.6 * min(1.0, *ratios), ROOM * max(1.0, *ratios))
+        axes[0].set_yticks(range(len(peers)), peers)
+        axes[0].invert_yaxis()
+
+    place, whose = found[0].place, contender_name(best[0].contender, ours=True)
+    title = f"{rule_name(place.rule)} of {whose}: times as fast as others, {place.dtype}"
+    return title, [], panels
+
+
+def _bars(panel: Any, ratios: Sequence[float | None]) -> None:
+    """Draw a bar from 1 for each ratio, with its number beside it."""
+    for row, ratio in enumerate(ratios):
+        if ratio is not None:
+            panel.barh(row, ratio - 1, left=1, height=0.7, color=BLUE if ratio >= 1 else ORANGE)
+        text = "not run" if ratio is None else f"{ratio:.2f}" if ratio < 9.5 else f"{ratio:.0f}"
+        right = max(ratio or 1.0, 1.0)
+        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        panel.annotate(text, (right, row), fontsize=10, color=GREY, bbox=box, **place)
+    panel.set_xscale("log")
+    panel.axvline(1.0, **{**LIMIT, "linestyle": "-"})
+    panel.xaxis.set_major_formatter("{x:g}x")
+    panel.xaxis.set_minor_locator(no_ticks())
+    panel.grid(visible=False, axis="y")
+    panel.tick_params(axis="y", length=0)
+
+
+def _best(group: Group) -> Line:
+    """Return gpuopt's line that people get by default: the first."""
+    return next((line for line in group.lines if line.ours), group.lines[0])

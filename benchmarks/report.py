@@ -124,7 +124,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def described(run: Run) -> str:
-    """Return the machine, the date and the command of a run."""
+    """Return the machine, its load, the date and the command of a run."""
     facts = run.facts
     machine = facts["machine"]
     gpus = machine["devices"]["cuda"]["devices"] if facts["device"] == "cuda" else []
@@ -132,8 +132,9 @@ def described(run: Run) -> str:
     names = ("numpy", "numba", "torch", "triton", "cupy")
     found = {name: machine["packages"][name] for name in names}
     packages = [f"{name} {version}" for name, version in found.items() if version]
+    load = _if_known(facts["load_average"], "load average {:.1f} at the start, ".format)
     return (
-        f"{where}, {_count(facts['threads'], 'thread')}, {facts['date'][:10]}; "
+        f"{where}, {_count(facts['threads'], 'thread')}, {load}{facts['date'][:10]}; "
         f"Python {machine['python']}, {', '.join(packages)}; `{facts['command']}`"
     )
 

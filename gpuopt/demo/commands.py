@@ -56,6 +56,7 @@ def settings(seed: int, epochs: int, batch_size: int, stats: bool = False) -> Se
 
 
 def compare(
+    context: typer.Context,
     also: Also = "",
     epochs: Epochs = Settings.epochs,
     lr: Rate = None,
@@ -71,7 +72,7 @@ def compare(
 
     They are batch, stochastic and mini-batch gradient descent, Momentum, RMSProp and Adam, all
     from the same start and with the images in the same order. Overfitting, vanishing or
-    exploding gradients and NaN are reported as they appear.
+    exploding gradients and NaN are reported on the way.
     """
     with imports_of("compare"):
         from gpuopt.demo.runner import Job, execute
@@ -85,12 +86,14 @@ def compare(
         backend=options.backend("--backend", backend),
         picture=options.picture("--output", output),
         json=options.numbers_file("--json", json),
+        command=options.command(context),
         device=options.device("--device", device),
     )
     execute(job, comparison_view(job))
 
 
 def sweep(
+    context: typer.Context,
     also: Also = "",
     lr: Rates = ALL_RATES,
     beta: Betas = "",
@@ -119,5 +122,6 @@ def sweep(
         backend=options.backend("--backend", backend),
         picture=options.picture("--output", output),
         json=options.numbers_file("--json", json),
+        command=options.command(context),
     )
     execute(job, sweep_view(job))

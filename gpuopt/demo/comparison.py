@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import log
 
 import numpy as np
 
@@ -14,12 +13,11 @@ from gpuopt.demo.data import CLASSES, Digits
 from gpuopt.demo.device import wait_for
 from gpuopt.demo.methods import Method
 from gpuopt.demo.mlp import Array
-from gpuopt.demo.training import Epoch, StepClock, train
+from gpuopt.demo.training import LOSS_OF_GUESSING, Epoch, StepClock, train
 from gpuopt.demo.watch import Finding, Watch
 from gpuopt.stats import TensorStats, together
 
 TARGET_ACCURACY = 0.95
-LOSS_OF_GUESSING = log(CLASSES)
 RISEN = 1.001  # by more than the rounding of a loss that stands still
 
 
@@ -31,6 +29,7 @@ class Settings:
     epochs: int = 30
     batch_size: int = 32
     hidden: tuple[int, ...] = (64, 32)
+    gain: float = 1.0
     stats: bool = False
 
     def sizes(self, digits: Digits) -> tuple[int, ...]:
@@ -118,7 +117,7 @@ def warm_up(trial: Trial, params: Sequence[Array], stats: bool) -> None:
 def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = SILENT) -> Result:
     """Train a new network from the seed's start, and watch it."""
     observer.started(trial)
-    initial = mlp.initialise(settings.sizes(digits), settings.seed)
+    initial = mlp.initialise(settings.sizes(digits), settings.seed, settings.gain)
     params = [np.asarray(array, like=digits.train.images) for array in initial]
     warm_up(trial, params, settings.stats)
     optimizer = trial.method.build(params, trial.lr, trial.beta, settings.stats)

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from math import isfinite, lcm
+from typing import TYPE_CHECKING
 
 from gpuopt.demo.comparison import Result
-from gpuopt.demo.slide import (
-    GREY,
-    MARGINS,
-    accuracy_scale,
-    draw_legend,
-    slide,
-    style,
-    upright_decades,
-)
+from gpuopt.demo.scales import ZeroRows, accuracy_scale, upright_decades, zero_rows
+from gpuopt.demo.style import CROSS, GREY, RING, STYLES, Entry, look_of, page
 from gpuopt.demo.training import Epoch
+from gpuopt.demo.watch import OVERFITTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
 
-RING = {"markersize": 8, "markerfacecolor": "white", "markeredgewidth": 2, "zorder": 3}
+TITLE = "Gradient descent and its relatives learn handwritten digits"
+Quantity = Callable[[Epoch], float]
 
 
 def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
     """Draw losses and accuracy by epoch, and under them the gradient norm of each layer."""
-    with slide("Gradient descent and its relatives learn handwritten digits", origin) as figure:
-        styles = [style(result.trial.method) for result in results]
-        top = draw_legend(figure, list(zip(styles, labels(results), strict=True)))
-        grid = figure.add_gridspec(2, 1, top=top, hspace=0.37, **MARGINS)
-        losses = [figure.add_subplot(cell) for cell in grid[0].subgridspec(1, 3, wspace=0.17)]
+    with page(TITLE, origin) as sheet:
+        sheet.legend(legend_entries(results))
+        layers = len(results[0].final.gradient_norms)
+        grid = sheet.figure.add_gridspec(2, lcm(3, layers))
+        losses = row_of_panels(sheet.figure, grid, 0, 3)
         loss_panel(losses[0], "Training loss", results, lambda epoch: epoch.train_loss)
         loss_panel(losses[1], "Test loss", results, lambda epoch: epoch.test_loss)
         mark_overfitting(losses[1], results)
         accuracy_panel(losses[2], results)
-        gradient_panels(figure, grid[1], results)
-    return figure
+        gradient_panels(row_of_panels(sheet.figure, grid, 1, layers), results)
+    return sheet.figure
+
+
+def legend_entries(results: Sequence[Result]) -> list[Entry]:
+    """The methods, and what rings and crosses are where there are any."""
+    looks = [look_of(STYLES[result.trial.method.name]) for result in results]
+    entries = list(zip(looks, labels(results), strict=True))
+    mark = {"color": GREY, "linestyle": ""}
+    if any(overfitted(results)):
+        entries.append(({**mark, **RING}, "overfitting noticed"))
+    if not all(result.final.finite for result in results):
+        entries.append(({**mark, **CROSS}, "then NaN or infinity"))
+    return entries
 
 
 def labels(results: Sequence[Result]) -> list[str]:
@@ -49,21 +57,21 @@ def labels(results: Sequence[Result]) -> list[str]:
     return [f"{name}, lr {rate:g}" for name, rate in zip(names, rates, strict=True)]
 
 
-def draw_course(panel: Axes, result: Result, value: Callable[[Epoch], float]) -> None:
-    """A quantity by epoch, with a cross where the method ended at NaN."""
-    colour, line = style(result.trial.method)
-    points = [(e.number, value(e)) for e in result.epochs if isfinite(value(e))]
-    panel.plot(*zip(*points, strict=True), line, color=colour)
-    if not result.final.finite:
-        panel.plot(*points[-1], "X", color=colour, markersize=9, clip_on=False)
+def finite(result: Result, value: Quantity) -> list[tuple[int, float]]:
+    """A quantity by epoch, where it is a number."""
+    return [(e.number, value(e)) for e in result.epochs if isfinite(value(e))]
 
 
-def loss_panel(
-    panel: Axes, title: str, results: Sequence[Result], value: Callable[[Epoch], float]
-) -> None:
+def zeros_of(results: Sequence[Result], *values: Quantity) -> ZeroRows:
+    """Where the zeros of these quantities go, on one scale for all of them."""
+    return zero_rows([[y for value in values for _, y in finite(r, value)] for r in results])
+
+
+def loss_panel(panel: Axes, title: str, results: Sequence[Result], value: Quantity) -> None:
     """Draw a loss by epoch."""
-    course_panel(panel, title, results, value)
-    upright_decades([panel])
+    zeros = zeros_of(results, value)
+    course_panel(panel, title, results, value, zeros)
+    upright_decades([panel], zeros)
 
 
 def accuracy_panel(panel: Axes, results: Sequence[Result]) -> None:
@@ -73,44 +81,63 @@ def accuracy_panel(panel: Axes, results: Sequence[Result]) -> None:
 
 
 def course_panel(
-    panel: Axes, title: str, results: Sequence[Result], value: Callable[[Epoch], float]
+    panel: Axes,
+    title: str,
+    results: Sequence[Result],
+    value: Quantity,
+    zeros: ZeroRows | None = None,
 ) -> None:
-    """Draw a quantity of all results by epoch."""
-    for result in results:
-        draw_course(panel, result, value)
+    """Draw a quantity of all results by epoch, with a cross where a method ended at NaN."""
+    for index, result in enumerate(results):
+        look = look_of(STYLES[result.trial.method.name])
+        points = finite(result, value)
+        if zeros:
+            points = [(number, zeros.height(index, y)) for number, y in points]
+        panel.plot(*zip(*points, strict=True), **look)
+        if not result.final.finite:
+            panel.plot(*points[-1], color=look["color"], clip_on=False, **CROSS)
     last = max(result.final.number for result in results)
     panel.set(title=title, xlabel="epoch", xlim=(-0.02 * last, 1.02 * last))
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def mark_overfitting(panel: Axes, results: Sequence[Result]) -> None:
-    """Put a ring where the watch noticed it, and say what the rings are."""
-    noticed = [
+def overfitted(results: Sequence[Result]) -> list[tuple[Result, Epoch]]:
+    """The results for which the watch noticed overfitting, with the epoch of it."""
+    return [
         (result, result.epochs[finding.epoch])
         for result in results
         for finding in result.findings
-        if finding.kind == "overfitting"
+        if finding.kind == OVERFITTING
     ]
-    for result, epoch in noticed:
-        colour, _ = style(result.trial.method)
-        panel.plot(epoch.number, epoch.test_loss, "o", mec=colour, **RING)
-    if noticed:
-        panel.plot([], [], "o", mec=GREY, **RING, label="overfitting noticed")
-        panel.legend(loc="upper right", frameon=False, labelcolor=GREY, handletextpad=0.2)
 
 
-def gradient_panels(figure: Figure, cell: Any, results: Sequence[Result]) -> None:
+def mark_overfitting(panel: Axes, results: Sequence[Result]) -> None:
+    """Put a ring where the watch noticed it."""
+    for result, epoch in overfitted(results):
+        colour, _ = STYLES[result.trial.method.name]
+        panel.plot(epoch.number, epoch.test_loss, color=colour, clip_on=False, zorder=3, **RING)
+
+
+def row_of_panels(figure: Figure, grid: GridSpec, row: int, count: int) -> list[Axes]:
+    """Add panels of the same width, which together take a row of the grid."""
+    width = grid.ncols // count
+    places = [grid[row, width * n : width * (n + 1)] for n in range(count)]
+    return [figure.add_subplot(place) for place in places]
+
+
+def gradient_panels(panels: Sequence[Axes], results: Sequence[Result]) -> None:
     """Draw one panel for each layer, on one scale."""
-    layers = len(results[0].final.gradient_norms)
-    panels: list[Axes] = []
-    for layer, place in enumerate(cell.subgridspec(1, layers, wspace=0.17)):
-        panels.append(figure.add_subplot(place, sharey=panels[0] if panels else None))
-        course_panel(panels[-1], f"Gradient norm, layer {layer + 1}", results, norm_of(layer))
-    upright_decades(panels)
+    norms = [norm_of(layer) for layer in range(len(panels))]
+    zeros = zeros_of(results, *norms)
+    for layer, panel in enumerate(panels):
+        if layer:
+            panel.sharey(panels[0])
+        course_panel(panel, f"Gradient norm, layer {layer + 1}", results, norms[layer], zeros)
+    upright_decades(panels, zeros)
     for panel in panels[1:]:
         panel.tick_params(labelleft=False)
 
 
-def norm_of(layer: int) -> Callable[[Epoch], float]:
+def norm_of(layer: int) -> Quantity:
     """Where an epoch has the gradient norm of a layer, counted from 0."""
     return lambda epoch: epoch.gradient_norms[layer]

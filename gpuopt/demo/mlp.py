@@ -18,17 +18,19 @@ Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-def initialise(sizes: Sequence[int], seed: int) -> list[Array]:
+def initialise(sizes: Sequence[int], seed: int, gain: float = 1.0) -> list[Array]:
     """Weights from N(0, 2 / inputs) and biases of zero, in float32 (He et al., 2015).
 
     Args:
         sizes: neurons in each layer, from the inputs to the classes: (64, 32, 10).
         seed: the same seed gives the same weights.
+        gain: all weights are this many times as large. In a deep network, gradients vanish where
+            it is below 1, and explode where it is above.
     """
     rng = np.random.default_rng(seed)
     params: list[Array] = []
     for fan_in, fan_out in pairwise(sizes):
-        weight = rng.standard_normal((fan_in, fan_out)) * np.sqrt(2 / fan_in)
+        weight = rng.standard_normal((fan_in, fan_out)) * gain * np.sqrt(2 / fan_in)
         params += [weight.astype(np.float32), np.zeros(fan_out, np.float32)]
     return params
 

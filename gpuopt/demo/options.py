@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from math import isfinite
 from pathlib import Path
@@ -14,6 +15,7 @@ from gpuopt.dispatch import BACKENDS
 
 STANDARD_OUTPUT = Path("-")
 PICTURE_FORMATS = (".png", ".svg", ".pdf")
+FILES = ("json", "output")
 
 
 def refuse(option: str, given: object, accepted: str) -> NoReturn:
@@ -106,3 +108,14 @@ def writable(option: str, path: Path) -> Path:
     if not existed:
         path.unlink()
     return path
+
+
+def command(context: typer.Context) -> str:
+    """The command with the options that differ from their defaults, but for the files it writes."""
+    words = ["gpuopt", str(context.info_name)]
+    for option in context.command.params:
+        given = context.params.get(str(option.name))
+        if option.name not in FILES and given != option.get_default(context):
+            value = f"{given:g}" if isinstance(given, float) else f"{given}"
+            words += [option.opts[0]] if given is True else [option.opts[0], value]
+    return shlex.join(words)

@@ -38,6 +38,7 @@ class Job:
         backend: the backend to force, or None.
         picture: the path of the picture.
         json: the path of the JSON file, or None.
+        command: what was asked for, as the command line says it.
         device: where the training runs.
     """
 
@@ -46,6 +47,7 @@ class Job:
     backend: str | None
     picture: Path
     json: Path | None
+    command: str
     device: str = "cpu"
 
 
@@ -71,7 +73,7 @@ def execute(job: Job, view: View) -> None:
         digits = load(job.settings)
         digits = moved(digits, job.device)
         check_backend(job.backend, digits)
-        origin = origin_of(job.settings, digits)
+        origin = origin_of(job, digits)
         results, interrupted = train(job, view, digits)
         if results:
             console = messages() if job.json == STANDARD_OUTPUT else output()
@@ -142,13 +144,14 @@ def collect(results: Iterable[Result]) -> tuple[list[Result], bool]:
     return finished, False
 
 
-def origin_of(settings: Settings, digits: Digits) -> str:
+def origin_of(job: Job, digits: Digits) -> str:
     """Say in a line what the numbers come from."""
+    settings = job.settings
     sizes = "-".join(map(str, settings.sizes(digits)))
     epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
     return (
         f"{len(digits.train)} handwritten digits to train on, {len(digits.test)} to test on; "
-        f"network {sizes}; {epochs}; seed {settings.seed}"
+        f"network {sizes}; {epochs}; seed {settings.seed}; `{job.command}`"
     )
 
 

@@ -6,18 +6,24 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
-from gpuopt.demo.comparison import LOSS_OF_GUESSING, Result
-from gpuopt.demo.slide import (
+from gpuopt.demo.comparison import Result
+from gpuopt.demo.scales import accuracy_scale, level_decades, plain
+from gpuopt.demo.style import (
+    CROSS,
+    FLAT,
     GREY,
-    MARGINS,
+    LIMIT,
+    SHADE,
+    STYLES,
+    TALL,
+    Entry,
     Style,
-    accuracy_scale,
-    draw_legend,
-    level_decades,
-    slide,
-    style,
+    look_of,
+    no_ticks,
+    page,
 )
 from gpuopt.demo.sweep import Curve
+from gpuopt.demo.training import LOSS_OF_GUESSING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +31,11 @@ if TYPE_CHECKING:
 
 TITLE = "How much the learning rate matters"
 TITLE_WITH_BETA = "Final training loss by learning rate and beta"
-PANELS_IN_A_ROW = 4
-SHADE = "#f0f0f0"
-BETA_GRID = {**MARGINS, "top": 0.85, "hspace": 0.25, "wspace": 0.08}
-FIRST_CROSS, NEXT_CROSS = 1.8 * LOSS_OF_GUESSING, 1.4  # a height, and a factor for each curve
-LEGEND = {"fontsize": 10, "framealpha": 0.8, "edgecolor": "none", "labelspacing": 0.3}
+PANELS_IN_A_ROW, DECADES_IN_A_ROW = 3, 11
+ROW_HEIGHT = 2.0  # inches
+FIRST_CROSS, NEXT_CROSS = 1.8 * LOSS_OF_GUESSING, 1.5  # a height, and a factor for each curve
 LOWEST = 0.7  # the scale of the losses reaches down to here at least
+SWATCH = 7  # so thick is no curve
 LIGHTEST = 0.4  # of a method's colour, for the smallest beta
 
 
@@ -42,30 +47,45 @@ def sweep_figure(curves: Sequence[Curve], origin: str) -> Figure:
 
 def rate_figure(curves: Sequence[Curve], origin: str) -> Figure:
     """Draw all the methods into one panel, and the test accuracy into another."""
-    with slide(TITLE, origin) as figure:
-        styles = [style(curve.method) for curve in curves]
-        top = draw_legend(figure, [(s, c.label) for s, c in zip(styles, curves, strict=True)])
-        loss, accuracy = figure.subplots(1, 2, gridspec_kw={"top": top, "wspace": 0.15, **MARGINS})
+    with page(TITLE, origin, FLAT) as sheet:
+        styles = [STYLES[curve.method.name] for curve in curves]
+        sheet.legend([(look_of(s), c.label) for s, c in zip(styles, curves, strict=True)])
+        loss, accuracy = sheet.figure.subplots(1, 2)
         loss_panel(loss, "Final training loss", curves, styles)
+        level_decades(loss)
         mark_heights([loss])
         accuracy_panel(accuracy, curves, styles)
-    return figure
+    return sheet.figure
 
 
 def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
     """Draw a panel for each method that has a beta, and one for all that have none."""
     groups = by_method(curves)
     columns = min(PANELS_IN_A_ROW, ceil(len(groups) / 2))
-    with slide(TITLE_WITH_BETA, origin) as figure:
-        grid = figure.add_gridspec(ceil(len(groups) / columns), columns, **BETA_GRID)
+    rows = ceil(len(groups) / columns)
+    with page(TITLE_WITH_BETA, origin, max(TALL, ROW_HEIGHT * rows)) as sheet:
+        sheet.legend(beta_entries(curves))
+        grid = sheet.figure.add_gridspec(rows, columns)
         panels: list[Axes] = []
         for place, (title, group) in zip(grid, groups.items(), strict=False):
-            panels.append(figure.add_subplot(place, sharey=panels[0] if panels else None))
-            loss_panel(panels[-1], title, group, shades(group))
-            panels[-1].legend(**LEGEND)
+            panels.append(sheet.figure.add_subplot(place, sharey=panels[0] if panels else None))
+            loss_panel(panels[-1], title, group, group_styles(group))
+            level_decades(panels[-1], ceil(DECADES_IN_A_ROW / columns))
         mark_heights(panels)
         label_outside(panels, columns)
-    return figure
+    return sheet.figure
+
+
+def beta_entries(curves: Sequence[Curve]) -> list[Entry]:
+    """The methods without beta, and the betas in the shades of grey that stand for all colours."""
+    without = [curve for curve in curves if curve.beta is None]
+    named = [(look_of(STYLES[curve.method.name]), curve.label) for curve in without]
+    betas = sorted({curve.beta for curve in curves if curve.beta is not None})
+    shaded = shades((GREY, "-"), len(betas))
+    return named + [
+        ({**look_of(style), "linewidth": SWATCH}, f"beta {beta:g}")
+        for style, beta in zip(shaded, betas, strict=True)
+    ]
 
 
 def label_outside(panels: Sequence[Axes], columns: int) -> None:
@@ -87,14 +107,19 @@ def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
     return groups
 
 
-def shades(curves: Sequence[Curve]) -> list[Style]:
+def group_styles(curves: Sequence[Curve]) -> list[Style]:
     """Each method's own style, or from light to full where one method has several betas."""
+    if curves[0].beta is None:
+        return [STYLES[curve.method.name] for curve in curves]
+    return shades(STYLES[curves[0].method.name], len(curves))
+
+
+def shades(style: Style, count: int) -> list[Style]:
+    """A style from light to full."""
     from matplotlib.colors import to_hex, to_rgb
 
-    if curves[0].beta is None:
-        return [style(curve.method) for curve in curves]
-    colour, line = style(curves[0].method)
-    strengths = [LIGHTEST + (1 - LIGHTEST) * (i + 1) / len(curves) for i in range(len(curves))]
+    colour, line = style
+    strengths = [LIGHTEST + (1 - LIGHTEST) * (i + 1) / count for i in range(count)]
     return [
         (to_hex([1 - strength * (1 - channel) for channel in to_rgb(colour)]), line)
         for strength in strengths
@@ -103,15 +128,14 @@ def shades(curves: Sequence[Curve]) -> list[Style]:
 
 def loss_panel(panel: Axes, title: str, curves: Sequence[Curve], styles: Sequence[Style]) -> None:
     """Draw final training losses, and above them a cross for every run that diverged."""
-    for row, (curve, (colour, line)) in enumerate(zip(curves, styles, strict=True)):
+    for row, (curve, style) in enumerate(zip(curves, styles, strict=True)):
         height = FIRST_CROSS * NEXT_CROSS**row
         losses = [height if r.diverged else r.final.train_loss for r in curve.results]
-        label = curve.method.label if curve.beta is None else f"beta {curve.beta:g}"
-        panel.plot(rates(curve.results), losses, line, color=colour, label=label, marker="o", ms=5)
-        diverged = [result for result in curve.results if result.diverged]
-        panel.plot(rates(diverged), [height] * len(diverged), "X", color=colour, ms=9)
+        panel.plot(rates(curve.results), losses, marker="o", **look_of(style))
+        diverged = rates([result for result in curve.results if result.diverged])
+        heights = [height] * len(diverged)
+        panel.plot(diverged, heights, color=style[0], linestyle="", **CROSS)
     panel.set(title=title, xlabel="learning rate", yscale="log")
-    level_decades(panel)
 
 
 def mark_heights(panels: Sequence[Axes]) -> None:
@@ -120,20 +144,20 @@ def mark_heights(panels: Sequence[Axes]) -> None:
     low, high, shade = min(low, LOWEST), max(high, FIRST_CROSS), FIRST_CROSS / NEXT_CROSS
     decades = [tick for tick in panels[0].get_yticks() if low < tick < LOSS_OF_GUESSING]
     heights = [*decades, LOSS_OF_GUESSING, sqrt(shade * high)]
-    names = [*(f"{decade:g}" for decade in decades), "guessing", "diverged"]
+    names = [*map(plain, decades), "guessing", "diverged"]
     for panel in panels:
-        panel.axhline(LOSS_OF_GUESSING, color=GREY, linewidth=1, linestyle="--", zorder=1)
+        panel.axhline(LOSS_OF_GUESSING, **LIMIT)
         panel.axhspan(shade, high, color=SHADE, linewidth=0, zorder=0.5)
         panel.set_yticks(heights, names)
-        panel.minorticks_off()
+        panel.yaxis.set_minor_locator(no_ticks())
         panel.set_ylim(low, high)
 
 
 def accuracy_panel(panel: Axes, curves: Sequence[Curve], styles: Sequence[Style]) -> None:
     """Draw final test accuracies."""
-    for curve, (colour, line) in zip(curves, styles, strict=True):
+    for curve, style in zip(curves, styles, strict=True):
         accuracies = [result.final.test_accuracy for result in curve.results]
-        panel.plot(rates(curve.results), accuracies, line, color=colour, marker="o", ms=5)
+        panel.plot(rates(curve.results), accuracies, marker="o", **look_of(style))
     panel.set(title="Final test accuracy", xlabel="learning rate")
     level_decades(panel)
     accuracy_scale(panel)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, log
 from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpuopt.demo import mlp
-from gpuopt.demo.data import Digits, Split
+from gpuopt.demo.data import CLASSES, Digits, Split
 from gpuopt.demo.mlp import Array
 from gpuopt.stats import TensorStats
 
+LOSS_OF_GUESSING = log(CLASSES)
 quietly = np.errstate(all="ignore")  # a run that diverges is a result here, not a warning
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import jsonschema
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.lines import SCHEMA_FILE, Run
+from benchmarks import lines, pictures
+from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
+from benchmarks.peers import PEERS
 from benchmarks.suites import SUITES, groups, memory
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +236,73 @@ def test_the_command_line(tmp_path):
     for option in ("--suite", "--rule", "--dtype", "--size", "--model", "--peers", "--device"):
         assert option in shown.stdout
     assert os.fspath(tmp_path) not in shown.stdout
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """What is written into each picture, by its file, with the boxes; once, if drawn twice."""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    found, save, draw = {}, Figure.savefig, Text.draw
+
+    def save_and_note(figure, path):
+        boxes = {}
+
+        def draw_and_note(text, renderer):
+            if text.get_visible() and text.get_text().strip():
+                boxes[text] = (text.get_text(), text.get_window_extent(renderer), figure.bbox)
+            draw(text, renderer)
+
+        monkeypatch.setattr(Text, "draw", draw_and_note)
+        save(figure, path)
+        monkeypatch.setattr(Text, "draw", draw)
+        found[Path(path).name] = list(boxes.values())
+
+    monkeypatch.setattr(Figure, "savefig", save_and_note)
+    return found
+
+
+def measured(contenders, model, suite="update", tensors=1, elements=10, **figures):
+    place = Place(suite, "adam", "float32", model, "cpu")
+    ours = [name for name in contenders if name in OURS["cpu"]]
+    return Group(place, [
+        Line(place, name, name in ours, tensors, elements, seconds={"median": 1e-4},
+             gigabytes_per_second=2.0, **figures)
+        for name in contenders
+    ])  # fmt: skip
+
+
+def test_pictures_use_names_and_nothing_in_them_overlaps(tmp_path, texts):
+    pytest.importorskip("matplotlib")
+    who = [*OURS["cpu"], *PEERS["cpu"], "copy"]
+    ratios = {peer: 1.5**n / 2 for n, peer in enumerate(PEERS["cpu"])}
+    groups = [
+        measured(who, "64k", elements=1 << 16),
+        measured(who, "4m", elements=1 << 22),
+        measured(who, "16m", elements=1 << 24),
+        *(measured(who, m, times_as_fast_as=ratios) for m in ("gpt2", "resnet50", "tiny500")),
+        measured(who, "1 tensors", "host"),
+        measured(who, "500 tensors", "host", tensors=500),
+    ]  # fmt: skip
+    facts = lines.facts("python -m benchmarks " + "--peers 'torch fused' " * 9, "cpu", 2, 5, 0.25)
+    pictures.draw(Run(facts, groups), tmp_path)
+    shown = {name: [text for text, _, _ in found] for name, found in texts.items()}
+    assert {"64k", "4M", "16M", "gpuopt, Numba, drop-in", "copy loop"} <= {*shown["roofline.png"]}
+    assert {"GPT-2", "ResNet-50", "500 tensors of 64", "torch fused"} <= {*shown["ratios.png"]}
+    assert "A step of Adam over many tensors of 64 elements, float32" in shown["tensors.png"]
+    for found in texts.values():
+        assert any("load average 0.2 at the start" in text for text, _, _ in found)
+        for text, box, page in found:
+            assert page.x0 <= box.x0 and box.x1 <= page.x1, text
+            assert page.y0 <= box.y0 and box.y1 <= page.y1, text
+        for (text, box, _), (other, place, _) in combinations(found, 2):
+            assert not box.overlaps(place), (text, other)
+
+
+def test_a_picture_of_several_runs_names_the_commands_of_all():
+    runs = [Run(lines.facts(f"benchmark {n}", "cpu", 1, 1, None), []) for n in (1, 2, 1)]
+    assert lines.merged(runs).facts["command"] == "benchmark 1; benchmark 2"
 
 
 def test_pictures_and_a_report(run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gpuopt import cli
-from gpuopt.demo import comparison, data
+from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
 from gpuopt.dispatch import BACKENDS, Backend, forced
 from tests.helpers.backends import REFERENCE
@@ -68,6 +68,42 @@ def test_compare_prints_a_table_and_draws_a_picture(command, tmp_path):
     assert "100 handwritten digits to train on, 50 to test on" in done.out
     assert done.err.endswith("Picture: compare.png\n")
     assert [path.name for path in tmp_path.iterdir()] == ["compare.png"]
+
+
+@pytest.fixture
+def captions(monkeypatch):
+    """What is written above the panels of each picture that is drawn."""
+    found = []
+
+    def noted(draw):
+        def draw_and_note(*arguments):
+            figure = draw(*arguments)
+            found.append(" ".join(" ".join(text.get_text() for text in figure.texts).split()))
+            return figure
+
+        return draw_and_note
+
+    for name in ("comparison_figure", "sweep_figure"):
+        monkeypatch.setattr(views, name, noted(getattr(views, name)))
+    return found
+
+
+def test_a_picture_says_with_which_options_it_was_made(command, captions):
+    few = ("--epochs", "1", "--backend", REFERENCE)
+    command("compare", *few, "--lr", "10", "--also", "AdamW, adagrad", "--stats", "--json", "x")
+    command("sweep", *few, "--lr", "0.1,1", "--batch-size", "50", "--output", "x.png")
+    assert captions[0].endswith(
+        "; 1 epoch; seed 0; `gpuopt compare --also 'AdamW, adagrad' --epochs 1 --lr 10 "
+        f"--backend {REFERENCE} --stats`"
+    )
+    assert captions[1].endswith(
+        f"; `gpuopt sweep --lr 0.1,1 --epochs 1 --batch-size 50 --backend {REFERENCE}`"
+    )
+
+
+def test_options_at_their_defaults_are_not_repeated(command, captions):
+    command("compare", *QUICK, "--seed", "0", "--batch-size", "32", "--device", "cpu")
+    assert captions[0].endswith(f"; `gpuopt compare --epochs 1 --backend {REFERENCE}`")
 
 
 def test_sweep_prints_tables_and_draws_a_picture(command, tmp_path):

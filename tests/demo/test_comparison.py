@@ -6,7 +6,6 @@ import pytest
 import gpuopt
 from gpuopt.demo import mlp
 from gpuopt.demo.comparison import (
-    LOSS_OF_GUESSING,
     Observer,
     Result,
     Settings,
@@ -15,7 +14,7 @@ from gpuopt.demo.comparison import (
     run_all,
 )
 from gpuopt.demo.methods import DEFAULT, METHODS
-from gpuopt.demo.training import Epoch, StepClock, measure
+from gpuopt.demo.training import LOSS_OF_GUESSING, Epoch, StepClock, measure
 from tests.helpers.backends import on_cpu
 
 SETTINGS = Settings(epochs=3)
@@ -57,9 +56,15 @@ def test_the_seed_decides_the_first_weights_and_the_order_of_the_images(few_digi
 
     assert epochs(0)[0] != epochs(1)[0]
     weights = mlp.initialise(SETTINGS.sizes(few_digits), 0)
-    monkeypatch.setattr(mlp, "initialise", lambda sizes, seed: [w.copy() for w in weights])
+    monkeypatch.setattr(mlp, "initialise", lambda *_: [w.copy() for w in weights])
     assert epochs(0)[0] == epochs(1)[0]
     assert epochs(0)[1] != epochs(1)[1]
+
+
+def test_the_gain_is_that_of_the_first_weights(few_digits):
+    start = run(ADAM, few_digits, Settings(epochs=1, gain=2.0)).epochs[0]
+    params = mlp.initialise(SETTINGS.sizes(few_digits), 0, gain=2.0)
+    assert start == measure(0, params, few_digits)
 
 
 def test_each_gradient_stands_for_the_methods_number_of_images(results, few_digits):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gpuopt.demo.methods import BETA2, DEFAULT, METHODS, chosen
-from gpuopt.demo.slide import STYLES
+from gpuopt.demo.style import STYLES
 from tests.rules.oracles import optimizers
 
 BUILT_IN = {name for optimizer in optimizers().values() for name in optimizer.variants.values()}

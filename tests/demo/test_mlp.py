@@ -42,6 +42,12 @@ def test_gradients_are_the_slopes_of_the_loss(problem, param):
     assert_close(grad.ravel(), slopes, "slope")
 
 
+def test_a_gain_makes_all_weights_larger_and_leaves_the_biases_zero():
+    ones, twice = mlp.initialise(SIZES, seed=0), mlp.initialise(SIZES, seed=0, gain=2.0)
+    assert all((2 * one == two).all() for one, two in zip(ones, twice, strict=True))
+    assert not any(bias.any() for bias in twice[1::2])
+
+
 def test_gradients_match_the_parameters_one_by_one():
     params = mlp.initialise(SIZES, seed=0)
     images = np.ones((2, SIZES[0]), np.float32)

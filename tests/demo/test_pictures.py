@@ -7,7 +7,7 @@ import pytest
 from gpuopt.demo.comparison import Trial
 from gpuopt.demo.comparison_picture import comparison_figure
 from gpuopt.demo.methods import DEFAULT, METHODS
-from gpuopt.demo.slide import STYLES
+from gpuopt.demo.style import STYLES
 from gpuopt.demo.sweep import curves, trials
 from gpuopt.demo.sweep_picture import sweep_figure
 from gpuopt.demo.watch import Finding
@@ -83,10 +83,10 @@ def figure(request, results, everything, swept, swept_with_betas, few_digits):
 def test_every_text_is_legible(figure, monkeypatch):
     found = drawn(figure, monkeypatch)
     assert len(found) > 20
-    slide = figure.bbox
+    page = figure.bbox
     for text, box in found:
-        assert slide.x0 <= box.x0 and box.x1 <= slide.x1, text
-        assert slide.y0 <= box.y0 and box.y1 <= slide.y1, text
+        assert page.x0 <= box.x0 and box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 and box.y1 <= page.y1, text
         assert "times" not in text.get_text()  # 2.5 x 10^0
     for (text, box), (other, place) in combinations(found, 2):
         assert not box.overlaps(place), (text, other)
@@ -142,14 +142,74 @@ def test_the_gradients_of_all_layers_share_one_scale(results):
         assert not panel.yaxis.get_tick_params()["labelleft"]
 
 
-def test_rings_show_where_overfitting_was_noticed(results):
+def legend_names(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_rings_show_where_overfitting_was_noticed_and_the_legend_above_the_panels_says_so(results):
     noticed = replace(results[-1], findings=(Finding("overfitting", 2, (), ""),))
-    panel = comparison_figure([*results[:-1], noticed], ORIGIN).axes[1]
-    rings = [line for line in panel.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    (ring,) = rings
+    figure = comparison_figure([*results[:-1], noticed], ORIGIN)
+    panel = figure.axes[1]
+    (ring,) = [line for line in panel.lines if line.get_marker() == "o"]
     assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([2], [noticed.epochs[2].test_loss])
-    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["overfitting noticed"]
-    assert comparison_figure(results[:1], ORIGIN).axes[1].get_legend() is None
+    assert "overfitting noticed" in legend_names(figure)
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    assert "overfitting noticed" not in legend_names(comparison_figure(results[:1], ORIGIN))
+
+
+def test_no_curve_runs_through_the_legend(figure):
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    bottom = legend.get_window_extent().y0
+    assert all(panel.get_tightbbox().y1 <= bottom for panel in figure.axes)
+    assert all(panel.get_legend() is None for panel in figure.axes)
+
+
+def test_zeros_have_a_row_of_their_own_below_a_logarithmic_scale(results):
+    """A line to zero has no end there: it was drawn as a stroke through the axis."""
+
+    def dead(result, *layers):
+        first, *rest = result.epochs
+        norms = [0.0 if layer in layers else 1.0 for layer in range(3)]
+        return replace(
+            result, epochs=(first, *(replace(e, gradient_norms=tuple(norms)) for e in rest))
+        )
+
+    two = [dead(results[0], 0), dead(results[1], 0, 1)]
+    figure = comparison_figure([*two, *results[2:]], ORIGIN)
+    figure.draw_without_rendering()
+    below = min(n for r in results for e in r.epochs for n in e.gradient_norms)
+    for layer, panel in enumerate(figure.axes[3:]):
+        drawn_lines = lines(panel)
+        rows = [drawn_lines[STYLES[r.trial.method.name]].get_ydata()[-1] for r in two]
+        assert [row < below for row in rows] == [layer == 0, layer < 2]
+        assert all(row > panel.get_ylim()[0] for row in rows)
+        assert len(set(rows)) == (2 if layer < 2 else 1)
+    loss, *_, first, _, _ = figure.axes
+    assert "0" in [label.get_text() for label in first.get_yticklabels()]
+    assert "0" not in [label.get_text() for label in loss.get_yticklabels()]
+
+
+def test_a_training_loss_of_zero_is_drawn(results):
+    *epochs, last = results[-1].epochs
+    learned = replace(results[-1], epochs=(*epochs, replace(last, train_loss=0.0)))
+    panel = comparison_figure([learned], ORIGIN).axes[0]
+    (line,) = lines(panel).values()
+    low, _ = panel.get_ylim()
+    assert low < line.get_ydata()[-1] < min(epoch.train_loss for epoch in epochs)
+
+
+def test_nothing_but_zeros_can_be_drawn(results):
+    epochs = [replace(e, gradient_norms=(0.0, 0.0, 0.0), train_loss=0.0) for e in results[0].epochs]
+    comparison_figure([replace(results[0], epochs=tuple(epochs))], ORIGIN).draw_without_rendering()
+
+
+@pytest.mark.parametrize("words", [3, 200])
+def test_a_long_origin_is_wrapped(results, words, monkeypatch):
+    figure = comparison_figure(results, " ".join(["gpuopt compare"] * words))
+    for text, box in drawn(figure, monkeypatch):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text
 
 
 def test_a_cross_shows_where_a_method_ended_at_nan(results):
@@ -158,6 +218,8 @@ def test_a_cross_shows_where_a_method_ended_at_nan(results):
     panel = comparison_figure([*results[:-1], ended], ORIGIN).axes[0]
     (cross,) = [line for line in panel.lines if line.get_marker() == "X"]
     assert list(cross.get_xdata()) == [epochs[-1].number]
+    assert "then NaN or infinity" in legend_names(panel.get_figure())
+    assert "then NaN or infinity" not in legend_names(comparison_figure(results, ORIGIN))
 
 
 def test_a_sweep_shows_losses_and_a_cross_for_what_diverged(swept):
@@ -186,9 +248,9 @@ def test_a_sweep_with_betas_has_a_panel_for_each_method_that_has_one(swept_with_
     figure = sweep_figure(curves(swept_with_betas), ORIGIN)
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles == ["without beta", "Momentum", "RMSProp", "Adam"]
+    names = ["batch GD", "stochastic GD", "mini-batch GD", "beta 0.5", "beta 0.9"]
+    assert legend_names(figure) == names
     for panel in figure.axes[1:]:
-        names = [text.get_text() for text in panel.get_legend().get_texts()]
-        assert names == ["beta 0.5", "beta 0.9"]
         assert len({line.get_color() for line in panel.lines if line.get_marker() == "o"}) == 2
 
 
@@ -215,10 +277,10 @@ def test_drawing_needs_no_display_and_leaves_matplotlibs_settings_alone():
         from gpuopt.demo import comparison_picture, sweep_picture
         assert "matplotlib" not in sys.modules
         import matplotlib
-        from gpuopt.demo.slide import SETTINGS, slide
+        from gpuopt.demo.style import SETTINGS, page
         before = {name: matplotlib.rcParams[name] for name in SETTINGS}
-        with slide("title", "origin") as figure:
-            figure.draw_without_rendering()
+        with page("title", "origin") as sheet:
+            sheet.figure.draw_without_rendering()
         assert {name: matplotlib.rcParams[name] for name in SETTINGS} == before != SETTINGS
         assert "matplotlib.pyplot" not in sys.modules
         """,

@@ -1,0 +1,111 @@
+"""The scales of the demo's pictures: decades with a place for zeros, and accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor, log10
+from typing import TYPE_CHECKING, Any
+
+from gpuopt.demo.comparison import TARGET_ACCURACY
+from gpuopt.demo.style import LIMIT, SHADE, no_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ACCURACY_TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
+USUAL_ACCURACY, BEST_ACCURACY = 0.99, 0.999  # how far the scale reaches at least, and at most
+MOST_DECADES = 6  # numbers from left to right
+ROW = 0.04  # the distance between two rows of zeros, as a part of what the values span
+
+
+@dataclass(frozen=True)
+class ZeroRows:
+    """Where a logarithmic scale shows zeros: below all other values, a row for each curve.
+
+    Attributes:
+        heights: the row of each curve that has zeros, by the curve's place.
+        top: where the place for zeros ends; None where there are no zeros.
+    """
+
+    heights: Mapping[int, float] = field(default_factory=dict)
+    top: float | None = None
+
+    def height(self, curve: int, value: float) -> float:
+        """Where a value of a curve is drawn."""
+        return self.heights[curve] if value == 0 else value
+
+
+def zero_rows(curves: Sequence[Sequence[float]]) -> ZeroRows:
+    """Place the zeros of curves of finite values."""
+    having = [curve for curve, values in enumerate(curves) if 0 in values]
+    if not having:
+        return ZeroRows()
+    others = [value for values in curves for value in values if value != 0] or [1.0]
+    low, high = log10(min(others)), log10(max(others))
+    row = ROW * max(high - low, 1.0)
+    heights = {curve: 10 ** (low - (2 + index) * row) for index, curve in enumerate(having)}
+    return ZeroRows(heights, 10 ** (low - row))
+
+
+def upright_decades(panels: Sequence[Axes], zeros: ZeroRows | None = None) -> None:
+    """Give the panels the same logarithmic scale for their heights, with plain numbers."""
+    for panel in panels:
+        panel.set_yscale("log")
+    limits = with_a_decade(*panels[0].get_ylim())
+    for panel in panels:
+        panel.set_ylim(limits)
+        panel.yaxis.set_major_formatter(plain)
+        panel.yaxis.set_minor_formatter("")
+        if zeros and zeros.top:
+            mark_zeros(panel, zeros.top)
+
+
+def mark_zeros(panel: Axes, top: float) -> None:
+    """Shade the place for zeros and name it."""
+    low, high = panel.get_ylim()
+    panel.axhspan(low, top, color=SHADE, linewidth=0, zorder=0.5)
+    decades = [tick for tick in panel.get_yticks() if top < tick <= high]
+    middle = (low * top) ** 0.5
+    panel.set_yticks([middle, *decades], ["0", *map(plain, decades)])
+    panel.yaxis.set_minor_locator(no_ticks())
+    panel.set_ylim(low, high)
+
+
+def level_decades(panel: Axes, most: int = MOST_DECADES) -> None:
+    """Give the panel a logarithmic scale from left to right, with so many plain numbers at most."""
+    panel.set_xscale("log")
+    panel.set_xlim(with_a_decade(*panel.get_xlim()))
+    panel.xaxis.get_major_locator().set_params(numticks=most)
+    panel.xaxis.set_major_formatter(plain)
+    panel.xaxis.set_minor_locator(no_ticks())
+
+
+def plain(number: float, _: object = None) -> str:
+    """A number in few characters.
+
+    >>> plain(0.001), plain(1e-6), plain(1e30)
+    ('0.001', '1e-6', '1e30')
+    """
+    mantissa, e, exponent = f"{number:g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+
+def with_a_decade(low: float, high: float) -> tuple[float, float]:
+    """Limits that have a power of ten between them, which gets a number."""
+    return (low, high) if high >= 10 * low else (10 ** floor(log10(low)), 10 ** ceil(log10(high)))
+
+
+def accuracy_scale(panel: Axes) -> None:
+    """Give the panel a scale on which to halve the errors is always the same step."""
+    panel.set_yscale("function", functions=(error_halvings, lambda steps: 1 - 2.0**-steps))
+    panel.set_yticks(ACCURACY_TICKS, [f"{100 * tick:g}%" for tick in ACCURACY_TICKS])
+    panel.set_ylim(0, max(USUAL_ACCURACY, min(panel.dataLim.ymax, BEST_ACCURACY)))
+    panel.axhline(TARGET_ACCURACY, **LIMIT)
+
+
+def error_halvings(accuracy: Any) -> Any:
+    """How often all errors must be halved to get there; the best accuracy is as far as it goes."""
+    import numpy as np
+
+    return -np.log2(np.maximum(1 - np.asarray(accuracy), 1 - BEST_ACCURACY))
