@@ -85,9 +85,11 @@ def doctor(require: Sequence[str], json_path: Path | None) -> int:
 
 def report() -> Report:
     """Gather the report as plain data, ready for JSON."""
+    from . import __version__  # of the gpuopt that runs, which another may be installed beside
+
     packages = {name: _version(*distributions) for name, distributions in PACKAGES.items()}
     return {
-        "gpuopt": _version("gpuopt"),
+        "gpuopt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
@@ -205,7 +207,7 @@ def _sections(found: Report) -> Sections:
         devices.append(("cuda", "none", cuda["problem"]))
     sections = {
         "Versions": [
-            ("gpuopt", found["gpuopt"] or "not installed", ""),
+            ("gpuopt", found["gpuopt"], str(Path(__file__).parent)),
             ("python", found["python"], found["platform"]),
             *((name, version or "-", "") for name, version in found["packages"].items()),
         ],
