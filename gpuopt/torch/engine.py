@@ -17,6 +17,7 @@ from ..tail import Tail
 from .held import checked_state, count_in, number_in
 from .resting import States, real_view, rests, with_stand_ins
 from .shards import Shards
+from .without_numba import warn_without_numba
 
 SEED = "rounding_seed"
 
@@ -77,6 +78,7 @@ class Engine:
         spreads, answered = self.shards.spreads, self.shards.answered
         self.step = FusedStep(self._views, names, self._group_of, tail, spreads, answered)
         self._seeds = self._seeds_at_first(tail)
+        self._on_cpu = any(p.device.type == "cpu" for p in own)
 
     def fits(
         self, params: Sequence[torch.Tensor], sizes: Sequence[int], state: States | None
@@ -117,6 +119,8 @@ class Engine:
         given = [i for i in self._complex if grads[i] is not None]
         real = {i: _real(shards[i]) for i in given}
         own = [real.get(i, shard) for i, shard in enumerate(shards)] if given else shards
+        if self._on_cpu:
+            warn_without_numba()
         self.step.run(own, groups, skip)
         if self.step.tail.zero_grads:
             self.shards.zero_others(grads, shards)
