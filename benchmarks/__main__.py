@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gpuopt.kernels.threads import thread_count
-
 from . import lines, targets
 from .arena import DTYPES, import_torch
-from .arguments import part, positive, size_text, sizes, writable
+from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
 from .contender import Unavailable
@@ -47,11 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(arguments: Sequence[str]) -> int:
     with suppress(Unavailable):
         import_torch()  # before its threads are counted
-    try:
-        parser = _parser()
-    except ValueError as error:  # of GPUOPT_NUM_THREADS
-        print(error, file=sys.stderr)
+    here = known_threads()
+    if here is None:
         return 2
+    parser = _parser(here)
     given = parser.parse_args(arguments)
     peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
     if elsewhere := [name for name in given.peers if name not in peers]:
@@ -125,7 +122,7 @@ def _cuda_problem() -> str | None:
         return str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(here: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=(
@@ -150,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", nargs="+", type=sizes, help="elements of one tensor: 16m, or 1k..1G by eights")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--rounds", type=positive, default=9, help="samples of each contender")
-    add("--threads", type=positive, default=thread_count(), help="for gpuopt and torch alike")
+    add("--threads", type=positive, default=here, help="for gpuopt and torch alike")
     add("--warm-cache", action="store_true", help="do not empty the caches before each step")
     add("--tensors", nargs="+", type=positive, default=[1, 148, 500, 5000], help="of suite host")
     add("--steps", type=positive, default=100, help="of suite accuracy")

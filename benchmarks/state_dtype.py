@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpuopt.kernels.threads import thread_count
 
 from .arena import import_torch
-from .arguments import positive, writable
+from .arguments import known_threads, positive, writable
 from .report import load_average, show_machine, show_table
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -108,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.seeds < 2:
         parser.error("--seeds: expected at least 2, whose spread is the noise")
-    if not writable([asked.json]):
+    threads = known_threads()
+    if threads is None or not writable([asked.json]):
         return 2
-    show_machine(load_average(), thread_count())
+    show_machine(load_average(), threads)
     found = dict(measure(asked.optimizers, asked.seeds))
     head = ("optimizer", *DTYPES, "within noise")
     title = f"Loss after {STEPS} steps, mean and spread of {asked.seeds} seeds"

@@ -145,4 +145,7 @@ class Surroundings:
 
     def _check_not_exchanged(self, what: str) -> None:
         if self._exchanged:
-            raise RuntimeError(f"{what}: not inside ema_weights(), where the weights are averages")
+            raise RuntimeError(
+                f"{what}: not inside ema_weights(), where the weights are averages: "
+                "leave the block first"
+            )

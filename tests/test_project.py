@@ -1,5 +1,6 @@
 """What is installed, what an import costs, and that the project's files agree with each other."""
 
+import importlib
 import importlib.metadata
 import os
 import re
@@ -87,6 +88,16 @@ def test_the_torch_extra_brings_all_that_a_drop_in_and_the_command_line_use():
     (torch,) = re.findall(r"^torch = \[$(.*?)^\]$", PYPROJECT.read_text(), re.M | re.DOTALL)
     names = {Requirement(text).name for text in re.findall(r'^    "(.*?)",', torch, re.M)}
     assert names == {"torch", "numba", "safetensors", "typer"}
+
+
+def test_the_drop_ins_without_torch_say_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("gpuopt.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module("gpuopt.torch")
+    assert str(caught.value).startswith("gpuopt.torch needs torch: pip install 'gpuopt[torch]' (")
+    assert caught.value.name == "torch"
 
 
 def test_pre_commit_runs_the_ruff_of_make_lint():

@@ -8,14 +8,19 @@ backend loads from CuPy's folder.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from .. import dispatch
 from ..doctor import compute_capabilities
+from .backends import BACKENDS
 from .cases import Case
 from .command import BadOptionError, Request, cases_of
+
+_INSTALL = {"triton": BACKENDS["triton"].install, "cupy": dispatch.BACKENDS["cupy"].install}
 
 SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp64": "float64"}
 """Names of dtypes that are taken, too."""
@@ -36,6 +41,8 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
     """
     try:
         cases = cases_of(_request(rule, dtype, arch, variant, backend))
+        for name in dict.fromkeys(case.backend for case in cases):
+            _check_installed(name)
     except BadOptionError as error:
         return _fail(2, str(error))
     failed = 0
@@ -65,6 +72,16 @@ def _here() -> str:
     if not capabilities:
         raise BadOptionError(f"--arch: needed where no GPU is, as in sm_90 ({problem})")
     return ",".join(dict.fromkeys(one.replace(".", "") for one in capabilities))
+
+
+def _check_installed(backend: str) -> None:
+    """Raise, with what to install, where what compiles is missing."""
+    try:
+        importlib.import_module(backend)
+    except ImportError as error:
+        raise BadOptionError(
+            f"--backend: {backend} cannot compile here: {error}; to install it: {_INSTALL[backend]}"
+        ) from None
 
 
 def _fail(code: int, message: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from .arguments import check_numbers
 from .fused import Fused
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ class Momentum(Fused):
         **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
+        check_numbers({"beta": beta})
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta value: {beta}")
@@ -252,6 +254,7 @@ class Lion(Fused):
         **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
+        check_numbers({"betas": betas})
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
@@ -269,6 +272,7 @@ def _common(
     fused: bool | None,
 ) -> dict[str, Any]:
     """Check what all optimizers take, and return it by torch's names."""
+    check_numbers({"lr": lr, "weight_decay": weight_decay})
     if isinstance(lr, torch.Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not lr >= 0.0:

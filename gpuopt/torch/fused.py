@@ -12,6 +12,7 @@ import torch
 from .. import scalars
 from ..compose import updates_for, within
 from ..launch import Group
+from ..loaded import warn_of_tails
 from ..options import PAIRS, checked_state_dtype
 from ..registry import RULES, Rule
 from ..state_dicts import OF_TAILS, skipped_in
@@ -19,6 +20,7 @@ from ..step import FusedStep
 from ..surroundings import Surroundings
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
+from .arguments import check_arguments
 from .engine import GRAD, Engine
 from .shared import HELD, Shared, new_held
 
@@ -73,6 +75,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         self._tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        check_arguments(type(self), super().__init__, args, options)
         super().__init__(*args, **options)
 
     def __init_subclass__(cls) -> None:
@@ -344,7 +347,8 @@ class Fused(Surroundings, torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does; but states keep the dtype that they were saved in.
 
-        Averages, masters and compensations that its tail has no use for are left out.
+        Averages, masters and compensations that its tail has no use for are left out, with a
+        warning.
 
         Raises:
             ValueError: it is of other groups or parameters, or its count of skipped steps is none.
@@ -364,6 +368,7 @@ class Fused(Surroundings, torch.optim.Optimizer):
             last.remove()
             first.remove()
         self._take_skipped(loaded[-1][1])
+        warn_of_tails(loaded[-1][0]["state"].values(), self._state.values(), self._tail)
 
     def _take_skipped(self, count: int | None) -> None:
         """Go on counting from what was saved, if it was."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import scaling, state_dtype
 from benchmarks.lines import SCHEMA_FILE, Run
 from benchmarks.ours import OURS
 from benchmarks.suites import SUITES, memory
@@ -188,9 +189,10 @@ def test_a_dtype_without_a_tail_is_named(run):
     assert set(group["left_out"].values()) == {"measured in float32 and bfloat16 alone"}
 
 
-def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work):
+@pytest.mark.parametrize("main", [command.main, scaling.main, state_dtype.main])
+def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work, main):
     monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
-    assert command.main([]) == 2
+    assert main([]) == 2
     assert "GPUOPT_NUM_THREADS: expected a positive integer" in capsys.readouterr().err
 
 

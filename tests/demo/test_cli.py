@@ -234,6 +234,16 @@ def test_a_backend_of_the_environment_that_does_not_exist_is_refused(
     assert "GPUOPT_BACKEND" in done.err and "'abacus'" in done.err
 
 
+@pytest.mark.parametrize("name", ["compare", "sweep"])
+def test_threads_of_the_environment_that_are_none_are_refused(
+    command, monkeypatch, forbid_training, name
+):
+    monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
+    done = command(name)
+    assert done.code == 2
+    assert "GPUOPT_NUM_THREADS: expected a positive integer, got 'two'" in done.err
+
+
 def test_a_disk_that_is_full_costs_the_file_but_not_the_table(command, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "numbers.json")
