@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from gpuopt.inspection.spelling import ALIASES
 
 from . import lines, targets
 from .arena import DTYPES, import_torch
@@ -132,15 +134,17 @@ def _parser(here: int) -> argparse.ArgumentParser:
     )
     known_peers = dict.fromkeys(name for peers in PEERS.values() for name in peers)
 
-    def several(name: str, known: Sequence[str], default: str) -> None:
+    def several(
+        name: str, known: Sequence[str], default: str, read: Callable[[str], str] = str
+    ) -> None:
         parser.add_argument(
-            f"--{name}", nargs="+", choices=known, metavar=name.upper(), default=[],
+            f"--{name}", nargs="+", choices=known, metavar=name.upper(), default=[], type=read,
             help=f"{', '.join(known)}; default: {default}",
         )  # fmt: skip
 
     several("suite", list(SUITES), "update")
     several("rule", [*CASES, ALL], "adam")
-    several("dtype", [*DTYPES, ALL], "float32")
+    several("dtype", [*DTYPES, ALL], "float32", lambda text: ALIASES.get(text, text))
     several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}, unless there is a size")
     several("peers", list(known_peers), "all of the device")
     add = parser.add_argument
@@ -167,10 +171,14 @@ def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | 
     if report is not None:
         report.write_text(markdown(run), encoding="utf-8")
     if plot is not None:
-        from .pictures import draw
+        from .pictures import NEEDS, draw
 
-        for file in draw(run, plot):
+        files = draw(run, plot)
+        for file in files:
             print(f"wrote {file}")
+        if not files:
+            print(f"no picture: the runs have figures for none; {NEEDS}", file=sys.stderr)
+            return 1
     return 0
 
 

@@ -22,6 +22,12 @@ COPY_COLOUR = "#444444"
 
 ROOFLINE, RATIOS, TENSORS = "roofline.png", "ratios.png", "tensors.png"
 
+NEEDS = (
+    f"{ROOFLINE} needs suite update on two sizes or more, {RATIOS} suite update on a model beside "
+    f"a peer, {TENSORS} suite host with two numbers of tensors or more"
+)
+"""What each picture is made from."""
+
 
 def draw(run: Run, folder: Path) -> list[Path]:
     """Write the pictures that a run has figures for; return their files.
@@ -145,6 +151,8 @@ def _ratios(groups: Sequence[Group]) -> Any:
     peers = [
         name for name in _contenders(found) if any(name in line.times_as_fast_as for line in best)
     ]
+    if not peers:
+        return None
     place = found[0].place
     title = f"How many times as fast gpuopt's step of {place.rule} is, {place.dtype}"
     figure, axes = _axes(title)

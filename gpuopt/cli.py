@@ -72,6 +72,13 @@ def application() -> "typer.Typer":
     app.command()(sweep)
 
     Rules = Annotated[str, typer.Option(help="Rules, with commas between them, or all.")]
+    Dtypes = Annotated[
+        str,
+        typer.Option(
+            help="Dtypes such as bfloat16 (or bf16), or param:grad:state, with commas, or all."
+        ),
+    ]
+    ARCHS = "Architectures such as sm_90 (or 90), with commas between them, or all"
     Variants = Annotated[
         str,
         typer.Option(
@@ -92,12 +99,8 @@ def application() -> "typer.Typer":
     @app.command()
     def inspect(
         rule: Rules = "",
-        dtype: Annotated[
-            str, typer.Option(help="Dtypes, or param:grad:state, with commas between them, or all.")
-        ] = "",
-        arch: Annotated[
-            str, typer.Option(help="Architectures such as 80,90, with commas, or all.")
-        ] = "",
+        dtype: Dtypes = "",
+        arch: Annotated[str, typer.Option(help=f"{ARCHS}.")] = "",
         variant: Variants = "",
         backend: Annotated[
             str, typer.Option(help="Whose code: triton, cupy, both with a comma, or all.")
@@ -131,13 +134,8 @@ def application() -> "typer.Typer":
     @app.command()
     def warm(
         rule: Rules,
-        arch: Annotated[
-            str,
-            typer.Option(help="Architectures such as sm_90, with commas, or all. [default: here]"),
-        ] = "",
-        dtype: Annotated[
-            str, typer.Option(help="fp32, bf16, ..., or param:grad:state, with commas, or all.")
-        ] = "float32",
+        arch: Annotated[str, typer.Option(help=f"{ARCHS}. [default: here]")] = "",
+        dtype: Dtypes = "float32",
         variant: Variants = "",
         backend: Annotated[str, typer.Option(help="triton, cupy, or all.")] = "triton",
     ) -> None:

@@ -22,17 +22,14 @@ from .command import BadOptionError, Request, cases_of
 
 _INSTALL = {"triton": BACKENDS["triton"].install, "cupy": dispatch.BACKENDS["cupy"].install}
 
-SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp64": "float64"}
-"""Names of dtypes that are taken, too."""
-
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
     """Compile what a first step compiles, and say how long each kernel took.
 
     Args:
         rule: names of rules with commas between them, or ``all``.
-        dtype: as `gpuopt inspect` takes them, or ``bf16`` and the like.
-        arch: such as ``sm_90`` or ``90``, with commas; that of this machine's GPUs, if empty.
+        dtype: as `gpuopt inspect` takes them.
+        arch: such as ``sm_90``, with commas; that of this machine's GPUs, if empty.
         variant: as `gpuopt inspect` takes them.
         backend: ``triton``, ``cupy``, or ``all``.
 
@@ -40,7 +37,7 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         0 if all is well, 1 if something does not compile, 2 for options that make no sense.
     """
     try:
-        cases = cases_of(_request(rule, dtype, arch, variant, backend))
+        cases = cases_of(Request((rule,), (dtype,), (arch or _here(),), (variant,), (backend,)))
         for name in dict.fromkeys(case.backend for case in cases):
             _check_installed(name)
     except BadOptionError as error:
@@ -55,15 +52,6 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         else:
             print(f"{case.label}: {time.perf_counter() - start:.2f} s", flush=True)
     return failed
-
-
-def _request(rule: str, dtype: str, arch: str, variant: str, backend: str) -> Request:
-    dtypes = ",".join(
-        ":".join(SHORT.get(part, part) for part in name.strip().split(":"))
-        for name in dtype.split(",")
-    )
-    archs = ",".join(name.strip().removeprefix("sm_") for name in (arch or _here()).split(","))
-    return Request((rule,), (dtypes,), (archs,), (variant,), (backend,))
 
 
 def _here() -> str:
