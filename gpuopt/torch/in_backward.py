@@ -42,8 +42,9 @@ class StepInBackward:
         **options: Any,
     ) -> None:
         """Hook the optimizers to the parameters."""
-        if not callable(optimizer):
-            name = type(optimizer).__name__
+        given: Any = optimizer
+        if not callable(given):
+            name = type(given).__name__
             raise TypeError(
                 "optimizer: expected what makes one, such as gpuopt.torch.AdamW, with its options "
                 f"behind it (lr=1e-3), got one that is made: an object of {name}"
