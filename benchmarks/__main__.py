@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gpuopt.kernels.threads import thread_count
+from gpuopt.inspection.spelling import ALIASES
 
 from . import lines, targets
 from .arena import DTYPES, import_torch
-from .arguments import part, positive, size_text, sizes, writable
+from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
 from .contender import Unavailable
@@ -47,11 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(arguments: Sequence[str]) -> int:
     with suppress(Unavailable):
         import_torch()  # before its threads are counted
-    try:
-        parser = _parser()
-    except ValueError as error:  # of GPUOPT_NUM_THREADS
-        print(error, file=sys.stderr)
+    here = known_threads()
+    if here is None:
         return 2
+    parser = _parser(here)
     given = parser.parse_args(arguments)
     peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
     if elsewhere := [name for name in given.peers if name not in peers]:
@@ -125,7 +124,7 @@ def _cuda_problem() -> str | None:
         return str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(here: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=(
@@ -135,22 +134,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     known_peers = dict.fromkeys(name for peers in PEERS.values() for name in peers)
 
-    def several(name: str, known: Sequence[str], default: str) -> None:
+    def several(
+        name: str, known: Sequence[str], default: str, read: Callable[[str], str] = str
+    ) -> None:
         parser.add_argument(
-            f"--{name}", nargs="+", choices=known, metavar=name.upper(), default=[],
+            f"--{name}", nargs="+", choices=known, metavar=name.upper(), default=[], type=read,
             help=f"{', '.join(known)}; default: {default}",
         )  # fmt: skip
 
     several("suite", list(SUITES), "update")
     several("rule", [*CASES, ALL], "adam")
-    several("dtype", [*DTYPES, ALL], "float32")
+    several("dtype", [*DTYPES, ALL], "float32", lambda text: ALIASES.get(text, text))
     several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}, unless there is a size")
     several("peers", list(known_peers), "all of the device")
     add = parser.add_argument
     add("--size", nargs="+", type=sizes, help="elements of one tensor: 16m, or 1k..1G by eights")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--rounds", type=positive, default=9, help="samples of each contender")
-    add("--threads", type=positive, default=thread_count(), help="for gpuopt and torch alike")
+    add("--threads", type=positive, default=here, help="for gpuopt and torch alike")
     add("--warm-cache", action="store_true", help="do not empty the caches before each step")
     add("--tensors", nargs="+", type=positive, default=[1, 148, 500, 5000], help="of suite host")
     add("--steps", type=positive, default=100, help="of suite accuracy")
@@ -170,10 +171,14 @@ def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | 
     if report is not None:
         report.write_text(markdown(run), encoding="utf-8")
     if plot is not None:
-        from .pictures import draw
+        from .pictures import NEEDS, draw
 
-        for file in draw(run, plot):
+        files = draw(run, plot)
+        for file in files:
             print(f"wrote {file}")
+        if not files:
+            print(f"no picture: the runs have figures for none; {NEEDS}", file=sys.stderr)
+            return 1
     return 0
 
 

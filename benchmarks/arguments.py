@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gpuopt.kernels.threads import thread_count
+
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -27,6 +29,15 @@ def writable(files: Sequence[Path | None], plot: Path | None = None) -> bool:
         print("--plot needs matplotlib, which is not installed", file=sys.stderr)
         return False
     return True
+
+
+def known_threads() -> int | None:
+    """Return how many threads a step uses; None, and say why, where the environment is wrong."""
+    try:
+        return thread_count()
+    except ValueError as error:  # of GPUOPT_NUM_THREADS
+        print(error, file=sys.stderr)
+        return None
 
 
 def positive(text: str) -> int:

@@ -60,6 +60,12 @@ ROOFLINE, RATIOS, TENSORS = "roofline.png", "ratios.png", "tensors.png"
 Drawn = tuple[str, list[Entry], Callable[[Any], None]]
 """A title, a legend, and what draws panels into a figure."""
 
+NEEDS = (
+    f"{ROOFLINE} needs suite update on two sizes or more, {RATIOS} suite update on a model beside "
+    f"a peer, {TENSORS} suite host with two numbers of tensors or more"
+)
+"""What each picture is made from."""
+
 
 def draw(run: Run, folder: Path) -> list[Path]:
     """Write the pictures that a run has figures for; return their files.

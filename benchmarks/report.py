@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from gpuopt.doctor import report as machine_report
+from gpuopt.narrow import fit
 
 from .lines import Group, Line, Run
 
@@ -103,6 +104,10 @@ _COLUMNS: dict[str, Callable[[Line], str]] = {
 }
 
 
+_LESS_WANTED = ("warm-up", "quartiles", "min", "extra MiB", "host", "launches", "GB/s")
+"""The columns that go first, in this order, where there is no room for all."""
+
+
 def seconds_text(seconds: float) -> str:
     """Return a time with three digits.
 
@@ -190,8 +195,11 @@ def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
         return False
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right")
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
+    left_out = fit(console, table, _LESS_WANTED)
     console.print(table)
+    if left_out:
+        console.print(left_out, style="dim")
     return True

@@ -26,7 +26,6 @@ from typing import Any
 
 from gpuopt.kernels.cuda_c import CHUNK
 from gpuopt.kernels.storage import STORAGE, compute_dtype
-from gpuopt.kernels.threads import thread_count
 
 from gpuopt.arrays import Memory
 from gpuopt.compose import Update, updates_for
@@ -35,7 +34,7 @@ from gpuopt.registry import RULES
 from gpuopt.table import Entry, Table, build_tables
 from gpuopt.tail import Tail
 
-from .arguments import positive
+from .arguments import known_threads, positive
 from .models import MODELS, Shapes, elements, gpt2, llama, shard
 from .report import load_average, seconds_text, show_machine, show_table
 
@@ -337,9 +336,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=MODELS, default="gpt2", help="of the measured page")
     parser.add_argument("--rounds", type=positive, default=9)
     given = parser.parse_args(arguments)
+    threads = known_threads()
+    if threads is None:
+        return 2
     show_computed(given.large, given.ranks, given.gpu)
     if given.measure:
-        show_machine(load_average(), thread_count())
+        show_machine(load_average(), threads)
         show_measured(given.model, given.measure, given.rounds)
     return 0
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpuopt.kernels.threads import thread_count
 
 from gpuopt.compose import compose
 from gpuopt.registry import RULES
 from gpuopt.step import FusedStep, Group
 
-from .arguments import positive, writable
+from .arguments import known_threads, positive, writable
 from .report import load_average, show_machine, show_table
 
 ELEMENTS = 1280
@@ -130,9 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if not all(0.0 <= beta < 1.0 for beta in asked.betas):
         parser.error("--betas: expected numbers in [0, 1)")
-    if not writable([asked.json]):
+    threads = known_threads()
+    if threads is None or not writable([asked.json]):
         return 2
-    show_machine(load_average(), thread_count())
+    show_machine(load_average(), threads)
     found = dict(measure(asked.rules, asked.betas, asked.steps))
     title = f"States in 16 bits: difference of their means from float32's, betas {asked.betas}"
     rows = [row(rule, worst) for rule, worst in found.items()]

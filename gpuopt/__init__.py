@@ -8,13 +8,7 @@
 0.9990000128746033
 """
 
-from os.path import dirname as _folder
-from os.path import isdir as _is_folder
-from os.path import join as _join
-
-if not _is_folder(_join(__path__[0], "kernels")):  # a checkout: it lies beside gpuopt/
-    __path__ = [*__path__, _folder(__path__[0])]
-
+from . import checkout  # noqa: F401 - finds gpuopt.kernels, which the others import
 from .dispatch import Explanation, explain, use_backend
 from .errors import BackendError
 from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp

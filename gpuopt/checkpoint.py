@@ -51,9 +51,15 @@ def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     parts.update((name, state_dict[name]) for name in _WHOLE)
     header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     header.update((name, json.dumps(part)) for name, part in parts.items())
-    _replace(
-        Path(os.path.realpath(path)), lambda name: library.numpy.save_file(tensors, name, header)
-    )
+    try:
+        _replace(
+            Path(os.path.realpath(path)),
+            lambda name: library.numpy.save_file(tensors, name, header),
+        )
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # no temporary file
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

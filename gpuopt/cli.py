@@ -1,23 +1,44 @@
 """The command line: gpuopt compare, sweep, doctor, inspect and warm."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+
+from gpuopt.command import VERSION, plain, version_line
+from gpuopt.command import doctor as examine_machine
 
 if TYPE_CHECKING:
     import typer
 
 
+EXTRAS = {"inspect": "inspect", "warm": "triton"}
+"""The extra that brings what a command needs, where it is not the demo's."""
+
+
 def main() -> None:
     """Run the command line; without what it is written with, say what to install."""
+    arguments = sys.argv[1:]
     try:
+        code = plain(arguments)
+        if code is not None:
+            sys.stdout.flush()
+            sys.exit(code)
         app = application()
     except ModuleNotFoundError as error:
-        print(f"The gpuopt command needs {error.name}: pip install 'gpuopt[demo]'", file=sys.stderr)
+        print(_needs(error.name, arguments[0] if arguments else ""), file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # as `gpuopt doctor | head`; typer does the same
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left is flushed at exit
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     app(prog_name="gpuopt")
+
+
+def _needs(missing: str | None, command: str) -> str:
+    install = f"pip install 'gpuopt[{EXTRAS.get(command, 'demo')}]'"
+    return f"The gpuopt command needs {missing}: {install} (doctor and --version do without)"
 
 
 def application() -> "typer.Typer":
@@ -31,11 +52,33 @@ def application() -> "typer.Typer":
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+    def show_version(asked: bool) -> None:
+        if asked:
+            print(version_line())
+            raise typer.Exit
+
+    Version = typer.Option(
+        *VERSION, callback=show_version, is_eager=True, help="Print the version, and end."
+    )
+
+    @app.callback()
+    def options(version: Annotated[bool, Version] = False) -> None:
+        """Fused optimizer steps: compare methods, and see what this machine can run."""
+
     app.command()(compare)
     app.command()(sweep)
 
     Rules = Annotated[str, typer.Option(help="Rules, with commas between them, or all.")]
+    Dtypes = Annotated[
+        str,
+        typer.Option(
+            help="Dtypes such as bfloat16 (or bf16), or param:grad:state, with commas, or all."
+        ),
+    ]
+    ARCHS = "Architectures such as sm_90 (or 90), with commas between them, or all"
     Variants = Annotated[
         str,
         typer.Option(
@@ -44,29 +87,20 @@ def application() -> "typer.Typer":
         ),
     ]
 
-    @app.command()
-    def doctor(
-        json: Annotated[
-            Path | None, typer.Option(help="A file for the report; - prints it as JSON.")
-        ] = None,
-        require: Annotated[
-            str, typer.Option(help="Backends, with commas between them, that must be usable.")
-        ] = "",
-    ) -> None:
+    # Its options are read without typer, which it does not need.
+    @app.command(
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def doctor(context: typer.Context) -> None:
         """Say what this machine can run: versions, devices, backends and their reasons."""
-        from gpuopt.doctor import doctor as examine
-
-        raise typer.Exit(examine([require], json))
+        raise typer.Exit(examine_machine(context.args))
 
     @app.command()
     def inspect(
         rule: Rules = "",
-        dtype: Annotated[
-            str, typer.Option(help="Dtypes, or param:grad:state, with commas between them, or all.")
-        ] = "",
-        arch: Annotated[
-            str, typer.Option(help="Architectures such as 80,90, with commas, or all.")
-        ] = "",
+        dtype: Dtypes = "",
+        arch: Annotated[str, typer.Option(help=f"{ARCHS}.")] = "",
         variant: Variants = "",
         backend: Annotated[
             str, typer.Option(help="Whose code: triton, cupy, both with a comma, or all.")
@@ -100,13 +134,8 @@ def application() -> "typer.Typer":
     @app.command()
     def warm(
         rule: Rules,
-        arch: Annotated[
-            str,
-            typer.Option(help="Architectures such as sm_90, with commas, or all. [default: here]"),
-        ] = "",
-        dtype: Annotated[
-            str, typer.Option(help="fp32, bf16, ..., or param:grad:state, with commas, or all.")
-        ] = "float32",
+        arch: Annotated[str, typer.Option(help=f"{ARCHS}. [default: here]")] = "",
+        dtype: Dtypes = "float32",
         variant: Variants = "",
         backend: Annotated[str, typer.Option(help="triton, cupy, or all.")] = "triton",
     ) -> None:

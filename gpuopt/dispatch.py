@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from .arrays import Memory, describe
 from .errors import BackendError
-
-VARIABLE = "GPUOPT_BACKEND"
+from .variables import BACKEND as VARIABLE
 
 
 class Place(NamedTuple):
@@ -187,7 +186,7 @@ def chosen(device: str, library: str = "") -> Backend:
     for backend in _by_preference(library):
         if kind in backend.devices and backend.problem() is None:
             return backend
-    _warn_once(f"arrays on {device} are updated on the host, slowly: {_missing(kind)}")
+    warn_once(f"arrays on {device} are updated on the host, slowly: {_missing(kind)}")
     return BACKENDS["numpy"]
 
 
@@ -196,7 +195,8 @@ def _by_preference(library: str) -> list[Backend]:
 
 
 @cache
-def _warn_once(text: str) -> None:
+def warn_once(text: str) -> None:
+    """Warn; not a second time in the same words."""
     warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 

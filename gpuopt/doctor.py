@@ -16,6 +16,7 @@ from typing import Any
 from .dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
 from .kernels.threads import thread_count
+from .variables import BACKEND, NUM_THREADS, REQUIRE_GPU, unknown_variables
 
 Report = dict[str, Any]
 
@@ -35,9 +36,9 @@ PACKAGES = {
 """The packages that gpuopt can use, and the distributions that bring each."""
 
 VARIABLES = (
-    "GPUOPT_BACKEND",
-    "GPUOPT_NUM_THREADS",
-    "GPUOPT_REQUIRE_GPU",
+    BACKEND,
+    NUM_THREADS,
+    REQUIRE_GPU,
     "CUDA_VISIBLE_DEVICES",
     "NUMBA_DISABLE_JIT",
     "TRITON_INTERPRET",
@@ -85,13 +86,16 @@ def doctor(require: Sequence[str], json_path: Path | None) -> int:
 
 def report() -> Report:
     """Gather the report as plain data, ready for JSON."""
+    from . import __version__  # of the gpuopt that runs, which another may be installed beside
+
     packages = {name: _version(*distributions) for name, distributions in PACKAGES.items()}
     return {
-        "gpuopt": _version("gpuopt"),
+        "gpuopt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "unknown_variables": unknown_variables(),
         "devices": {"cpu": _cpu(), "cuda": _cuda()},
         "backends": {
             name: {"devices": list(backend.devices), "problem": backend.problem()}
@@ -205,7 +209,7 @@ def _sections(found: Report) -> Sections:
         devices.append(("cuda", "none", cuda["problem"]))
     sections = {
         "Versions": [
-            ("gpuopt", found["gpuopt"] or "not installed", ""),
+            ("gpuopt", found["gpuopt"], str(Path(__file__).parent)),
             ("python", found["python"], found["platform"]),
             *((name, version or "-", "") for name, version in found["packages"].items()),
         ],
@@ -223,8 +227,10 @@ def _sections(found: Report) -> Sections:
             for kind, choice in found["arrays"].items()
         ],
     }
-    if found["environment"]:
-        sections["Environment"] = [(k, v, "") for k, v in found["environment"].items()]
+    variables = [(name, value, "") for name, value in found["environment"].items()]
+    variables += [(name, os.environ[name], why) for name, why in found["unknown_variables"].items()]
+    if variables:
+        sections["Environment"] = variables
     return sections
 
 

@@ -12,3 +12,6 @@ class NotAvailableError(RuntimeError, AttributeError):
 
     As an AttributeError it lets `hasattr` and the default of `getattr` answer.
     """
+
+
+BackendError.__module__ = "gpuopt"  # where everybody imports it from: tracebacks name it so

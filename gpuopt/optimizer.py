@@ -11,6 +11,7 @@ from . import checkpoint, scalars
 from .dispatch import Explanation, explain_places
 from .given import Given
 from .groups import Groups
+from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_rate, checked_state_dtype, grouped
 from .params import Key, parse
 from .plan import Plan, as_floats
@@ -20,6 +21,9 @@ from .state_dicts import Reader, snapshot
 from .step import FusedStep
 from .surroundings import Surroundings
 from .tail import Tail, TailOptions, tail_of
+from .unknown import refuse_unknown
+
+_MISSING: Any = object()
 
 
 class Option:
@@ -79,6 +83,7 @@ class Optimizer(Surroundings):
     ) -> None:
         """Take the arrays; ``options`` holds the defaults of every group."""
         self._state_dtype = checked_state_dtype(state_dtype)
+        refuse_unknown(type(self), tail, options)
         around = tail_of(**tail)
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(options, own)
@@ -88,7 +93,7 @@ class Optimizer(Surroundings):
         self._plan: Plan | None = None
         self._seen: Any = None
 
-    def step(self, grads: Any, *, scale: float = 1.0) -> None:
+    def step(self, grads: Any = _MISSING, *, scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, in place, in one pass.
 
         Args:
@@ -102,6 +107,11 @@ class Optimizer(Surroundings):
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
+        if grads is _MISSING:
+            raise TypeError(
+                "step: expected grads, arrays in the structure of the parameters; the optimizers "
+                "of gpuopt.torch take them from .grad, as those of torch.optim do"
+            )
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
         self._check_not_exchanged("step")
         self._given.check()
@@ -156,7 +166,8 @@ class Optimizer(Surroundings):
         """Take over the states, step counts and options of a state dict.
 
         States keep the dtype that they were saved in. An lr that is a tensor here stays that
-        tensor, and takes the value that was saved.
+        tensor, and takes the value that was saved. Averages, masters and compensations that no
+        step would bring on are left out, with a warning.
 
         Raises:
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
@@ -180,6 +191,7 @@ class Optimizer(Surroundings):
         self._plan = None
         self._fused.load(contents.steps, contents.states, contents.carried)
         self._fused.norm.load(contents.skipped_steps)
+        warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state dict to a safetensors file; the old one is replaced in one move.

@@ -37,7 +37,13 @@ def value_of(array: Any) -> float:
 
 
 def number_of(value: Any) -> float:
-    """Return an option as a number; 0.0 for an array on a device, which reads it itself."""
+    """Return an option as a number; 0.0 for an array on a device, which reads it itself.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it is none; nor is a text that says one.
+    """
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"expected a number, got {value!r}")
     if not is_array(value):
         return float(value)
     return value_of(value) if on_host(value) else 0.0

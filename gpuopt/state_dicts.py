@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .arrays import copy_into, describe, resolved, to_numpy, zeros_like
 from .checkpoint import Stored
 from .compose import within
+from .loaded import OPTIONS
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .registry import Rule
@@ -20,7 +21,7 @@ from .scalars import is_array, value_of
 from .tail import Tail
 from .whole import OF_OPTIMIZERS, how_to_set
 
-OF_TAILS = frozenset({"ema", "kahan_comp", "master"})
+OF_TAILS = frozenset(OPTIONS)
 """The states that come from what surrounds the update."""
 
 LAST_STEP = int(np.iinfo(np.int64).max)
@@ -111,12 +112,11 @@ class Reader:
         update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
         carried = (*update.carried_names, SEED)
         numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in carried if n in held}
-        arrays = {key: value for key, value in held.items() if key not in ("step", *numbers)}
         accepted = self.state_names | update.own_states.keys()
+        others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would bring the last on
+        arrays = {key: value for key, value in held.items() if key not in others}
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
-            missing = [n for n in arrays if n in OF_TAILS - accepted]
-            made = f" (made without what has {', '.join(missing)})" if missing else ""
-            raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}{made}")
+            raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}")
         states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
         return int(step), states, numbers
 

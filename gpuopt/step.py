@@ -46,6 +46,7 @@ from .staging import Staged, stage
 from .stats import TensorStats, stats_of
 from .table import Entry, Table, build_tables, grad_address
 from .tail import Tail
+from .variables import warn_of_unknown_variables
 
 __all__ = ["FusedStep", "Group"]
 
@@ -86,6 +87,7 @@ class FusedStep:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
+        warn_of_unknown_variables()
         self._kinds = Kinds(spreads, len(params), answered)
         self.tail, self.norm = tail, Norm(tail, self._kinds)
         self.params = list(params)

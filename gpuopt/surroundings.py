@@ -174,5 +174,6 @@ class Surroundings:
     def _check_not_exchanged(self, what: str) -> None:
         if self._exchanged:
             raise NotAvailableError(
-                f"{what}: not inside ema_weights(), where the weights are averages"
+                f"{what}: not inside ema_weights(), where the weights are averages: "
+                "leave the block first"
             )

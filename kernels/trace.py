@@ -51,6 +51,9 @@ class RuleError(ValueError):
     """A rule that cannot run everywhere with the same bits."""
 
 
+RuleError.__module__ = "gpuopt"  # where everybody imports it from: tracebacks name it so
+
+
 @dataclass(frozen=True)
 class Operation:
     """``result = name(*operands)``; a float operand is a literal."""

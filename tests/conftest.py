@@ -1,8 +1,10 @@
 """What holds for all tests."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,29 @@ pytest.register_assert_rewrite("tests.helpers", "tests.tolerances")
 # No deadline: a first call may compile a kernel. In CI the same examples every time.
 settings.register_profile("gpuopt", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("gpuopt")
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """A wheel built from a copy of the sources, as `pip install .` builds it."""
+    copy = tmp_path_factory.mktemp("sources")
+    for folder in ("gpuopt", "kernels"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy)
+    target = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target, copy),
+        ],
+        check=True,
+    )
+    (file,) = target.glob("*.whl")
+    return file
 
 
 def pytest_addoption(parser):

@@ -1,9 +1,9 @@
 """What is installed, what an import costs, and that the project's files agree with each other."""
 
+import importlib
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,7 +13,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import gpuopt
+
 ROOT = Path(__file__).parents[1]
+PYPROJECT = ROOT / "pyproject.toml"
 
 
 def run_python(code, **environment):
@@ -26,26 +29,6 @@ def run_python(code, **environment):
         text=True,
         check=True,
     ).stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel built from a copy of the sources, as `pip install .` builds it."""
-    copy = tmp_path_factory.mktemp("sources")
-    for folder in ("gpuopt", "kernels"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, copy)
-    target = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target, copy),
-        ],
-        check=True,
-    )
-    (file,) = target.glob("*.whl")
-    return file
 
 
 def test_the_wheel_holds_every_source_file(wheel):
@@ -94,6 +77,27 @@ def test_importing_gpuopt_costs_no_more_than_twice_what_numpy_does():
     """
     # A ratio within one process: a slow machine slows both. The best of several, all the same.
     assert any(float(run_python(code)) < 2 for _ in range(10))
+
+
+def test_the_version_is_that_of_the_package():
+    (packaged,) = re.findall(r'^version = "(.*)"$', PYPROJECT.read_text(), re.M)
+    assert gpuopt.__version__ == packaged
+
+
+def test_the_torch_extra_brings_all_that_a_drop_in_and_the_command_line_use():
+    (torch,) = re.findall(r"^torch = \[$(.*?)^\]$", PYPROJECT.read_text(), re.M | re.DOTALL)
+    names = {Requirement(text).name for text in re.findall(r'^    "(.*?)",', torch, re.M)}
+    assert names == {"torch", "numba", "safetensors", "typer"}
+
+
+def test_the_drop_ins_without_torch_say_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("gpuopt.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module("gpuopt.torch")
+    assert str(caught.value).startswith("gpuopt.torch needs torch: pip install 'gpuopt[torch]' (")
+    assert caught.value.name == "torch"
 
 
 def test_pre_commit_runs_the_ruff_of_make_lint():

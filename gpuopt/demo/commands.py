@@ -6,7 +6,7 @@ What only they need is imported when they run: `gpuopt inspect` and `gpuopt doct
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,11 +21,15 @@ OWN = "each method's own"
 MORE = ", ".join(method.name for method in OTHERS)
 
 Also = Annotated[str, typer.Option(help=f"More methods, with commas between them: {MORE}.")]
-Epochs = Annotated[int, typer.Option(help="Passes over the training images.")]
+WHOLE: dict[str, Any] = {"parser": options.whole, "metavar": "<int>"}
+REAL: dict[str, Any] = {"parser": options.real, "metavar": "<float>"}
+Epochs = Annotated[int, typer.Option(help="Passes over the training images.", **WHOLE)]
 BatchSize = Annotated[
-    int, typer.Option(help="Images behind each gradient, but in batch and stochastic GD.")
+    int, typer.Option(help="Images behind each gradient, but in batch and stochastic GD.", **WHOLE)
 ]
-Seed = Annotated[int, typer.Option(help="Decides the first weights and the order of the images.")]
+Seed = Annotated[
+    int, typer.Option(help="Decides the first weights and the order of the images.", **WHOLE)
+]
 Backend = Annotated[
     str | None,
     typer.Option(help="What computes the steps.", show_default="the best that runs here"),
@@ -37,7 +41,9 @@ Stats = Annotated[
     typer.Option("--stats", help="Show norms and largest elements of the last steps, too."),
 ]
 Output = Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")]
-Rate = Annotated[float | None, typer.Option(help="Learning rate for all.", show_default=OWN)]
+Rate = Annotated[
+    float | None, typer.Option(help="Learning rate for all.", show_default=OWN, **REAL)
+]
 Rates = Annotated[str, typer.Option(help="Learning rates, with commas between them.")]
 Betas = Annotated[
     str,

@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuopt.demo.comparison import Observer, Trial
+from gpuopt.demo.tables import LESS_WANTED
 from gpuopt.demo.training import Epoch
 from gpuopt.demo.watch import Finding
+from gpuopt.narrow import fit
 
 PIPE_WIDTH = 120  # columns where there is no terminal to ask
 
@@ -36,13 +38,12 @@ def width_of(stream: TextIO) -> int | None:
 
 
 def print_tables(console: Console, tables: Iterable[Table | Text]) -> None:
-    """Print tables and the text between them, closer together where there is less room."""
-    unlimited = console.options.update_width(10 * PIPE_WIDTH)
+    """Print tables and the text between them; where there is no room, without some columns."""
     for table in tables:
-        wide = console.measure(table, options=unlimited).maximum > console.width
-        if wide and isinstance(table, Table):
-            table.padding = 0
+        left_out = fit(console, table, LESS_WANTED) if isinstance(table, Table) else ""
         console.print(table, soft_wrap=False)
+        if left_out:
+            console.print(f"{left_out} --json has all of it.", style="dim", soft_wrap=False)
 
 
 def bars(console: Console) -> Progress:

@@ -52,6 +52,22 @@ def device(option: str, name: str) -> str:
     return name
 
 
+def whole(text: str) -> int:
+    """Read a whole number; typer's own way of reading one asks pydantic, which has other words."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}, expected a whole number.") from None
+
+
+def real(text: str) -> float:
+    """Read a number, as `whole` does."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"got {text!r}, expected a number.") from None
+
+
 def learning_rate(option: str, value: float) -> float:
     """Take a finite number above 0."""
     if not (isfinite(value) and value > 0):

@@ -21,6 +21,7 @@ from gpuopt.demo.data import Digits
 from gpuopt.demo.device import NoDeviceError, on_device
 from gpuopt.demo.extra import CANNOT_RUN, INSTALL
 from gpuopt.demo.options import STANDARD_OUTPUT, refuse
+from gpuopt.kernels.threads import thread_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,8 +109,9 @@ def moved(digits: Digits, device: str) -> Digits:
 
 
 def check_backend(name: str | None, digits: Digits) -> None:
-    """Leave if the backend, or the one that the environment forces, cannot run where they are."""
+    """Leave if the backend, or what the environment says, cannot run where they are."""
     try:
+        thread_count()
         with gpuopt.use_backend(name):
             gpuopt.explain(digits.train.images)
     except (gpuopt.BackendError, ValueError) as error:

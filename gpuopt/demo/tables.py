@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf, isfinite, isnan, nan
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -15,6 +16,11 @@ from gpuopt.demo.training import Epoch
 
 Columns = Mapping[str, Iterable[str | Text]]
 CURVES_PER_TABLE = 6
+RATES = "learning rates that"
+"""The head of the only column that wraps: a list."""
+
+LESS_WANTED = ("ms per\nstep", "backend", "epochs", "lr", "test\nloss")
+"""The columns that go first, in this order, where there is no room for all."""
 
 BEST = "bold green"
 BAD = "red"
@@ -87,7 +93,9 @@ def table_of(columns: Columns, left: Sequence[str]) -> Table:
     """A table from its columns; those not named in left are numbers, aligned to the right."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for head in columns:
-        table.add_column(head, justify="left" if head in left else "right", vertical="bottom")
+        side: Literal["left", "right"] = "left" if head in left else "right"
+        whole = not head.startswith(RATES)
+        table.add_column(head, justify=side, vertical="bottom", no_wrap=whole)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
@@ -135,7 +143,7 @@ def summary_columns(curves: Sequence[Curve]) -> Columns:
         "train\nloss": best_cells(best, lambda epoch: epoch.train_loss, loss_text, 1),
         "test\nloss": best_cells(best, lambda epoch: epoch.test_loss, loss_text, 1),
         "test\nacc.": best_cells(best, lambda epoch: epoch.test_accuracy, percent, -1),
-        f"learning rates that\nreach {TARGET_ACCURACY:.0%} accuracy": [
+        f"{RATES}\nreach {TARGET_ACCURACY:.0%} accuracy": [
             rates_text(curve.rates_reaching()) for curve in curves
         ],
     }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..arrays import FLOATS
 from ..compose import Update, within
 from ..kernels.storage import STORAGE, compute_dtype
 from ..low_precision import BITS_16
@@ -15,6 +14,7 @@ from ..registry import RULES, Rule, Stage
 from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT
 from ..tail import Tail
+from .spelling import dtype_of
 
 ARCHS = (75, 80, 86, 89, 90, 100, 120)
 """The architectures, as in sm_90."""
@@ -151,19 +151,20 @@ class Case:
 def dtypes_of(text: str) -> tuple[str, str, str]:
     """Read the dtypes of parameters, gradients and states.
 
-    One name stands for parameters and gradients; the states of 16-bit ones are float32.
+    One name stands for parameters and gradients; the states of 16-bit ones are float32. Names are
+    those that `spelling.dtype_of` takes.
 
     Raises:
         ValueError: it is no such thing.
 
-    >>> dtypes_of("bfloat16"), dtypes_of("float32:bfloat16:float32")
+    >>> dtypes_of("bf16"), dtypes_of("float32:bfloat16:float32")
     (('bfloat16', 'bfloat16', 'float32'), ('float32', 'bfloat16', 'float32'))
     """
-    names = text.split(":")
+    names = [dtype_of(name) for name in text.split(":")]
     if len(names) == 1:
-        state = "float64" if text == "float64" else "float32"
-        names = [text, text, state]
-    if len(names) != 3 or any(name not in FLOATS for name in names):
+        state = "float64" if names == ["float64"] else "float32"
+        names = [*names, *names, state]
+    if len(names) != 3:
         raise ValueError(text)
     param, grad, state = names
     return param, grad, state

@@ -18,6 +18,7 @@ from .check import scope_cases
 from .compile import compile_cases
 from .dump import dump
 from .source import text_of
+from .spelling import arch_of, arch_text
 
 _T = TypeVar("_T")
 
@@ -37,7 +38,7 @@ class Request:
     Attributes:
         rules: names of rules, or ``all``.
         dtypes: as `dtypes_of` reads them, or ``all``.
-        archs: as in ``90``, or ``all``.
+        archs: as in ``sm_90``, or ``all``.
         variants: of each rule, or ``all``; none for the rule's own.
         backends: whose code, or ``all``.
         check: whether the gate is to be held.
@@ -95,7 +96,7 @@ def cases_of(request: Request) -> list[Case]:
     backends = _backends(request)
     rules = _names("--rule", request.rules, tuple(RULES))
     variants = _names("--variant", request.variants, tuple(VARIANTS))
-    archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(str, ARCHS)))
+    archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(arch_text, ARCHS)))
     dtypes = _chosen(
         "--dtype", request.dtypes, [dtypes_of(one) for one in DTYPES], dtypes_of, FORMS
     )
@@ -154,7 +155,7 @@ def _names(option: str, texts: Sequence[str], known: Sequence[str]) -> list[str]
 
 
 def _arch(name: str) -> int:
-    return ARCHS[ARCHS.index(int(name.removeprefix("sm_")))]
+    return arch_of(name, ARCHS)
 
 
 def _prepare(request: Request) -> None:

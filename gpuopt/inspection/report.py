@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
+from .. import __version__
+from ..narrow import fit
 from .backends import BACKENDS
 from .cases import Case, dtype_label
 from .check import Finding, findings
@@ -19,6 +20,14 @@ from .predict import bytes_in_flight, predictions, warps
 
 LAUNCHES = 2
 """Of a step, for all tensors of a device and dtype combination: coefficients, and update."""
+
+LIMITED_BY = "limited by"
+
+_LESS_WANTED = (
+    *("KiB/SM", "warps", "shared", "local", "floor", "width", "inexact", "dtypes", "variant"),
+    *("regs", "instr", "busiest unit", "latency covered"),
+)
+"""The columns that go first, in this order, where there is no room for all."""
 
 _FEW = 16
 """Kernels whose predictions are shown one by one."""
@@ -37,7 +46,7 @@ def facts_table(facts: Sequence[Facts]) -> Table:
     """Return one row a kernel."""
     heads = (
         *("code", "rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
-        *("local", "shared", "inexact", "warps", "KiB/SM", "limited by"),
+        *("local", "shared", "inexact", "warps", "KiB/SM", LIMITED_BY),
     )
     return Table("Per element of the main path", heads, tuple(map(_facts_row, facts)))
 
@@ -70,7 +79,7 @@ def _limiters(facts: Facts) -> str:
 
 def prediction_table(facts: Sequence[Facts]) -> Table:
     """Return one row for each kernel and GPU."""
-    heads = ("GPU", "kernel", "limited by", "of peak", "busiest unit", "latency covered")
+    heads = ("GPU", "kernel", LIMITED_BY, "of peak", "busiest unit", "latency covered")
     rows = tuple(
         (
             *(one.gpu.name, _kernel(kernel.case), one.limiter),
@@ -134,10 +143,14 @@ def _print_rich(tables: Sequence[Table]) -> bool:
     for table in tables:
         shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for head in table.heads:
-            shown.add_column(head)
+            shown.add_column(head, no_wrap=head != LIMITED_BY)
         for row in table.rows:
             shown.add_row(*row)
-        Console().print(shown)
+        console = Console()
+        left_out = fit(console, shown, _LESS_WANTED)
+        console.print(shown)
+        if left_out:
+            console.print(f"{left_out} --json has all of it.", style="dim")
     return True
 
 
@@ -191,7 +204,7 @@ def data_of(results: Sequence[Result]) -> dict[str, Any]:
     """Return everything as plain data, ready for JSON."""
     backends = sorted({result.case.backend for result in results})
     return {
-        "gpuopt": metadata.version("gpuopt"),
+        "gpuopt": __version__,
         "compilers": {name: BACKENDS[name].release for name in backends},
         "kernels": [_kernel_data(result) for result in results],
         "gpus": [asdict(gpu) for gpu in GPUS],

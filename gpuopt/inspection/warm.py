@@ -8,17 +8,19 @@ backend loads from CuPy's folder.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from .. import dispatch
 from ..doctor import compute_capabilities
+from .backends import BACKENDS
 from .cases import Case
 from .command import BadOptionError, Request, cases_of
 
-SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp64": "float64"}
-"""Names of dtypes that are taken, too."""
+_INSTALL = {"triton": BACKENDS["triton"].install, "cupy": dispatch.BACKENDS["cupy"].install}
 
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
@@ -26,8 +28,8 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
 
     Args:
         rule: names of rules with commas between them, or ``all``.
-        dtype: as `gpuopt inspect` takes them, or ``bf16`` and the like.
-        arch: such as ``sm_90`` or ``90``, with commas; that of this machine's GPUs, if empty.
+        dtype: as `gpuopt inspect` takes them.
+        arch: such as ``sm_90``, with commas; that of this machine's GPUs, if empty.
         variant: as `gpuopt inspect` takes them.
         backend: ``triton``, ``cupy``, or ``all``.
 
@@ -35,7 +37,9 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         0 if all is well, 1 if something does not compile, 2 for options that make no sense.
     """
     try:
-        cases = cases_of(_request(rule, dtype, arch, variant, backend))
+        cases = cases_of(Request((rule,), (dtype,), (arch or _here(),), (variant,), (backend,)))
+        for name in dict.fromkeys(case.backend for case in cases):
+            _check_installed(name)
     except BadOptionError as error:
         return _fail(2, str(error))
     failed = 0
@@ -50,21 +54,22 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
     return failed
 
 
-def _request(rule: str, dtype: str, arch: str, variant: str, backend: str) -> Request:
-    dtypes = ",".join(
-        ":".join(SHORT.get(part, part) for part in name.strip().split(":"))
-        for name in dtype.split(",")
-    )
-    archs = ",".join(name.strip().removeprefix("sm_") for name in (arch or _here()).split(","))
-    return Request((rule,), (dtypes,), (archs,), (variant,), (backend,))
-
-
 def _here() -> str:
     """Return the architectures of this machine's GPUs."""
     capabilities, problem = compute_capabilities()
     if not capabilities:
         raise BadOptionError(f"--arch: needed where no GPU is, as in sm_90 ({problem})")
     return ",".join(dict.fromkeys(one.replace(".", "") for one in capabilities))
+
+
+def _check_installed(backend: str) -> None:
+    """Raise, with what to install, where what compiles is missing."""
+    try:
+        importlib.import_module(backend)
+    except ImportError as error:
+        raise BadOptionError(
+            f"--backend: {backend} cannot compile here: {error}; to install it: {_INSTALL[backend]}"
+        ) from None
 
 
 def _fail(code: int, message: str) -> int:

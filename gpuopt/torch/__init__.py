@@ -17,6 +17,13 @@ way                          parameters      groups, states and step counts
 torch.optim's own ``load_state_dict`` shares tensors with the state dict that it is given.
 """
 
+try:
+    import torch as _torch  # noqa: F401 - to say what to install, where it is not there
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError(
+        f"gpuopt.torch needs torch: pip install 'gpuopt[torch]' ({_error})", name=_error.name
+    ) from None
+
 from .classes import (
     ASGD,
     SGD,

@@ -9,6 +9,7 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from ..ranges import ANY
+from .arguments import check_numbers
 from .fused import Fused
 from .group_options import RANGES
 
@@ -217,6 +218,7 @@ class Momentum(Fused):
         **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
+        check_numbers({"beta": beta})
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta value: {beta}")
@@ -268,6 +270,7 @@ class Lion(Fused):
         **tail: Unpack[TailOptions],
     ) -> None:
         """Check the arguments, as torch does."""
+        check_numbers({"betas": betas})
         common = _common(lr, weight_decay, maximize, foreach, capturable, differentiable, fused)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
@@ -285,6 +288,7 @@ def _common(
     fused: bool | None,
 ) -> dict[str, Any]:
     """Check what all optimizers take, and return it by torch's names."""
+    check_numbers({"lr": lr, "weight_decay": weight_decay})
     if isinstance(lr, torch.Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not lr >= 0.0:

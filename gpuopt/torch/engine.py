@@ -19,6 +19,7 @@ from .counts import Counts
 from .held import checked_state, number_in
 from .resting import States, real_view, rests, with_stand_ins
 from .shards import Shards
+from .without_numba import warn_without_numba
 
 GRAD = attrgetter("grad")
 """In a map, the fastest way to many gradients."""
@@ -77,6 +78,7 @@ class Engine:
         spreads, answered = self.shards.spreads, self.shards.answered
         self.step = FusedStep(self._views, names, self._group_of, tail, spreads, answered)
         self._seeds: dict[int, float] = {}
+        self._on_cpu = any(p.device.type == "cpu" for p in own)
 
     def fits(
         self, params: Sequence[torch.Tensor], sizes: Sequence[int], state: States | None
@@ -121,6 +123,8 @@ class Engine:
         copied = {i: _real(bare(shards[i])) for i in given if zeroed and shards[i].is_conj()}
         if copied:
             self.step.check([copied.get(i, grad) for i, grad in enumerate(own)])
+        if self._on_cpu:
+            warn_without_numba()
         self.step.run(own, groups, skip)
         if zeroed:
             self.shards.zero_others(grads, shards)

@@ -19,6 +19,7 @@ from ..state_dicts import OF_TAILS
 from ..step import FusedStep
 from ..tail import Tail, TailOptions, tail_of
 from ..written import MovedError
+from .arguments import check_arguments
 from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine
 from .fitting import check_options
@@ -88,6 +89,7 @@ class Fused(Saved, Configured):
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         self._tail = self._tail_at_first = tail
+        check_arguments(type(self), super().__init__, args, options)
         with ordinary():
             super().__init__(*args, **options)
         if self.defaults.get("fused") or self._runs_when_skipped():

@@ -45,6 +45,13 @@ class StepInBackward:
         **options: Any,
     ) -> None:
         """Hook the optimizers to the parameters."""
+        given: Any = optimizer
+        if not callable(given):
+            name = type(given).__name__
+            raise TypeError(
+                "optimizer: expected what makes one, such as gpuopt.torch.AdamW, with its options "
+                f"behind it (lr=1e-3), got one that is made: an object of {name}"
+            )
         global_ones = [n for n in ("clip_norm", "skip_nonfinite") if options.get(n)]
         if global_ones:
             raise ValueError(

@@ -28,6 +28,7 @@ class Loaded:
     Attributes:
         rest: what torch loads.
         skipped: how many steps were skipped, if the state dict says so.
+        saved: the states of each parameter, as they were saved.
     """
 
     def __init__(self, optimizer: Fused, state_dict: Mapping[str, Any], mine: States) -> None:
@@ -43,6 +44,7 @@ class Loaded:
         """
         fitting = check(optimizer, state_dict)
         self.skipped = optimizer._skipped_in(state_dict)
+        self.saved = state_dict["state"].values()
         self._mine, self._numbers, self._tensors = mine, dict[Any, Any](), dict[Any, Any]()
         self.rest: dict[str, Any] = {**state_dict, "state": dict(state_dict["state"])}
         for place, group, param in fitting:

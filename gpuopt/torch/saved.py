@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ..loaded import warn_of_tails
 from ..surroundings import Surroundings
 from .counts import Counts
 from .fitting import check
@@ -124,7 +125,8 @@ class Saved(Surroundings, torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does; but the states are copies, in the dtypes that they were saved in.
 
-        Averages, masters and compensations that its tail has no use for are left out.
+        Averages, masters and compensations that its tail has no use for are left out, with a
+        warning.
 
         Raises:
             TypeError, ValueError: it is of another class, or of other groups or parameters, or its
@@ -153,6 +155,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
                 last.remove()
                 first.remove()
         self._take_skipped(loaded[-1].skipped)
+        warn_of_tails(loaded[-1].saved, self._state.values(), self._tail)
 
     def _take_skipped(self, count: int | None) -> None:
         """Go on counting from what was saved, if it was."""

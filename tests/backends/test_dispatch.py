@@ -9,7 +9,6 @@ import pytest
 import gpuopt
 from gpuopt.dispatch import BACKENDS, chosen
 from gpuopt.step import FusedStep
-from tests.helpers.scripts import run_script
 from tests.helpers.stepping import (
     REFERENCE,
     Outcome,
@@ -187,75 +186,3 @@ def test_explain_says_what_is_forced():
 def test_explain_refuses_what_is_no_array():
     with pytest.raises(TypeError, match=r"arrays\['w'\]: expected a NumPy array"):
         gpuopt.explain({"w": [1.0]})
-
-
-# --- without Numba -------------------------------------------------------------------------------
-
-WITHOUT_NUMBA = """
-    import os, sys
-    HIDE
-    import numpy as np
-    import gpuopt
-    w = np.zeros(3, np.float32)
-"""
-HIDDEN = {
-    "not installed": "sys.modules['numba'] = None",
-    "not found": """
-    class Missing:
-        def find_spec(name, path=None, target=None):
-            if name.partition(".")[0] in ("numba", "llvmlite"):
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    sys.meta_path.insert(0, Missing)
-    """,
-    "broken": """
-    class Broken:
-        def find_spec(name, path=None, target=None):
-            if name.partition(".")[0] == "llvmlite":
-                raise OSError("Could not find/load shared object file")
-    sys.meta_path.insert(0, Broken)
-    """,
-    "switched off": "os.environ['NUMBA_DISABLE_JIT'] = '1'",
-}
-
-
-def without_numba(how, code):
-    return run_script(WITHOUT_NUMBA.replace("    HIDE", "    " + HIDDEN[how].strip()) + code)
-
-
-@pytest.mark.parametrize("how", HIDDEN)
-def test_without_numba_numpy_runs(how):
-    code = """
-    opt = gpuopt.SGD([w], lr=1.0)
-    opt.step([np.ones(3, np.float32)])
-    print(opt.backend, w.tolist())
-    print(gpuopt.explain(w).reasons["cpu"]["numba"])
-    """
-    first, why = without_numba(how, code).splitlines()
-    assert first == "numpy [-1.0, -1.0, -1.0]"
-    assert why.startswith("cannot run here: ")
-    assert ("NUMBA_DISABLE_JIT" in why) if how == "switched off" else ("gpuopt[cpu]" in why)
-
-
-@pytest.mark.parametrize("how", HIDDEN)
-@pytest.mark.parametrize("force", ["call", "variable"])
-def test_forced_without_numba_is_an_error_that_says_what_to_install(how, force):
-    code = f"""
-    opt = gpuopt.SGD([w], lr=1.0)
-    try:
-        if {force!r} == "call":
-            gpuopt.use_backend("numba")
-        else:
-            os.environ["GPUOPT_BACKEND"] = "numba"
-            opt.step([np.ones(3, np.float32)])
-    except gpuopt.BackendError as error:
-        print(error)
-    os.environ.pop("GPUOPT_BACKEND", None)
-    print(w.tolist())
-    opt.step([np.ones(3, np.float32)])
-    print(w.tolist(), opt.backend)
-    """
-    said, unchanged, after = without_numba(how, code).splitlines()
-    assert said.startswith("backend 'numba' cannot run here: ")
-    assert ("NUMBA_DISABLE_JIT" in said) if how == "switched off" else ("gpuopt[cpu]" in said)
-    assert unchanged == "[0.0, 0.0, 0.0]"
-    assert after == "[-1.0, -1.0, -1.0] numpy"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures
+from benchmarks import lines, pictures, scaling, state_dtype
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
@@ -90,6 +90,11 @@ def test_every_dtype(run, dtype):
     found = {line["contender"]: line for line in group["lines"]}
     assert {"copy", *OURS["cpu"]} <= set(found)
     assert found["numpy"]["bytes"] == 86 * {"float32": 28, "float64": 56}.get(dtype, 22)
+
+
+def test_a_short_name_of_a_dtype_stands_for_the_long_one(run):
+    (group,) = run("--dtype", "fp64", "float64", "--peers", "textbook NumPy", *QUICK)["groups"]
+    assert group["dtype"] == "float64"
 
 
 def test_a_size_is_one_tensor(run):
@@ -216,9 +221,10 @@ def test_a_dtype_without_a_tail_is_named(run):
     assert set(group["left_out"].values()) == {"measured in float32 and bfloat16 alone"}
 
 
-def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work):
+@pytest.mark.parametrize("main", [command.main, scaling.main, state_dtype.main])
+def test_threads_of_the_environment_that_are_none_are_reported(monkeypatch, capsys, no_work, main):
     monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
-    assert command.main([]) == 2
+    assert main([]) == 2
     assert "GPUOPT_NUM_THREADS: expected a positive integer" in capsys.readouterr().err
 
 
@@ -318,3 +324,35 @@ def test_pictures_and_a_report(run, tmp_path):
     assert text.startswith("# gpuopt's benchmarks")
     assert "| numpy |" in text
     assert "python -m benchmarks" in text
+
+
+def test_runs_without_figures_for_a_picture_say_so(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    run("--size", "10", "--peers", "textbook NumPy")
+    plots = tmp_path / "plots"
+    assert command.main(["render", str(tmp_path / "out.json"), "--plot", str(plots)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("no picture: the runs have figures for none; roofline.png needs ")
+    assert "wrote" not in said.out
+    assert list(plots.iterdir()) == []
+
+
+def test_a_run_with_figures_for_a_picture_is_rendered(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    run("--peers", "textbook NumPy", *QUICK)
+    plots = tmp_path / "plots"
+    assert command.main(["render", str(tmp_path / "out.json"), "--plot", str(plots)]) == 0
+    assert capsys.readouterr().out.endswith(f"wrote {plots / 'ratios.png'}\n")
+    assert [file.name for file in plots.iterdir()] == ["ratios.png"]
+
+
+def test_on_a_narrow_terminal_columns_go_before_names_are_cut(run, capsys, monkeypatch):
+    pytest.importorskip("rich")
+    for name, value in (("COLUMNS", "40"), ("TTY_COMPATIBLE", "1"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    run("--size", "10", "--peers", "textbook NumPy")
+    out = capsys.readouterr().out
+    assert "…" not in out and "..." not in out
+    assert "textbook NumPy" in out
+    assert "No room for: " in out

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import gpuopt
 from gpuopt import cli
 from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
@@ -269,6 +270,16 @@ def test_a_backend_of_the_environment_that_does_not_exist_is_refused(
     assert "GPUOPT_BACKEND" in done.err and "'abacus'" in done.err
 
 
+@pytest.mark.parametrize("name", ["compare", "sweep"])
+def test_threads_of_the_environment_that_are_none_are_refused(
+    command, monkeypatch, forbid_training, name
+):
+    monkeypatch.setenv("GPUOPT_NUM_THREADS", "two")
+    done = command(name)
+    assert done.code == 2
+    assert "GPUOPT_NUM_THREADS: expected a positive integer, got 'two'" in done.err
+
+
 def test_a_disk_that_is_full_costs_the_file_but_not_the_table(command, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "numbers.json")
@@ -278,6 +289,37 @@ def test_a_disk_that_is_full_costs_the_file_but_not_the_table(command, monkeypat
     assert done.code == 1
     assert "batch GD" in done.out
     assert "No space left on device: 'numbers.json'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("compare --epochs x", "'--epochs': got 'x', expected a whole number."),
+        ("compare --epochs 1.5", "'--epochs': got '1.5', expected a whole number."),
+        ("compare --batch-size many", "'--batch-size': got 'many', expected a whole number."),
+        ("compare --seed x", "'--seed': got 'x', expected a whole number."),
+        ("compare --lr fast", "'--lr': got 'fast', expected a number."),
+        ("sweep --epochs x", "'--epochs': got 'x', expected a whole number."),
+    ],
+)
+def test_what_is_no_number_is_refused_in_our_own_words(
+    command, forbid_training, arguments, message
+):
+    done = command(*arguments.split())
+    assert done.code == 2
+    assert f"Invalid value for {message}" in words(done.err)
+    assert "Input should be" not in done.err  # pydantic's, which typer asks
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "compare", "sweep", "doctor", "inspect", "warm"])
+def test_short_and_long_help_are_the_same(command, name):
+    short, long = (command(*filter(None, (name, option))) for option in ("-h", "--help"))
+    assert short.code == long.code == 0
+    assert "--help" in short.out
+    assert short.out == long.out
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------
@@ -352,12 +394,28 @@ def test_without_numba_the_reference_is_used():
     assert found == "numpy\n"
 
 
-def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "extra"), [([], "demo"), (["compare"], "demo"), (["inspect", "-h"], "inspect")]
+)
+def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys, arguments, extra):
     monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.setattr(sys, "argv", ["gpuopt", *arguments])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2
-    assert capsys.readouterr().err == "The gpuopt command needs typer: pip install 'gpuopt[demo]'\n"
+    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor and --version "
+    assert capsys.readouterr().err == f"{said}do without)\n"
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_with_and_without_typer(monkeypatch, capsys, command, option):
+    assert command(option).out == f"gpuopt {gpuopt.__version__}\n"
+    monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.setattr(sys, "argv", ["gpuopt", option])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"gpuopt {gpuopt.__version__}\n"
 
 
 def test_ctrl_c_while_the_command_line_loads(monkeypatch):
@@ -365,6 +423,7 @@ def test_ctrl_c_while_the_command_line_loads(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "application", interrupted)
+    monkeypatch.setattr(sys, "argv", ["gpuopt"])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 130
@@ -379,6 +438,7 @@ def test_doctor_passes_its_options_on_and_its_answer_back(command, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["packages"]["numpy"]
     assert done.code == (0 if BACKENDS["numba"].problem() is None else 1)
     assert command("doctor", "--require", "abacus").code == 2
+    assert "unrecognized arguments: --requires" in command("doctor", "--requires", "x").err
     assert json.loads(command("doctor", "--json", "-").out)["packages"]["numpy"]
 
 

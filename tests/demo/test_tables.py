@@ -76,6 +76,44 @@ def test_nothing_is_cut_off(ended, width):
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [72, 60, 50, 40, 30, 20])
+def test_columns_go_before_a_name_is_cut(ended, width):
+    text = printed(comparison_tables(ended, ORIGIN), width)
+    assert "…" not in text
+    names = [result.trial.method.label for result in ended]
+    rows = [line.strip() for line in text.splitlines()]
+    assert [
+        name for name in names if any(f"{row} ".startswith(f"{name} ") for row in rows)
+    ] == names
+    assert max(map(len, text.splitlines())) <= width
+    said = " ".join(text.split())
+    assert "No room for: " in said and "--json has all of it." in said
+    heads = said.partition("batch GD")[0]
+    assert ("ms per" in heads) == (width >= 74)
+
+
+@pytest.mark.parametrize("width", [60, 30])
+def test_what_is_left_out_is_named_and_the_rest_is_whole(ended, width):
+    text = printed(comparison_tables(ended, ORIGIN), width)
+    named = " ".join(text.split()).partition("No room for: ")[2].partition(".")[0].split(", ")
+    assert {"ms per step", "backend", "epochs"} <= set(named)
+    assert "lr" in named or width == 60
+    wide = cells(printed(comparison_tables(ended, ORIGIN), 200), "Adam")
+    narrow = cells(text, "Adam")
+    assert len(narrow) == len(wide) - len(named)
+    assert set(narrow) <= set(wide)
+
+
+@pytest.mark.parametrize("width", [60, 30, 8])
+def test_the_tables_of_a_sweep_keep_their_names_on_a_narrow_terminal(swept, width):
+    text = printed(sweep_tables(swept, ORIGIN), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    if width > 8:
+        for curve in swept:
+            assert any(line.strip().startswith(curve.label) for line in text.splitlines())
+
+
 @pytest.fixture(scope="module")
 def swept(few_digits):
     """All the default methods, with one rate that does and one that does not."""

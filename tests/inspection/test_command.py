@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from gpuopt.kernels import cuda_c
 
+from gpuopt.cli import application
 from gpuopt.inspection import backends, check
 from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
 from gpuopt.inspection.command import Request, cases_of, inspect
@@ -51,6 +53,39 @@ def test_dtypes_of_each_list():
     assert case.floor == 2 * 4 + 2 + 2 * 2 * 2
 
 
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("bf16", "bfloat16"),
+        ("fp16", "float16"),
+        ("fp32", "float32"),
+        ("fp64", "float64"),
+        ("fp32:bf16:float32", "float32:bfloat16:float32"),
+    ],
+)
+def test_short_names_of_dtypes_stand_for_the_long_ones(short, long):
+    (one,), (other,) = (cases_of(Request(dtypes=(name,))) for name in (short, long))
+    assert one == other
+    assert cases_of(Request(dtypes=(f"{short},{long}",))) == [one]
+
+
+@pytest.mark.parametrize("command", ["inspect", "warm"])
+def test_both_commands_take_both_spellings(command, capsys, monkeypatch):
+    pytest.importorskip("typer")
+    asked = []
+    compile_cases = "gpuopt.inspection.command.compile_cases"
+    monkeypatch.setattr(compile_cases, lambda cases, _: asked.extend(cases) or [])
+    monkeypatch.setattr("gpuopt.inspection.warm._WARMERS", {"triton": asked.append})
+    monkeypatch.setattr("gpuopt.inspection.warm._check_installed", lambda name: None)
+    monkeypatch.setattr("gpuopt.inspection.backends.Compiler.version", lambda self: "1")
+    for dtype, arch in (("bf16", "sm_90"), ("bfloat16", "90")):
+        with pytest.raises(SystemExit):
+            application()([command, "--rule", "adam", "--dtype", dtype, "--arch", arch])
+    first, second = asked
+    assert first == second
+    assert first.label == "triton.adam.plain.bfloat16.sm_90"
+
+
 def test_adamw_is_inspected_with_its_decay():
     (case,) = cases_of(Request(rules=("adamw",)))
     assert case.variant == "decay"
@@ -60,9 +95,12 @@ def test_adamw_is_inspected_with_its_decay():
     ("options", "message"),
     [
         ({"rules": ("adem",)}, "--rule: 'adem' is none of gradient_descent"),
-        ({"archs": ("88",)}, "--arch: '88' is none of 75, 80"),
+        ({"archs": ("88",)}, "--arch: '88' is none of sm_75, sm_80"),
         ({"archs": ("hopper",)}, "--arch: 'hopper'"),
+        ({"archs": ("sm_sm_90",)}, "--arch: 'sm_sm_90' is none of sm_75"),
+        ({"archs": ("9_0",)}, "--arch: '9_0' is none of sm_75"),
         ({"dtypes": ("int8",)}, "--dtype: 'int8' is none of float64"),
+        ({"dtypes": ("bf15",)}, "--dtype: 'bf15' is none of float64"),
         ({"dtypes": ("float32:float32",)}, "--dtype: 'float32:float32'"),
         ({"variants": ("fast",)}, "--variant: 'fast' is none of plain"),
         ({"backends": ("numba",)}, "--backend: 'numba' is none of triton"),
@@ -123,6 +161,21 @@ def test_json_in_a_file_beside_the_tables(compiled, capsys, tmp_path):
     assert inspect(request(json=tmp_path / "facts.json")) == 0
     assert "gradient_descent" in capsys.readouterr().out
     assert json.loads((tmp_path / "facts.json").read_text())["compilers"]["triton"]
+
+
+def test_on_a_narrow_terminal_columns_go_before_names_are_cut(compiled, capsys, monkeypatch):
+    pytest.importorskip("rich")
+    compiled(rule="gradient_descent")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in (("COLUMNS", "60"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    assert inspect(SGD) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    tables = out.partition("Launches of a step")[0]
+    assert max(map(len, tables.splitlines())) <= 60
+    assert "…" not in out
+    assert "gradient_descent" in out and "limited by" in out
+    assert "No room for: " in out and "--json has all of it." in " ".join(out.split())
 
 
 @needs_triton

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuopt.inspection import warm as warming
 from tests.helpers.nvidia_smi import put_nvidia_smi
 from tests.simgpu import build
 
@@ -126,3 +127,14 @@ def test_what_makes_no_sense_is_an_error(run, wrong):
     given = {"--rule": "adam", "--arch": "sm_90", **dict([wrong])}
     arguments = [text for pair in given.items() for text in pair]
     assert wrong[0] in warm(run, *arguments, code=2)
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_without_its_compiler_it_says_what_to_install(backend, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, backend, None)
+    assert warming.warm("adam", "bf16", "90", "", backend) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"gpuopt warm: --backend: {backend} cannot compile here: ")
+    extra = {"triton": "pip install 'gpuopt[triton]'", "cupy": "pip install 'gpuopt[cupy13]'"}
+    assert extra[backend] in err

@@ -171,8 +171,10 @@ def test_paths_that_cannot_be_written(saved):
         (path / "state", NotADirectoryError, "state"),
         (folder, IsADirectoryError, "folder"),
     ):
-        with pytest.raises(error, match=named):
-            optimizer.save(wrong)
+        for given in (wrong, str(wrong), os.path.relpath(wrong)):
+            with pytest.raises(error, match=named) as caught:
+                optimizer.save(given)
+            assert (caught.value.filename, caught.value.filename2) == (os.fspath(given), None)
     assert path.read_bytes() == content
     assert sorted(os.listdir(path.parent)) == ["folder", "state"]
     assert os.listdir(folder) == []

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -101,7 +102,8 @@ def test_a_checkpoint_of_torchs_gets_its_tail_on_the_way():
     theirs = torch.optim.Adam(params, lr=0.1)
     step_torch(theirs, params, range(2))
     ours = gpuopt.torch.Adam(params, lr=0.1, ema_decay=0.5, master_weights=True)
-    ours.load_state_dict(theirs.state_dict())
+    with pytest.warns(RuntimeWarning, match="averages were not saved, and ema_decay is in use"):
+        ours.load_state_dict(theirs.state_dict())
     step_torch(ours, params, [2])
     for param in params:
         assert {"exp_avg", "exp_avg_sq", "ema", "master"} <= ours.state[param].keys()
@@ -119,15 +121,85 @@ def test_torch_loads_a_checkpoint_with_a_tail():
     step_torch(theirs, params, [2])
 
 
-def test_states_of_a_tail_that_is_not_there_are_refused():
-    params = new_params("float32", SHAPES)
-    run_with = Adam(params, ema_decay=0.5)
-    run_with.step(new_grads("float32", 0, SHAPES))
-    without = Adam(params)
-    with pytest.raises(ValueError, match=r"made without what has ema"):
-        without.load_state_dict(run_with.state_dict())
+LEFT_OUT = "'ema' was saved, and is left out: ema_decay is not in use here"
+ANEW = "averages were not saved, and ema_decay is in use here: they begin anew"
 
 
+def stepped(make, **tail):
+    """An optimizer after a step: of the array API, or a drop-in."""
+    if make is Adam:
+        opt = Adam(new_params("float32", SHAPES), **tail)
+        opt.step(new_grads("float32", 0, SHAPES))
+    else:
+        params = [torch.ones(4, dtype=torch.bfloat16, requires_grad=True)]
+        params[0].grad = torch.ones(4, dtype=torch.bfloat16)
+        opt = make(params, **tail)
+        opt.step()
+    return opt
+
+
+MAKERS = [Adam, gpuopt.torch.Adam, gpuopt.torch.RMSprop]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"ema_decay": 0.5}, {}, [LEFT_OUT]),
+        ({}, {"ema_decay": 0.5}, [ANEW]),
+        ({"ema_decay": 0.5}, {"ema_decay": 0.75}, []),
+        ({}, {}, []),
+    ],
+)
+def test_averages_that_are_lost_or_begin_anew_are_named(make, before, after, said):
+    saved, other = stepped(make, **before).state_dict(), stepped(make, **after)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        other.load_state_dict(saved)
+    assert [one.category for one in caught] == [RuntimeWarning] * len(said)
+    for one, text in zip(caught, said):
+        assert str(one.message).startswith(f"load_state_dict: {text}")
+        assert one.filename == __file__
+    held = [name for own in other.state.values() for name in own]
+    assert ("ema" in held) == bool(before and after)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_checkpoint_before_the_first_step_has_no_averages_to_miss(make):
+    params = new_params("float32", SHAPES) if make is Adam else [torch.ones(4)]
+    make(params, ema_decay=0.5).load_state_dict(make(params).state_dict())
+
+
+@pytest.mark.parametrize("make", MAKERS[1:])
+@pytest.mark.parametrize(
+    ("option", "state"), [("master_weights", "master"), ("kahan_sum", "kahan_comp")]
+)
+def test_masters_and_compensations_that_are_lost_are_named(make, option, state):
+    saved, other = stepped(make, **{option: True}).state_dict(), stepped(make)
+    with pytest.warns(RuntimeWarning, match=f"{state!r} was saved, and is left out: {option} is"):
+        other.load_state_dict(saved)
+
+
+def test_arrays_go_on_without_what_is_left_out(tmp_path):
+    """A file with averages, into an optimizer without: as if they had never been."""
+    whole, params = new_params("float32", SHAPES), new_params("float32", SHAPES)
+    run_of(Adam(whole, lr=0.1), range(2))
+    run_of(first := Adam(params, lr=0.1, ema_decay=0.5), range(1))
+    first.save(tmp_path / "state")
+    second = Adam(params, lr=0.1)
+    with pytest.warns(RuntimeWarning, match="'ema' was saved, and is left out"):
+        second.load(tmp_path / "state")
+    run_of(second, range(1, 2))
+    for mine, theirs in zip(params, whole):
+        assert_same_bits(mine, theirs)
+
+
+def run_of(opt, steps):
+    for step in steps:
+        opt.step(new_grads("float32", step, SHAPES))
+
+
+@pytest.mark.filterwarnings("ignore:load_state_dict:RuntimeWarning")  # see above
 @pytest.mark.parametrize("case", [c for c in STORED if c], ids=label)
 def test_drop_ins_leave_out_states_that_they_would_not_bring_on(case):
     """Else a later run with such a tail would go on from weights of long ago."""

@@ -1,0 +1,48 @@
+"""How the command line writes dtypes and architectures, and what else it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..arrays import FLOATS
+
+ALIASES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
+"""Names of dtypes that are taken, too; what is shown is NumPy's name."""
+
+
+def dtype_of(text: str) -> str:
+    """Return the dtype that a name stands for.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> dtype_of("bf16"), dtype_of("float32")
+    ('bfloat16', 'float32')
+    """
+    name = ALIASES.get(text, text)
+    if name not in FLOATS:
+        raise ValueError(text)
+    return name
+
+
+def arch_of(text: str, known: Sequence[int]) -> int:
+    """Return an architecture: ``sm_90``, or ``90``.
+
+    Raises:
+        ValueError: it is none of those that are known.
+
+    >>> arch_of("sm_90", [80, 90]), arch_of("80", [80, 90])
+    (90, 80)
+    """
+    digits = text.removeprefix("sm_")
+    names = [str(arch) for arch in known]
+    return known[names.index(digits)]
+
+
+def arch_text(arch: int) -> str:
+    """Return an architecture as it is written.
+
+    >>> arch_text(90)
+    'sm_90'
+    """
+    return f"sm_{arch}"

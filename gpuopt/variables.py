@@ -1,0 +1,33 @@
+"""The environment variables that gpuopt reads, and those that look as if it did."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cache
+
+from .suggest import did_you_mean
+
+BACKEND = "GPUOPT_BACKEND"
+NUM_THREADS = "GPUOPT_NUM_THREADS"
+REQUIRE_GPU = "GPUOPT_REQUIRE_GPU"
+"""Of the tests: fail where there is no GPU, in place of skipping."""
+
+KNOWN = (BACKEND, NUM_THREADS, REQUIRE_GPU)
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables that begin as gpuopt's do and are none, each with what is to be said."""
+    unknown = sorted(name for name in os.environ if name.startswith("GPUOPT_"))
+    return {
+        name: f"unknown, and ignored{did_you_mean(name, KNOWN)}"
+        for name in unknown
+        if name not in KNOWN
+    }
+
+
+@cache
+def warn_of_unknown_variables() -> None:
+    """Name them, once in a process."""
+    for name, problem in unknown_variables().items():
+        warnings.warn(f"environment variable {name}: {problem}", RuntimeWarning, stacklevel=2)

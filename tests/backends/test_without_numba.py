@@ -1,0 +1,125 @@
+"""Without Numba: NumPy runs, and who replaced something faster by it is told so."""
+
+import pytest
+
+from tests.helpers.scripts import run_script
+
+WITHOUT_NUMBA = """
+    import os, sys
+    HIDE
+    import numpy as np
+    import gpuopt
+    w = np.zeros(3, np.float32)
+"""
+HIDDEN = {
+    "not installed": "sys.modules['numba'] = None",
+    "not found": """
+    class Missing:
+        def find_spec(name, path=None, target=None):
+            if name.partition(".")[0] in ("numba", "llvmlite"):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    sys.meta_path.insert(0, Missing)
+    """,
+    "broken": """
+    class Broken:
+        def find_spec(name, path=None, target=None):
+            if name.partition(".")[0] == "llvmlite":
+                raise OSError("Could not find/load shared object file")
+    sys.meta_path.insert(0, Broken)
+    """,
+    "switched off": "os.environ['NUMBA_DISABLE_JIT'] = '1'",
+}
+
+
+def without_numba(how, code):
+    return run_script(WITHOUT_NUMBA.replace("    HIDE", "    " + HIDDEN[how].strip()) + code)
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_without_numba_numpy_runs(how):
+    code = """
+    opt = gpuopt.SGD([w], lr=1.0)
+    opt.step([np.ones(3, np.float32)])
+    print(opt.backend, w.tolist())
+    print(gpuopt.explain(w).reasons["cpu"]["numba"])
+    """
+    first, why = without_numba(how, code).splitlines()
+    assert first == "numpy [-1.0, -1.0, -1.0]"
+    assert why.startswith("cannot run here: ")
+    assert ("NUMBA_DISABLE_JIT" in why) if how == "switched off" else ("gpuopt[cpu]" in why)
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("force", ["call", "variable"])
+def test_forced_without_numba_is_an_error_that_says_what_to_install(how, force):
+    code = f"""
+    opt = gpuopt.SGD([w], lr=1.0)
+    try:
+        if {force!r} == "call":
+            gpuopt.use_backend("numba")
+        else:
+            os.environ["GPUOPT_BACKEND"] = "numba"
+            opt.step([np.ones(3, np.float32)])
+    except gpuopt.BackendError as error:
+        print(error)
+    os.environ.pop("GPUOPT_BACKEND", None)
+    print(w.tolist())
+    opt.step([np.ones(3, np.float32)])
+    print(w.tolist(), opt.backend)
+    """
+    said, unchanged, after = without_numba(how, code).splitlines()
+    assert said.startswith("backend 'numba' cannot run here: ")
+    assert ("NUMBA_DISABLE_JIT" in said) if how == "switched off" else ("gpuopt[cpu]" in said)
+    assert unchanged == "[0.0, 0.0, 0.0]"
+    assert after == "[-1.0, -1.0, -1.0] numpy"
+
+
+# --- what a drop-in says ---
+
+DROP_IN = """
+    import warnings
+    import torch
+    import gpuopt.torch
+    warnings.simplefilter("always")
+    def steps(*modules):
+        for module in modules:
+            w = torch.ones(3, requires_grad=True)
+            w.grad = torch.ones(3)
+            opt = module.SGD([w], lr=0.5)
+            for _ in range(2):
+                opt.step() if module is gpuopt.torch else opt.step([w.grad])
+"""
+SLOW = "tensors on the CPU are updated through NumPy, several times slower: "
+
+
+def warned(how, code):
+    """The warnings of the code, without Numba."""
+    pytest.importorskip("torch")
+    code = f"""{DROP_IN}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        {code}
+    for one in caught:
+        print(one.category.__name__, one.message)
+    """
+    return without_numba(how, code).splitlines()
+
+
+@pytest.mark.parametrize("how", ["not installed", "not found", "broken"])
+def test_a_drop_in_without_numba_warns_once_with_what_to_install(how):
+    (said,) = warned(how, "steps(gpuopt.torch, gpuopt.torch)")
+    assert said.startswith(f"RuntimeWarning {SLOW}")
+    assert said.endswith("pip install 'gpuopt[cpu]'")
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("not found", "steps(gpuopt)"),
+        ("not found", "gpuopt.use_backend('numpy'); steps(gpuopt.torch)"),
+        ("not found", "os.environ['GPUOPT_BACKEND'] = 'numpy'; steps(gpuopt.torch)"),
+        ("switched off", "steps(gpuopt.torch)"),
+    ],
+)
+def test_who_wants_numpy_or_replaces_nothing_is_not_warned(how, code):
+    assert warned(how, code) == []

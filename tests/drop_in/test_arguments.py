@@ -1,0 +1,111 @@
+"""What a drop-in is made with: names that it has, and numbers where it wants numbers."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import gpuopt.torch as ours  # noqa: E402
+from gpuopt.options import PAIRS  # noqa: E402
+from gpuopt.torch.arguments import _NUMBERS  # noqa: E402
+from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
+
+TAKES = {
+    name: [p for p in inspect.signature(getattr(ours, name)).parameters if p != "params"]
+    for name in CLASSES
+}
+NUMBERS = [(name, option) for name in CLASSES for option in TAKES[name] if option in _NUMBERS]
+OF_PAIRS = [(name, option) for name in CLASSES for option in TAKES[name] if option in PAIRS]
+
+
+def made(name, **options):
+    return getattr(ours, name)([torch.ones(3)], **options)
+
+
+def test_every_argument_of_torchs_that_is_a_number_is_checked():
+    for name in OF_TORCH:
+        for option, one in inspect.signature(getattr(torch.optim, name)).parameters.items():
+            if type(one.default) in (int, float):
+                assert option in _NUMBERS, (name, option)
+            if type(one.default) is tuple:
+                assert option in PAIRS, (name, option)
+
+
+@pytest.mark.parametrize(("name", "option"), NUMBERS)
+@pytest.mark.parametrize("given", ["1e-3", None, [0.1], b"1", np.str_("0.1")])
+def test_what_is_no_number_is_refused_by_name(name, option, given):
+    with pytest.raises(TypeError, match=f"^{option}: expected a number, got "):
+        made(name, **{option: given})
+
+
+@pytest.mark.parametrize(("name", "option"), OF_PAIRS)
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        (0.9, TypeError, ": expected 2 numbers, got 0.9"),
+        ((0.9,), ValueError, r": expected 2 numbers, got \(0.9,\)"),
+        (("0.9", 1.5), TypeError, r"\[0\]: expected a number, got '0.9'"),
+        ((0.5, None), TypeError, r"\[1\]: expected a number, got None"),
+    ],
+)
+def test_what_is_no_pair_is_refused_by_name(name, option, given, kind, message):
+    with pytest.raises(kind, match=f"^{option}{message}"):
+        made(name, **{option: given})
+
+
+def test_by_place_too():
+    with pytest.raises(TypeError, match=r"^lr: expected a number, got '1e-3'"):
+        ours.AdamW([torch.ones(3)], "1e-3")
+    with pytest.raises(TypeError, match=r"^betas: expected 2 numbers, got 0.9"):
+        ours.AdamW([torch.ones(3)], 1e-3, 0.9)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5), 1])
+def test_numbers_of_all_libraries_are_taken(number):
+    assert made("Adam", lr=number, eps=number).param_groups[0]["lr"] is number
+
+
+def test_a_text_that_is_written_into_a_group_is_no_number_either():
+    param = torch.ones(3, requires_grad=True)
+    opt = ours.SGD([param], lr=0.5)
+    param.grad = torch.ones(3)
+    opt.param_groups[0]["lr"] = "0.5"
+    with pytest.raises(TypeError, match=r"lr: expected a number, got '0\.5'"):
+        opt.step()
+    assert param.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_unknown_name_comes_with_those_that_there_are(name):
+    with pytest.raises(TypeError) as caught:
+        made(name, colour="red")
+    start, _, listed = str(caught.value).partition(": expected one of ")
+    assert start == f"unknown option 'colour' of {name}"
+    expected = {*TAKES[name], "state_dtype", "norm_group", "clip_norm", "ema_decay"} - {"tail"}
+    assert expected <= set(listed.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "meant"),
+    [
+        ("Adam", "beta1", "betas"),
+        ("AdamW", "learning_rate", "lr"),
+        ("RMSprop", "beta", "alpha"),
+        ("SGD", "momentun", "momentum"),
+        ("Momentum", "momentum", "beta"),
+        ("Lion", "max_norm", "clip_norm"),
+    ],
+)
+def test_what_may_be_meant(name, given, meant):
+    with pytest.raises(TypeError, match=rf"; did you mean {meant}\?$"):
+        made(name, **{given: 0.5})
+
+
+def test_a_made_optimizer_in_place_of_its_class():
+    params = [torch.ones(3, requires_grad=True)]
+    for one in (ours.AdamW(params), torch.optim.SGD(params, lr=0.5)):
+        with pytest.raises(TypeError, match=r"optimizer: expected .* gpuopt\.torch\.AdamW"):
+            ours.StepInBackward(params, one)
+    assert params[0]._post_accumulate_grad_hooks is None
