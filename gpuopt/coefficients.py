@@ -110,9 +110,8 @@ def _of_columns(update: Update) -> Callable[..., tuple[Any, ...]]:
     """Return the function of an update's coefficients for arrays."""
     # No plain functions: `retarget` would look for other powers inside them.
     names = {"power": partial(powers), "real_power": partial(real_powers)}
-    function: Callable[..., tuple[Any, ...]] = retarget(
-        update.coefficients_function, np, extra_globals=names
-    )
+    scalars: Any = update.coefficients_function  # no bound method, as mypy has it
+    function: Callable[..., tuple[Any, ...]] = retarget(scalars, np, extra_globals=names)
     return function
 
 

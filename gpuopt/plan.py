@@ -70,7 +70,7 @@ class Plan:
             others: options that groups may have, and that are only checked.
         """
         called = {option: name for name, option in renamed.items()}
-        self._absent = {name: v for name, v in _DEFAULTS.items() if name not in names}
+        self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
         self._absent.update(dict.fromkeys(others))
         names = tuple(dict.fromkeys((*names, *_DEFAULTS, *others)))
         self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
