@@ -75,6 +75,7 @@ class Momentum(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of ``momentum_buffer``; None for float32 (float64 for float64 arrays).
+            Rounding to ``"bfloat16"`` and ``"float16"`` is stochastic.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
@@ -136,6 +137,7 @@ class RMSProp(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+            Rounding to ``"bfloat16"`` and ``"float16"`` is stochastic.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
@@ -209,6 +211,7 @@ class Adam(Optimizer):
             from the gradient see `AdamW`.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+            Rounding to ``"bfloat16"`` and ``"float16"`` is stochastic.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
@@ -268,6 +271,7 @@ class AdamW(Adam):
         weight_decay: the part of the parameter that each step takes away, per unit of lr.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays).
+            Rounding to ``"bfloat16"`` and ``"float16"`` is stochastic.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np
@@ -326,6 +330,7 @@ class Adagrad(Optimizer):
         weight_decay: L2 decay; ``g + weight_decay*p`` takes the place of g.
         maximize: climb instead of descending.
         state_dtype: of ``sum``; None for float32 (float64 for float64 arrays).
+            Rounding to ``"bfloat16"`` and ``"float16"`` is stochastic.
         **tail: clipping, EMA, master weights and more, as `gpuopt.Tail` says.
 
     >>> import numpy as np

@@ -49,7 +49,8 @@ class Tail:
         stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
             next step.
-        seed: of `stochastic_rounding`, an integer in [0, 2**32).
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in
+            [0, 2**32).
         stats: keep norms, largest values and counts of what is not finite, of each tensor.
         zero_grads: write zeros over the gradients, also of a step that is skipped.
     """
