@@ -77,8 +77,8 @@ class Fused(Saved, Configured):
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
 
         ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"`` and ``"bfloat16"``, of
-        states made from here on; None stands for float32 (float64 for float64 parameters). States in
-        16 bits are rounded stochastically.
+        states made from here on; None stands for float32 (float64 for float64 parameters). Rounding
+        to 16 bits is stochastic.
 
         ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``

@@ -144,3 +144,19 @@ def test_states_that_a_maximum_or_a_quotient_would_bias_stay_wide():
         stored = compose(RULES[rule]).stored_states("float32", "bfloat16")
         assert stored.pop(name) == "float32"
         assert set(stored.values()) == {"bfloat16"}
+
+
+@pytest.mark.parametrize("state_dtype", NARROW)
+def test_the_bits_do_not_depend_on_threads(state_dtype, monkeypatch):
+    found = []
+    for backend, threads in (("numpy", 1), ("numba", 1), ("numba", 2), ("numba", 7)):
+        monkeypatch.setenv("GPUOPT_NUM_THREADS", str(threads))
+        rng = np.random.default_rng(3)
+        params = [rng.standard_normal(n).astype(np.float32) for n in (70_001, 5)]
+        with gpuopt.use_backend(backend):
+            opt = gpuopt.Adam(params, lr=0.1, state_dtype=state_dtype)
+            for _ in range(3):
+                opt.step([rng.standard_normal(p.size).astype(np.float32) for p in params])
+            states = [s for held in opt.state.values() for s in held.values()]
+        found.append([np.asarray(array).tobytes() for array in (*params, *states)])
+    assert all(one == found[0] for one in found)
