@@ -29,9 +29,9 @@ def no_cuda(monkeypatch):
 
     pretend(monkeypatch)
     monkeypatch.setattr(dispatch, "_problem", problem)
-    dispatch._warn_once.cache_clear()
+    dispatch.warn_once.cache_clear()
     yield
-    dispatch._warn_once.cache_clear()
+    dispatch.warn_once.cache_clear()
 
 
 def there(array, device="cuda:0"):

@@ -27,8 +27,8 @@ def run(opt, params, steps):
 @pytest.mark.parametrize("case", COMBINATIONS, ids=label)
 def test_arrays_continue(case, through, tmp_path):
     whole, params = new_params("bfloat16", SHAPES), new_params("bfloat16", SHAPES)
-    run(uncut := Adam(whole, lr=0.1, seed=3, **case), whole, range(6))
-    run(first := Adam(params, lr=0.1, seed=3, **case), params, range(3))
+    run(uncut := Adam(whole, lr=0.1, **{"seed": 3, **case}), whole, range(6))
+    run(first := Adam(params, lr=0.1, **{"seed": 3, **case}), params, range(3))
     second = Adam(params, lr=0.1, seed=99, **case)  # the noise is that of the checkpoint
     if through == "dict":
         second.load_state_dict(first.state_dict())
@@ -86,7 +86,7 @@ def through_pickle(opt, params, make):
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
 def test_drop_ins_continue(name, case, through):
     def make(params):
-        return getattr(gpuopt.torch, name)(params, lr=0.1, seed=3, **case)
+        return getattr(gpuopt.torch, name)(params, lr=0.1, **{"seed": 3, **case})
 
     whole, params = tensors(), tensors()
     step_torch(make(whole), whole, range(6))
