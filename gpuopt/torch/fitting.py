@@ -150,14 +150,15 @@ def _lacks(optimizer: Fused, group: Group) -> bool:
     read = _Read(group, optimizer.defaults)
     rule = RULES[optimizer._rule(read)]
     asked = (*rule.hyperparameters, *rule.initial.values(), "weight_decay", "maximize")
-    named = {*read.missing, *(_torchs_name(optimizer, name) for name in asked)}
+    named = {*read.missing, *(torchs_name(optimizer, name).partition("[")[0] for name in asked)}
     return not named & optimizer.defaults.keys() <= group.keys()
 
 
-def _torchs_name(optimizer: Fused, name: str) -> str:
+def torchs_name(optimizer: Fused, name: str) -> str:
+    """Return what torch calls an option of a rule: ``betas[0]`` for beta1."""
     for pair, names in PAIRS.items():
         if name in names and pair in optimizer.defaults:
-            return pair
+            return f"{pair}[{names.index(name)}]"
     return optimizer._names.get(name, name)
 
 

@@ -22,7 +22,7 @@ from ..written import MovedError
 from .arguments import check_arguments
 from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine
-from .fitting import check_options
+from .fitting import check_options, torchs_name
 from .modes import ordinary
 from .origin import know
 from .saved import Saved
@@ -297,7 +297,7 @@ class Fused(Saved, Configured):
         try:
             return scalars.number_of(value)
         except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of many elements
-            name = self._names.get(name, name)
+            name = torchs_name(self, name)
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import torch
 
-from ..tail import tail_of
 from .fitting import check
 from .fused import Fused
 
@@ -58,10 +58,9 @@ class StepInBackward:
                 f"{global_ones[0]}: it needs all gradients at once, and a step in the backward "
                 "pass has one"
             )
-        self.optimizers = [
-            optimizer([group], **_with_seed(i, options))
-            for i, group in enumerate(_one_by_one(params))
-        ]
+        self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
+        for i, one in enumerate(self.optimizers):
+            _take_seed(i, one)
         self._hooks = self._hook_all()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,12 +143,14 @@ def _one_by_one(params: Iterable[Any]) -> list[dict[str, Any]]:
     return groups
 
 
-def _with_seed(i: int, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of one optimizer: each is alone, and would round as the first one."""
-    if not options.get("stochastic_rounding"):
-        return options
-    seed = tail_of(seed=options.get("seed", 0)).seed
-    return {**options, "seed": (seed + i) % 2**32}
+def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
+    """Give one optimizer a seed of its own: each is alone, and would round as the first one.
+
+    Whatever its options are: a checkpoint may bring states in 16 bits.
+    """
+    if isinstance(one, Fused):
+        tail = one.tail
+        one._tail = one._tail_at_first = replace(tail, seed=(tail.seed + i) % 2**32)
 
 
 def _several(params: Any) -> Iterable[Any]:

@@ -185,3 +185,19 @@ def test_only_what_changed_is_checked(monkeypatch):
         optimizer.param_groups[7].update(changes)
         optimizer.step()
     assert checked == [["lr"], ["betas", "eps"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("Adam", "betas"), ("Rprop", "etas"), ("Rprop", "step_sizes")]
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_member_of_a_pair_that_is_no_number_is_named_as_torch_names_it(name, option, place):
+    param = torch.zeros(2, requires_grad=True)
+    opt = getattr(ours, name)([param])
+    param.grad = torch.ones(2)
+    pair = list(opt.param_groups[0][option])
+    pair[place] = "x"
+    opt.param_groups[0][option] = tuple(pair)
+    with pytest.raises(TypeError, match=rf"^{option}\[{place}\]: expected a number, got 'x'"):
+        opt.step()
+    assert not param.any()

@@ -106,6 +106,26 @@ def test_tensors_stepped_in_the_backward_pass_round_by_chances_of_their_own():
         StepInBackward(params, gpuopt.torch.SGD, seed=2**32, **options)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_states_stepped_in_the_backward_pass_round_by_chances_of_their_own(dtype, loaded):
+    params = [torch.ones(2000, requires_grad=True) for _ in range(2)]
+    options = {"lr": 0.0, "betas": (0.7, 0.9)}
+    held = {} if loaded else {"state_dtype": dtype}
+    with StepInBackward(params, gpuopt.torch.Adam, **options, **held) as one:
+        if loaded:  # narrow states of a run that knew no seeds
+            saved = one.state_dict()
+            for own in saved["optimizers"]:
+                zeros = torch.zeros(2000, dtype=getattr(torch, dtype))
+                names = ("exp_avg", "exp_avg_sq")
+                own["state"] = {0: {"step": torch.tensor(1.0), **{n: zeros for n in names}}}
+            one.load_state_dict(saved)
+        sum(param.sum() for param in params).backward()
+    first, second = (opt.state[p]["exp_avg"] for opt, p in zip(one.optimizers, params))
+    assert first.dtype == getattr(torch, dtype)
+    assert 0.1 < (first != second).float().mean() < 0.9
+
+
 def test_complex_states_are_not_of_bfloat16():
     """Of which torch has no complex tensors: no state dict could hold them."""
     plain, complex_one = torch.ones(3), torch.ones(3, dtype=torch.complex64)
