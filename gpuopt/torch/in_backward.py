@@ -62,6 +62,11 @@ class StepInBackward:
             optimizer([group], **_with_seed(i, options))
             for i, group in enumerate(_one_by_one(params))
         ]
+        if any(not isinstance(one, torch.optim.Optimizer) for one in self.optimizers):
+            raise TypeError(
+                "optimizer: expected what makes an optimizer of gpuopt.torch or torch.optim, "
+                f"got {given!r:.80}"
+            )
         self._hooks = self._hook_all()
 
     def __getstate__(self) -> dict[str, Any]:
