@@ -9,6 +9,7 @@ from typing import Any
 from . import scalars
 from .arrays import FLOATS
 from .ranges import BELOW_ONE, FINITE, boolean, two_below_one
+from .suggest import did_you_mean
 from .whole import check_of_group
 
 PAIRS = {
@@ -119,7 +120,10 @@ class Options(MutableMapping[str, Any]):
         """Raise TypeError unless ``name`` is an option."""
         check_of_group(name)
         if name not in self._values:
-            raise TypeError(f"unknown option {name!r}: expected one of {', '.join(self._values)}")
+            raise TypeError(
+                f"unknown option {name!r}: expected one of {', '.join(self._values)}"
+                f"{did_you_mean(str(name), list(self._values))}"
+            )
 
     def keep_tensors_of(self, other: Options) -> None:
         """Take over the tensors of ``other``, with the values that these options have now."""

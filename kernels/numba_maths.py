@@ -153,7 +153,8 @@ def _stochastic_float16(
     chance = np.float32(np.int32(word >> np.uint32(9))) + np.float32(0.5)
     less = chance * np.float32(2.0**-23) < units - whole_units
     tiny = (whole_units + where(less, np.float32(1.0), np.float32(0.0))) * np.float32(2.0**-24)
-    kept = where(size < np.float32(65504.0), where(is_tiny, tiny, normal), size)
+    beyond = where(size < np.float32(np.inf), np.float32(65504.0), size)
+    kept = where(size < np.float32(65504.0), where(is_tiny, tiny, normal), beyond)
     return np.uint32(np.float32(kept).view(np.uint32) | sign).view(np.float32)
 
 

@@ -75,8 +75,8 @@ def stochastic_float16(
 
     The arguments are those of `stochastic_bfloat16`. Below 2**-14, float16 has the multiples of
     2**-24: a random number of 24 bits in (0, 1) is compared with the fraction of that unit, so
-    that averages far below the unit are kept, too. From 65504 on, the value itself comes back:
-    rounded up by chance it would be infinite.
+    that averages far below the unit are kept, too. Finite values beyond 65504 become 65504: an
+    average that became infinite would stay so for ever, and make NaN of the next quotient.
     """
     word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
     x = np.float32(x)
@@ -88,7 +88,8 @@ def stochastic_float16(
     more = np.where(chance < units - whole_units, np.float32(1.0), np.float32(0.0))
     tiny = (whole_units + more) * np.float32(2.0**-24)
     rounded = np.where(size < np.float32(2.0**-14), tiny, bits.view(np.float32))
-    kept = np.where(size < np.float32(65504.0), rounded, size)
+    beyond = np.where(size < np.float32(np.inf), np.float32(65504.0), size)
+    kept = np.where(size < np.float32(65504.0), rounded, beyond)
     return (kept.view(np.uint32) | sign).view(np.float32)
 
 

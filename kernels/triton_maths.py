@@ -190,7 +190,8 @@ def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
     chance = ((word >> 9).to(tl.int32).to(tl.float32) + 0.5) * 0.00000011920928955078125
     tiny = (whole_units + tl.where(chance < units - whole_units, 1.0, 0.0)) * 5.9604644775390625e-8
     rounded = tl.where(size < 0.00006103515625, tiny, bits.to(tl.float32, bitcast=True))
-    kept = tl.where(size < 65504.0, rounded, size)
+    beyond = tl.where(size < float("inf"), 65504.0, size)
+    kept = tl.where(size < 65504.0, rounded, beyond)
     return (kept.to(tl.uint32, bitcast=True) | sign).to(tl.float32, bitcast=True)
 
 

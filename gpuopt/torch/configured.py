@@ -11,6 +11,7 @@ from ..state_dicts import skipped_in
 from ..surroundings import Surroundings
 from ..tail import Tail
 from ..whole import OF_OPTIMIZERS, OptimizerOption
+from .arguments import check_numbers
 from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
 from .shared import Shared
 
@@ -58,6 +59,7 @@ class Configured(Surroundings, torch.optim.Optimizer):
             ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
                 and ``state_dtype`` is bfloat16; or an option does not accept its value, or is one
                 of the whole optimizer.
+            TypeError: an option takes a number, and was given none.
         """
         super().add_param_group(param_group)
         try:
@@ -73,7 +75,9 @@ class Configured(Surroundings, torch.optim.Optimizer):
             raise ValueError("params: a parameter is given twice")
         if self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
             raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
-        self._check_all([group], len(self.param_groups) - 1)
+        place = len(self.param_groups) - 1
+        _check_numbers(place, {name: group[name] for name in self.defaults if name in group})
+        self._check_all([group], place)
         self._look_at_names([group])
 
     def _check_groups(self) -> None:
@@ -109,3 +113,11 @@ class Configured(Surroundings, torch.optim.Optimizer):
         except ValueError as error:
             raise ValueError(f"state_dict: {error}") from None
         return skipped_in(state_dict)
+
+
+def _check_numbers(place: int, options: Mapping[str, Any]) -> None:
+    """Check those options of a group that are numbers, as the constructor checks its arguments."""
+    try:
+        check_numbers(options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"param_groups[{place}]: {error}") from None

@@ -59,6 +59,11 @@ class StepInBackward:
                 "pass has one"
             )
         self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
+        if any(not isinstance(one, torch.optim.Optimizer) for one in self.optimizers):
+            raise TypeError(
+                "optimizer: expected what makes an optimizer of gpuopt.torch or torch.optim, "
+                f"got {given!r:.80}"
+            )
         for i, one in enumerate(self.optimizers):
             _take_seed(i, one)
         self._hooks = self._hook_all()

@@ -7,6 +7,7 @@ import pytest
 import gpuopt
 from gpuopt import dispatch
 from gpuopt.dispatch import BACKENDS
+from gpuopt.rules.rounding import SEED
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import VARIANTS, arrays, gradients, make
 from tests.helpers.stepping import REFERENCE
@@ -72,7 +73,8 @@ def test_the_bits_are_the_references(no_cuda, name, options, dtype):
     assert optimizer.state.keys() == expected.state.keys()
     for i, held in expected.state.items():
         assert optimizer.state[i]["step"] == held["step"]
-        for state in held.keys() - {"step"}:
+        assert optimizer.state[i].get(SEED) == held.get(SEED)
+        for state in held.keys() - {"step", SEED}:
             assert_same_bits(optimizer.state[i][state], held[state], f"tensor {i}, {state}")
 
 

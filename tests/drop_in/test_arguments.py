@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt.options import PAIRS  # noqa: E402
 from gpuopt.torch.arguments import _NUMBERS  # noqa: E402
@@ -109,3 +110,33 @@ def test_a_made_optimizer_in_place_of_its_class():
         with pytest.raises(TypeError, match=r"optimizer: expected .* gpuopt\.torch\.AdamW"):
             ours.StepInBackward(params, one)
     assert params[0]._post_accumulate_grad_hooks is None
+
+
+def first_of(option, given):
+    return (given, 0.5) if option in PAIRS else given
+
+
+@pytest.mark.parametrize(("name", "option"), NUMBERS + OF_PAIRS)
+@pytest.mark.parametrize("given", ["1e-3", None])
+def test_a_group_takes_numbers_as_the_constructor_does(name, option, given):
+    def group():
+        return {"params": [torch.ones(3)], option: first_of(option, given)}
+
+    where = rf"^param_groups\[1\]: {option}(\[0\])?: expected a number, got "
+    with pytest.raises(TypeError, match=where):
+        getattr(ours, name)([{"params": [torch.ones(3)]}, group()])
+    opt = made(name)
+    with pytest.raises(TypeError, match=where):
+        opt.add_param_group(group())
+    assert len(opt.param_groups) == 1
+
+
+def test_a_group_may_hold_what_is_no_option_of_its_class():
+    group = {"params": [torch.ones(3)], "alpha": "its own"}
+    assert ours.Adam([group]).param_groups[0]["alpha"] == "its own"
+
+
+@pytest.mark.parametrize("maker", [gpuopt.AdamW, list])
+def test_a_step_in_backward_takes_optimizers_of_torch(maker):
+    with pytest.raises(TypeError, match=r"^optimizer: expected what makes an "):
+        ours.StepInBackward([torch.ones(3, requires_grad=True)], maker)

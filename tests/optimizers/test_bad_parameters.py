@@ -188,6 +188,7 @@ def test_arrays_that_lie_between_each_other_are_fine(backend):
             "params: the name '0' is given twice",
         ),
         ([{"params": [good()], "rate": 1}], TypeError, "unknown option 'rate': expected one of lr"),
+        ([{"params": [good()], "weight_decy": 1}], TypeError, "did you mean weight_decay?"),
         ([{"params": [good()], "name": "w"}], TypeError, "unknown option 'name'"),
     ],
 )

@@ -123,7 +123,7 @@ def _to_float16(x, words):
     way = (np.abs(x).astype(float) - below.astype(float)) / gap
     normal = np.abs(x) >= 2.0**-14
     up = np.where(normal, words % 2**13 >= 2**13 * (1 - way), (words // 2**9 + 0.5) / 2**23 < way)
-    return np.copysign(np.where(up, above, below), x).astype(np.float16)
+    return np.copysign(np.minimum(np.where(up, above, below), 65504), x).astype(np.float16)
 
 
 def philox4x32(counter, key):

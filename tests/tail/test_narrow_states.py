@@ -84,8 +84,25 @@ def test_what_16_bits_hold_stays_and_nothing_becomes_infinite_by_chance():
             assert_same_bits(found, held)
     near = np.full(1000, 65503.99, np.float32)
     assert (roundings.stochastic_float16(near, np.arange(1000), *numbers) <= 65504).all()
-    beyond = np.array([65519.99, 1e9, -65519.99], np.float32)
-    assert_same_bits(roundings.stochastic_float16(beyond, np.arange(3), *numbers), beyond)
+    beyond = np.array([65504, 65519.99, 1e9, -65519.99, np.inf, -np.inf, np.nan], np.float32)
+    found = roundings.stochastic_float16(beyond, np.arange(7), *numbers)
+    largest = np.array([65504, 65504, 65504, -65504, np.inf, -np.inf, np.nan], np.float32)
+    assert_same_bits(found, largest)
+
+
+@pytest.mark.parametrize("grad", [1e4, 7e5, 3e38])
+@pytest.mark.parametrize("kind", ["Adam", "Momentum", "RMSProp"])
+def test_one_large_gradient_neither_stops_a_float16_state_nor_makes_nan(kind, grad):
+    weights = np.zeros(8, np.float32)
+    options = {"betas": (0.9, 0.9)} if kind == "Adam" else {"beta": 0.9}
+    opt = getattr(gpuopt, kind)([weights], lr=0.01, state_dtype="float16", **options)
+    opt.step([np.full(8, grad, np.float32)])
+    after = weights.copy()
+    for _ in range(300):
+        opt.step([np.ones(8, np.float32)])
+    assert np.isfinite(weights).all()
+    if grad < 1e19:  # the square of a float32 beyond is infinite, and the element rests
+        assert (weights < after).all()
 
 
 @pytest.mark.parametrize("state_dtype", NARROW)

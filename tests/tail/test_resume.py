@@ -29,7 +29,7 @@ def test_arrays_continue(case, through, tmp_path):
     whole, params = new_params("bfloat16", SHAPES), new_params("bfloat16", SHAPES)
     run(uncut := Adam(whole, lr=0.1, **{"seed": 3, **case}), whole, range(6))
     run(first := Adam(params, lr=0.1, **{"seed": 3, **case}), params, range(3))
-    second = Adam(params, lr=0.1, seed=99, **case)  # the noise is that of the checkpoint
+    second = Adam(params, lr=0.1, **{**case, "seed": 99})  # the noise is that of the checkpoint
     if through == "dict":
         second.load_state_dict(first.state_dict())
     else:
