@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from .arrays import Memory, describe
 from .errors import BackendError
 from .variables import BACKEND as VARIABLE
+from .warn import warn
 
 
 class Place(NamedTuple):
@@ -197,7 +197,7 @@ def _by_preference(library: str) -> list[Backend]:
 @cache
 def warn_once(text: str) -> None:
     """Warn; not a second time in the same words."""
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    warn(text)
 
 
 def _missing(kind: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .tail import Tail
+from .warn import warn
 
 OPTIONS = {"ema": "ema_decay", "master": "master_weights", "kahan_comp": "kahan_sum"}
 """The states of a tail, and the option that each comes from."""
@@ -38,4 +38,4 @@ def _is_new(own: Mapping[str, Any]) -> bool:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(f"load_state_dict: {text}", RuntimeWarning, stacklevel=4)
+    warn(f"load_state_dict: {text}")

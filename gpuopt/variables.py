@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from functools import cache
 
 from .suggest import did_you_mean
+from .warn import warn
 
 BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"
@@ -30,4 +30,4 @@ def unknown_variables() -> dict[str, str]:
 def warn_of_unknown_variables() -> None:
     """Name them, once in a process."""
     for name, problem in unknown_variables().items():
-        warnings.warn(f"environment variable {name}: {problem}", RuntimeWarning, stacklevel=2)
+        warn(f"environment variable {name}: {problem}")

@@ -290,14 +290,16 @@ class Fused(Saved, Configured):
 
     def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:
         numbers = as_floats(values)
-        return [self._number(name, v) for v in values] if numbers is None else numbers
+        if numbers is not None:
+            return numbers
+        return [self._number(place, name, value) for place, value in enumerate(values)]
 
-    def _number(self, name: str, value: Any) -> float:
-        """Return the value of an option, named in errors as torch names it."""
+    def _number(self, place: int, name: str, value: Any) -> float:
+        """Return the value of a group's option, named in errors as torch names it."""
         try:
             return scalars.number_of(value)
         except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of many elements
-            name = torchs_name(self, name)
+            name = f"param_groups[{place}]: {torchs_name(self, name)}"
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
 from .. import ranges, scalars
 from ..ranges import Range
+from ..warn import warn
 from ..whole import OF_OPTIMIZERS, how_to_set
 
 Ranges = Mapping[str, tuple[Range, ...]]
@@ -152,10 +152,10 @@ def _warn_if_misspelt(name: Any, options: Sequence[str]) -> None:
             abs(len(name) - len(option)) <= 1
             and SequenceMatcher(None, name, option).ratio() >= _ALIKE
         ):
-            warnings.warn(
+            warn(
                 f"{name!r} in a group is no option of the optimizer, and is ignored: "
                 f"is {option!r} meant?",
-                stacklevel=2,
+                UserWarning,
             )
             return
 

@@ -1,0 +1,21 @@
+"""Warnings that point at the line of the caller, however deep inside gpuopt they arise."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+_INSIDE = frozenset({"gpuopt", "torch", "contextlib"})
+"""The packages between a caller and what warns: torch wraps steps and loads."""
+
+
+def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn, and name the first line outside gpuopt and torch as the place."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _package(frame.f_globals) in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
+
+
+def _package(names: dict[str, object]) -> str:
+    return str(names.get("__name__", "")).partition(".")[0]
