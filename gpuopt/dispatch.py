@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .arrays import Memory, describe
 from .errors import BackendError
+from .suggest import did_you_mean
 from .variables import BACKEND as VARIABLE
 from .warn import warn
 
@@ -151,7 +152,8 @@ class use_backend:
 def backend_named(name: str, source: str) -> Backend:
     """Return a backend by name; ``source`` says in an error who asked for it."""
     if name not in BACKENDS:
-        raise ValueError(f"{source}: expected one of {', '.join(BACKENDS)}, got {name!r}")
+        hint = did_you_mean(name, BACKENDS)
+        raise ValueError(f"{source}: expected one of {', '.join(BACKENDS)}, got {name!r}{hint}")
     return BACKENDS[name]
 
 

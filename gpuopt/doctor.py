@@ -16,6 +16,7 @@ from typing import Any
 from .dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
 from .kernels.threads import thread_count
+from .suggest import did_you_mean
 from .variables import BACKEND, NUM_THREADS, REQUIRE_GPU, unknown_variables
 
 Report = dict[str, Any]
@@ -185,7 +186,8 @@ def _problems_of(names: Sequence[str]) -> list[str]:
     force = forced()
     if force is not None:
         name, source = force
-        problem = BACKENDS[name].problem() if name in BACKENDS else "there is no such backend"
+        unknown = f"there is no such backend{did_you_mean(name, BACKENDS)}"
+        problem = BACKENDS[name].problem() if name in BACKENDS else unknown
         if problem is not None:
             problems.append(f"backend {name!r}, forced by {source}, cannot run: {problem}")
     return problems

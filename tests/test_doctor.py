@@ -101,7 +101,7 @@ def test_a_forced_backend_that_does_not_exist_fails_and_is_named(capsys, monkeyp
     assert doctor([], None) == 1
     out, err = capsys.readouterr()
     assert "GPUOPT_BACKEND: expected one of" in out
-    assert "'nomba', forced by GPUOPT_BACKEND, cannot run" in err
+    assert "'nomba', forced by GPUOPT_BACKEND, cannot run" in err and "did you mean numba?" in err
 
 
 def test_a_forced_backend_is_what_arrays_get(monkeypatch):

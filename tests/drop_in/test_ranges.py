@@ -198,6 +198,7 @@ def test_a_member_of_a_pair_that_is_no_number_is_named_as_torch_names_it(name, o
     pair = list(opt.param_groups[0][option])
     pair[place] = "x"
     opt.param_groups[0][option] = tuple(pair)
-    with pytest.raises(TypeError, match=rf"^param_groups\[0\]: {option}\[{place}\]: expected a number, got 'x'"):
+    where = rf"param_groups\[0\]: {option}\[{place}\]"
+    with pytest.raises(TypeError, match=f"^{where}: expected a number, got 'x'"):
         opt.step()
     assert not param.any()
