@@ -182,6 +182,6 @@ __device__ float stochastic_float16(
     const float tiny = (whole_units + more) * 5.9604644775390625e-8f;
     const float normal = __uint_as_float((size_bits + (word & 0x1fff)) & 0xffffe000);
     const float beyond = size < __uint_as_float(0x7f800000) ? 65504.0f : size;
-    const float kept = size < 65504.0f ? (is_tiny ? tiny : normal) : beyond;
-    return __uint_as_float(__float_as_uint(kept) | (__float_as_uint(x) & 0x80000000));
+    const float finite = size < 65504.0f ? (is_tiny ? tiny : normal) : beyond;
+    return __uint_as_float(__float_as_uint(finite) | (__float_as_uint(x) & 0x80000000));
 }

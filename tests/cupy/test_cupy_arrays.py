@@ -9,6 +9,7 @@ from gpuopt.kernels import cuda_c
 import gpuopt
 from gpuopt.arrays import describe, foreign
 from gpuopt.dispatch import BACKENDS, Place, explain, place_of
+from gpuopt.rules.rounding import SEED
 from tests.cupy.conftest import cupy, over, values_of
 from tests.helpers import cuda_on_cpu, simulated_cupy
 from tests.helpers.exact import assert_same_bits
@@ -61,6 +62,7 @@ def test_every_optimizer_steps_them(simulated, name, options):
     for key, state in expected.state.items():
         mine = dict(optimizer.state[key])
         assert mine.pop("step") == state["step"]
+        assert mine.pop(SEED, None) == state.get(SEED)
         for each, array in mine.items():
             assert_same_bits(values_of(array), state[each])
 
