@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gpuopt
-from gpuopt.registry import RULES, Rule
+from gpuopt.rules.registry import RULES, Rule
 
 from . import textbook
 

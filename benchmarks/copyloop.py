@@ -45,7 +45,7 @@ def _compiled(lists: int) -> Any:
         import numba
 
         # LLVM's limit of run-time overlap tests is raised there; without, no vector code.
-        importlib.import_module("gpuopt.kernels.numba_cpu")
+        importlib.import_module("gpuopt.kernels.numba.launch")
     except ImportError as error:
         raise Unavailable(f"the copy loop needs Numba: {error}") from None
     names = [f"a{i}" for i in range(lists)]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from gpuopt.doctor import report as machine_report
-from gpuopt.narrow import fit
+from gpuopt.messages.tables import fit
 
 from .lines import Group, Line, Run
 

@@ -24,15 +24,15 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from gpuopt.kernels.cuda_c import CHUNK
+from gpuopt.kernels.cuda.source import CHUNK
 from gpuopt.kernels.storage import STORAGE, compute_dtype
 
 from gpuopt.arrays import Memory
-from gpuopt.compose import Update, updates_for
+from gpuopt.engine.compose import Update, updates_for
+from gpuopt.engine.table import Entry, Table, build_tables
+from gpuopt.engine.tail import Tail
 from gpuopt.inspection.gpus import GPUS
-from gpuopt.registry import RULES
-from gpuopt.table import Entry, Table, build_tables
-from gpuopt.tail import Tail
+from gpuopt.rules.registry import RULES
 
 from .arguments import known_threads, positive
 from .models import MODELS, Shapes, elements, gpt2, llama, shard

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.compose import compose
-from gpuopt.registry import RULES
-from gpuopt.step import FusedStep, Group
+from gpuopt.engine.compose import compose
+from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.registry import RULES
 
 from .arguments import known_threads, positive, writable
 from .report import load_average, show_machine, show_table

@@ -9,12 +9,12 @@
 """
 
 from . import checkout  # noqa: F401 - finds gpuopt.kernels, which the others import
-from .dispatch import Explanation, explain, use_backend
+from .engine.dispatch import Explanation, explain, use_backend
+from .engine.stats import TensorStats
+from .engine.tail import Tail
 from .errors import BackendError
-from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp
-from .registry import RULES, Rule, RuleError, register
-from .stats import TensorStats
-from .tail import Tail
+from .optimizers.classes import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp
+from .rules.registry import RULES, Rule, RuleError, register
 
 __version__ = "0.1.0"
 

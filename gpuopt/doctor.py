@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .dispatch import BACKENDS, Place, explain_places, forced
+from .engine.dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
 from .kernels.threads import thread_count
-from .suggest import did_you_mean
+from .messages.suggest import did_you_mean
 from .variables import BACKEND, NUM_THREADS, REQUIRE_GPU, unknown_variables
 
 Report = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from .suggest import did_you_mean
-from .warn import warn
+from .messages.suggest import did_you_mean
+from .messages.warn import warn
 
 BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"

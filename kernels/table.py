@@ -93,7 +93,7 @@ class Update(Hashable, Protocol):
 
 
 class Table(Protocol):
-    """What a backend asks of a table; `gpuopt.table.Table` says what each part holds."""
+    """What a backend asks of a table; `gpuopt.engine.table.Table` says what each part holds."""
 
     @property
     def update(self) -> Update:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuopt.dispatch import BACKENDS, Backend
 from gpuopt.doctor import KINDS, PACKAGES, doctor, report
+from gpuopt.engine.dispatch import BACKENDS, Backend
 from tests.helpers.nvidia_smi import put_nvidia_smi
 
 

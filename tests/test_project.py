@@ -125,7 +125,7 @@ def test_ci_skips_nothing_for_want_of_a_library():
 
 
 def test_the_rule_in_the_contributors_guide_registers():
-    from gpuopt.registry import RULES
+    from gpuopt.rules.registry import RULES
 
     before = set(RULES)
     guide = (ROOT / "CONTRIBUTING.md").read_text()

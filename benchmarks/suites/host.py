@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import gpuopt
-from gpuopt import dispatch
+from gpuopt.engine import dispatch
 
 from ..arena import import_torch
 from ..cases import CASES
@@ -67,7 +67,7 @@ class NoLaunch:
 @contextmanager
 def without_launches() -> Iterator[None]:
     """Let Triton's path take CPU tensors, and launch nothing."""
-    from gpuopt.kernels import triton_cuda
+    from gpuopt.kernels.triton import launch as triton_cuda
 
     stubs: dict[str, Any] = {"SIMULATED_ON": ("cpu",)}
     stubs |= {"multi_tensor_update": NoLaunch(), "multi_tensor_coefficients": NoLaunch()}

@@ -12,10 +12,10 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
-from gpuopt.compose import within
-from gpuopt.measure import MEASURE
-from gpuopt.registry import RULES
-from gpuopt.tail import tail_of
+from gpuopt.engine.compose import within
+from gpuopt.engine.measure import MEASURE
+from gpuopt.engine.tail import tail_of
+from gpuopt.rules.registry import RULES
 
 from ..arena import import_torch
 from ..contender import Step

@@ -15,7 +15,7 @@ from gpuopt.demo.methods import Method
 from gpuopt.demo.mlp import Array
 from gpuopt.demo.training import LOSS_OF_GUESSING, Epoch, StepClock, train
 from gpuopt.demo.watch import Finding, Watch
-from gpuopt.stats import TensorStats, together
+from gpuopt.engine.stats import TensorStats, together
 
 TARGET_ACCURACY = 0.95
 RISEN = 1.001  # by more than the rounding of a loss that stands still

@@ -16,7 +16,7 @@ from gpuopt.demo.comparison import Observer, Trial
 from gpuopt.demo.tables import LESS_WANTED
 from gpuopt.demo.training import Epoch
 from gpuopt.demo.watch import Finding
-from gpuopt.narrow import fit
+from gpuopt.messages.tables import fit
 
 PIPE_WIDTH = 120  # columns where there is no terminal to ask
 

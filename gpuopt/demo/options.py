@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from gpuopt.demo.device import DEVICES
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 
 STANDARD_OUTPUT = Path("-")
 PICTURE_FORMATS = (".png", ".svg", ".pdf")

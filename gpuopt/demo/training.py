@@ -13,7 +13,7 @@ import numpy as np
 from gpuopt.demo import mlp
 from gpuopt.demo.data import CLASSES, Digits, Split
 from gpuopt.demo.mlp import Array
-from gpuopt.stats import TensorStats
+from gpuopt.engine.stats import TensorStats
 
 LOSS_OF_GUESSING = log(CLASSES)
 quietly = np.errstate(all="ignore")  # a run that diverges is a result here, not a warning

@@ -11,13 +11,16 @@ from pathlib import Path
 from types import ModuleType
 
 from .. import kernels
-from ..kernels import cuda_c
+from ..kernels.cuda import source as cuda_c
 
 _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
 _RULE_FILES = sorted(_FOLDER.glob("../rules/*.py"))
-_TAIL = ("../measure.py", "../tail.py")
-_RULES = ("../compose.py", *_TAIL, *(f"../rules/{f.name}" for f in _RULE_FILES))
+_COMPOSED = ("compose.py", "low_precision.py", "measure.py", "tail.py")
+_RULES = (
+    *(f"../engine/{name}" for name in _COMPOSED),
+    *(f"../rules/{f.name}" for f in _RULE_FILES),
+)
 _READERS = ("arguments.py", "cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py")
 
 
@@ -66,15 +69,15 @@ BACKENDS = {
             "gpuopt.inspection.triton_code",
             "triton",
             (
-                "retarget.py",
                 "roundings.py",
                 "storage.py",
-                "triton_constants.py",
-                "triton_kernels.py",
-                "triton_maths.py",
-                "triton_memory.py",
-                "triton_source.py",
-                "triton_sums.py",
+                "trace/retarget.py",
+                "triton/constants.py",
+                "triton/kernels.py",
+                "triton/maths.py",
+                "triton/memory.py",
+                "triton/source.py",
+                "triton/sums.py",
             ),
             "pip install 'gpuopt[triton]' (for Linux)",
             ".py",
@@ -84,14 +87,14 @@ BACKENDS = {
             "gpuopt.inspection.cuda_code",
             "nvidia-cuda-nvrtc",
             (
-                "cuda_c.py",
-                *cuda_c.DRIVER,
-                "retarget.py",
+                "cuda/source.py",
+                *(f"cuda/{name}" for name in cuda_c.DRIVER),
                 "roundings.py",
                 "storage.py",
-                "trace.py",
-                "trace_c.py",
-                "trace_coefficients.py",
+                "trace/c.py",
+                "trace/coefficients.py",
+                "trace/operations.py",
+                "trace/retarget.py",
             ),
             "pip install 'gpuopt[inspect]' (for Linux)",
             ".cu",

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..compose import Update, within
+from ..engine.compose import Update, within
+from ..engine.low_precision import BITS_16
+from ..engine.measure import MEASURE, Measure
+from ..engine.tail import Tail
 from ..kernels.storage import STORAGE, compute_dtype
-from ..low_precision import BITS_16
-from ..measure import MEASURE, Measure
-from ..registry import RULES, Rule, Stage
 from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.registry import RULES, Rule, Stage
 from ..rules.tail import CLIP_GRADIENT
-from ..tail import Tail
 from .spelling import dtype_of
 
 ARCHS = (75, 80, 86, 89, 90, 100, 120)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..engine.low_precision import BITS_16
 from ..kernels.storage import STORAGE
-from ..low_precision import BITS_16
 from .backends import BACKENDS
 from .cases import ARCHS, DTYPES, Case, cases_for, dtypes_of
 from .facts import Facts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..arrays import FLOATS
-from ..registry import RULES
+from ..rules.registry import RULES
 from . import report
 from .backends import BACKENDS
 from .cases import ARCHS, DTYPES, VARIANTS, Case, cases_for, dtypes_of

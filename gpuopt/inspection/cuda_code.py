@@ -5,7 +5,7 @@ The text and the options are those that CuPy is given at a launch.
 
 from __future__ import annotations
 
-from ..kernels import cuda_c
+from ..kernels.cuda import source as cuda_c
 from .arguments import MEANINGS, POINTERS, arrays_of
 from .cases import Case
 from .code import Argument, Code, disassemble

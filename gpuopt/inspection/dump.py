@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..engine.table import VECTOR
 from ..kernels.storage import compute_dtype
-from ..table import VECTOR
 from . import ptx
 from .backends import BACKENDS
 from .cache import entry_of, read_code

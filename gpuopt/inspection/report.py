@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import __version__
-from ..narrow import fit
+from ..messages.tables import fit
 from .backends import BACKENDS
 from .cases import Case, dtype_label
 from .check import Finding, findings

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from ..compose import Update
-from ..kernels import cuda_c
+from ..engine.compose import Update
+from ..kernels.cuda import source as cuda_c
 from .backends import BACKENDS
 from .cases import Case
 
@@ -18,7 +18,7 @@ def text_of(case: Case) -> str:
 
     For CUDA C, all of it: the driver, the traced rule, the kernels. For Triton, the rule as it
     sees it: the very functions of `gpuopt.rules`, with ``np`` for Triton's exact operations; its
-    driver is gpuopt/kernels/triton_kernels.py.
+    driver is kernels/triton/kernels.py.
     """
     if BACKENDS[case.backend].suffix == ".cu":
         kernels = (cuda_c.UPDATE,) if case.measures else (cuda_c.COEFFICIENTS, cuda_c.UPDATE)

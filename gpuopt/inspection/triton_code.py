@@ -12,8 +12,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from ..kernels import triton_constants as constants
-from ..kernels.triton_kernels import multi_tensor_coefficients, multi_tensor_update
+from ..kernels.triton import constants
+from ..kernels.triton.kernels import multi_tensor_coefficients, multi_tensor_update
 from .arguments import MEANINGS, POINTERS, arrays_of
 from .cases import Case
 from .code import Argument, Code, disassemble

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import dispatch
 from ..doctor import compute_capabilities
+from ..engine import dispatch
 from .backends import BACKENDS
 from .cases import Case
 from .command import BadOptionError, Request, cases_of
@@ -115,7 +115,8 @@ def _attributes_at_a_launch(source: Any, options: dict[str, Any], target: Any) -
 
 def _cupy(case: Case) -> None:
     """Compile the module of a step."""
-    from ..kernels import cubin, cuda_c
+    from ..kernels.cuda import cubin
+    from ..kernels.cuda import source as cuda_c
 
     cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), case.arch)
 

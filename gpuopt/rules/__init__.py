@@ -19,9 +19,9 @@ There is one file for each family. They are imported in the order that the regis
 
 # isort: off
 from .powers import power, real_power
-from .descent import gradient_descent, gradient_descent_coefficients
-from .velocity import momentum, momentum_coefficients, nesterov
-from .mean_square import (
+from .gradient_descent import gradient_descent, gradient_descent_coefficients
+from .momentum import momentum, momentum_coefficients, nesterov
+from .rmsprop import (
     rmsprop,
     rmsprop_centered,
     rmsprop_centered_momentum,
@@ -29,15 +29,15 @@ from .mean_square import (
     rmsprop_momentum,
     rmsprop_momentum_coefficients,
 )
-from .moments import adam, adam_coefficients, amsgrad
-from .accumulated import adagrad, adagrad_coefficients
+from .adam import adam, adam_coefficients, amsgrad
+from .adagrad import adagrad, adagrad_coefficients
 from .sgd import sgd_coefficients, sgd_momentum, sgd_nesterov
-from .deltas import adadelta, adadelta_coefficients
-from .infinity import adamax, adamax_coefficients
-from .rectified import radam, radam_coefficients
+from .adadelta import adadelta, adadelta_coefficients
+from .adamax import adamax, adamax_coefficients
+from .radam import radam, radam_coefficients
 from .signs import lion, lion_coefficients, rprop, rprop_coefficients
-from .lookahead import nadam, nadam_coefficients
-from .averaged import asgd, asgd_coefficients
+from .nadam import nadam, nadam_coefficients
+from .asgd import asgd, asgd_coefficients
 from .stages import (
     DECOUPLED_DECAY,
     L2_DECAY,

@@ -15,9 +15,9 @@ from functools import cache
 import numpy as np
 
 from ..kernels import roundings
-from ..kernels.retarget import function_from
 from ..kernels.roundings import STREAM, stochastic_bfloat16
-from ..registry import Stage
+from ..kernels.trace.retarget import function_from
+from .registry import Stage
 
 SEED = "rounding_seed"
 """The number that a tensor carries from step to step where anything of it is rounded by chance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import register
+from .registry import register
 
 
 def sgd_momentum(p, g, momentum_buffer, momentum, gradient_weight, lr):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import register
+from .registry import register
 
 
 def rprop(p, g, prev, step_size, etaminus, etaplus, step_size_min, step_size_max):

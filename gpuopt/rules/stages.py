@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import Stage
+from .registry import Stage
 
 
 def scale_gradient(g, factor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.roundings import round_bfloat16, round_float16
-from ..registry import Stage, State
+from .registry import Stage, State
 from .stages import scale_gradient
 
 EPS = 1e-6

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ..options import PAIRS
-from ..unknown import refuse_unknown
+from ..optimizers.options import PAIRS
+from ..optimizers.unknown import refuse_unknown
 
 _NUMBERS = frozenset(
     {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import ParamsT
 
-from ..ranges import ANY
+from ..engine.ranges import ANY
 from .arguments import check_numbers
 from .fused import Fused
 from .group_options import RANGES
@@ -16,7 +16,7 @@ from .group_options import RANGES
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..tail import TailOptions
+    from ..engine.tail import TailOptions
 
 
 _FLAGS = {

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..state_dicts import skipped_in
-from ..surroundings import Surroundings
-from ..tail import Tail
-from ..whole import OF_OPTIMIZERS, OptimizerOption
+from ..engine.tail import Tail
+from ..optimizers.state_dicts import skipped_in
+from ..optimizers.tail_methods import Surroundings
+from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
 from .arguments import check_numbers
 from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
 from .shared import Shared

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from ..arrays import bare, describe, fill, mark_written, resolved
-from ..groups import Groups
-from ..low_precision import BITS_16, EXACT
+from ..engine.groups import Groups
+from ..engine.low_precision import BITS_16, EXACT
+from ..engine.step import FusedStep
+from ..engine.tail import Tail
 from ..rules.rounding import SEED, shard_seed, tensor_seed
-from ..step import FusedStep
-from ..tail import Tail
 from .counts import Counts
 from .held import checked_state, number_in
 from .resting import States, real_view, rests, with_stand_ins

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..arrays import FLOATS
-from ..options import PAIRS
-from ..registry import RULES
+from ..optimizers.options import PAIRS
+from ..rules.registry import RULES
 from .held import checked_state, count_in, number_in
 from .origin import likeliest, options_of
 

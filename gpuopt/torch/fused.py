@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 
 import torch
 
-from .. import scalars
-from ..groups import Groups
-from ..options import checked_state_dtype
-from ..plan import Plan, as_floats, seen
-from ..registry import RULES, Rule
+from ..arrays import scalars
+from ..engine.groups import Groups
+from ..engine.parameters import MovedError
+from ..engine.step import FusedStep
+from ..engine.tail import Tail, TailOptions, tail_of
+from ..optimizers.options import checked_state_dtype
+from ..optimizers.plan import Plan, as_floats, seen
+from ..optimizers.state_dicts import OF_TAILS
+from ..rules.registry import RULES, Rule
 from ..rules.rounding import SEED
-from ..state_dicts import OF_TAILS
-from ..step import FusedStep
-from ..tail import Tail, TailOptions, tail_of
-from ..written import MovedError
 from .arguments import check_arguments
 from .configured import DIFFERENTIABLE, Configured
 from .engine import GRAD, Engine

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from .. import ranges, scalars
-from ..ranges import Range
-from ..warn import warn
-from ..whole import OF_OPTIMIZERS, how_to_set
+from ..arrays import scalars
+from ..engine import ranges
+from ..engine.ranges import Range
+from ..messages.warn import warn
+from ..optimizers.whole import OF_OPTIMIZERS, how_to_set
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]

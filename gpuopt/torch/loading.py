@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..compose import within
-from ..registry import RULES
-from ..state_dicts import OF_TAILS
+from ..engine.compose import within
+from ..optimizers.state_dicts import OF_TAILS
+from ..rules.registry import RULES
 from .counts import Counts
 from .fitting import check
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ..loaded import warn_of_tails
-from ..surroundings import Surroundings
+from ..optimizers.loaded import warn_of_tails
+from ..optimizers.tail_methods import Surroundings
 from .counts import Counts
 from .fitting import check
 from .loading import Loaded

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from ..arrays import mark_written
+from ..engine.sharding import Spread
 from ..kernels.table import add_partials
-from ..spread import Spread
 
 _LOCAL = attrgetter("_local_tensor")
 """Of a DTensor its shard, without the node of autograd that ``to_local`` makes."""

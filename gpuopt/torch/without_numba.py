@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..dispatch import BACKENDS, forced, warn_once
+from ..engine.dispatch import BACKENDS, forced, warn_once
 
 _SWITCHED_OFF = "NUMBA_DISABLE_JIT"
 

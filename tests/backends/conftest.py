@@ -3,7 +3,7 @@
 import pytest
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers.stepping import REFERENCE
 from tests.helpers.targets import ARCHS, Target, stand_ins, targets
 

@@ -5,8 +5,8 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES, register
+from gpuopt.engine.step import FusedStep
 from gpuopt.rules import real_power
-from gpuopt.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import Problem, check, groups, on_whole_arrays
 from tests.helpers.values import values

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS, chosen
-from gpuopt.step import FusedStep
+from gpuopt.engine.dispatch import BACKENDS, chosen
+from gpuopt.engine.step import FusedStep
 from tests.helpers.stepping import (
     REFERENCE,
     Outcome,

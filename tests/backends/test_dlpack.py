@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.step import FusedStep
+from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.layouts import LAYOUTS, Placed
 from tests.helpers.stepping import check, groups, on_backend, on_whole_arrays, random_problem

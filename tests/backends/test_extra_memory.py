@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers.scripts import run_script
 
 LIMIT = 16 << 20
@@ -15,7 +15,7 @@ MEASURE = """
     import resource, sys, tracemalloc
     import numpy as np
     import gpuopt
-    from gpuopt.step import FusedStep
+    from gpuopt.engine.step import FusedStep
     from tests.helpers.stepping import groups
 
     SIDE = 4096

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gpuopt.arrays import describe
-from gpuopt.dispatch import BACKENDS
-from gpuopt.groups import Groups
-from gpuopt.launch import DeviceLaunch, HostLaunch
+from gpuopt.engine.dispatch import BACKENDS
+from gpuopt.engine.groups import Groups
+from gpuopt.engine.launch import DeviceLaunch, HostLaunch
+from gpuopt.engine.table import Entry, build_tables
 from gpuopt.rules.rounding import SEED, tensor_seed
-from gpuopt.table import Entry, build_tables
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import Problem, groups, on_backend, on_whole_arrays, random_problem
 from tests.helpers.values import DTYPES, values

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpuopt.table import EMPTY
+from gpuopt.engine.table import EMPTY
 from tests.helpers.layouts import Layout, Placed
 from tests.helpers.stepping import ALL_STAGES, check, random_problem
 

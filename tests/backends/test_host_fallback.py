@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 import gpuopt
-from gpuopt import dispatch
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine import dispatch
+from gpuopt.engine.dispatch import BACKENDS
 from gpuopt.rules.rounding import SEED
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import VARIANTS, arrays, gradients, make

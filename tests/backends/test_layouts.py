@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.step import FusedStep
+from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.layouts import DENSE, LAYOUTS, Placed
 from tests.helpers.stepping import (

@@ -3,7 +3,7 @@
 import pytest
 
 import gpuopt
-from gpuopt.step import FusedStep
+from gpuopt.engine.step import FusedStep
 from tests.backends.test_torch_tensors import Stepper
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import on_whole_arrays, random_problem

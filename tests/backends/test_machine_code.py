@@ -5,12 +5,12 @@ import re
 from inspect import signature
 
 import pytest
-from gpuopt.kernels.trace import trace
+from gpuopt.kernels.trace.operations import trace
 
 from gpuopt import RULES
 from tests.helpers.stepping import ALL_STAGES, groups
 
-numba_cpu = pytest.importorskip("gpuopt.kernels.numba_cpu")
+numba_cpu = pytest.importorskip("gpuopt.kernels.numba.launch")
 
 if platform.machine().lower() not in ("x86_64", "amd64"):
     pytest.skip("reads the instructions of x86-64", allow_module_level=True)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from gpuopt.kernels import numpy_blocked
-from gpuopt.kernels.numpy_program import CALLS, program
-from gpuopt.kernels.trace import FUNCTIONS, OPERATORS, ROUNDINGS
+from gpuopt.kernels.numpy import blocks as numpy_blocked
+from gpuopt.kernels.trace.numpy_calls import CALLS, program
+from gpuopt.kernels.trace.operations import FUNCTIONS, OPERATORS, ROUNDINGS
 
-from gpuopt.compose import compose, stages_for
-from gpuopt.registry import RULES, Rule
+from gpuopt.engine.compose import compose, stages_for
+from gpuopt.rules.registry import RULES, Rule
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import ALL_STAGES, NEUTRAL
 

@@ -3,7 +3,7 @@
 from inspect import signature
 
 import pytest
-from gpuopt.kernels.trace import trace
+from gpuopt.kernels.trace.operations import trace
 
 from gpuopt import RULES
 from tests.helpers.stepping import ALL_STAGES, Problem, check, groups

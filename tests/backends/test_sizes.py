@@ -5,10 +5,10 @@ import itertools
 
 import numpy as np
 import pytest
-from gpuopt.kernels import numpy_blocked
+from gpuopt.kernels.numpy import blocks as numpy_blocked
 
 from gpuopt import RULES
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers.stepping import ALL_STAGES, Problem, check, groups, on_backend, random_problem
 
 GROUPS = [ALL_STAGES, {"lr": 0.25, "weight_decay": 0.1}, {"lr": 0.0}]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.step import FusedStep
+from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import arrays, gradients
 from tests.helpers.stepping import REFERENCE, groups
@@ -28,7 +28,7 @@ def test_nothing_changes_and_nothing_is_counted(device, rule, monkeypatch):
     ):
         found.fill_(number)
         with gpuopt.use_backend(device), monkeypatch.context() as patch:
-            patch.setattr("gpuopt.scalars.on_host", lambda array: False)
+            patch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
             fused.run([tensor_of(g) for g in gradients(step)], wanted, found if skip else None)
         if not (skip and number):
             with gpuopt.use_backend(REFERENCE):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt import launch
+from gpuopt.engine import launch
 from tests.helpers.tensors import torch
 from tests.tolerances import assert_close
 
@@ -173,7 +173,7 @@ def test_a_norm_that_is_not_finite_is_no_error_where_the_step_is_skipped_anyway(
     with gpuopt.use_backend(device), monkeypatch.context() as patch:
         optimizer = gpuopt.SGD(params, lr=0.1, clip_norm=1.0, error_if_nonfinite=True)
         groups = optimizer._groups(1.0)
-        patch.setattr("gpuopt.scalars.on_host", lambda array: False)
+        patch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
         told = pytest.raises(RuntimeError, match="the norm of all gradients is inf")
         with nullcontext() if skip else told:
             optimizer._fused.run(bad, groups, torch.tensor(skip))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.step import FusedStep, Group
+from gpuopt.engine.step import FusedStep, Group
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.optimizers import VARIANTS, arrays, gradients, make
 from tests.helpers.stepping import REFERENCE, groups

@@ -11,7 +11,7 @@ import pytest
 from gpuopt.kernels import threads
 
 import gpuopt
-from gpuopt.step import FusedStep
+from gpuopt.engine.step import FusedStep
 from tests.helpers.backends import on_cpu
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.scripts import run_script
@@ -266,7 +266,7 @@ STEPS = """
     import numpy as np
     import gpuopt
     from gpuopt.kernels import threads
-    from gpuopt.step import FusedStep
+    from gpuopt.engine.step import FusedStep
     from tests.helpers.stepping import *
 
     warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # fork with threads

@@ -42,7 +42,7 @@ def test_the_first_steps_of_a_process(device, request):
         import pytest
         from tests.backends.test_threads_on_device import step_at_once
         from tests.helpers.targets import ARCHS, prepare, stand_ins, targets
-        from gpuopt.dispatch import BACKENDS
+        from gpuopt.engine.dispatch import BACKENDS
 
         prepare({request.config.way!r})
         BACKENDS.update(stand_ins({request.config.way!r}))

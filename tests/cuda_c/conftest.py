@@ -3,10 +3,10 @@
 from functools import partial
 
 import pytest
-from gpuopt.kernels import cuda_launch
+from gpuopt.kernels.cuda import entry_points as cuda_launch
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers import cuda_on_cpu, simulated_cupy
 
 

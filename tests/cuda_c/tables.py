@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 from inspect import signature
 
 import numpy as np
-from gpuopt.kernels import cuda_c
-from gpuopt.kernels.retarget import retarget
+from gpuopt.kernels.cuda import source as cuda_c
 from gpuopt.kernels.storage import compute_dtype
-from gpuopt.kernels.trace import trace
+from gpuopt.kernels.trace.operations import trace
+from gpuopt.kernels.trace.retarget import retarget
 
 from gpuopt import RULES
-from gpuopt.compose import compose
+from gpuopt.engine.compose import compose
+from gpuopt.engine.table import EMPTY, chunks_of
 from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
-from gpuopt.table import EMPTY, chunks_of
 from tests.helpers.cuda_on_cpu import Module
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.values import values

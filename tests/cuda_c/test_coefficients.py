@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gpuopt.kernels import cuda_c
+from gpuopt.kernels.cuda import source as cuda_c
 from gpuopt.kernels.storage import compute_dtype
 
 from gpuopt import RULES

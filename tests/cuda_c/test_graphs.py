@@ -106,7 +106,7 @@ def _fail(*arguments):
 def test_a_step_that_the_device_skips(device, sgd, monkeypatch):
     """As GradScaler's found_inf: the host does not look."""
     optimizer, moved = sgd
-    monkeypatch.setattr("gpuopt.scalars.on_host", lambda array: False)
+    monkeypatch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
     found = np.zeros(1, np.float32)
     groups = optimizer._groups(1.0)
 
@@ -126,6 +126,6 @@ def test_a_step_that_the_device_skips(device, sgd, monkeypatch):
 def test_a_replay_after_a_skipped_step_is_none_of_it(device, sgd, monkeypatch):
     optimizer, moved = sgd
     replay = device.capture(optimizer.step, [G1])
-    monkeypatch.setattr("gpuopt.scalars.on_host", lambda array: False)
+    monkeypatch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
     optimizer._fused.run([G1], optimizer._groups(1.0), np.ones(1, np.float32))
     assert moved(replay) == 1

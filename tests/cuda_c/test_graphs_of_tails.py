@@ -97,7 +97,7 @@ def test_a_replay_after_a_skipped_step_is_none_of_it(device, options, monkeypatc
     optimizer = gpuopt.SGD([param], lr=1.0, **options)
     optimizer.step(grads)
     replay = device.capture(optimizer.step, grads)
-    monkeypatch.setattr("gpuopt.scalars.on_host", lambda array: False)
+    monkeypatch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
     before = param.copy()
     optimizer._fused.run(grads, optimizer._groups(1.0), np.ones(1, np.float32))
     assert (param == before).all()

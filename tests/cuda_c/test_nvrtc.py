@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 import pytest
-from gpuopt.kernels import cuda_c
+from gpuopt.kernels.cuda import source as cuda_c
 from gpuopt.kernels.storage import STORAGE
 
 from gpuopt import RULES

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from gpuopt.kernels import cuda_c
-from gpuopt.kernels.trace_c import RESERVED, WIDTH, spelling
+from gpuopt.kernels.cuda import source as cuda_c
+from gpuopt.kernels.trace.c import RESERVED, WIDTH, spelling
 
 from gpuopt import RULES, register
-from gpuopt.compose import compose
+from gpuopt.engine.compose import compose
 from tests.cuda_c.tables import Walk, drawn, list_dtypes, update_of
 
 ADAM = """\

@@ -5,7 +5,7 @@ import mmap
 
 import numpy as np
 import pytest
-from gpuopt.kernels.cuda_c import CHUNK, THREADS
+from gpuopt.kernels.cuda.source import CHUNK, THREADS
 from gpuopt.kernels.storage import STORAGE
 
 from gpuopt import RULES

@@ -7,7 +7,7 @@ import pytest
 
 from gpuopt import arrays
 from gpuopt.arrays.numpy_arrays import numpy_dtype
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers import simulated_cupy
 
 cupy = pytest.importorskip("cupy")

@@ -4,10 +4,10 @@ import pytest
 
 from tests.cuda_c.tables import list_dtypes, update_of
 
-cubin = pytest.importorskip("gpuopt.kernels.cubin", reason="CuPy")
+cubin = pytest.importorskip("gpuopt.kernels.cuda.cubin", reason="CuPy")
 nvrtc = pytest.importorskip("gpuopt.inspection.nvrtc", reason="cuda-bindings, nvidia-cuda-nvrtc")
 
-from gpuopt.kernels import cuda_c  # noqa: E402  (after what may skip)
+from gpuopt.kernels.cuda import source as cuda_c  # noqa: E402  (after what may skip)
 
 
 @pytest.fixture(autouse=True)

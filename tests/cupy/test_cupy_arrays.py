@@ -4,11 +4,11 @@ import types
 
 import numpy as np
 import pytest
-from gpuopt.kernels import cuda_c
+from gpuopt.kernels.cuda import source as cuda_c
 
 import gpuopt
 from gpuopt.arrays import describe, foreign
-from gpuopt.dispatch import BACKENDS, Place, explain, place_of
+from gpuopt.engine.dispatch import BACKENDS, Place, explain, place_of
 from gpuopt.rules.rounding import SEED
 from tests.cupy.conftest import cupy, over, values_of
 from tests.helpers import cuda_on_cpu, simulated_cupy
@@ -36,14 +36,14 @@ def test_integers_are_refused():
 
 
 def test_their_own_backend_comes_first_and_torchs_for_torch(monkeypatch):
-    monkeypatch.setattr("gpuopt.dispatch._problem", lambda module, install: None)
+    monkeypatch.setattr("gpuopt.engine.dispatch._problem", lambda module, install: None)
     monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
     array = over(np.zeros(3, np.float32), device=1)
     assert place_of(describe(array, "p")) == Place("cuda:1", "cupy")
     assert gpuopt.explain([array]).chosen == {"cuda:1 (cupy)": "cupy"}
     reasons = explain(array).reasons["cuda:1 (cupy)"]
     assert reasons["triton"] == "usable, but cupy comes first"
-    assert gpuopt.dispatch.chosen("cuda:1", "torch").name == "triton"
+    assert gpuopt.engine.dispatch.chosen("cuda:1", "torch").name == "triton"
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -107,7 +107,7 @@ class Modules:
 
 def test_what_cupy_is_asked_for(simulated, monkeypatch):
     """The page that only a GPU can run, with a compiler and a memory of the host's."""
-    cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
+    cupy_cuda = pytest.importorskip("gpuopt.kernels.cuda.launch")
     modules, memory = Modules(), simulated_cupy.HostMemory()
     memory.stream = lambda: 77
     device = types.SimpleNamespace(compute_capability="90")
@@ -129,7 +129,7 @@ def test_what_cupy_is_asked_for(simulated, monkeypatch):
 
 
 def test_the_memory_of_each_library(monkeypatch):
-    cupy_cuda = pytest.importorskip("gpuopt.kernels.cupy_cuda")
+    cupy_cuda = pytest.importorskip("gpuopt.kernels.cuda.launch")
     pytest.importorskip("torch")
     assert type(cupy_cuda._memory_of("cuda:1", "torch")).__name__ == "TorchMemory"
     memory = cupy_cuda._memory_of("cuda:1", "cupy")
@@ -156,8 +156,8 @@ def test_arrays_that_stay_are_not_described_again(simulated, monkeypatch):
     optimizer = gpuopt.Adam(params)
     for _ in range(2):
         optimizer.step(grads)
-    monkeypatch.setattr("gpuopt.inputs.describe", None)
-    monkeypatch.setattr("gpuopt.written.describe", None)
+    monkeypatch.setattr("gpuopt.engine.gradients.describe", None)
+    monkeypatch.setattr("gpuopt.engine.parameters.describe", None)
     optimizer.step(grads)
     monkeypatch.undo()
     assert optimizer.state[0]["step"] == 3

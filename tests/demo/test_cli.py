@@ -9,7 +9,7 @@ import gpuopt
 from gpuopt import cli
 from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
-from gpuopt.dispatch import BACKENDS, Backend, forced
+from gpuopt.engine.dispatch import BACKENDS, Backend, forced
 from tests.helpers.backends import REFERENCE
 from tests.helpers.scripts import run_script
 from tests.tolerances import assert_close

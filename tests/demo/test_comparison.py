@@ -5,14 +5,7 @@ import pytest
 
 import gpuopt
 from gpuopt.demo import mlp
-from gpuopt.demo.comparison import (
-    Observer,
-    Result,
-    Settings,
-    Trial,
-    run,
-    run_all,
-)
+from gpuopt.demo.comparison import Observer, Result, Settings, Trial, run, run_all
 from gpuopt.demo.methods import DEFAULT, METHODS
 from gpuopt.demo.training import LOSS_OF_GUESSING, Epoch, StepClock, measure
 from tests.helpers.backends import on_cpu

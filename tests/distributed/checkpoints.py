@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 import gpuopt.torch as ours
-from gpuopt.state_dicts import OF_TAILS
+from gpuopt.optimizers.state_dicts import OF_TAILS
 from tests.distributed.models import assert_equal, network, sharded, train, whole
 from tests.tolerances import assert_close
 

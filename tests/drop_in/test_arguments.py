@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
-from gpuopt.options import PAIRS  # noqa: E402
+from gpuopt.optimizers.options import PAIRS  # noqa: E402
 from gpuopt.torch.arguments import _NUMBERS  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
 

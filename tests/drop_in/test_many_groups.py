@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpuopt import plan
+from gpuopt.optimizers import plan
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.tensors import torch
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 
 REFERENCE = "numpy"
 

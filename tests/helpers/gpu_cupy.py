@@ -1,9 +1,9 @@
 """The CuPy backend on a GPU, for the tests whose arrays lie on the host."""
 
-from gpuopt.kernels import cupy_cuda
-from gpuopt.kernels.cupy_cuda import CHUNK, problem
+from gpuopt.kernels.cuda import launch as cupy_cuda
+from gpuopt.kernels.cuda.launch import CHUNK, problem
 
-from gpuopt.dispatch import Backend
+from gpuopt.engine.dispatch import Backend
 from tests.helpers.ferried import Ferried
 
 __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]

@@ -1,9 +1,9 @@
 """The Triton backend on a GPU, for the tests whose arrays lie on the host."""
 
-from gpuopt.kernels import triton_cuda
-from gpuopt.kernels.triton_cuda import CHUNK, problem
+from gpuopt.kernels.triton import launch as triton_cuda
+from gpuopt.kernels.triton.launch import CHUNK, problem
 
-from gpuopt.dispatch import Backend
+from gpuopt.engine.dispatch import Backend
 from tests.helpers.ferried import Ferried
 
 __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]

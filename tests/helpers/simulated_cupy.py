@@ -1,6 +1,6 @@
 """The CuPy backend without CuPy and without a GPU: its CUDA C on the CPU.
 
-The table, the source, the arguments and the geometry are those of `gpuopt.kernels.cupy_cuda`;
+The table, the source, the arguments and the geometry are those of `gpuopt.kernels.cuda.launch`;
 what it asks of CuPy is done here, with NumPy arrays for device memory. The source is compiled by
 g++, or by NVRTC for the simulated device.
 """
@@ -9,13 +9,13 @@ import contextlib
 from functools import partial
 
 import numpy as np
-from gpuopt.kernels.cuda_c import CHUNK
-from gpuopt.kernels.cuda_launch import Kernels, total
+from gpuopt.kernels.cuda.entry_points import Kernels, total
+from gpuopt.kernels.cuda.source import CHUNK
 from gpuopt.kernels.device_table import DeviceTable as AnyDeviceTable
 from gpuopt.kernels.device_table import DeviceTotal as AnyDeviceTotal
 
-from gpuopt.dispatch import Backend
-from gpuopt.scalars import value_of
+from gpuopt.arrays.scalars import value_of
+from gpuopt.engine.dispatch import Backend
 from tests.helpers import cuda_on_cpu
 from tests.simgpu.tables import Bounded
 
@@ -24,7 +24,7 @@ __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "pr
 SIMULATED_ON = ("cpu",)
 
 BACKEND = Backend("cupy", __name__, ("cuda",), "install g++", library="cupy")
-"""What stands in for the real one among `gpuopt.dispatch.BACKENDS`."""
+"""What stands in for the real one among `gpuopt.engine.dispatch.BACKENDS`."""
 
 compiled = cuda_on_cpu.Module
 """Makes kernels of a source; `tests.simgpu.nvrtc.Module` does it, too."""

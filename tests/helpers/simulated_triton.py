@@ -3,10 +3,10 @@
 Everything is Triton's and gpuopt's own but the device: see `tests.simgpu`.
 """
 
-from gpuopt.kernels.triton_cuda import CHUNK, DeviceTotal
-from gpuopt.kernels.triton_cuda import DeviceTable as TritonTable
+from gpuopt.kernels.triton.launch import CHUNK, DeviceTotal
+from gpuopt.kernels.triton.launch import DeviceTable as TritonTable
 
-from gpuopt.dispatch import Backend
+from gpuopt.engine.dispatch import Backend
 from tests.simgpu import build, driver
 from tests.simgpu.tables import Bounded
 
@@ -15,7 +15,7 @@ __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "pr
 SIMULATED_ON = ("cpu",)
 
 BACKEND = Backend("triton", __name__, ("cuda",), "install torch, triton and gcc")
-"""What stands in for the real one among `gpuopt.dispatch.BACKENDS`."""
+"""What stands in for the real one among `gpuopt.engine.dispatch.BACKENDS`."""
 
 
 def problem():

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import gpuopt
-from gpuopt.compose import compose, stages_for
-from gpuopt.step import FusedStep, Group
+from gpuopt.engine.compose import compose, stages_for
+from gpuopt.engine.step import FusedStep, Group
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.values import DTYPES, values
 

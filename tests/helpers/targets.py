@@ -17,7 +17,7 @@ from importlib import import_module
 
 import pytest
 
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers import simulated_cupy
 
 WAYS = ("interpret", "sim", "gpu")

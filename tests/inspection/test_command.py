@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gpuopt.kernels import cuda_c
+from gpuopt.kernels.cuda import source as cuda_c
 
 from gpuopt.cli import application
 from gpuopt.inspection import backends, check
 from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
 from gpuopt.inspection.command import Request, cases_of, inspect
 from gpuopt.inspection.ptx import parse
-from gpuopt.registry import RULES
 from gpuopt.rules import power, real_power
+from gpuopt.rules.registry import RULES
 
 SGD = Request(rules=("gradient_descent",), archs=("90",))
 

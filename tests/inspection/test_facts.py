@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from gpuopt.kernels import cuda_c
+from gpuopt.kernels.cuda import source as cuda_c
 
 from gpuopt.inspection import flow, ptx, sass
 from gpuopt.inspection.code import usage_of

@@ -8,7 +8,7 @@ import pytest
 from gpuopt.inspection.cases import ARCHS
 from gpuopt.inspection.check import EXEMPTIONS, findings, scope_cases
 from gpuopt.inspection.facts import facts_of
-from gpuopt.registry import RULES
+from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
 
 from .conftest import case_of

@@ -39,7 +39,8 @@ WARM = """if True:
 
 MODULE = """if True:
     from gpuopt.inspection.cases import cases_for, dtypes_of
-    from gpuopt.kernels import cubin, cuda_c
+    from gpuopt.kernels.cuda import cubin
+    from gpuopt.kernels.cuda import source as cuda_c
     (case,) = cases_for("cupy", ["adam"], ["plain"], [dtypes_of("bfloat16")], [90])
     cubin._compile = None  # what is not found cannot be compiled
     print(cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), 90))

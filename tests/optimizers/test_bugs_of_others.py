@@ -626,7 +626,7 @@ def test_gradients_are_never_written(backend, name, options):
 @pytest.fixture
 def compilations():
     """How often a kernel has been compiled, as a function."""
-    numba_cpu = pytest.importorskip("gpuopt.kernels.numba_cpu")
+    numba_cpu = pytest.importorskip("gpuopt.kernels.numba.launch")
     with gpuopt.use_backend("numba"):
         yield lambda: numba_cpu.compile.cache_info().misses
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt import plan
+from gpuopt.optimizers import plan
 from tests.helpers.bits import assert_same_bits
 
 N = 20

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.tail import TailOptions
+from gpuopt.engine.tail import TailOptions
 
 OWN = {
     "SGD": ["lr", "weight_decay", "maximize"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt import watch
+from gpuopt.arrays import changes as watch
 
 torch = pytest.importorskip("torch")
 

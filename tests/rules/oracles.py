@@ -11,9 +11,9 @@ from math import sqrt
 import numpy as np
 
 import gpuopt
-from gpuopt.compose import compose, stages_for
-from gpuopt.optimizer import Optimizer
-from gpuopt.step import FusedStep, Group
+from gpuopt.engine.compose import compose, stages_for
+from gpuopt.engine.step import FusedStep, Group
+from gpuopt.optimizers.base import Optimizer
 
 # --- the formulas, as they are printed ----------------------------------------------------
 # Each takes a parameter p, a gradient g, the states s (a dict of floats, zero at the start),

@@ -7,14 +7,14 @@ import pytest
 
 from gpuopt import RULES
 from gpuopt.arrays import describe
-from gpuopt.coefficients import FEW, Coefficients, one_by_one, powers, real_powers, together
-from gpuopt.compose import compose
-from gpuopt.groups import Group, Groups
+from gpuopt.engine.coefficients import FEW, Coefficients, one_by_one, powers, real_powers, together
+from gpuopt.engine.compose import compose
+from gpuopt.engine.groups import Group, Groups
+from gpuopt.engine.table import Entry, build_tables
 from gpuopt.rules import power, real_power
 from gpuopt.rules.rounding import ROUND_STOCHASTICALLY, round_state
 from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from gpuopt.rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA
-from gpuopt.table import Entry, build_tables
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
 

@@ -8,7 +8,8 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES
-from gpuopt.compose import compose, stages_for
+from gpuopt.engine.compose import compose, stages_for
+from gpuopt.engine.step import FusedStep, Group
 from gpuopt.rules import (
     DECOUPLED_DECAY,
     L2_DECAY,
@@ -17,7 +18,6 @@ from gpuopt.rules import (
     l2_decay,
     scale_gradient,
 )
-from gpuopt.step import FusedStep, Group
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values

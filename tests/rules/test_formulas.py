@@ -7,7 +7,7 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES, Adagrad, Adam, AdamW, Momentum, RMSProp
-from gpuopt.compose import compose
+from gpuopt.engine.compose import compose
 from gpuopt.rules import adagrad_coefficients, adam_coefficients
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import NEUTRAL, by_formula, by_rule, optimizers, values_of

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gpuopt import RULES
-from gpuopt.compose import stages_for, within
-from gpuopt.step import FusedStep, Group
-from gpuopt.tail import tail_of
+from gpuopt.engine.compose import stages_for, within
+from gpuopt.engine.step import FusedStep, Group
+from gpuopt.engine.tail import tail_of
 from tests.helpers.values import DTYPES
 from tests.rules.oracles import NEUTRAL
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gpuopt import RULES, RuleError, register, rules
-from gpuopt.options import PAIRS
-from gpuopt.registry import RESERVED, Stage
+from gpuopt.optimizers.options import PAIRS
 from gpuopt.rules import power, real_power
 from gpuopt.rules import power as raised
 from gpuopt.rules import real_power as rooted
+from gpuopt.rules.registry import RESERVED, Stage
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (

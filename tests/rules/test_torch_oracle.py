@@ -7,8 +7,8 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES
-from gpuopt.compose import compose, stages_for
-from gpuopt.step import FusedStep, Group
+from gpuopt.engine.compose import compose, stages_for
+from gpuopt.engine.step import FusedStep, Group
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
     NEUTRAL,

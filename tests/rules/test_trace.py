@@ -4,12 +4,19 @@ from inspect import signature
 
 import numpy as np
 import pytest
-from gpuopt.kernels.retarget import retarget
-from gpuopt.kernels.trace import COMPARISONS, FUNCTIONS, OPERATORS, Operation, RuleError, trace
-from gpuopt.kernels.trace_coefficients import trace_coefficients
+from gpuopt.kernels.trace.coefficients import trace_coefficients
+from gpuopt.kernels.trace.operations import (
+    COMPARISONS,
+    FUNCTIONS,
+    OPERATORS,
+    Operation,
+    RuleError,
+    trace,
+)
+from gpuopt.kernels.trace.retarget import retarget
 
 from gpuopt import RULES
-from gpuopt.compose import compose
+from gpuopt.engine.compose import compose
 from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT, power, real_power
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from gpuopt.kernels.cuda_c import OPTIONS
+from gpuopt.kernels.cuda.source import OPTIONS
 
 from gpuopt.inspection.nvrtc import compile_for
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.dispatch import BACKENDS
+from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers.tensors import torch
 
 from . import build, driver

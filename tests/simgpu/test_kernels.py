@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from gpuopt.kernels.cuda_c import CHUNK
+from gpuopt.kernels.cuda.source import CHUNK
 
 from gpuopt import RULES
 from gpuopt.inspection.cases import Case

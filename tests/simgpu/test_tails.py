@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from gpuopt.kernels.cuda_c import CHUNK
-from gpuopt.kernels.numpy_blocked import partials_of
+from gpuopt.kernels.cuda.source import CHUNK
+from gpuopt.kernels.numpy.blocks import partials_of
 
 from gpuopt.inspection.cases import TAILS, Case
 from tests.helpers.values import DTYPES

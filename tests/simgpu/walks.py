@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from gpuopt.kernels.cuda_c import CHUNK, OPTIONS, UPDATE
+from gpuopt.kernels.cuda.source import CHUNK, OPTIONS, UPDATE
 
 from tests.cuda_c.tables import Walk, drawn
 from tests.helpers.layouts import Layout, Placed

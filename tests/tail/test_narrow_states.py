@@ -7,8 +7,8 @@ from gpuopt.kernels import roundings
 
 import gpuopt
 from benchmarks.state_dtype import differences, means
-from gpuopt.compose import compose
-from gpuopt.registry import RULES
+from gpuopt.engine.compose import compose
+from gpuopt.rules.registry import RULES
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.stepping import groups
 from tests.tolerances import TOLERANCES, assert_close

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt.torch  # noqa: E402
 from gpuopt import RULES, SGD  # noqa: E402
-from gpuopt.tail import Tail, TailOptions  # noqa: E402
+from gpuopt.engine.tail import Tail, TailOptions  # noqa: E402
 from gpuopt.torch import StepInBackward  # noqa: E402
 
 BAD = [

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
-from gpuopt.tail import Tail, TailOptions  # noqa: E402
+from gpuopt.engine.tail import Tail, TailOptions  # noqa: E402
 from tests.drop_in.pairs import CLASSES  # noqa: E402
 from tests.helpers.optimizers import OPTIMIZERS, make  # noqa: E402
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt import dispatch
+from gpuopt.engine import dispatch
 from tests.helpers.tensors import on, pretend, torch
 
 torch_memory = pytest.importorskip("gpuopt.kernels.torch_memory")
-triton_cuda = pytest.importorskip("gpuopt.kernels.triton_cuda")
+triton_cuda = pytest.importorskip("gpuopt.kernels.triton.launch")
 
 DEVICES = ("cuda:1", "cuda:0")
 

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from gpuopt.kernels.triton_source import reworded
+from gpuopt.kernels.triton.source import reworded
 
 from gpuopt import RuleError
 

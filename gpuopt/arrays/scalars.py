@@ -1,0 +1,69 @@
+"""Options whose value is an array of one float: a learning rate that a graph reads anew."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from . import is_cupys, is_torchs
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a tensor of torch's or an array of CuPy's."""
+    return is_torchs(value) or is_cupys(value)
+
+
+def is_one_float(array: Any) -> bool:
+    """Whether it holds one element, and that a float."""
+    if is_torchs(array):
+        return bool(array.numel() == 1 and array.is_floating_point())
+    return bool(array.size == 1 and array.dtype.kind == "f")
+
+
+def device_of(array: Any) -> str:
+    """Return ``"cpu"`` or ``"cuda:0"``."""
+    return str(array.device) if is_torchs(array) else f"cuda:{array.device.id}"
+
+
+def on_host(array: Any) -> bool:
+    """Whether its value can be read without waiting for a device."""
+    return device_of(array) == "cpu"
+
+
+def value_of(array: Any) -> float:
+    """Return its value; waits for its device."""
+    return float(array.detach() if is_torchs(array) else array)
+
+
+def number_of(value: Any) -> float:
+    """Return an option as a number; 0.0 for an array on a device, which reads it itself.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it is none; nor is a text that says one.
+    """
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"expected a number, got {value!r}")
+    if not is_array(value):
+        return float(value)
+    return value_of(value) if on_host(value) else 0.0
+
+
+def number_or_value(value: Any) -> float:
+    """Return a number, or the value of an array, for which it waits."""
+    return value_of(value) if is_array(value) else float(value)
+
+
+def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options whose values are arrays."""
+    return {name: value for name, value in values.items() if is_array(value)}
+
+
+def fill(array: Any, value: float) -> None:
+    """Change its value; waits for nobody."""
+    if is_torchs(array):
+        with sys.modules["torch"].no_grad():
+            array.fill_(value)
+    else:
+        with array.device:
+            array.fill(value)

@@ -1,0 +1,1 @@
+"""One step over all tensors: composed updates, tables, launches, the norm, and what is checked."""

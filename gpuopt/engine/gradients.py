@@ -1,0 +1,216 @@
+"""What a step reads and writes: where it lies, and whether that is well.
+
+A step asks `Inputs.look` first. As long as nothing moved, that costs a comparison an array;
+what did move is described and checked, and nothing is remembered before `Inputs.accept`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Memory, describe
+from ..arrays import changes as watch
+from ..arrays.aliasing import Index, extents_of
+from .parameters import Moved, Written
+from .table import EMPTY, VECTOR, grad_address
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is not where it was at the last step.
+
+    Attributes:
+        written: the parameters and states that moved.
+        grads: the gradients that are new or laid out otherwise, or None for those that are
+            gone, by place.
+        moved: places of gradients that only lie elsewhere.
+        addresses: where these lie.
+        sight: what was seen of the gradients.
+    """
+
+    written: Moved | None
+    grads: Mapping[int, Memory | None]
+    moved: npt.NDArray[np.int64]
+    addresses: npt.NDArray[np.int64]
+    sight: watch.Sight
+
+    def __bool__(self) -> bool:
+        """Whether anything moved."""
+        return bool(self.written or self.grads or len(self.moved))
+
+
+_NOWHERE = np.zeros(0, np.int64)
+
+
+class Inputs:
+    """Parameters, their states, and the gradients of the last step.
+
+    Attributes:
+        written: the parameters and states.
+        grads: each one's last gradient as it was when it was described; None before the first.
+        addresses: int64, of each one's gradient as the table holds it; 0: it rests.
+    """
+
+    def __init__(
+        self, arrays: Sequence[Any], names: Sequence[str], grads_written: bool = False
+    ) -> None:
+        """Describe and check the parameters.
+
+        Args:
+            arrays: the parameters.
+            names: what errors call each.
+            grads_written: whether a step writes the gradients, too.
+
+        Raises:
+            TypeError: one is no array of floats.
+            ValueError: one is read-only, overlaps itself or another, or is given twice.
+        """
+        self.written = Written(arrays, names)
+        self._grads_written = grads_written
+        self.grads: list[Memory | None] = [None] * len(arrays)
+        self.addresses = np.zeros(len(arrays), np.int64)
+        self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
+        self._sight = watch.look([None] * len(arrays))[0]
+
+    def params(self) -> list[Memory]:
+        """Where each parameter lies."""
+        return self.written.memories[: len(self.grads)]
+
+    def grad(self, i: int) -> Memory:
+        """Where a gradient lies, or lay when there was one."""
+        memory, address = self.grads[i], int(self.addresses[i])
+        assert memory is not None
+        still = address in (0, EMPTY, memory.address)
+        return memory if still else memory.at(address)
+
+    def look(self, grads: Sequence[Any]) -> Changes:
+        """Find, describe and check what moved since the last step.
+
+        Args:
+            grads: one array a parameter, or None.
+
+        Raises:
+            TypeError, ValueError: an array does not fit. Nothing has been changed.
+        """
+        written = self.written.look()
+        sight, moves = watch.look(grads, self._sight)
+        if not (written or moves.changed or moves.moved):
+            return Changes(None, {}, _NOWHERE, _NOWHERE, sight)
+        changed = {i: self._described(i, grads[i]) for i in moves.changed}
+        places = np.array(moves.moved, np.int64)
+        changes = Changes(written, changed, places, self._as_held(moves), sight)
+        if changes:
+            self._check_grads_apart(changes)
+        return changes
+
+    def layout_changed(self, changes: Changes) -> bool:
+        """Whether a table built for the last step does not fit the next."""
+        if not changes:
+            return False
+        if changes.written:
+            return True
+        shifts = changes.addresses - self.addresses[changes.moved]
+        return bool((shifts % VECTOR).any()) or any(
+            memory is not None and not self._same_layout(memory, i)
+            for i, memory in changes.grads.items()
+        )
+
+    def accept(self, changes: Changes) -> None:
+        """Take ``changes`` for what is."""
+        self._sight = changes.sight
+        if not changes:
+            return
+        if changes.written:
+            self.written.accept(changes.written)
+        self.addresses[changes.moved] = changes.addresses
+        for i, grad in changes.grads.items():
+            if grad is None and self.addresses[i]:
+                self.grads[i] = self.grad(i)  # where it lay
+            self.addresses[i] = 0 if grad is None else grad_address(grad)
+            if grad is not None:
+                self.grads[i] = grad
+                self._reach[i] = np.array(grad.extent) - grad.address
+
+    def forget_resting(self, among: npt.NDArray[np.bool_]) -> None:
+        """Forget the last gradients of those that rest; tables do without them."""
+        for i in np.flatnonzero(among & (self.addresses == 0)).tolist():
+            self.grads[i] = None
+
+    def _as_held(self, moves: watch.Moves) -> npt.NDArray[np.int64]:
+        """Return the addresses of gradients that moved as the table holds them."""
+        places = list(moves.moved)
+        empty = self._reach[places, 0] == self._reach[places, 1]
+        return np.where(empty, EMPTY, np.array(moves.addresses, np.int64))
+
+    def _described(self, i: int, grad: Any) -> Memory | None:
+        if grad is None:
+            return None
+        param, name = self.written.memories[i], f"gradient of {self.written.names[i]}"
+        memory = describe(grad, name)
+        if memory.shape != param.shape:
+            raise ValueError(f"{name}: expected shape {param.shape}, got {memory.shape}")
+        if memory.device != param.device:
+            raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
+        if self._grads_written and not memory.writable:
+            raise ValueError(f"{name}: the array is read-only; zero_grads cannot write zeros to it")
+        if self._grads_written and memory.overlaps_itself:
+            raise ValueError(f"{name}: elements of the array overlap; zero_grads cannot write them")
+        return memory
+
+    def _same_layout(self, memory: Memory, i: int) -> bool:
+        if self.grads[i] is None:
+            return False
+        last = self.grad(i)
+        return (
+            memory.dtype == last.dtype
+            and memory.order == last.order
+            and (memory.address - last.address) % VECTOR == 0
+        )
+
+    def _check_grads_apart(self, changes: Changes) -> None:
+        """Raise if a gradient that moved, or any on which another array came to lie, overlaps."""
+        index = changes.written.index if changes.written else self.written.index
+        addresses = self.addresses.copy()
+        addresses[changes.moved] = changes.addresses
+        present = {i: m for i, m in changes.grads.items() if m is not None}
+        extents = addresses[:, None] + self._reach
+        extents[list(present)] = extents_of(list(present.values()))
+        if changes.written:
+            gone = changes.grads.keys() - present.keys()
+            looked_at = [i for i in np.flatnonzero(addresses).tolist() if i not in gone]
+            looked_at += [i for i in present if not addresses[i]]
+        else:
+            looked_at = [*present, *changes.moved.tolist()]
+
+        def memory(k: int) -> Memory:
+            i = looked_at[k]
+            if i in present:
+                return present[i]
+            known = self.grads[i]
+            assert known is not None
+            return known.at(int(addresses[i]))
+
+        for k, other in index.overlapping(extents[looked_at], memory):
+            name = self.written.names[looked_at[k]]
+            what = self.written.names[other]
+            raise ValueError(f"gradient of {name}: overlaps {what} in memory")
+        if self._grads_written:
+            self._check_apart_from_each_other(changes, addresses)
+
+    def _check_apart_from_each_other(
+        self, changes: Changes, addresses: npt.NDArray[np.int64]
+    ) -> None:
+        """Raise if two gradients overlap: one would be zeroed before the other is read."""
+        known = {i: m.at(int(addresses[i])) for i, m in enumerate(self.grads) if m and addresses[i]}
+        now = {i: m for i, m in {**known, **changes.grads}.items() if m is not None and m.size}
+        places = list(now)
+        for a, b in Index([now[i] for i in places]).overlaps_within():
+            first, second = (self.written.names[places[k]] for k in (a, b))
+            raise ValueError(
+                f"gradients of {first} and {second}: overlap, and zero_grads writes both"
+            )

@@ -1,0 +1,154 @@
+"""What the groups of an optimizer want from a step, their options in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import scalars
+from .compose import Update
+
+Column = Sequence[float]
+"""An option's number in each group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """What one group of tensors wants from the next step.
+
+    Attributes:
+        update: the composed update.
+        options: the hyperparameters that its coefficients are computed from.
+        state_dtype: of the states, or None for float32 (float64 for float64 parameters).
+        tensors: the options whose values are tensors; a device reads those that lie on it.
+    """
+
+    update: Update
+    options: Mapping[str, float]
+    state_dtype: str | None = None
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Groups(Sequence[Group]):
+    """All groups of a step; a `Group` is made of one when somebody asks for it.
+
+    It never changes: where an option has another value, there is another `Groups`, which shares
+    the columns of all other options.
+
+    Attributes:
+        updates: of each group.
+        state_dtypes: of each.
+        numbers: by option, its column.
+        common: by option, the number that all groups share.
+        tensors: by option, the values of all groups, where one of them is a tensor.
+    """
+
+    def __init__(
+        self,
+        updates: Sequence[Update],
+        state_dtypes: Sequence[str | None],
+        numbers: Mapping[str, Column],
+        common: Mapping[str, float],
+        tensors: Mapping[str, Sequence[Any]],
+        before: Groups | None = None,
+    ) -> None:
+        """Take the parts; ``before`` may share some of its columns."""
+        self.updates, self.state_dtypes = tuple(updates), tuple(state_dtypes)
+        self.numbers, self.common, self.tensors = numbers, common, tensors
+        self._made: list[Group | None] = [None] * len(self.updates)
+        self._columns: dict[str, float | npt.NDArray[np.float64]] = {}
+        if before is not None:
+            for name, column in before._columns.items():
+                if numbers.get(name) is before.numbers[name]:
+                    self._columns[name] = column
+
+    @staticmethod
+    def of(groups: Sequence[Group]) -> Groups:
+        """Return groups that were made one by one."""
+        if isinstance(groups, Groups):
+            return groups
+        names = dict.fromkeys(name for group in groups for name in group.options)
+        numbers = {name: [g.options.get(name, 0.0) for g in groups] for name in names}
+        followed = dict.fromkeys(name for group in groups for name in group.tensors)
+        tensors = {name: [g.tensors.get(name) for g in groups] for name in followed}
+        dtypes = [group.state_dtype for group in groups]
+        found = Groups([group.update for group in groups], dtypes, numbers, {}, tensors)
+        found._made = list(groups)
+        return found
+
+    def with_common(self, more: Mapping[str, float]) -> Groups:
+        """Return the same groups with other numbers that all of them share."""
+        common = {**self.common, **more}
+        return Groups(self.updates, self.state_dtypes, self.numbers, common, self.tensors, self)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.updates)
+
+    @overload
+    def __getitem__(self, i: int) -> Group: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> list[Group]: ...
+
+    def __getitem__(self, i: int | slice) -> Group | list[Group]:
+        """Return a group, or some."""
+        if isinstance(i, slice):
+            return [self[k] for k in range(len(self))[i]]
+        made = self._made[i]
+        if made is None:
+            options = {name: column[i] for name, column in self.numbers.items()}
+            options.update(self.common)
+            tensors = {
+                name: values[i]
+                for name, values in self.tensors.items()
+                if scalars.is_array(values[i])
+            }
+            made = Group(self.updates[i], options, self.state_dtypes[i], tensors)
+            self._made[i] = made
+        return made
+
+    def __iter__(self) -> Iterator[Group]:
+        """Iterate over the groups."""
+        return (self[i] for i in range(len(self)))
+
+    def column(self, name: str) -> float | npt.NDArray[np.float64]:
+        """Return an option of all groups; one number, where it has the same bits in all."""
+        if name in self.common:
+            return self.common[name]
+        found = self._columns.get(name)
+        if found is None:
+            array = np.array(self.numbers[name], np.float64)
+            bits = array.view(np.int64)
+            found = float(array[0]) if (bits == bits[0]).all() else array
+            self._columns[name] = found
+        return found
+
+    def matrix(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the options of all groups, [groups, names]; 0.0 for what is none."""
+        found = np.empty((len(self), len(names)))
+        for k, name in enumerate(names):
+            known = name in self.common or name in self.numbers
+            found[:, k] = self.column(name) if known else 0.0
+        return found
+
+    @property
+    def all(self) -> int | slice:
+        """What picks all rows of a matrix: of one group, that row."""
+        return 0 if len(self) == 1 else slice(None)
+
+    @cached_property
+    def followed(self) -> list[tuple[int | slice, str, Any]]:
+        """The tensors among the options: rows, option, tensor; one that all share stands once."""
+        found: list[tuple[int | slice, str, Any]] = []
+        for name, values in self.tensors.items():
+            if all(value is values[0] for value in values):
+                found.append((self.all, name, values[0]))
+            else:
+                found += [(i, name, v) for i, v in enumerate(values) if scalars.is_array(v)]
+        return found

@@ -1,0 +1,149 @@
+"""The table: addresses, sizes, chunks and coefficients of all tensors of one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Memory
+from ..kernels.storage import compute_dtype
+from ..kernels.table import PARTIALS
+from .compose import Update
+
+EMPTY = 1
+"""The address of a gradient without elements (0 says that there is no gradient)."""
+
+VECTOR = 16
+"""Bytes that the GPU kernels move at once; tensors not so aligned form their own table."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a step.
+
+    Attributes:
+        index: its place in the optimizer.
+        update: what its group wants done to it.
+        memory: of the parameter, the gradient and each state, in the update's order.
+    """
+
+    index: int
+    update: Update
+    memory: tuple[Memory, ...]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Of each list."""
+        return tuple(m.dtype for m in self.memory)
+
+    @property
+    def flat(self) -> bool:
+        """Whether all its arrays hold the same element at the same offset."""
+        first = self.memory[0].order
+        return first is not None and all(
+            m.order == first and m.element_aligned for m in self.memory
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """All tensors that one launch updates.
+
+    Attributes:
+        update: the composed update that all of them get.
+        device: where all of them lie.
+        library: whose arrays the parameters are; the launch goes to that library's stream.
+        dtypes: of each list, in the update's order.
+        vectors: whether every array is aligned to `VECTOR` bytes.
+        tensors: int64 [n_tensors], the place of each in the optimizer.
+        addresses: int64 [n_lists, n_tensors]; a gradient at 0 is none: that tensor rests.
+        sizes: int64 [n_tensors], elements.
+        chunks: int32 [n_chunks, 2], (column of the table, chunk of that tensor).
+        ends: int64 [n_chunks], elements up to the end of each chunk.
+        coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
+        carried: float64 [n_tensors, n_carried], what each carries from step to step.
+        partials: float64 [n_chunks, n_watched, 3], of what is watched; see
+            `kernels.table.PARTIALS`.
+    """
+
+    update: Update
+    device: str
+    library: str
+    dtypes: tuple[str, ...]
+    vectors: bool
+    tensors: npt.NDArray[np.int64]
+    addresses: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    chunks: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int64]
+    coefficients: npt.NDArray[Any]
+    carried: npt.NDArray[np.float64]
+    partials: npt.NDArray[np.float64]
+
+
+_Key = tuple[Update, str, str, tuple[str, ...], bool]
+
+
+def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
+    """Return one table for each update, device, library, dtype combination and alignment.
+
+    Args:
+        entries: tensors whose arrays are all flat.
+        chunk: elements of a chunk.
+    """
+    partitions: dict[_Key, list[Entry]] = {}
+    for entry in entries:
+        vectors = all(m.address % VECTOR == 0 for m in entry.memory)
+        param = entry.memory[0]
+        key = (entry.update, param.device, param.library, entry.dtypes, vectors)
+        partitions.setdefault(key, []).append(entry)
+    return [_build(key, members, chunk) for key, members in partitions.items()]
+
+
+def grad_address(memory: Memory) -> int:
+    """Return what the table holds for a gradient that is there."""
+    return memory.address if memory.size else EMPTY
+
+
+def chunks_of(
+    sizes: npt.NDArray[np.int64], chunk: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the chunks of tensors, and the elements up to the end of each.
+
+    >>> chunks, ends = chunks_of(np.array([5, 0, 3]), chunk=4)
+    >>> chunks.tolist(), ends.tolist()
+    ([[0, 0], [0, 1], [2, 0]], [4, 5, 8])
+    """
+    counts = -(-sizes // chunk)
+    tensor = np.repeat(np.arange(len(sizes)), counts)
+    first = np.cumsum(counts) - counts
+    number = np.arange(len(tensor)) - first[tensor]
+    lengths = np.minimum(sizes[tensor] - number * chunk, chunk)
+    return np.stack([tensor, number], axis=1).astype(np.int32), np.cumsum(lengths)
+
+
+def _build(key: _Key, members: list[Entry], chunk: int) -> Table:
+    update, device, library, dtypes, vectors = key
+    sizes = np.array([m.memory[0].size for m in members], np.int64)
+    chunks, ends = chunks_of(sizes, chunk)
+    addresses = np.array([[m.address for m in entry.memory] for entry in members], np.int64)
+    shape = (len(members), len(update.coefficient_names))
+    return Table(
+        update,
+        device,
+        library,
+        dtypes,
+        vectors,
+        np.array([m.index for m in members], np.int64),
+        np.ascontiguousarray(addresses.T),
+        sizes,
+        chunks,
+        ends,
+        np.zeros(shape, compute_dtype(dtypes[0])),
+        np.zeros((len(members), len(update.carried_names))),
+        np.zeros((len(chunks), len(update.watched_names), len(PARTIALS))),
+    )

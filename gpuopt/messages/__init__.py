@@ -1,0 +1,1 @@
+"""What errors, warnings and tables say, and where they point."""

@@ -1,0 +1,1 @@
+"""The optimizers over plain arrays: groups, options, state dicts and files."""

@@ -1,0 +1,271 @@
+"""What all optimizers over plain arrays share: groups, steps, state dicts and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn
+
+from ..arrays import scalars
+from ..engine.dispatch import Explanation, explain_places
+from ..engine.groups import Groups
+from ..engine.ranges import HAS_RECIPROCAL
+from ..engine.step import FusedStep
+from ..engine.tail import Tail, TailOptions, tail_of
+from ..rules.registry import RULES, Rule
+from . import checkpoint
+from .given import Given
+from .loaded import warn_of_tails
+from .options import VALUES, VERSION, Options, checked_rate, checked_state_dtype, grouped
+from .params import Key, parse
+from .plan import Plan, as_floats
+from .state_dicts import Reader, snapshot
+from .tail_methods import Surroundings
+from .unknown import refuse_unknown
+
+_MISSING: Any = object()
+
+
+class Option:
+    """An attribute of an optimizer: the option of that name, of all groups at once."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the option's name from the attribute's."""
+        self.name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> Any:
+        """Return the value that all groups share."""
+        if optimizer is None:
+            return self
+        values = [group[self.name] for group in optimizer.param_groups]
+        if any(value != values[0] for value in values):
+            raise AttributeError(
+                f"{self.name} differs among the groups: {values}; read it from param_groups"
+            )
+        return values[0]
+
+    def __set__(self, optimizer: Optimizer, value: Any) -> None:
+        """Change it in every group."""
+        for group in optimizer.param_groups:
+            group[self.name] = value
+
+
+class Optimizer(Surroundings):
+    """One fused step over arrays of any library; the base of the optimizers."""
+
+    __slots__ = (
+        "__weakref__",
+        "_exchanged",
+        "_fused",
+        "_given",
+        "_param_groups",
+        "_plan",
+        "_seen",
+        "_state_dtype",
+        "_structure",
+    )
+
+    lr = Option()
+    weight_decay = Option()
+    maximize = Option()
+
+    variants: ClassVar[Mapping[tuple[bool, ...], str]]
+    """The rule for each combination of the options in `flags`."""
+    flags: ClassVar[tuple[str, ...]] = ()
+    """The options that pick another rule when they are not zero."""
+
+    def __init__(
+        self,
+        params: Any,
+        options: Mapping[str, Any],
+        state_dtype: str | None,
+        tail: TailOptions,
+    ) -> None:
+        """Take the arrays; ``options`` holds the defaults of every group."""
+        self._state_dtype = checked_state_dtype(state_dtype)
+        refuse_unknown(type(self), tail, options)
+        around = tail_of(**tail)
+        self._structure, arrays, own = parse(params)
+        self._param_groups = grouped(options, own)
+        self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
+        self._given = Given(params, self._structure, arrays)
+        self._exchanged = False
+        self._plan: Plan | None = None
+        self._seen: Any = None
+
+    def step(self, grads: Any = _MISSING, *, scale: float = 1.0) -> None:
+        """Update every parameter that has a gradient, in place, in one pass.
+
+        Args:
+            grads: arrays in the structure of the parameters, each of its parameter's shape
+                and device, in any float dtype and memory order; None: that array rests.
+            scale: what the loss was multiplied with; the gradients are divided by it.
+
+        Raises:
+            TypeError, ValueError: a gradient or an option does not fit, or another array stands
+                where a parameter was given, in the caller's list or dict. Nothing has been
+                changed, and the optimizer can be used as before.
+            BackendError: a forced backend cannot run here.
+        """
+        if grads is _MISSING:
+            raise TypeError(
+                "step: expected grads, arrays in the structure of the parameters; the optimizers "
+                "of gpuopt.torch take them from .grad, as those of torch.optim do"
+            )
+        grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
+        self._check_not_exchanged("step")
+        self._given.check()
+        self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
+
+    @property
+    def param_groups(self) -> tuple[Options, ...]:
+        """The options of each group, as dicts that check what is assigned."""
+        return self._param_groups
+
+    @property
+    def backend(self) -> str:
+        """What updates the arrays: ``"numba"``, or several names joined by ``+``."""
+        return "+".join(self._fused.backends)
+
+    def explain(self) -> Explanation:
+        """Say which backend updates the arrays, and why each other one does not."""
+        return explain_places(self._fused.places)
+
+    @property
+    def state(self) -> Mapping[Key, Mapping[str, Any]]:
+        """For each array that has been updated: ``step`` and its states, by torch's names.
+
+        The arrays are the live ones, and their values may be changed; `state_dict` returns
+        copies. The mappings cannot be changed: `load_state_dict` takes other arrays and counts.
+        """
+        held = self._state_of(self._fused.lend_states())
+        return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
+
+    def _step_taken(self) -> FusedStep:
+        return self._fused
+
+    def _take_tail(self, tail: Tail) -> None:
+        super()._take_tail(tail)
+        self._plan = None
+
+    def _like_params(self, values: Sequence[Any]) -> Any:
+        return self._structure.unflatten(values)
+
+    def _labels(self) -> Sequence[Key]:
+        return self._structure.keys
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to continue with the same bits."""
+        self._check_not_exchanged("state_dict")
+        self._fused.complete_states(self._groups(1.0))
+        held = self._state_of(self._fused.states)
+        own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
+        return snapshot(*own, held, self._fused.norm.skipped())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the states, step counts and options of a state dict.
+
+        States keep the dtype that they were saved in. An lr that is a tensor here stays that
+        tensor, and takes the value that was saved. Averages, masters and compensations that no
+        step would bring on are left out, with a warning.
+
+        Raises:
+            TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
+                been changed.
+        """
+        self._check_not_exchanged("load_state_dict")
+        contents = Reader(
+            type(self).__name__,
+            self._structure,
+            self._fused.params,
+            self._param_groups,
+            self._state_dtype,
+            self.rule_for,
+            frozenset(s for name in self.variants.values() for s in RULES[name].states),
+            self.tail,
+        ).read(state_dict)
+        for mine, loaded in zip(self._param_groups, contents.groups):
+            loaded.keep_tensors_of(mine)
+        self._param_groups = contents.groups
+        self._state_dtype = contents.state_dtype
+        self._plan = None
+        self._fused.load(contents.steps, contents.states, contents.carried)
+        self._fused.norm.load(contents.skipped_steps)
+        warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state dict to a safetensors file; the old one is replaced in one move.
+
+        Raises:
+            OSError: the file cannot be written; an old one is unharmed.
+            ImportError: safetensors is not installed.
+        """
+        checkpoint.write(path, self.state_dict())
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read a file that `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+            TypeError, ValueError: it is truncated, foreign, or of another optimizer or other
+                arrays. Nothing has been changed.
+        """
+        contents = checkpoint.read(path)
+        try:
+            self.load_state_dict(contents)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{os.fspath(path)}: {error}") from None
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: a copy would update the arrays of the original."""
+        raise TypeError(
+            f"{type(self).__name__}: an optimizer cannot be copied or pickled; make a new one over "
+            "the other arrays, and give it this one's state_dict()"
+        )
+
+    def __repr__(self) -> str:
+        """Show the options of each group, and those of the whole optimizer."""
+        options = [f"{name}={value!r}" for name, value in self._whole_options().items()]
+        shown = ", ".join([*map(repr, self._param_groups), *options])
+        return f"{type(self).__name__}({len(self._fused.params)} arrays, {shown})"
+
+    def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+        fused = self._fused
+        held = zip(self._structure.keys, fused.steps.tolist(), states, fused.carried)
+        return {
+            key: {"step": step, **own, **numbers} for key, step, own, numbers in held if step or own
+        }
+
+    # --- options to rules -----------------------------------------------------------------
+
+    def rule_for(self, options: Mapping[str, Any]) -> Rule:
+        """Return the rule that a group with these options gets."""
+        return RULES[self.variants[tuple(bool(options[name]) for name in self.flags)]]
+
+    def _groups(self, grad_factor: float) -> Groups:
+        """Return what each group wants; the same object as long as no option changes."""
+        plan, seen = self._plan, (grad_factor, list(map(VERSION, self._param_groups)))
+        if plan is None:
+            names, tail = tuple(self._param_groups[0]), self.tail
+            plan = Plan(names, {}, self.rule_for, self._numbers_of, tail, self._state_dtype)
+        elif plan.groups is not None and not plan.live and seen == self._seen:
+            return plan.groups
+        groups = plan.take(list(map(VALUES, self._param_groups)), grad_factor)
+        self._plan, self._seen = plan, seen
+        return groups
+
+    def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:
+        numbers = as_floats(values)
+        return [self._number(name, v) for v in values] if numbers is None else numbers
+
+    def _number(self, name: str, value: Any) -> float:
+        """Return the number of an option; an array may have another value than when it was set."""
+        if not scalars.is_array(value):
+            return float(value)
+        kinds = {"cpu", *(place.kind for place in self._fused.places)}
+        device = scalars.device_of(value)
+        if device.partition(":")[0] not in kinds:
+            places = ", ".join(map(str, self._fused.places))
+            raise ValueError(f"{name}: a tensor on {device}, but the arrays lie on {places}")
+        return checked_rate(name, value)

@@ -1,0 +1,224 @@
+"""What follows from the options of all groups: worked out again only where one has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from operator import is_, itemgetter
+from typing import Any
+
+import numpy as np
+
+from ..arrays import scalars
+from ..engine.compose import Update, updates_for
+from ..engine.groups import Column, Groups
+from ..engine.tail import Tail
+from ..rules.registry import Rule
+from .options import PAIRS
+
+RATE = "lr"
+"""The option that picks neither a rule nor a stage."""
+
+FACTOR = "grad_factor"
+
+_DEFAULTS = {"maximize": False, "weight_decay": 0.0}
+"""What a group wants that says nothing of these."""
+
+_NUMBERS = frozenset({float, int, bool, np.float64, np.float32})
+_CONSTANT = _NUMBERS | {type(None), str}
+"""The types of values that never change."""
+
+_Values = Sequence[Any]
+"""An option's value in each group."""
+
+
+class Plan:
+    """The options of all groups as the last step saw them, and what they want by those.
+
+    What are the very objects of the last step has not changed. Of an option that has, the numbers
+    of all groups are read anew, and those of all others stay.
+
+    Attributes:
+        rules: of each group.
+        groups: what they want.
+        live: by option, what was seen of its values, where one may change and stay the same object.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        renamed: Mapping[str, str],
+        rule_of: Callable[[Mapping[str, Any]], Rule],
+        numbers_of: Callable[[str, _Values], Column],
+        tail: Tail,
+        state_dtype: str | None,
+        check_present: Callable[[], None] = lambda: None,
+        check_changed: Callable[[Sequence[str]], None] = lambda names: None,
+        others: Sequence[str] = (),
+    ) -> None:
+        """Nothing is known yet.
+
+        Args:
+            names: the options that count.
+            renamed: what some hyperparameters of rules are called among them.
+            rule_of: returns the rule of a group; may look at any option but lr.
+            numbers_of: returns the numbers that a column of values stands for, or raises.
+            tail: what surrounds the update.
+            state_dtype: of states.
+            check_present: raises if groups lack an option that a step reads.
+            check_changed: raises if an option of these that have changed is not accepted.
+            others: options that groups may have, and that are only checked.
+        """
+        called = {option: name for name, option in renamed.items()}
+        self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
+        self._absent.update(dict.fromkeys(others))
+        names = tuple(dict.fromkeys((*names, *_DEFAULTS, *others)))
+        self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
+        self._rule_of, self._numbers_of = rule_of, numbers_of
+        self._check_present, self._check_changed = check_present, check_changed
+        self._tail, self._state_dtype = tail, state_dtype
+        self._values_of = itemgetter(*names)  # with the defaults they are several: a tuple
+        self._rows: list[tuple[Any, ...]] = []
+        self._values: dict[str, _Values] = {}
+        self._numbers: dict[str, Column] = {}
+        self._tensors: dict[str, _Values] = {}
+        self._wanted: frozenset[str] = frozenset()
+        self._around = tail.numbers()
+        self._factor: Any = None
+        self._factor_seen: Any = None
+        self.rules: list[Rule] = []
+        self.groups: Groups | None = None
+        self.live: dict[str, _Values] = {}
+
+    def take(self, options: Sequence[Mapping[str, Any]], factor: Any) -> Groups:
+        """Return what groups want; the same object as long as no option changes.
+
+        Args:
+            options: of each group.
+            factor: what gradients are multiplied by: a number, or a tensor on a device.
+
+        Raises:
+            TypeError, ValueError: an option is not accepted; the next step looks at it again.
+        """
+        rows = self._read(options)
+        groups, factor_seen = self.groups, seen(factor)
+        known = factor_seen == self._factor_seen
+        if groups is not None and known and not self.live and self._are(rows):
+            return groups
+        values: dict[str, _Values] = dict(zip(self._gives, zip(*rows)))
+        changed = [name for name, column in values.items() if self._differs(name, column)]
+        if changed and groups is not None:
+            self._check_changed(changed)
+        if groups is None or not known or changed:
+            groups = self._new(options, values, changed, factor)
+            self._factor, self._factor_seen = factor, factor_seen  # kept, so that its id stays its
+        self._rows, self._values = rows, values
+        return groups
+
+    def _read(self, options: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Return the values of each group, in the order of their names."""
+        try:
+            return list(map(self._values_of, options))
+        except KeyError:
+            names = self._gives
+            if any(names.keys() - self._absent.keys() - own.keys() for own in options):
+                self._check_present()
+            return [tuple(own.get(n, _DEFAULTS.get(n)) for n in names) for own in options]
+
+    def _are(self, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether these are the very objects of the last step."""
+        pairs = map(is_, chain.from_iterable(rows), chain.from_iterable(self._rows))
+        return len(rows) == len(self._rows) and all(pairs)
+
+    def _differs(self, name: str, column: _Values) -> bool:
+        """Whether a column holds other values than at the last step."""
+        known = self._values.get(name, ())
+        if len(known) == len(column) and all(map(is_, column, known)):
+            return name in self.live and list(map(seen, column)) != self.live[name]
+        return name in self.live or _is_live(column) or column != known
+
+    def _new(
+        self,
+        options: Sequence[Mapping[str, Any]],
+        values: Mapping[str, _Values],
+        changed: Sequence[str],
+        factor: Any,
+    ) -> Groups:
+        """Take over the columns that have changed; nothing, if one of them is not accepted."""
+        before, rules, wanted = self.groups, self.rules, self._wanted
+        others = before is None or any(name != RATE for name in changed)
+        if others:
+            rules = [self._rule_of(group) for group in options]
+            wanted = _wanted(rules)
+        numbers, tensors, live = dict(self._numbers), dict(self._tensors), dict(self.live)
+        for name in changed:
+            live.pop(name, None)
+            if _is_live(values[name]):
+                live[name] = list(map(seen, values[name]))
+            for part in self._gives[name]:
+                numbers.pop(part, None)
+                tensors.pop(part, None)
+        for name, parts in self._gives.items():
+            if all(part in numbers or part not in wanted for part in parts):
+                continue
+            for part, column in zip(parts, _apart(name, len(parts), values[name])):
+                numbers[part] = self._numbers_of(part, column)
+                if name in live and any(map(scalars.is_array, column)):
+                    tensors[part] = column
+        common = {**self._around, FACTOR: scalars.number_of(factor)}
+        updates: Sequence[Update] = before.updates if before else ()
+        if others or before is None or common[FACTOR] != before.common[FACTOR]:
+            updates = updates_for(rules, numbers, common[FACTOR], self._tail)
+        followed = dict(tensors)
+        if scalars.is_array(factor):
+            followed[FACTOR] = [factor] * len(rules)
+        dtypes = (self._state_dtype,) * len(rules)
+        self.groups = groups = Groups(updates, dtypes, numbers, common, followed, before)
+        self.rules, self.live, self._wanted = rules, live, wanted
+        self._numbers, self._tensors = numbers, tensors
+        return groups
+
+
+def as_floats(column: Sequence[Any]) -> list[float] | None:
+    """Return plain numbers as floats, all at once; None, if there is anything else among them."""
+    if not _NUMBERS.issuperset(map(type, column)):
+        return None
+    try:
+        return list(map(float, column))
+    except OverflowError:  # an int beyond the largest float
+        return None
+
+
+def _wanted(rules: Sequence[Rule]) -> frozenset[str]:
+    """Return the hyperparameters that some rules and their stages want."""
+    of_rules = {n for r in set(rules) for n in (*r.hyperparameters, *r.initial.values())}
+    return frozenset(of_rules.union(_DEFAULTS))
+
+
+def _apart(name: str, count: int, column: _Values) -> list[_Values]:
+    """Return the columns of what an option holds: itself, or both numbers of a pair."""
+    if name not in PAIRS:
+        return [column]
+    pairs = [tuple(value) if isinstance(value, Iterable) else () for value in column]
+    for pair, value in zip(pairs, column):
+        if len(pair) != count:
+            raise ValueError(f"{name}: expected {count} numbers, got {value!r}")
+    return [list(part) for part in zip(*pairs)]
+
+
+def _is_live(column: _Values) -> bool:
+    """Whether one of some values may change and stay the same object."""
+    types = set(map(type, column))
+    if types == {tuple}:
+        types = set(map(type, chain.from_iterable(column)))
+    return not types <= _CONSTANT
+
+
+def seen(value: Any) -> Any:
+    """Return what changes whenever an option's value does."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(seen, value))
+    if not scalars.is_array(value):
+        return value
+    known = scalars.on_host(value) and value.numel() == 1
+    return (id(value), scalars.value_of(value)) if known else id(value)

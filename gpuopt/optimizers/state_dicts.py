@@ -1,0 +1,232 @@
+"""State dicts: what an optimizer needs to continue with the same bits, checked before use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import copy_into, describe, resolved, to_numpy, zeros_like
+from ..arrays.scalars import is_array, value_of
+from ..engine.compose import within
+from ..engine.tail import Tail
+from ..rules.registry import Rule
+from ..rules.rounding import SEED
+from .checkpoint import Stored
+from .loaded import OPTIONS
+from .options import Options, checked_state_dtype
+from .params import Key, Structure
+from .whole import OF_OPTIMIZERS, how_to_set
+
+OF_TAILS = frozenset(OPTIONS)
+"""The states that come from what surrounds the update."""
+
+LAST_STEP = int(np.iinfo(np.int64).max)
+"""Steps are counted in int64."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a state dict says.
+
+    Attributes:
+        groups: the options of each group.
+        state_dtype: of states that are still to be made.
+        steps: how many updates each array has had.
+        states: the states of each array, by name.
+        carried: the numbers that each array carries from step to step, by name.
+        skipped_steps: how many steps changed nothing.
+    """
+
+    groups: tuple[Options, ...]
+    state_dtype: str | None
+    steps: list[int]
+    states: list[dict[str, Any]]
+    carried: list[dict[str, float]]
+    skipped_steps: int
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads state dicts for one optimizer; the attributes are that optimizer's."""
+
+    optimizer: str
+    structure: Structure
+    params: Sequence[Any]
+    groups: Sequence[Options]
+    state_dtype: str | None
+    rule_for: Callable[[Options], Rule]
+    state_names: frozenset[str]
+    """Of all rules that its options can pick: changed options leave states of the rule before."""
+    tail: Tail
+
+    def read(self, state_dict: Mapping[str, Any]) -> Contents:
+        """Return what ``state_dict`` says, in arrays of its own.
+
+        Raises:
+            TypeError, ValueError: it is of another optimizer, or of other arrays.
+        """
+        _check_shape(state_dict, self.optimizer)
+        groups = self._groups(state_dict["param_groups"])
+        held = state_dict["state"]
+        if not isinstance(held, Mapping):
+            raise TypeError(f"state_dict: expected a dict as 'state', got {type(held).__name__}")
+        unknown = [key for key in held if key not in self.structure.keys]
+        if unknown:
+            raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
+        steps, states, carried = [], [], []
+        for i, key in enumerate(self.structure.keys):
+            rule = self.rule_for(groups[self.structure.group_of[i]])
+            step, arrays, numbers = self._state(i, held.get(key, {"step": 0}), rule)
+            steps.append(step)
+            states.append(arrays)
+            carried.append(numbers)
+        dtype = checked_state_dtype(state_dict.get("state_dtype", self.state_dtype))
+        return Contents(groups, dtype, steps, states, carried, skipped_in(state_dict) or 0)
+
+    def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
+        ours = keys_by_group(self.structure)
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(g, Mapping) for g in groups):
+            raise TypeError(
+                f"state_dict: expected a list of dicts as 'param_groups', got {groups!r}"
+            )
+        theirs = [group.get("params") for group in groups]
+        if theirs != ours:
+            raise ValueError(f"state_dict: expected groups of the arrays {ours}, got {theirs}")
+        return tuple(_options(group, mine) for group, mine in zip(groups, self.groups))
+
+    def _state(
+        self, i: int, held: Mapping[str, Any], rule: Rule
+    ) -> tuple[int, dict[str, Any], dict[str, float]]:
+        name = f"state_dict: state of {self.structure.names[i]}"
+        if not isinstance(held, Mapping):
+            raise TypeError(f"{name}: expected a dict, got {type(held).__name__}")
+        step = held.get("step")
+        if not isinstance(step, (int, np.integer)) or isinstance(step, bool):
+            raise TypeError(f"{name}: expected an integer as step, got {step!r}")
+        if not 0 <= step < LAST_STEP:
+            raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
+        update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
+        carried = (*update.carried_names, SEED)
+        numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in carried if n in held}
+        accepted = self.state_names | update.own_states.keys()
+        others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would bring the last on
+        arrays = {key: value for key, value in held.items() if key not in others}
+        if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
+            raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}")
+        states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
+        return int(step), states, numbers
+
+
+def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
+    """Return how many skipped steps a state dict tells of, if it does.
+
+    Raises:
+        ValueError: that is not a count.
+    """
+    count = state_dict.get("skipped_steps")
+    if count is None:
+        return None
+    if not isinstance(count, (int, np.integer)) or not 0 <= count < LAST_STEP:
+        raise ValueError(f"state_dict: expected a count as skipped_steps, got {count!r}")
+    return int(count)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    return float(value)
+
+
+def keys_by_group(structure: Structure) -> list[list[Key]]:
+    """Return the keys of the arrays of each group."""
+    keys: list[list[Key]] = [[] for _ in structure.groups]
+    for key, group in zip(structure.keys, structure.group_of):
+        keys[group].append(key)
+    return keys
+
+
+def snapshot(
+    optimizer: str,
+    structure: Structure,
+    groups: Sequence[Options],
+    state_dtype: str | None,
+    state: Mapping[Key, Mapping[str, Any]],
+    skipped_steps: int,
+) -> dict[str, Any]:
+    """Return a state dict of copies; the arguments are `Reader`'s, and the live states."""
+    copies = {
+        key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in held.items()}
+        for key, held in state.items()
+    }
+    listed = [
+        {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
+    ]
+    return {
+        "optimizer": optimizer,
+        "state": copies,
+        "param_groups": listed,
+        "state_dtype": state_dtype,
+        "skipped_steps": skipped_steps,
+    }
+
+
+def _plain(group: Options) -> dict[str, Any]:
+    """Return options as plain values; waits for a tensor on a device."""
+    return {name: value_of(v) if is_array(v) else v for name, v in group.items()}
+
+
+def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
+    parts = ("optimizer", "state", "param_groups")
+    expected = f"state_dict: expected a dict with {', '.join(map(repr, parts))}"
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"{expected}, got {type(state_dict).__name__}")
+    if not set(parts) <= set(state_dict):
+        torchs = " (as torch's optimizers have)" if set(parts[1:]) == set(state_dict) else ""
+        raise ValueError(f"{expected}, got one with {list(state_dict)}{torchs}")
+    if state_dict["optimizer"] != optimizer:
+        raise ValueError(
+            f"state_dict: expected one of {optimizer}, as gpuopt.{optimizer} makes, got one of "
+            f"{state_dict['optimizer']!r}"
+        )
+
+
+def _options(group: Mapping[str, Any], mine: Options) -> Options:
+    options = {name: value for name, value in group.items() if name != "params"}
+    foreign = [name for name in options if name in OF_OPTIMIZERS]
+    if foreign:
+        raise ValueError(f"state_dict: {how_to_set(foreign[0])}")
+    if set(options) != set(mine):
+        raise ValueError(f"state_dict: expected the options {list(mine)}, got {list(options)}")
+    try:
+        return Options(options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"state_dict: {error}") from None
+
+
+def _state_like(param: Any, array: Any, name: str) -> Any:
+    """Return a state of ``param`` with the values and the dtype of ``array``."""
+    values, dtype = _values_of(array, name)
+    shape = describe(param, name).shape
+    if values.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {values.shape}")
+    state = zeros_like(param, dtype)
+    copy_into(state, values)
+    return state
+
+
+def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
+    if isinstance(array, Stored):
+        return array.values, array.dtype
+    plain = resolved(array)
+    dtype = describe(plain, name).dtype
+    return to_numpy(plain), dtype
+
+
+def _copy(array: Any) -> Any:
+    copy = zeros_like(array, describe(array, "state").dtype)
+    copy_into(copy, describe(array, "state").view)
+    return copy

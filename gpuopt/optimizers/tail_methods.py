@@ -1,0 +1,179 @@
+"""What every optimizer tells of the steps that it took, beside its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..engine.stats import TensorStats
+from ..engine.step import FusedStep
+from ..engine.tail import Tail
+from ..errors import NotAvailableError
+from .averages import averages, exchanged
+from .whole import OptimizerOption, how_to_set
+
+
+class Surroundings:
+    """The norm, the statistics and the averages of an optimizer; `Tail` says who makes them."""
+
+    __slots__ = ()
+
+    clip_norm = OptimizerOption()
+    clip_value = OptimizerOption()
+    error_if_nonfinite = OptimizerOption()
+    skip_nonfinite = OptimizerOption()
+    ema_decay = OptimizerOption()
+    master_weights = OptimizerOption()
+    stochastic_rounding = OptimizerOption()
+    kahan_sum = OptimizerOption()
+    seed = OptimizerOption()
+    zero_grads = OptimizerOption()
+    state_dtype = OptimizerOption("_state_dtype")
+
+    _state_dtype: str | None
+    _exchanged: Any
+    """Whether the parameters are their averages at the moment; the optimizers have it."""
+
+    def _step_taken(self) -> FusedStep:
+        """Return the step behind the optimizer."""
+        raise NotImplementedError
+
+    def _like_params(self, values: Sequence[Any]) -> Any:
+        """Return values, one a parameter, as the parameters were given."""
+        raise NotImplementedError
+
+    def _labels(self) -> Sequence[Any]:
+        """Return what each parameter is called."""
+        raise NotImplementedError
+
+    def _fixed(self) -> Container[int]:
+        """Return the places of the parameters whose memory others know."""
+        return ()
+
+    @property
+    def tail(self) -> Tail:
+        """What surrounds the update; `change` changes its numbers."""
+        return self._step_taken().tail
+
+    def change(self, **numbers: float) -> None:
+        """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
+
+        Raises:
+            TypeError, ValueError: another option, one that is not in use, or a value that is not
+                accepted.
+
+        >>> import numpy as np
+        >>> from gpuopt import SGD
+        >>> opt = SGD([np.ones(2, np.float32)], lr=0.5, clip_norm=1.0)
+        >>> opt.change(clip_norm=0.25)
+        >>> opt.tail.clip_norm
+        0.25
+        """
+        tail = self.tail
+        for name, value in numbers.items():
+            tail = tail.changed(name, value)
+        self._take_tail(tail)
+
+    def _whole_options(self) -> dict[str, Any]:
+        """Return the options in use that are not a group's, by name."""
+        given = {**self.tail.in_use(), "state_dtype": self.state_dtype}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _take_tail(self, tail: Tail) -> None:
+        self._step_taken().tail = tail
+
+    @property
+    def grad_norm(self) -> float:
+        """The 2-norm of all gradients of the last step, unscaled, before clipping.
+
+        Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
+        """
+        self._check_tail("grad_norm", "clip_norm or skip_nonfinite", self.tail.measures)
+        return self._step_taken().norm.norm()
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps changed nothing for ``skip_nonfinite``; waits for a device."""
+        self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
+        return self._step_taken().norm.skipped()
+
+    @property  # and no plain method, so that nobody hides it who takes it for the option
+    def stats(self) -> Callable[[], dict[Any, TensorStats]]:
+        """``stats()``: the statistics of each parameter at the last step; waits for a device.
+
+        Needs ``stats=True``. After a step that ``skip_nonfinite`` skipped, the gradient's are those
+        that it was skipped for.
+
+        >>> import numpy as np
+        >>> from gpuopt import SGD
+        >>> w, g = np.ones(4, np.float32), np.ones(4, np.float32)
+        >>> opt = SGD({"w": w}, lr=0.5, stats=True)
+        >>> opt.step({"w": g})
+        >>> opt.stats()["w"][:4]
+        (2.0, 1.0, 0, 1.0)
+        """
+        return self._stats
+
+    @stats.setter
+    def stats(self, value: Any) -> None:
+        raise AttributeError(how_to_set("stats"))
+
+    def _stats(self) -> dict[Any, TensorStats]:
+        self._check_tail("stats", "stats=True", self.tail.stats)
+        return dict(zip(self._labels(), self._step_taken().stats()))
+
+    @property
+    def ema(self) -> Any:
+        """The averaged weights, in the structure of the parameters; the live arrays.
+
+        Where a parameter has had no update yet, the parameter itself. Needs ``ema_decay``. Not
+        inside `ema_weights`, where the parameters are the averages.
+        """
+        self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
+        self._check_not_exchanged("ema")
+        step = self._step_taken()
+        return self._like_params(averages(step.params, step.lend_states()))
+
+    @contextmanager
+    def ema_weights(self) -> Iterator[None]:
+        """Let the parameters be the averaged weights inside a ``with``, for an evaluation.
+
+        torch tensors exchange their memory with the averages', without a copy; DTensors and other
+        arrays their elements. Inside, the optimizer refuses to step, and to save or load.
+
+        Raises:
+            ValueError: a parameter has become read-only; nothing has been changed.
+
+        >>> import numpy as np
+        >>> from gpuopt import SGD
+        >>> w = np.zeros(1, np.float32)
+        >>> opt = SGD([w], lr=1.0, ema_decay=0.5)
+        >>> opt.step([np.full(1, -1.0, np.float32)])
+        >>> with opt.ema_weights():
+        ...     print(w)
+        [0.5]
+        >>> w
+        array([1.], dtype=float32)
+        """
+        self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
+        self._check_not_exchanged("ema_weights")
+        step = self._step_taken()
+        step.inputs.written.check_writable()
+        with exchanged(step.params, step.lend_states(), self._fixed()):
+            self._exchanged = True
+            try:
+                yield
+            finally:
+                self._exchanged = False
+
+    def _check_tail(self, what: str, wanted: str, there: bool) -> None:
+        if not there:
+            raise NotAvailableError(f"{what}: {type(self).__name__} was made without {wanted}")
+
+    def _check_not_exchanged(self, what: str) -> None:
+        if self._exchanged:
+            raise NotAvailableError(
+                f"{what}: not inside ema_weights(), where the weights are averages: "
+                "leave the block first"
+            )

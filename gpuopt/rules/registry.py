@@ -1,0 +1,242 @@
+"""What an update rule is, and the one place where all of them stand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from ..kernels.trace.coefficients import trace_coefficients
+from ..kernels.trace.operations import RuleError, trace
+
+__all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "register"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
+
+    Attributes:
+        name: what the registry calls it.
+        update: the pure NumPy function; the reference and the source of every kernel.
+        coefficients: ``coefficients(step, *carried, **hyperparameters)``, float64, one tensor;
+            returns the values of the update's last parameters, in their order, and behind them
+            what the tensor carries to its next step.
+        states: the names of the states, as torch names them, in the update's order.
+        hyperparameters: the options that ``coefficients`` takes, with their defaults.
+        decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
+            added to the gradient (L2).
+        initial: for a state that does not start at zero, the option that says where.
+        carried: the numbers that a tensor carries from step to step, beside its step count, with
+            what they start at: a number, or the option that says it. A tensor's own steps bring
+            them on; while it rests they stay.
+        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says. Rounding
+            by chance leaves the mean of a state right and adds noise, so a state that enters a
+            maximum or a quotient which is averaged again would bias that.
+    """
+
+    name: str
+    update: Callable[..., Any]
+    coefficients: Callable[..., Any]
+    states: tuple[str, ...]
+    hyperparameters: Mapping[str, float]
+    decoupled: bool
+    initial: Mapping[str, str]
+    carried: Mapping[str, float | str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The update's parameters after the states."""
+        return _parameters(self.update)[2 + len(self.states) :]
+
+    def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
+        """The floor of memory traffic: read everything once, write all but the gradient.
+
+        Args:
+            param: bytes of one element of a parameter.
+            grad: bytes of one element of a gradient.
+            state: bytes of one element of a state.
+
+        >>> RULES["adam"].bytes_per_element()
+        28
+        """
+        return 2 * param + grad + 2 * state * len(self.states)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state that a stage has, whatever the rule.
+
+    Attributes:
+        name: what it is called beside the rule's own.
+        copies: whether it starts as a copy of the parameter; else at zero.
+        narrow: whether it has the parameter's dtype; else the one that the rule computes in.
+    """
+
+    name: str
+    copies: bool = False
+    narrow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A step in front of every rule, such as L2 decay, or behind it, such as an EMA.
+
+    Attributes:
+        name: what it is called.
+        function: ``*results = function(*values, *coefficients)``.
+        results: the names of the values that it replaces.
+        coefficients: returns the function's coefficients; takes ``step``, carried numbers and
+            hyperparameters by name. None: there are none.
+        values: the function's first parameters: ``p``, ``g``, ``element`` (where an element
+            stands in its tensor) and states.
+        state: the state that it has.
+        carried: numbers that each tensor has, with what says them: ``f(options, tensor)``.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    results: tuple[str, ...]
+    coefficients: Callable[..., Any] | None = None
+    values: tuple[str, ...] = ("p", "g")
+    state: State | None = None
+    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The function's parameters that are not values."""
+        return tuple(n for n in _parameters(self.function) if n not in self.values)
+
+
+RULES: dict[str, Rule] = {}
+
+RESERVED = frozenset(
+    {
+        "clip_norm",
+        "clip_value",
+        "ema",
+        "ema_decay",
+        "ema_weight",
+        "element",
+        "factor",
+        "grad_factor",
+        "kahan_comp",
+        "largest",
+        "master",
+        "maximize",
+        "rounding_seed",
+        "seed",
+        "seed_high",
+        "seed_low",
+        "shrink",
+        "step_high",
+        "step_low",
+        "sum_of_squares",
+        "weight_decay",
+    }
+)
+"""What the stages around every rule call their states, coefficients and hyperparameters."""
+
+
+def register(
+    name: str,
+    update: Callable[..., Any],
+    coefficients: Callable[..., Any],
+    *,
+    states: tuple[str, ...] = (),
+    hyperparameters: Mapping[str, float] | None = None,
+    decoupled: bool = False,
+    initial: Mapping[str, str] | None = None,
+    carried: Mapping[str, float | str] | None = None,
+    wide: tuple[str, ...] = (),
+) -> Rule:
+    """Check a rule and put it into the registry; it then runs on every backend.
+
+    Args: the fields of `Rule`.
+
+    Raises:
+        RuleError: the name is taken, the update or its coefficients use an operation that is
+            not exactly rounded (the message names it), or the parts do not fit together.
+
+    >>> register("square", lambda p, g, lr: p - lr * g**2, lambda step, lr: (lr,))
+    Traceback (most recent call last):
+        ...
+    gpuopt.RuleError: <lambda> uses the operator **; ...
+    """
+    if not name.isidentifier():
+        raise RuleError(f"the name of a rule must be an identifier, got {name!r}")
+    if name in RULES:
+        raise RuleError(f"the rule {name!r} is registered already")
+    for role, function in (("update", update), ("coefficients", coefficients)):
+        if not isinstance(function, FunctionType):
+            raise RuleError(
+                f"{role} of rule {name!r}: expected a Python function, got {function!r}"
+            )
+    rule = Rule(
+        name,
+        update,
+        coefficients,
+        states,
+        dict(hyperparameters or {}),
+        decoupled,
+        dict(initial or {}),
+        dict(carried or {}),
+        wide,
+    )
+    _check(rule)
+    RULES[name] = rule
+    return rule
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def _check(rule: Rule) -> None:
+    expected = ("p", "g", *rule.states)
+    parameters = _parameters(rule.update)
+    if parameters[: len(expected)] != expected:
+        raise RuleError(
+            f"{rule.name}: update takes {parameters}, but its first parameters must be {expected}"
+        )
+    kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
+    if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
+        raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
+    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
+    reserved = sorted(n for n in names if n in RESERVED or n.rstrip("0123456789") == "element")
+    if reserved:
+        raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
+    unknown = sorted({*rule.wide} - {*rule.states})
+    if unknown:
+        raise RuleError(f"{rule.name}: wide: expected some of {rule.states}, got {unknown[0]!r}")
+    traced = trace(rule.update, parameters)
+    returned = len(traced.results)
+    if returned != 1 + len(rule.states):
+        raise RuleError(
+            f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
+        )
+    if traced.packed and not rule.states:
+        raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
+    _check_coefficients(rule)
+
+
+def _check_coefficients(rule: Rule) -> None:
+    takes = _parameters(rule.coefficients)
+    first = ("step", *rule.carried)
+    rest = takes[len(first) :]
+    if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):
+        raise RuleError(
+            f"{rule.name}: coefficients takes {takes}, but must take {', '.join(first)} and the "
+            f"hyperparameters {tuple(rule.hyperparameters)}"
+        )
+    trace_coefficients(rule.coefficients, takes)
+    starts = (1.0 if isinstance(start, str) else start for start in rule.carried.values())
+    values = rule.coefficients(1, *starts, **rule.hyperparameters)
+    if not isinstance(values, tuple):
+        raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
+    names = (*rule.coefficient_names, *rule.carried)
+    if len(values) != len(names):
+        raise RuleError(f"{rule.name}: coefficients returns {len(values)} values for {names}")

@@ -1,0 +1,74 @@
+"""The kernels of `source`, launched by what has compiled them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from ..device_table import Launch
+from ..table import Table, Update
+from .source import (
+    COEFFICIENTS,
+    TOTAL,
+    TOTAL_GEOMETRY,
+    UPDATE,
+    Geometry,
+    coefficients_geometry,
+    source,
+    total_source,
+    update_geometry,
+)
+
+Launcher = Callable[..., None]
+"""Launches a kernel of a module: takes its name, the grid, the block and the arguments."""
+
+Compiler = Callable[[str], Launcher]
+"""Compiles a text, unless it was compiled before."""
+
+Address = Callable[[Any], int]
+"""Returns where an array lies."""
+
+
+class Kernels:
+    """The kernels of a table; an array is passed as its address."""
+
+    def __init__(self, compiler: Compiler, address: Address, table: Table) -> None:
+        """Take what compiles, what says where arrays lie, and the table."""
+        self._compiler, self._address, self._table = cache(compiler), address, table
+
+    def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return what counts the steps and computes the coefficients."""
+        table = self._table
+        launch = self._compiler(source(table.update, table.dtypes, table.vectors))
+        geometry = coefficients_geometry(arguments[-1])
+        return _bound(launch, self._address, COEFFICIENTS, geometry, arguments, 1)
+
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        """Return what applies an update to the elements."""
+        table = self._table
+        wanted = (COEFFICIENTS, UPDATE) if update is table.update else (UPDATE,)
+        launch = self._compiler(source(update, dtypes, table.vectors, wanted))
+        return _bound(launch, self._address, UPDATE, update_geometry(n_chunks), arguments, 1)
+
+
+def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:
+    """Return what adds the partials of a table to a total."""
+    return _bound(compiler(total_source()), address, TOTAL, TOTAL_GEOMETRY, arguments, 2)
+
+
+def _bound(
+    launch: Launcher,
+    address: Address,
+    name: str,
+    geometry: Geometry,
+    arguments: tuple[Any, ...],
+    n_numbers: int,
+) -> Launch:
+    arrays, numbers = arguments[:-n_numbers], arguments[-n_numbers:]
+    values = (*(np.uint64(address(array)) for array in arrays), *map(np.int64, numbers))
+    return partial(launch, name, *geometry, values)

@@ -1,0 +1,230 @@
+// The driver: one launch walks a table of tensors and updates every element of them.
+//
+// What is updated, and how, stands in a `Rule`, which kernels/cuda/source.py writes from the NumPy
+// rule; CHUNK, THREADS and COEFFICIENT_THREADS stand above this text, and elements.cuh, memory.cuh
+// and sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a gradient
+// at 0: the tensor rests), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
+// n_coefficients], partials [n_chunks, n_watched, 3].
+
+// --- the lists of a rule -----------------------------------------------------------------------
+
+template <typename S, bool IS_READ, bool IS_WRITTEN>
+struct List {
+    using Storage = S;
+    static constexpr bool READ = IS_READ, WRITTEN = IS_WRITTEN;
+    static constexpr int BYTES = (int)sizeof(typename S::Bits);
+};
+
+template <typename S>
+using Read = List<S, true, false>;
+
+template <typename S>
+using Written = List<S, false, true>;
+
+template <typename S>
+using Updated = List<S, true, true>;
+
+template <typename S>
+using Untouched = List<S, false, false>;
+
+template <typename... List>
+struct Lists {
+    static constexpr int N = sizeof...(List);
+
+    static __device__ constexpr int narrowest()
+    {
+        int bytes = 16;
+        ((bytes = (List::READ || List::WRITTEN) && List::BYTES < bytes ? List::BYTES : bytes),
+         ...);
+        return bytes;
+    }
+
+    // Where an element of a tensor lies in each list.
+    static __device__ void locate(
+        const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
+    {
+        int i = 0;
+        ((places[i] = addresses[i * n_tensors + tensor] + element * List::BYTES, i++), ...);
+    }
+
+    // One round of a thread: all loads, then the update, then all stores.
+    template <typename Rule, template <int> class Access, int ITEMS>
+    static __device__ void update(
+        const int64* places, int64 begin, int first, int end,
+        const typename Rule::Compute* coefficients, Seen<Rule>& seen)
+    {
+        typename Rule::Compute values[N][ITEMS], watched[ITEMS][Rule::N_WATCHED + 1];
+        int i = 0;
+        ((load<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+        asm volatile("" ::: "memory");  // no load sinks below: none waits for another's result
+#pragma unroll
+        for (int item = 0; item < ITEMS; item++) {
+            const Element element = Access<ITEMS>::element(begin, first, item);
+            Rule::update(values, item, element, watched[item], coefficients);
+        }
+        i = 0;
+        ((store<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+#pragma unroll
+        for (int item = 0; item < ITEMS; item++) {
+            if (Access<ITEMS>::inside(Access<ITEMS>::place(first, item), end)) {
+                seen.take(watched[item]);
+            }
+        }
+    }
+
+    template <typename One, typename Access, typename T>
+    static __device__ void load(int64 place, int first, int end, T* values)
+    {
+        if constexpr (One::READ) {
+            Access::template load<typename One::Storage>(place, first, end, values);
+        }
+    }
+
+    template <typename One, typename Access, typename T>
+    static __device__ void store(int64 place, int first, int end, const T* values)
+    {
+        if constexpr (One::WRITTEN) {
+            Access::template store<typename One::Storage>(place, first, end, values);
+        }
+    }
+};
+
+// --- the kernels -------------------------------------------------------------------------------
+
+// A step that is skipped leaves zeros where the gradients are written; an update that writes
+// them writes these.
+template <typename Gradient>
+__device__ void clear(int64 address, int64 begin, int64 left)
+{
+    using Bits = typename Gradient::Storage::Bits;
+    Bits* const to = in_global_memory<Bits>(address + begin * Gradient::BYTES);
+    const int end = left < CHUNK ? (int)left : CHUNK;
+#pragma unroll 1
+    for (int at = (int)threadIdx.x; at < end; at += THREADS) {
+        to[at] = 0;
+    }
+}
+
+// A block updates one chunk of one tensor.
+template <typename Rule, bool VECTORS>
+__device__ void walk_chunk(
+    const int64* addresses, const int64* sizes, const int* chunks,
+    const typename Rule::Compute* coefficients, const float* skip, double* partials,
+    int64 n_tensors)
+{
+    using Lists = typename Rule::Lists;
+    constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
+    constexpr int ITEMS = 16 / Lists::narrowest();
+    constexpr int SCALARS = 4;  // enough to have several loads under way
+    const int64 tensor = chunks[2 * (int64)blockIdx.x];
+    const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
+    const int64 left = sizes[tensor] - begin;
+    const int64 gradient = addresses[n_tensors + tensor];
+    const int thread = (int)threadIdx.x;
+    partials += (int64)blockIdx.x * WATCHED;
+    if (gradient == 0 || *skip != 0) {
+        if constexpr (Rule::Gradient::WRITTEN) {
+            if (gradient != 0) {
+                clear<typename Rule::Gradient>(gradient, begin, left);
+            }
+        }
+        if constexpr (WATCHED > 0) {
+            if (gradient == 0 && thread < WATCHED) {
+                partials[thread] = 0;
+            }
+        }
+        return;
+    }
+    typename Rule::Compute own[Rule::N_COEFFICIENTS + 1];
+#pragma unroll
+    for (int i = 0; i < Rule::N_COEFFICIENTS; i++) {
+        own[i] = coefficients[tensor * Rule::N_COEFFICIENTS + i];
+    }
+    int64 places[Lists::N];
+    Lists::locate(addresses, n_tensors, tensor, begin, places);
+    Seen<Rule> seen;
+    if (left < CHUNK) {
+#pragma unroll 1
+        for (int first = 0; first < (int)left; first += THREADS * SCALARS) {
+            const int at = first + thread;
+            Lists::template update<Rule, LastChunk, SCALARS>(
+                places, begin, at, (int)left, own, seen);
+        }
+    } else if constexpr (VECTORS) {
+#pragma unroll 1
+        for (int first = 0; first < CHUNK; first += THREADS * ITEMS) {
+            const int at = first + thread * ITEMS;
+            Lists::template update<Rule, Vectors, ITEMS>(places, begin, at, CHUNK, own, seen);
+        }
+    } else {
+#pragma unroll 1
+        for (int first = 0; first < CHUNK; first += THREADS * SCALARS) {
+            const int at = first + thread;
+            Lists::template update<Rule, WholeChunk, SCALARS>(
+                places, begin, at, CHUNK, own, seen);
+        }
+    }
+    if constexpr (WATCHED > 0) {
+        seen.put(partials);
+    }
+}
+
+// A thread counts one step of a tensor that has a gradient, and computes its coefficients and
+// what it carries to the next step.
+template <typename Rule>
+__device__ void compute_coefficients(
+    const int64* addresses, int64* steps, double* carried, const int64* groups,
+    const double* options, typename Rule::Compute* coefficients, const float* skip,
+    int64 n_tensors)
+{
+    const int64 tensor = (int64)blockIdx.x * COEFFICIENT_THREADS + threadIdx.x;
+    if (tensor >= n_tensors) {
+        return;
+    }
+    const bool active = addresses[n_tensors + tensor] != 0 && *skip == 0;
+    const int64 step = steps[tensor] + active;
+    steps[tensor] = step;
+    double* const own = carried + tensor * Rule::N_CARRIED;
+    double results[Rule::N_COEFFICIENTS + 1], next[Rule::N_CARRIED + 1];
+    Rule::coefficients(
+        (double)step, own, options + groups[tensor] * Rule::N_OPTIONS, results, next);
+#pragma unroll
+    for (int i = 0; i < Rule::N_COEFFICIENTS; i++) {
+        coefficients[tensor * Rule::N_COEFFICIENTS + i] = (typename Rule::Compute)results[i];
+    }
+#pragma unroll
+    for (int i = 0; i < Rule::N_CARRIED; i++) {
+        if (active) {
+            own[i] = next[i];
+        }
+    }
+}
+
+// One block adds the partials of a table to a total, in a fixed order. Of `how`, bit 0 says that
+// nothing was added before; bit 1, that nothing follows: what tells tables to skip the step is
+// written, and counted; bit 2, that what is not finite skips it, beside what is given.
+__device__ void add_up(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{
+    double numbers[3] = {};
+    for (int64 row = threadIdx.x; row < n_rows; row += THREADS) {
+#pragma unroll
+        for (int i = 0; i < 3; i++) {
+            numbers[i] = together(i, numbers[i], partials[3 * row + i]);
+        }
+    }
+    const int thread = (int)threadIdx.x;
+    double whole = of_block<3>(numbers);
+    if (thread < 3) {
+        if ((how & 1) == 0) {
+            whole = together(thread, total[thread], whole);
+        }
+        total[thread] = whole;
+    }
+    if (thread == 2 && (how & 2) != 0) {
+        const bool skips = *given != 0 || ((how & 4) != 0 && whole != 0);
+        *skip = (float)skips;
+        *skipped += skips;
+    }
+}

@@ -1,0 +1,234 @@
+"""The CUDA C of an update: the driver, the traced rule, and how they are compiled and launched.
+
+The text is complete: NVRTC compiles it without any header, and `cubin` writes what comes of it.
+
+    module = RawModule(path=str(cubin(source(update, dtypes, vectors), 90)))
+    module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
+        addresses, steps, carried, groups, options, coefficients, skip, np.int64(n_tensors)))
+    module.get_function(UPDATE)(*update_geometry(n_chunks), (
+        addresses, sizes, chunks, coefficients, skip, partials, np.int64(n_tensors)))
+
+All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
+steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
+n_options], carried float64 [n_tensors, n_carried], coefficients [n_tensors, n_coefficients] in the
+dtype that the rule computes in, partials float64 [n_chunks, n_watched, 3]; skip is one float32,
+and unless it is 0 nothing is changed.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from functools import cache
+from pathlib import Path
+
+from ..storage import compute_dtype
+from ..table import Update
+from ..trace.c import coefficients_function, spelling, update_function
+
+CHUNK = 8192
+"""Elements that one block updates: the table's chunks are cut so."""
+
+THREADS = 256
+"""Of a block that updates a chunk."""
+
+COEFFICIENT_THREADS = 128
+"""Of a block that computes coefficients, each of one tensor."""
+
+OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
+"""What it is compiled with: every operation rounds once, to nearest, denormals included."""
+
+UPDATE = "multi_tensor_update"
+COEFFICIENTS = "multi_tensor_coefficients"
+TOTAL = "multi_tensor_total"
+"""The names of the kernels."""
+
+DRIVER = ("elements.cuh", "memory.cuh", "sums.cuh", "multi_tensor.cuh")
+"""The files of the driver, each of which builds on those before it."""
+
+Geometry = tuple[tuple[int], tuple[int]]
+"""The blocks of a launch and the threads of a block."""
+
+TOTAL_GEOMETRY: Geometry = ((1,), (THREADS,))
+"""What launches `TOTAL`."""
+
+_COMPUTE = {"float32": "float", "float64": "double"}
+
+
+def update_geometry(n_chunks: int) -> Geometry:
+    """Return what launches `UPDATE`; without chunks there is nothing to launch.
+
+    >>> update_geometry(3)
+    ((3,), (256,))
+    """
+    return (n_chunks,), (THREADS,)
+
+
+def coefficients_geometry(n_tensors: int) -> Geometry:
+    """Return what launches `COEFFICIENTS`.
+
+    >>> coefficients_geometry(129)
+    ((2,), (128,))
+    """
+    return (-(-n_tensors // COEFFICIENT_THREADS),), (COEFFICIENT_THREADS,)
+
+
+@cache
+def source(
+    update: Update,
+    dtypes: tuple[str, ...],
+    vectors: bool,
+    kernels: tuple[str, ...] = (COEFFICIENTS, UPDATE),
+) -> str:
+    """Return the CUDA C of an update's kernels.
+
+    Args:
+        update: the composed update.
+        dtypes: of each list.
+        vectors: whether every array is aligned for 16-byte accesses.
+        kernels: the names of those that are wanted.
+    """
+    compute = _COMPUTE[compute_dtype(dtypes[0])]
+    parts = (
+        driver(),
+        maths(update),
+        _rule(update, dtypes, compute),
+        *(_ENTRIES[kernel](compute, vectors) for kernel in kernels),
+    )
+    return "\n".join(parts)
+
+
+@cache
+def total_source() -> str:
+    """Return the CUDA C of the kernel that adds partials up."""
+    return f"{driver()}\n{_TOTAL_KERNEL}"
+
+
+@cache
+def driver() -> str:
+    """Return what all kernels have in common; it knows no rule."""
+    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
+    defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
+    folder = Path(__file__).parent
+    return "\n".join([defined, *((folder / name).read_text(encoding="utf-8") for name in DRIVER)])
+
+
+@cache
+def maths(update: Update) -> str:
+    """Return the part of the CUDA C that is traced from the rule."""
+    of_element, of_tensor = _names(update)
+    functions = (update_function(update, of_element), coefficients_function(update, of_tensor))
+    return f"{_TITLE}\n" + "\n".join(functions)
+
+
+def _names(update: Update) -> tuple[str, str]:
+    """Return what the traced functions are called: update_adam, coefficients_of_update_adam."""
+    name = spelling(update.function.__name__)
+    return name, f"coefficients_of_{name}"
+
+
+_TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\n"
+
+
+def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
+    """Return the `Rule` of the driver."""
+    lists = [f"{_access(update, i)}<{dtype}>" for i, dtype in enumerate(dtypes)]
+    n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
+    n_carried, n_watched = len(update.carried_names), len(update.watched_names)
+    of_element, of_tensor = _names(update)
+    values = [f"values[{i}][item]" for i in sorted({*update.read, *update.written})]
+    values += [f"watched[{i}]" for i in range(n_watched)]
+    values += ["element"] * len(update.random_streams)
+    element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
+    given = [f"carried[{i}]" for i in range(n_carried)]
+    given += [f"options[{i}]" for i in range(n_options)]
+    tensor = _call(of_tensor, ["step", *given, "results", *["next"] * bool(n_carried)])
+    return f"""\
+struct Rule {{
+    using Compute = {compute};
+    using Lists = ::Lists<
+        {", ".join(lists)}>;
+    using Gradient = {lists[1]};
+    static constexpr int N_WATCHED = {n_watched};
+    static constexpr int N_COEFFICIENTS = {n_coefficients};
+    static constexpr int N_CARRIED = {n_carried};
+    static constexpr int N_OPTIONS = {n_options};
+
+    template <int ITEMS>
+    static __device__ void update(
+        Compute (*values)[ITEMS], int item, Element element, Compute* watched, const Compute* c)
+    {{
+{element}
+    }}
+
+    static __device__ void coefficients(
+        double step, const double* carried, const double* options, double* results, double* next)
+    {{
+{tensor}
+    }}
+}};
+"""
+
+
+def _access(update: Update, row: int) -> str:
+    """Return what the driver calls a list that is read, written, both or neither."""
+    names = {(True, False): "Read", (False, True): "Written", (True, True): "Updated"}
+    return names.get((row in update.read, row in update.written), "Untouched")
+
+
+def _call(name: str, arguments: list[str]) -> str:
+    indent = " " * 8
+    text = f"{name}({', '.join(arguments)});"
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _bounds(compute: str) -> str:
+    """Return the threads of a block, and for float64 the blocks that a multiprocessor has room for.
+
+    Left alone, ptxas spills a few float64 values on some architectures to fit one block more
+    on a multiprocessor. So it does when told to fit two, where a thread has eight elements
+    (beside a 16-bit list); told to fit one, it takes the registers that it needs.
+    """
+    return "THREADS, 1" if compute == "double" else "THREADS"
+
+
+def _update_kernel(compute: str, vectors: bool) -> str:
+    return f"""\
+extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
+    const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
+    const float* skip, double* partials, int64 n_tensors)
+{{
+    walk_chunk<Rule, {str(vectors).lower()}>(
+        addresses, sizes, chunks, coefficients, skip, partials, n_tensors);
+}}
+"""
+
+
+def _coefficients_kernel(compute: str, vectors: bool) -> str:
+    return f"""\
+extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}(
+    const int64* addresses, int64* steps, double* carried, const int64* groups,
+    const double* options, {compute}* coefficients, const float* skip, int64 n_tensors)
+{{
+    compute_coefficients<Rule>(
+        addresses, steps, carried, groups, options, coefficients, skip, n_tensors);
+}}
+"""
+
+
+_TOTAL_KERNEL = f"""\
+extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{{
+    add_up(partials, given, total, skip, skipped, n_rows, how);
+}}
+"""
+
+_ENTRIES = {UPDATE: _update_kernel, COEFFICIENTS: _coefficients_kernel}

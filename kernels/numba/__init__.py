@@ -1,0 +1,1 @@
+"""The rules compiled by Numba for the CPU."""

@@ -1,0 +1,56 @@
+"""Sums and maxima of what Numba's walk watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .maths import LANES, jit, where
+
+
+@jit
+def clear(sums: Any, largest: Any, others: Any) -> None:
+    """Begin with nothing, in every lane."""
+    for j in range(LANES):
+        sums[j], largest[j], others[j] = 0, 0, 0
+
+
+@jit
+def take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
+    """Add up to `LANES` values, each to the lane of its place."""
+    for j in range(n):
+        x = seen[j]
+        wide = np.float64(x)
+        sums[j] += wide * wide
+        largest[j] = where(np.abs(x) > largest[j], np.abs(x), largest[j])
+        others[j] += where(x - x == x - x, np.float32(0.0), np.float32(1.0))
+
+
+@jit
+def is_finite(x: Any) -> Any:
+    """Whether a number is neither infinite nor NaN."""
+    return x - x == x - x
+
+
+@jit
+def fold(sums: Any) -> None:
+    """Add the lanes in pairs, into the first."""
+    half = LANES // 2
+    while half:
+        for j in range(half):
+            sums[j] += sums[j + half]
+        half //= 2
+
+
+@jit
+def put(partials: Any, sums: Any, largest: Any, others: Any) -> None:
+    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    fold(sums)
+    half = LANES // 2
+    while half:
+        for j in range(half):
+            others[j] += others[j + half]
+            largest[j] = where(largest[j] > largest[j + half], largest[j], largest[j + half])
+        half //= 2
+    partials[0], partials[1], partials[2] = sums[0], largest[0], others[0]

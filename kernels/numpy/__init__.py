@@ -1,0 +1,1 @@
+"""The reference: the rules in NumPy, one block at a time."""

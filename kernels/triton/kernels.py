@@ -1,0 +1,167 @@
+"""What Triton compiles: the walk over the table, and the coefficients of its tensors.
+
+The rule and its coefficients are the NumPy functions themselves, compiled with ``np`` pointed
+at Triton's exactly rounded operations. Nothing here knows a formula.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .memory import load, store
+from .sums import nothing_seen, put, see
+
+
+@triton.jit(do_not_specialize=["n_tensors"])
+def multi_tensor_update(
+    addresses_ptr,
+    sizes_ptr,
+    chunks_ptr,
+    coefficients_ptr,
+    skip_ptr,
+    partials_ptr,
+    n_tensors,
+    UPDATE: tl.constexpr,
+    DTYPES: tl.constexpr,
+    READ: tl.constexpr,
+    WRITTEN: tl.constexpr,
+    N_WATCHED: tl.constexpr,
+    N_STREAMS: tl.constexpr,
+    CLEARS: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    N_COEFFICIENTS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    """Update one chunk of one tensor; the arguments are `gpuopt.engine.table.Table`'s."""
+    program = tl.program_id(0).to(tl.int64)
+    tensor = tl.load(chunks_ptr + 2 * program).to(tl.int64)
+    begin = tl.load(chunks_ptr + 2 * program + 1).to(tl.int64) * CHUNK
+    left = tl.load(sizes_ptr + tensor) - begin
+    rests = tl.load(addresses_ptr + n_tensors + tensor) == 0
+    own_partials_ptr = partials_ptr + program * (3 * N_WATCHED)
+    if rests:
+        for i in tl.static_range(3 * N_WATCHED):
+            tl.store(own_partials_ptr + i, tl.full((), 0.0, tl.float64))
+        return
+    pointers = ()
+    for i in tl.static_range(len(DTYPES)):
+        address = tl.load(addresses_ptr + i * n_tensors + tensor)
+        pointer = address.to(tl.pointer_type(DTYPES[i])) + begin
+        pointers = pointers + (tl.multiple_of(pointer, VECTOR),)
+    lanes = tl.arange(0, BLOCK)
+    if tl.load(skip_ptr) != 0.0:
+        if CLEARS:
+            for at in range(0, CHUNK, BLOCK):
+                zeros = tl.zeros((BLOCK,), DTYPES[1])
+                tl.store(pointers[1] + (at + lanes), zeros, mask=at + lanes < left)
+        return
+    coefficients = ()
+    for i in tl.static_range(N_COEFFICIENTS):
+        value = tl.load(coefficients_ptr + tensor * N_COEFFICIENTS + i)
+        coefficients = coefficients + (value,)
+    seen = nothing_seen(BLOCK, COMPUTE, N_WATCHED)
+    if left >= CHUNK:
+        for first in range(0, CHUNK, BLOCK):
+            offsets = first + lanes
+            values = load(pointers, offsets, None, False, COMPUTE, READ)
+            for _ in tl.static_range(N_STREAMS):
+                values = values + ((begin + first, lanes),)
+            results = UPDATE(*values, *coefficients)
+            store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
+            seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED)
+    else:
+        for start in range(0, CHUNK, BLOCK):
+            if start < left:
+                within = start + lanes
+                mask = within < left
+                masked_values = load(pointers, within, mask, True, COMPUTE, READ)
+                for _ in tl.static_range(N_STREAMS):
+                    masked_values = masked_values + ((begin + start, lanes),)
+                masked_results = UPDATE(*masked_values, *coefficients)
+                store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
+                seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED)
+    put(own_partials_ptr, seen, N_WATCHED)
+
+
+@triton.jit(do_not_specialize=["n_tensors"])
+def multi_tensor_coefficients(
+    addresses_ptr,
+    steps_ptr,
+    carried_ptr,
+    groups_ptr,
+    options_ptr,
+    coefficients_ptr,
+    skip_ptr,
+    n_tensors,
+    COEFFICIENTS: tl.constexpr,
+    N_CARRIED: tl.constexpr,
+    N_OPTIONS: tl.constexpr,
+    N_COEFFICIENTS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Count one step of each tensor with a gradient, and compute its coefficients in float64.
+
+    What a tensor carries from step to step comes behind its coefficients. Nothing counts where
+    the whole step is skipped.
+    """
+    tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = tensor < n_tensors
+    active = tl.load(addresses_ptr + n_tensors + tensor, mask=mask, other=0) != 0
+    active = active & (tl.load(skip_ptr + 0 * tensor, mask=mask, other=0.0) == 0.0)
+    step = tl.load(steps_ptr + tensor, mask=mask, other=0) + active.to(tl.int64)
+    tl.store(steps_ptr + tensor, step, mask=mask)
+    carried = ()
+    for i in tl.static_range(N_CARRIED):
+        number = tl.load(carried_ptr + tensor * N_CARRIED + i, mask=mask, other=0.0)
+        carried = carried + (number,)
+    group = tl.load(groups_ptr + tensor, mask=mask, other=0)
+    options = ()
+    for i in tl.static_range(N_OPTIONS):
+        option = tl.load(options_ptr + group * N_OPTIONS + i, mask=mask, other=0.0)
+        options = options + (option,)
+    results = COEFFICIENTS(step.to(tl.float64), *carried, *options)
+    for i in tl.static_range(N_COEFFICIENTS):
+        value = results[i].to(coefficients_ptr.dtype.element_ty)
+        tl.store(coefficients_ptr + tensor * N_COEFFICIENTS + i, value, mask=mask)
+    for i in tl.static_range(N_CARRIED):
+        number = results[N_COEFFICIENTS + i]
+        tl.store(carried_ptr + tensor * N_CARRIED + i, number, mask=mask & active)
+
+
+@triton.jit(do_not_specialize=["n_rows", "how"])
+def multi_tensor_total(
+    partials_ptr, given_ptr, total_ptr, skip_ptr, skipped_ptr, n_rows, how, BLOCK: tl.constexpr
+):
+    """Add up the partials of all chunks of a table, in one program and a fixed order.
+
+    ``how`` is a sum of `kernels.device_table`'s FIRST: nothing was added before; LAST: nothing
+    follows, and what is at `skip_ptr` says whether the step is to be none, and such steps are
+    counted; and DECIDES: it is to be none if a gradient is not finite, as if that were given.
+    """
+    lanes = tl.arange(0, BLOCK).to(tl.int64)
+    sums, largest = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
+    others = tl.zeros((BLOCK,), tl.float64)
+    for first in range(0, n_rows, BLOCK):
+        row = first + lanes
+        mask = row < n_rows
+        sums += tl.load(partials_ptr + 3 * row, mask=mask, other=0.0)
+        size = tl.load(partials_ptr + 3 * row + 1, mask=mask, other=0.0)
+        largest = tl.where(size > largest, size, largest)
+        others += tl.load(partials_ptr + 3 * row + 2, mask=mask, other=0.0)
+    all_squares, all_largest, all_others = tl.sum(sums), tl.max(largest), tl.sum(others)
+    if how % 2 == 0:
+        all_squares = tl.load(total_ptr) + all_squares
+        before = tl.load(total_ptr + 1)
+        all_largest = tl.where(before > all_largest, before, all_largest)
+        all_others = tl.load(total_ptr + 2) + all_others
+    tl.store(total_ptr, all_squares)
+    tl.store(total_ptr + 1, all_largest)
+    tl.store(total_ptr + 2, all_others)
+    if how & 2 != 0:
+        bad = (how & 4 != 0) & (all_others != 0.0)
+        skip = bad | (tl.load(given_ptr) != 0.0)
+        tl.store(skip_ptr, skip.to(tl.float32))
+        tl.store(skipped_ptr, tl.load(skipped_ptr) + skip.to(tl.int64))

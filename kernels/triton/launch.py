@@ -1,0 +1,105 @@
+"""The table walked by Triton: one launch for all tensors of a table.
+
+This is the host's side of it: how the kernels are launched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import triton
+
+from ..device_table import DeviceTable as AnyDeviceTable
+from ..device_table import DeviceTotal as AnyDeviceTotal
+from ..device_table import Launch
+from ..table import Table, Update
+from ..torch_memory import TorchMemory
+from .constants import (
+    CHUNK,
+    COEFFICIENT_BLOCK,
+    OPTIONS,
+    TOTAL_BLOCK,
+    coefficients_constants,
+    update_constants,
+    update_options,
+)
+from .kernels import multi_tensor_coefficients, multi_tensor_total, multi_tensor_update
+from .memory import INTERPRETED
+
+__all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
+
+SIMULATED_ON = ("cpu",) if INTERPRETED else ()
+"""Kinds of device whose memory it can walk without a GPU."""
+
+
+def problem() -> str | None:
+    """Return why it cannot run here, or None."""
+    if INTERPRETED:
+        return None
+    if torch.cuda.is_available():
+        compilers = (os.environ.get("CC"), "gcc", "clang")  # for the launchers that Triton makes
+        found = any(name and shutil.which(name) for name in compilers)
+        return None if found else "Triton needs a C compiler: gcc, clang or what CC names"
+    if torch.version.cuda is None:
+        return "this torch is built without CUDA; install a CUDA build of torch"
+    return "torch finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
+
+
+class DeviceTable(AnyDeviceTable):
+    """A table in device memory, walked by Triton."""
+
+    def __init__(
+        self,
+        table: Table,
+        steps: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int64],
+        options: npt.NDArray[np.float64],
+    ) -> None:
+        """Copy everything to the device."""
+        memory = TorchMemory(table.device, table.library)
+        super().__init__(memory, _Kernels(table), table, steps, groups, options)
+
+
+class DeviceTotal(AnyDeviceTotal):
+    """The partials of a device's tables together, added up by Triton."""
+
+    def __init__(self, device: str, library: str) -> None:
+        """Take a device by name, and the library whose current stream counts."""
+        super().__init__(TorchMemory(device, library), _total)
+
+
+class _Kernels:
+    """The kernels of a table with all that they are compiled with."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
+        constants = {**coefficients_constants(self._table.update), **OPTIONS}
+        grid = (triton.cdiv(arguments[-1], COEFFICIENT_BLOCK),)
+        return _launch(multi_tensor_coefficients, grid, arguments, constants)
+
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        constants = update_constants(update, dtypes, self._table.vectors)
+        constants = {**constants, **update_options(dtypes)}
+        return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
+
+
+def _total(arguments: tuple[Any, ...]) -> Launch:
+    return _launch(multi_tensor_total, (1,), arguments, {"BLOCK": TOTAL_BLOCK, **OPTIONS})
+
+
+def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
+    launch = partial(kernel[grid], *arguments, **constants)
+    if INTERPRETED:  # which computes in NumPy, and would warn of every overflow
+        return np.errstate(all="ignore")(launch)
+    kernel.warmup(*arguments, grid=grid, **constants)  # compiled before anything is updated
+    return launch

@@ -1,0 +1,236 @@
+"""What ``np`` is inside a rule that Triton compiles: exactly rounded operations, and roundings."""
+
+from __future__ import annotations
+
+from types import FunctionType, ModuleType
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from ..roundings import ROUNDS
+from ..trace.retarget import retarget
+from .source import reworded
+
+_ROUNDS = tl.constexpr(ROUNDS)
+
+
+# --- what np is inside a rule --------------------------------------------------------------
+
+
+@triton.jit
+def _divide(a, b):
+    if a.dtype == tl.float64:
+        return a / b
+    else:
+        return tl.div_rn(a, b)
+
+
+@triton.jit
+def _sqrt(a):
+    if a.dtype == tl.float64:
+        return tl.sqrt(a)
+    else:
+        return tl.sqrt_rn(a)
+
+
+@triton.jit
+def _abs(a):
+    return tl.abs(a)
+
+
+@triton.jit
+def _where(condition, a, b):
+    return tl.where(condition, a, b)
+
+
+@triton.jit
+def _maximum(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _minimum(a, b):
+    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _float32(value):
+    return tl.full((), value, tl.float32)
+
+
+@triton.jit
+def _float64(value):
+    return tl.full((), value, tl.float64)
+
+
+@triton.jit
+def _power(base, exponent):
+    """The squarings of gpuopt.rules.power, for exponents below 2**53 held in float64."""
+    n = tl.maximum(exponent.to(tl.int64), 0)
+    result = tl.full(n.shape, 1.0, tl.float64)
+    base = base * result
+    for _ in range(53):
+        result = tl.where((n & 1) == 1, result * base, result)
+        base = base * base
+        n = n >> 1
+    return result
+
+
+@triton.jit
+def _real_power(base, exponent):
+    """The squarings and square roots of gpuopt.rules.real_power."""
+    ones = tl.full((base + exponent).shape, 1.0, tl.float64)
+    base, exponent = base * ones, exponent * ones
+    magnitude = tl.minimum(tl.abs(exponent), 9223372036854774784.0 * ones)
+    n = magnitude.to(tl.int64)
+    fraction = magnitude - n.to(tl.float64)
+    result, square = ones, base
+    for _ in range(63):
+        result = tl.where((n & 1) == 1, result * square, result)
+        square = square * square
+        n = n >> 1
+    for _ in range(52):
+        base = tl.sqrt(base)
+        fraction = fraction + fraction
+        taken = fraction >= 1.0
+        result = tl.where(taken, result * base, result)
+        fraction = tl.where(taken, fraction - 1.0, fraction)
+    result = tl.where(exponent < 0.0, ones / result, result)
+    return tl.where(exponent == exponent, result, exponent)
+
+
+# --- roundings: those of kernels.roundings, bit for bit -------------------------------------
+
+
+@triton.jit
+def _nearest_bfloat16_bits(x):
+    bits = x.to(tl.uint32, bitcast=True)
+    bits = bits + 0x7FFF + ((bits >> 16) & 1)
+    return tl.where(x == x, bits & 0xFFFF0000, 0x7FC00000)
+
+
+@triton.jit
+def _round_bfloat16(x):
+    return _nearest_bfloat16_bits(x).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _round_float16(x):
+    return x.to(tl.float16).to(tl.float32)
+
+
+@triton.jit
+def _philox_word(block, step, seed, which):
+    """One of the words of kernels.roundings.philox."""
+    c0, c1 = block.to(tl.uint32), (block >> 32).to(tl.uint32)
+    c2, c3 = step.to(tl.uint32), (step >> 32).to(tl.uint32)
+    k0, k1 = seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
+    m0, m1 = tl.full((), 0xD2511F53, tl.uint32), tl.full((), 0xCD9E8D57, tl.uint32)
+    for _ in tl.static_range(_ROUNDS):
+        a, b = c0, c2
+        c0 = tl.umulhi(b, m1) ^ c1 ^ k0
+        c1 = b * m1
+        c2 = tl.umulhi(a, m0) ^ c3 ^ k1
+        c3 = a * m0
+        k0 = k0 + 0x9E3779B9
+        k1 = k1 + 0xBB67AE85
+    first = tl.where(which == 0, c0, c1)
+    return tl.where(which < 2, first, tl.where(which == 2, c2, c3))
+
+
+@triton.jit
+def _whole(high, low):
+    return high.to(tl.int64) * 65536 + low.to(tl.int64)
+
+
+@triton.jit
+def _random_word(x, element, seed_high, seed_low, step_high, step_low):
+    """The place of an element comes in two parts: the first of the block, and the lane.
+
+    So the compiler sees that four neighbours share one block of Philox, and computes it once. The
+    zero that is added is of ``x``, so that Triton gives the words the layout of the values, where
+    it would exchange them through shared memory; LLVM sees that it is zero, and takes it out.
+    """
+    zero = ((x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF) >> 31).to(tl.int32)
+    lane = element[1] + zero
+    seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
+    block = (element[0] >> 2) + ((lane & 0xFFFC) >> 2)
+    return _philox_word(block, step, seed, lane & 3)
+
+
+@triton.jit
+def _dithered_bfloat16(x, dither):
+    bits = (x.to(tl.uint32, bitcast=True) + dither) & 0xFFFF0000
+    return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
+def _stochastic_bfloat16(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _dithered_bfloat16(x, word & 0xFFFF)
+
+
+@triton.jit
+def _stochastic_bfloat16_high(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _dithered_bfloat16(x, word >> 16)
+
+
+@triton.jit
+def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    size, sign = tl.abs(x), x.to(tl.uint32, bitcast=True) & 0x80000000
+    bits = (size.to(tl.uint32, bitcast=True) + (word & 0x1FFF)) & 0xFFFFE000
+    units = tl.where(size < 0.00006103515625, size, 0.0) * 16777216.0
+    whole_units = units.to(tl.int32).to(tl.float32)
+    chance = ((word >> 9).to(tl.int32).to(tl.float32) + 0.5) * 0.00000011920928955078125
+    tiny = (whole_units + tl.where(chance < units - whole_units, 1.0, 0.0)) * 5.9604644775390625e-8
+    rounded = tl.where(size < 0.00006103515625, tiny, bits.to(tl.float32, bitcast=True))
+    beyond = tl.where(size < float("inf"), 65504.0, size)
+    kept = tl.where(size < 65504.0, rounded, beyond)
+    return (kept.to(tl.uint32, bitcast=True) | sign).to(tl.float32, bitcast=True)
+
+
+ROUNDINGS = {
+    "round_bfloat16": _round_bfloat16,
+    "round_float16": _round_float16,
+    "stochastic_bfloat16": _stochastic_bfloat16,
+    "stochastic_bfloat16_high": _stochastic_bfloat16_high,
+    "stochastic_float16": _stochastic_float16,
+}
+
+
+def _library(literal: Any) -> ModuleType:
+    library = ModuleType("triton_maths")
+    vars(library).update(
+        divide=_divide,
+        sqrt=_sqrt,
+        abs=_abs,
+        where=_where,
+        maximum=_maximum,
+        minimum=_minimum,
+        literal=literal,
+    )
+    return library
+
+
+LIBRARIES = {"float32": _library(_float32), "float64": _library(_float64)}
+
+
+def jit(function: Any, compute: str) -> Any:
+    """Compile a NumPy rule, or a function of coefficients, for Triton.
+
+    Args:
+        function: the rule.
+        compute: the dtype of its values.
+    """
+    names = {"tl": tl, "power": _power, "real_power": _real_power, **ROUNDINGS}
+    return retarget(function, LIBRARIES[compute], _jit, extra_globals=names)
+
+
+def _jit(function: FunctionType) -> Any:
+    return triton.jit(reworded(function))
