@@ -2,9 +2,9 @@
 //
 // What is updated, and how, stands in a `Rule`, which kernels/cuda/source.py writes from the NumPy
 // rule; CHUNK, THREADS and COEFFICIENT_THREADS stand above this text, and elements.cuh, memory.cuh
-// and sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a gradient
-// at 0: the tensor rests), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
-// n_coefficients], partials [n_chunks, n_watched, 3].
+// and sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a
+// gradient at 0: the tensor rests), sizes [n_tensors], chunks [n_chunks, 2], coefficients
+// [n_tensors, n_coefficients], partials [n_chunks, n_watched, 3].
 
 // --- the lists of a rule -----------------------------------------------------------------------
 

@@ -183,7 +183,7 @@ import torch, triton
 from unittest import mock
 from triton.backends.compiler import GPUTarget
 import gpuopt
-from gpuopt import dispatch
+from gpuopt.engine import dispatch
 from gpuopt.inspection import triton_code
 from gpuopt.kernels import triton_cuda
 from tests.inspection.conftest import case_of

@@ -17,7 +17,7 @@ STEP = """if True:
     import sys, time
     from unittest import mock
     import torch, gpuopt
-    from gpuopt import dispatch
+    from gpuopt.engine import dispatch
     from tests.helpers import simulated_triton
     from tests.simgpu import driver
     driver.activate()

@@ -15,7 +15,7 @@ from unittest import mock
 import torch, triton
 from triton.backends.compiler import GPUTarget
 import gpuopt
-from gpuopt import dispatch
+from gpuopt.engine import dispatch
 from gpuopt.kernels import triton_cuda
 
 class Driver:
