@@ -38,9 +38,15 @@ def compile_for(source: str, arch: int, options: Sequence[str]) -> Compiled:
 
 
 def _text(program: Any, size: Callable[..., Any], get: Callable[..., Any]) -> bytes:
-    buffer = b" " * int(_ask(size, program))
+    """Return what NVRTC writes into a buffer of the caller's.
+
+    One byte more than it asks for: of one byte, as an empty log has, Python has a single object for
+    all, and NVRTC would write into every ``b" "`` of the process.
+    """
+    count = int(_ask(size, program))
+    buffer = bytes(count + 1)
     _ask(get, program, buffer)
-    return buffer
+    return buffer[:count]
 
 
 def _ask(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -222,3 +222,10 @@ def test_the_jit_compiles_the_same_at_a_launch():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
     assert run_script(SCRIPT, TRITON_INTERPRET=None, quiet=False) == "same\n"
+
+
+def test_nvrtc_writes_into_nothing_but_its_buffers():
+    """Of an empty log it writes a NUL: into Python's only object of one byte, were it given that."""
+    nvrtc = pytest.importorskip("gpuopt.inspection.nvrtc")
+    nvrtc.compile_for('extern "C" __global__ void nothing() {}', 90, ())
+    assert [bytes([i])[0] for i in range(256)] == list(range(256))
