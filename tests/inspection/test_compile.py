@@ -225,7 +225,7 @@ def test_the_jit_compiles_the_same_at_a_launch():
 
 
 def test_nvrtc_writes_into_nothing_but_its_buffers():
-    """Of an empty log it writes a NUL: into Python's only object of one byte, were it given that."""
+    """Of an empty log it writes a NUL: not into the one object that Python has for a byte."""
     nvrtc = pytest.importorskip("gpuopt.inspection.nvrtc")
     nvrtc.compile_for('extern "C" __global__ void nothing() {}', 90, ())
     assert [bytes([i])[0] for i in range(256)] == list(range(256))
