@@ -185,7 +185,7 @@ from triton.backends.compiler import GPUTarget
 import gpuopt
 from gpuopt.engine import dispatch
 from gpuopt.inspection import triton_code
-from gpuopt.kernels import triton_cuda
+from gpuopt.kernels.triton import launch as triton_cuda
 from tests.inspection.conftest import case_of
 
 class Driver:

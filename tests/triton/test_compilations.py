@@ -16,7 +16,7 @@ import torch, triton
 from triton.backends.compiler import GPUTarget
 import gpuopt
 from gpuopt.engine import dispatch
-from gpuopt.kernels import triton_cuda
+from gpuopt.kernels.triton import launch as triton_cuda
 
 class Driver:
     def get_current_target(self): return GPUTarget("cuda", 90, 32)
