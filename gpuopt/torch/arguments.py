@@ -12,13 +12,10 @@ from typing import Any
 
 from ..optimizers.options import PAIRS
 from ..optimizers.unknown import refuse_unknown
+from .group_options import RANGES
 
-_NUMBERS = frozenset(
-    {
-        *("lr", "weight_decay", "eps", "momentum", "dampening", "beta", "alpha", "rho"),
-        *("lr_decay", "initial_accumulator_value", "lambd", "t0", "momentum_decay"),
-    }
-)
+_NUMBERS = frozenset(name for name, accepted in RANGES.items() if len(accepted) == 1)
+"""The options that are one number; the pairs are `PAIRS`."""
 
 _BESIDE = ("state_dtype", "norm_group")
 """What every drop-in takes beside torch's arguments and those of a tail."""

@@ -11,6 +11,7 @@ pl = pytest.importorskip("pytorch_lightning")
 from pytorch_lightning.plugins.precision import MixedPrecision  # noqa: E402
 
 import gpuopt.torch as ours  # noqa: E402
+from tests import tolerances  # noqa: E402
 from tests.drop_in.pairs import assert_close  # noqa: E402
 
 pytestmark = [
@@ -117,7 +118,7 @@ def test_gradients_are_clipped():
     param = torch.ones(4, requires_grad=True)
     param.grad = torch.full((4,), 10.0)
     MixedPrecision("bf16-mixed", "cpu").clip_gradients(ours.Adam([param]), 1.0)
-    assert param.grad.tolist() == pytest.approx([0.5] * 4)
+    tolerances.assert_close(param.grad, [0.5] * 4, "few roundings in float32")
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
@@ -130,7 +131,8 @@ def test_a_run_that_clips_is_the_loop_by_hand(precision, name):
     assert_equal(mine, by_hand(Model(make), precision, clip=LARGEST)[0])
     assert len(mine.norms) == BATCHES
     assert all(before > 2 * LARGEST for before, _ in mine.norms)
-    assert [after for _, after in mine.norms] == pytest.approx([LARGEST] * BATCHES)
+    after = [after for _, after in mine.norms]
+    tolerances.assert_close(after, [LARGEST] * BATCHES, "few roundings in float32")
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
@@ -229,4 +231,4 @@ def test_lightning_clips_for_its_own_optimizer():
 
     model.watch = watch
     fit(trainer_of("bf16-mixed"), model)
-    assert norms[:2] == pytest.approx([LARGEST] * 2)
+    tolerances.assert_close(norms[:2], [LARGEST] * 2, "few roundings in float32")
