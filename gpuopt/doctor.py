@@ -52,7 +52,7 @@ KINDS = (
     ("torch CUDA tensor", "torch", "cuda"),
     ("CuPy array", "cupy", "cuda"),
 )
-"""Kinds of arrays: what each is called, the package it comes from, the device it lies on."""
+"""Sharding of arrays: what each is called, the package it comes from, the device it lies on."""
 
 
 def doctor(require: Sequence[str], json_path: Path | None) -> int:

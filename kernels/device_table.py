@@ -22,7 +22,7 @@ READY = 4
 """Steps that can be captured in graphs between two ordinary ones: each keeps pinned memory."""
 
 
-class Reserve:
+class StagingPool:
     """Blocks of pinned memory for graphs: none can be asked for while one is captured.
 
     A block that is taken belongs to its graph, which copies from it at every replay.
@@ -59,7 +59,7 @@ class Reserve:
         return self.taken[-1]
 
 
-class Mailbox(Protocol):
+class StagedArray(Protocol):
     """A device array that the host rewrites now and then, without waiting."""
 
     @property
@@ -79,7 +79,7 @@ class Memory(Protocol):
     def upload(self, values: npt.NDArray[Any]) -> Any:
         """Return a device copy of ``values``."""
 
-    def mailbox(self, values: npt.NDArray[Any]) -> Mailbox:
+    def staged(self, values: npt.NDArray[Any]) -> StagedArray:
         """Return a device copy of ``values`` that can be rewritten."""
 
     def read(self, array: Any) -> npt.NDArray[Any]:
@@ -167,8 +167,8 @@ class DeviceTable:
         self._memory, self._kernels, self._table = memory, kernels, table
         self.captured = False
         with memory.current():
-            self._addresses = memory.mailbox(table.addresses)
-            self._options = memory.mailbox(options)
+            self._addresses = memory.staged(table.addresses)
+            self._options = memory.staged(options)
             self._steps = memory.upload(steps)
             self._carried = memory.upload(table.carried)
             self._partials = memory.upload(table.partials)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .device_table import Reserve
+from .device_table import StagingPool
 
 
 class TorchMemory:
@@ -51,9 +51,9 @@ class TorchMemory:
         """Return a device copy of ``values``."""
         return upload(values, str(self._device))
 
-    def mailbox(self, values: npt.NDArray[Any]) -> Mailbox:
+    def staged(self, values: npt.NDArray[Any]) -> StagedArray:
         """Return a device copy of ``values`` that can be rewritten."""
-        return Mailbox(values, str(self._device))
+        return StagedArray(values, str(self._device))
 
     def read(self, array: torch.Tensor) -> npt.NDArray[Any]:
         """Return a copy on the host; waits for the device."""
@@ -85,7 +85,7 @@ def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
     return torch.from_numpy(np.array(values)).to(device)
 
 
-class Mailbox:
+class StagedArray:
     """A device tensor that the host rewrites now and then.
 
     Values go through pinned memory, so the copy is part of the stream and the host goes on at
@@ -100,18 +100,18 @@ class Mailbox:
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
         """Copy ``values`` to the device."""
         self.array = upload(values, device)
-        self.reserve = Reserve(self._new_block) if self.array.is_cuda else None
+        self.pool = StagingPool(self._new_block) if self.array.is_cuda else None
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Make the device tensor hold ``values``, in the order of the current stream."""
         source = torch.from_numpy(values)
-        if self.reserve is None:
+        if self.pool is None:
             self.array.copy_(source)
             return
         if torch.cuda.is_current_stream_capturing():
-            block = self.reserve.take()
+            block = self.pool.take()
         else:
-            self.reserve.fill()
+            self.pool.fill()
             block = self._new_block()
         self.array.copy_(block.copy_(source), non_blocking=True)
 

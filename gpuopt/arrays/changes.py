@@ -21,7 +21,7 @@ from . import is_cupys, is_torchs
 
 
 @dataclass(frozen=True)
-class Sight:
+class Snapshot:
     """What was seen of a list of arrays.
 
     Attributes:
@@ -47,7 +47,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Moves:
-    """What differs between two sights.
+    """What differs between two snapshots.
 
     Attributes:
         changed: places of arrays that came, went, or are of another layout.
@@ -79,7 +79,7 @@ class Layout:
         return _properties(tensors) == self.columns
 
 
-def look(arrays: Sequence[Any], last: Sight | None = None) -> tuple[Sight, Moves]:
+def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple[Snapshot, Moves]:
     """Return what is seen, and what is not where or what it was.
 
     Args:
@@ -92,24 +92,24 @@ def look(arrays: Sequence[Any], last: Sight | None = None) -> tuple[Sight, Moves
         tensors = [arrays[i] for i in places]
         addresses = _addresses(tensors)
     if addresses is None:
-        return _look_at_each(arrays, last)
+        return _detect_each(arrays, last)
     known = last.layout if last is not None and last.places == places else None
     if known is None or last is None or not known.fits(tensors):
-        sight = Sight(places, addresses, Layout(tensors))
-        return sight, _compare(sight, last, len(arrays))
-    sight = Sight(places, addresses, known)
+        snapshot = Snapshot(places, addresses, Layout(tensors))
+        return snapshot, _compare(snapshot, last, len(arrays))
+    snapshot = Snapshot(places, addresses, known)
     if addresses == last.addresses:
-        return sight, Moves()
+        return snapshot, Moves()
     pairs = enumerate(zip(addresses, last.addresses))
     moved = [k for k, (now, before) in pairs if now != before]
     there = moved if places is None else [places[k] for k in moved]
-    return sight, Moves((), there, [addresses[k] for k in moved])
+    return snapshot, Moves((), there, [addresses[k] for k in moved])
 
 
-def _compare(sight: Sight, last: Sight | None, count: int) -> Moves:
+def _compare(snapshot: Snapshot, last: Snapshot | None, count: int) -> Moves:
     if last is None or last.layout is None:
         return Moves(range(count))
-    rows, before = dict(sight.rows()), dict(last.rows())
+    rows, before = dict(snapshot.rows()), dict(last.rows())
     differ = [i for i in range(count) if rows.get(i) != before.get(i)]
     moved = [i for i in differ if i in rows and i in before and rows[i][1:] == before[i][1:]]
     only_moved = set(moved)
@@ -150,19 +150,19 @@ def _guards(tensors: Sequence[Any]) -> Any:
         return None
 
 
-def _look_at_each(arrays: Sequence[Any], last: Sight | None) -> tuple[Sight, Moves]:
+def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot, Moves]:
     if last is not None and last.still and _are(arrays, last.signatures):
         return last, Moves()
     signatures = [_signature(array) for array in arrays]
     still = all(isinstance(s, weakref.ref) for s in signatures)
-    sight = Sight(signatures=signatures, still=still)
+    snapshot = Snapshot(signatures=signatures, still=still)
     if last is None or last.signatures is None:
-        return sight, Moves(range(len(arrays)))
+        return snapshot, Moves(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)):
-        return sight, Moves()
+        return snapshot, Moves()
     pairs = enumerate(zip(signatures, last.signatures))
     differ = [i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)]
-    return sight, Moves(differ)
+    return snapshot, Moves(differ)
 
 
 def _are(arrays: Sequence[Any], references: Sequence[Any] | None) -> bool:

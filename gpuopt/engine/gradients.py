@@ -1,7 +1,7 @@
-"""What a step reads and writes: where it lies, and whether that is well.
+"""The gradients of a step, beside its parameters: where they lie, and whether they fit.
 
-A step asks `Inputs.look` first. As long as nothing moved, that costs a comparison an array;
-what did move is described and checked, and nothing is remembered before `Inputs.accept`.
+A step calls `Gradients.detect_changes` first. While nothing moves, that costs one comparison per
+array. Whatever moved is described and checked; nothing is stored before `Gradients.accept`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, describe
-from ..arrays import changes as watch
 from ..arrays.aliasing import Index, extents_of
-from .parameters import Moved, Written
+from ..arrays.changes import Moves, Snapshot, detect_changes
+from .parameters import MovedParameters, Parameters
 from .table import EMPTY, VECTOR, grad_address
 
 
@@ -25,33 +25,33 @@ class Changes:
     """What is not where it was at the last step.
 
     Attributes:
-        written: the parameters and states that moved.
+        parameters: the parameters and states that moved.
         grads: the gradients that are new or laid out otherwise, or None for those that are
             gone, by place.
         moved: places of gradients that only lie elsewhere.
         addresses: where these lie.
-        sight: what was seen of the gradients.
+        snapshot: what was seen of the gradients.
     """
 
-    written: Moved | None
+    parameters: MovedParameters | None
     grads: Mapping[int, Memory | None]
     moved: npt.NDArray[np.int64]
     addresses: npt.NDArray[np.int64]
-    sight: watch.Sight
+    snapshot: Snapshot
 
     def __bool__(self) -> bool:
         """Whether anything moved."""
-        return bool(self.written or self.grads or len(self.moved))
+        return bool(self.parameters or self.grads or len(self.moved))
 
 
 _NOWHERE = np.zeros(0, np.int64)
 
 
-class Inputs:
+class Gradients:
     """Parameters, their states, and the gradients of the last step.
 
     Attributes:
-        written: the parameters and states.
+        parameters: the parameters and states.
         grads: each one's last gradient as it was when it was described; None before the first.
         addresses: int64, of each one's gradient as the table holds it; 0: it rests.
     """
@@ -70,16 +70,16 @@ class Inputs:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
-        self.written = Written(arrays, names)
+        self.parameters = Parameters(arrays, names)
         self._grads_written = grads_written
         self.grads: list[Memory | None] = [None] * len(arrays)
         self.addresses = np.zeros(len(arrays), np.int64)
         self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
-        self._sight = watch.look([None] * len(arrays))[0]
+        self._snapshot = detect_changes([None] * len(arrays))[0]
 
     def params(self) -> list[Memory]:
         """Where each parameter lies."""
-        return self.written.memories[: len(self.grads)]
+        return self.parameters.memories[: len(self.grads)]
 
     def grad(self, i: int) -> Memory:
         """Where a gradient lies, or lay when there was one."""
@@ -88,7 +88,7 @@ class Inputs:
         still = address in (0, EMPTY, memory.address)
         return memory if still else memory.at(address)
 
-    def look(self, grads: Sequence[Any]) -> Changes:
+    def detect_changes(self, grads: Sequence[Any]) -> Changes:
         """Find, describe and check what moved since the last step.
 
         Args:
@@ -97,13 +97,13 @@ class Inputs:
         Raises:
             TypeError, ValueError: an array does not fit. Nothing has been changed.
         """
-        written = self.written.look()
-        sight, moves = watch.look(grads, self._sight)
-        if not (written or moves.changed or moves.moved):
-            return Changes(None, {}, _NOWHERE, _NOWHERE, sight)
+        parameters = self.parameters.detect_changes()
+        snapshot, moves = detect_changes(grads, self._snapshot)
+        if not (parameters or moves.changed or moves.moved):
+            return Changes(None, {}, _NOWHERE, _NOWHERE, snapshot)
         changed = {i: self._described(i, grads[i]) for i in moves.changed}
         places = np.array(moves.moved, np.int64)
-        changes = Changes(written, changed, places, self._as_held(moves), sight)
+        changes = Changes(parameters, changed, places, self._table_addresses(moves), snapshot)
         if changes:
             self._check_grads_apart(changes)
         return changes
@@ -112,7 +112,7 @@ class Inputs:
         """Whether a table built for the last step does not fit the next."""
         if not changes:
             return False
-        if changes.written:
+        if changes.parameters:
             return True
         shifts = changes.addresses - self.addresses[changes.moved]
         return bool((shifts % VECTOR).any()) or any(
@@ -122,11 +122,11 @@ class Inputs:
 
     def accept(self, changes: Changes) -> None:
         """Take ``changes`` for what is."""
-        self._sight = changes.sight
+        self._snapshot = changes.snapshot
         if not changes:
             return
-        if changes.written:
-            self.written.accept(changes.written)
+        if changes.parameters:
+            self.parameters.accept(changes.parameters)
         self.addresses[changes.moved] = changes.addresses
         for i, grad in changes.grads.items():
             if grad is None and self.addresses[i]:
@@ -136,12 +136,12 @@ class Inputs:
                 self.grads[i] = grad
                 self._reach[i] = np.array(grad.extent) - grad.address
 
-    def forget_resting(self, among: npt.NDArray[np.bool_]) -> None:
+    def forget_inactive(self, among: npt.NDArray[np.bool_]) -> None:
         """Forget the last gradients of those that rest; tables do without them."""
         for i in np.flatnonzero(among & (self.addresses == 0)).tolist():
             self.grads[i] = None
 
-    def _as_held(self, moves: watch.Moves) -> npt.NDArray[np.int64]:
+    def _table_addresses(self, moves: Moves) -> npt.NDArray[np.int64]:
         """Return the addresses of gradients that moved as the table holds them."""
         places = list(moves.moved)
         empty = self._reach[places, 0] == self._reach[places, 1]
@@ -150,7 +150,7 @@ class Inputs:
     def _described(self, i: int, grad: Any) -> Memory | None:
         if grad is None:
             return None
-        param, name = self.written.memories[i], f"gradient of {self.written.names[i]}"
+        param, name = self.parameters.memories[i], f"gradient of {self.parameters.names[i]}"
         memory = describe(grad, name)
         if memory.shape != param.shape:
             raise ValueError(f"{name}: expected shape {param.shape}, got {memory.shape}")
@@ -174,13 +174,13 @@ class Inputs:
 
     def _check_grads_apart(self, changes: Changes) -> None:
         """Raise if a gradient that moved, or any on which another array came to lie, overlaps."""
-        index = changes.written.index if changes.written else self.written.index
+        index = changes.parameters.index if changes.parameters else self.parameters.index
         addresses = self.addresses.copy()
         addresses[changes.moved] = changes.addresses
         present = {i: m for i, m in changes.grads.items() if m is not None}
         extents = addresses[:, None] + self._reach
         extents[list(present)] = extents_of(list(present.values()))
-        if changes.written:
+        if changes.parameters:
             gone = changes.grads.keys() - present.keys()
             looked_at = [i for i in np.flatnonzero(addresses).tolist() if i not in gone]
             looked_at += [i for i in present if not addresses[i]]
@@ -196,8 +196,8 @@ class Inputs:
             return known.at(int(addresses[i]))
 
         for k, other in index.overlapping(extents[looked_at], memory):
-            name = self.written.names[looked_at[k]]
-            what = self.written.names[other]
+            name = self.parameters.names[looked_at[k]]
+            what = self.parameters.names[other]
             raise ValueError(f"gradient of {name}: overlaps {what} in memory")
         if self._grads_written:
             self._check_apart_from_each_other(changes, addresses)
@@ -210,7 +210,7 @@ class Inputs:
         now = {i: m for i, m in {**known, **changes.grads}.items() if m is not None and m.size}
         places = list(now)
         for a, b in Index([now[i] for i in places]).overlaps_within():
-            first, second = (self.written.names[places[k]] for k in (a, b))
+            first, second = (self.parameters.names[places[k]] for k in (a, b))
             raise ValueError(
                 f"gradients of {first} and {second}: overlap, and zero_grads writes both"
             )

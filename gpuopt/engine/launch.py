@@ -143,7 +143,7 @@ class DeviceLaunch:
         self.table = table
         self._module = module
         self._groups = groups
-        self._told = True
+        self._addresses_sent = True
         options = groups.matrix(table.update.option_names)
         self._memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
 
@@ -156,7 +156,7 @@ class DeviceLaunch:
         """Remember that the device is to be told, if they are others than before."""
         if not np.array_equal(grads, self.table.addresses[1]):
             self.table.addresses[1] = grads
-            self._told = False
+            self._addresses_sent = False
 
     def prepare(self, groups: Groups, skip: Any = None) -> None:
         """Tell the device what it does not know.
@@ -166,9 +166,9 @@ class DeviceLaunch:
         """
         everything = self._memory.begin()
         self._memory.skip_if(skip)
-        if everything or not self._told:
+        if everything or not self._addresses_sent:
             self._memory.send_addresses(self.table.addresses)
-            self._told = True
+            self._addresses_sent = True
         if everything or groups is not self._groups:
             self._memory.send_options(groups.matrix(self.table.update.option_names))
             self._groups = groups
@@ -194,7 +194,7 @@ class DeviceLaunch:
         if decides:
             self._memory.skip_if(total.memory.skip)
 
-    def tell(self, sum_of_squares: float) -> None:
+    def clip_by(self, sum_of_squares: float) -> None:
         """Clip by a norm that the host knows."""
         if SQUARES in self.table.update.option_names:
             groups = self._groups.with_common({SQUARES: sum_of_squares})

@@ -15,7 +15,7 @@ from ..kernels.table import PARTIALS, together
 from .groups import Groups
 from .launch import SQUARES, DeviceLaunch, DevicePlace, HostLaunch, Launch, Total
 from .measure import measure_for
-from .sharding import Kinds
+from .sharding import Sharding
 from .tail import Tail
 
 _OnDevices = dict[tuple[DevicePlace, int], list[DeviceLaunch]]
@@ -32,14 +32,14 @@ class Norm:
     several devices, or on the host too, are put together by the host, which waits for them.
     """
 
-    def __init__(self, tail: Tail, kinds: Kinds) -> None:
+    def __init__(self, tail: Tail, kinds: Sharding) -> None:
         """Nothing is known yet.
 
         Args:
             tail: what surrounds the update.
             kinds: which tensors are spread over which processes.
         """
-        self._tail, self._kinds = tail, kinds
+        self._tail, self._sharding = tail, kinds
         self._expected: list[tuple[DevicePlace | None, int]] = []
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
@@ -83,7 +83,7 @@ class Norm:
             for launch in launches
             if isinstance(launch, HostLaunch)
         ]
-        hosts += [(int(self._kinds.of[i]), found) for i, found in others]
+        hosts += [(int(self._sharding.of[i]), found) for i, found in others]
         devices = self._on_devices(launches)
         self._device = self._total_of_one(devices, skip) if self._alone(devices, hosts) else None
         if self._device is None:
@@ -101,12 +101,12 @@ class Norm:
         self._skipped += bad
         squares = float(self._total[0])
         for launch in chain(*devices.values()):
-            launch.tell(squares)
+            launch.clip_by(squares)
         return groups.with_common({SQUARES: squares}), bad
 
     def _kind_of(self, launch: Launch) -> int:
         """Return how a table's tensors are spread: all of them alike."""
-        return int(self._kinds.of[launch.table.tensors[0]])
+        return int(self._sharding.of[launch.table.tensors[0]])
 
     def _on_devices(self, launches: Sequence[Launch]) -> _OnDevices:
         """Return the tables that are measured together."""
@@ -127,7 +127,7 @@ class Norm:
     def _total_of_one(self, devices: _OnDevices, skip: Any) -> Total:
         """Let one device measure its tables and decide, without waiting for it."""
         decide = self._tail.skip_nonfinite
-        if not self._kinds.shared:
+        if not self._sharding.shared:
             ((where, launches),) = devices.items()
             total = self._total_of(*where)
             total.measure(launches, skip, decide)
@@ -141,7 +141,7 @@ class Norm:
     def _gathered(self, place: DevicePlace, kind: int, launches: Sequence[DeviceLaunch]) -> Total:
         total = self._total_of(place, kind)
         total.measure(launches, None, False)
-        spread = self._kinds.spreads[kind]
+        spread = self._sharding.process_groups[kind]
         if spread is not None:
             spread.gather(total.memory)
         return total
@@ -155,7 +155,7 @@ class Norm:
             self._total_of(place, kind).measure(launches, None, False)
         parts += [(kind, self._total_of(place, kind).read()) for place, kind in devices]
         whole = [np.zeros(len(PARTIALS))]
-        for kind, spread in enumerate(self._kinds.spreads):
+        for kind, spread in enumerate(self._sharding.process_groups):
             own = together(np.array([whole[0], *(found for k, found in parts if k == kind)]))
             whole.append(own if spread is None else spread.together(own))
         return together(np.array(whole))

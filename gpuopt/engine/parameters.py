@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Memory, describe
-from ..arrays import changes as watch
 from ..arrays.aliasing import Index
+from ..arrays.changes import Snapshot, detect_changes
 
 
-class MovedError(ValueError):
+class ParameterMovedError(ValueError):
     """An array is not what an optimizer was made for: of another shape, or on another device."""
 
 
@@ -21,21 +21,21 @@ _READ_ONLY = "{}: the array is read-only; it cannot be updated in place"
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedParameters:
     """What of the written arrays is not where it was.
 
     Attributes:
         memories: where the arrays that moved lie now, by place.
         index: all of them, as they lie now.
-        sight: what was seen.
+        snapshot: what was seen.
     """
 
     memories: Mapping[int, Memory]
     index: Index
-    sight: watch.Sight
+    snapshot: Snapshot
 
 
-class Written:
+class Parameters:
     """Parameters, and behind them the states that they have so far.
 
     Attributes:
@@ -54,8 +54,8 @@ class Written:
         self._params = list(params)
         self._check_given_once(names)
         self._numpy = [p for p in params if isinstance(p, np.ndarray)]
-        self._lent, self._checked = False, True
-        self._sight = watch.Sight()
+        self._states_exposed, self._checked = False, True
+        self._snapshot = Snapshot()
         self.names, self._arrays = list(names), list(params)
         self.memories = [describe(array, name) for array, name in zip(params, names)]
         self.index = Index(self.memories)
@@ -79,11 +79,11 @@ class Written:
 
     def lend(self) -> None:
         """Watch the states, too, from here on: somebody got hold of them, and may move them."""
-        if not self._lent:
-            self._lent = True
+        if not self._states_exposed:
+            self._states_exposed = True
             self._begin_to_watch()
 
-    def look(self) -> Moved | None:
+    def detect_changes(self) -> MovedParameters | None:
         """Find, describe and check what moved since the last step; None: nothing did.
 
         Raises:
@@ -92,7 +92,7 @@ class Written:
         self.check_writable()
         if not self._watched:
             return None
-        sight, moves = watch.look(self._movable, self._sight)
+        snapshot, moves = detect_changes(self._movable, self._snapshot)
         places = [self._watched[k] for k in (*moves.changed, *moves.moved)]
         described = {i: self._described_again(i) for i in places}
         moved = {i: m for i, m in described.items() if m != self.memories[i]}
@@ -102,8 +102,8 @@ class Written:
             self._check(now, index)
             self._checked = True
         if moved:
-            return Moved(moved, index, sight)
-        self._sight = sight
+            return MovedParameters(moved, index, snapshot)
+        self._snapshot = snapshot
         return None
 
     def check_writable(self) -> None:
@@ -111,25 +111,25 @@ class Written:
         if not all([array.flags.writeable for array in self._numpy]):
             raise self._read_only()
 
-    def accept(self, moved: Moved) -> None:
+    def accept(self, moved: MovedParameters) -> None:
         """Take what moved for what is."""
         for i, memory in moved.memories.items():
             self.memories[i] = memory
-        self.index, self._sight = moved.index, moved.sight
+        self.index, self._snapshot = moved.index, moved.snapshot
 
     def _begin_to_watch(self) -> None:
         """Look at all anew the next time, and compare it with what is known."""
-        count = len(self._arrays if self._lent else self._params)
+        count = len(self._arrays if self._states_exposed else self._params)
         pairs = list(enumerate(self._arrays[:count]))
         self._watched = [i for i, array in pairs if not isinstance(array, np.ndarray)]
         self._movable = [self._arrays[i] for i in self._watched]
-        self._sight = watch.Sight()
+        self._snapshot = Snapshot()
 
     def _described_again(self, i: int) -> Memory:
         name, before = self.names[i], self.memories[i]
         memory = describe(self._arrays[i], name)
         if memory.shape != before.shape or memory.device != before.device:
-            raise MovedError(
+            raise ParameterMovedError(
                 f"{name}: was of shape {before.shape} on {before.device}, is now of shape "
                 f"{memory.shape} on {memory.device}; make a new optimizer"
             )

@@ -37,12 +37,12 @@ from ..kernels.table import PARTIALS
 from ..variables import warn_of_unknown_variables
 from .compose import NO_TAIL, Update
 from .dispatch import Place, chosen, place_of
-from .gradients import Inputs
+from .gradients import Gradients
 from .groups import Group, Groups
 from .launch import DeviceLaunch, DevicePlace, HostLaunch, Launch
 from .measure import measure_for
 from .norm import Norm
-from .sharding import Kinds, Spread
+from .sharding import ProcessGroups, Sharding
 from .staging import Staged, stage
 from .stats import TensorStats, stats_of
 from .table import Entry, Table, build_tables, grad_address
@@ -70,8 +70,8 @@ class FusedStep:
         names: Sequence[str],
         group_of: Sequence[int],
         tail: Tail = NO_TAIL,
-        spreads: Sequence[Spread | None] = (),
-        answered: Sequence[Spread] = (),
+        process_groups: Sequence[ProcessGroups | None] = (),
+        norm_groups: Sequence[ProcessGroups] = (),
     ) -> None:
         """Check the parameters.
 
@@ -80,23 +80,24 @@ class FusedStep:
             names: what errors call each.
             group_of: the group that each belongs to.
             tail: what surrounds the update.
-            spreads: the processes that each is a part of a tensor of; nothing, if none is.
-            answered: those that ask for the norm, whichever parameters there are.
+            process_groups: the processes that each is a part of a tensor of; nothing, if none is.
+            norm_groups: those that ask for the norm, whichever parameters there are.
 
         Raises:
             TypeError: one is no array of floats.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         warn_of_unknown_variables()
-        self._kinds = Kinds(spreads, len(params), answered)
-        self.tail, self.norm = tail, Norm(tail, self._kinds)
+        self._sharding = Sharding(process_groups, len(params), norm_groups)
+        self.tail, self.norm = tail, Norm(tail, self._sharding)
         self.params = list(params)
-        self.inputs = Inputs(self.params, names, tail.zero_grads)
+        self.gradients = Gradients(self.params, names, tail.zero_grads)
         self.group_of = np.array(group_of, np.int64)
         self._steps = np.zeros(len(params), np.int64)
         self._carried: list[dict[str, float]] = [{} for _ in params]
         self.states: list[dict[str, Any]] = [{} for _ in params]
-        self.places = tuple(dict.fromkeys(map(place_of, self.inputs.params()))) or (Place("cpu"),)
+        places = dict.fromkeys(map(place_of, self.gradients.params()))
+        self.places = tuple(places) or (Place("cpu"),)
         self._tensor_places = [i for i, param in enumerate(params) if is_torchs(param)]
         self._tensors = [params[i] for i in self._tensor_places]
         self._active = np.zeros(len(params), np.bool_)
@@ -136,11 +137,11 @@ class FusedStep:
         self._steps[:] = steps
         self._carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.states = list(states)
-        self.inputs.written.set_states(self.states)
+        self.gradients.parameters.set_states(self.states)
 
-    def lend_states(self) -> list[dict[str, Any]]:
+    def expose_states(self) -> list[dict[str, Any]]:
         """Return the live states, and watch from here on whether somebody moves them."""
-        self.inputs.written.lend()
+        self.gradients.parameters.lend()
         return self.states
 
     def stats(self) -> list[TensorStats]:
@@ -157,7 +158,7 @@ class FusedStep:
         for i, measured in self._measured.items():
             found[i, 0] = measured
         found[~self._active] = 0.0
-        return [stats_of(own, self.norm.factor()) for own in self._kinds.together(found)]
+        return [stats_of(own, self.norm.factor()) for own in self._sharding.together(found)]
 
     def complete_states(self, groups: Groups) -> None:
         """Allocate the states that updated tensors lack since an option picked another rule."""
@@ -168,7 +169,7 @@ class FusedStep:
         self._keep_captured()
         self._forget_watched()
         self._launches = []
-        self._loose: list[Entry] = []
+        self._strided: list[Entry] = []
         self._staged: list[Staged] = []
         self._built_for: tuple[Any, ...] | None = None
 
@@ -187,7 +188,7 @@ class FusedStep:
     def backends(self) -> tuple[str, ...]:
         """What updates the parameters: the backend of each device, and of strided arrays."""
         names = [chosen(*place).name for place in self.places]
-        return tuple(dict.fromkeys((*names, "numpy") if self._loose else names))
+        return tuple(dict.fromkeys((*names, "numpy") if self._strided else names))
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
         """Update every parameter that has a gradient, once.
@@ -212,14 +213,14 @@ class FusedStep:
         if skip is not None:
             grads = self._without_skipped(grads, skip)
         try:
-            changes = self.inputs.look(grads)
+            changes = self.gradients.detect_changes(grads)
         except LazyError:
             self._run_on_copies(grads, groups, skip)
             return
         groups = Groups.of(groups)
         key = (groups.updates, groups.state_dtypes, *(chosen(*place) for place in self.places))
-        stale = key != self._built_for or self.inputs.layout_changed(changes)
-        self.inputs.accept(changes)
+        stale = key != self._built_for or self.gradients.layout_changed(changes)
+        self.gradients.accept(changes)
         if stale:
             self._built_for = None
             self._build(groups)
@@ -240,7 +241,7 @@ class FusedStep:
         Raises:
             TypeError, ValueError: it does not; nothing has been changed.
         """
-        self.inputs.look([bare(grad) for grad in grads])
+        self.gradients.detect_changes([bare(grad) for grad in grads])
 
     def _without_skipped(self, grads: Sequence[Any], skip: Any) -> Sequence[Any]:
         """Return the gradients, without those that the host is to skip.
@@ -250,7 +251,7 @@ class FusedStep:
         by_host = {place for place in self.places if not _is_of_device(chosen(*place).load())}
         if not by_host or not scalars.value_of(skip):
             return grads
-        of_host = [place_of(memory) in by_host for memory in self.inputs.params()]
+        of_host = [place_of(memory) in by_host for memory in self.gradients.params()]
         self._skip(list(compress(grads, of_host)))
         return [None if here else grad for here, grad in zip(of_host, grads)]
 
@@ -258,19 +259,19 @@ class FusedStep:
 
     def _build(self, groups: Groups) -> None:
         steps, _ = self.steps, self.carried  # those of tables that go now
-        self.inputs.forget_resting(steps == 0)  # what these start with is known at their first step
-        known = [i for i, grad in enumerate(self.inputs.grads) if grad is not None]
+        self.gradients.forget_inactive(steps == 0)
+        known = [i for i, grad in enumerate(self.gradients.grads) if grad is not None]
         self._allocate_states(known, groups)
-        params = self.inputs.params()
+        params = self.gradients.params()
         entries = [self._entry(i, params, groups) for i in known]
         launches: list[Launch] = []
-        loose: list[Entry] = []
+        strided: list[Entry] = []
         staged: list[Staged] = []
         for place in self.places:
             here = [e for e in entries if place_of(e.memory[0]) == place]
             module = chosen(*place).load()
             if module is numpy_blocked:
-                loose += here
+                strided += here
                 continue
             flat = [e for e in here if e.flat]
             others = [e for e in here if not e.flat]
@@ -279,37 +280,37 @@ class FusedStep:
                 staged += stand_ins
                 flat += [s.entry for s in stand_ins]
             else:
-                loose += others
+                strided += others
             for alike in self._alike(flat):
                 for table in build_tables(alike, module.CHUNK):
                     launches.append(self._new_launch(table, module, steps, groups))
         if self._measures_kinds:
             self.norm.expect(self._totals_wanted())
         self._keep_captured()
-        self._forget_watched()  # what was loose may be in a table now
-        self._launches, self._loose, self._staged = launches, loose, staged
+        self._forget_watched()  # what was strided may be in a table now
+        self._launches, self._strided, self._staged = launches, strided, staged
 
     @property
     def _measures_kinds(self) -> bool:
         """Whether the norm tells apart which tensors are spread over which processes."""
-        return self.tail.measures and self._kinds.shared
+        return self.tail.measures and self._sharding.shared
 
     def _alike(self, entries: Sequence[Entry]) -> list[list[Entry]]:
         """Return the entries of each kind of spread, or of all together."""
         if not self._measures_kinds:
             return [list(entries)]
-        kinds = range(len(self._kinds.spreads))
-        return [[e for e in entries if self._kinds.of[e.index] == kind] for kind in kinds]
+        kinds = range(len(self._sharding.process_groups))
+        return [[e for e in entries if self._sharding.of[e.index] == kind] for kind in kinds]
 
     def _totals_wanted(self) -> list[tuple[DevicePlace | None, int]]:
         """Return where each kind of spread is measured: on a device, or by the host."""
         wanted: dict[tuple[DevicePlace | None, int], None] = {}
-        for kind, memory in zip(self._kinds.of.tolist(), self.inputs.params()):
+        for kind, memory in zip(self._sharding.of.tolist(), self.gradients.params()):
             module = chosen(*place_of(memory)).load()
             own = (module, memory.device, memory.library) if _is_of_device(module) else None
             wanted[own, kind] = None
         first = next(iter(wanted), (None, 0))[0]
-        wanted.update(dict.fromkeys((first, kind) for kind in self._kinds.without_tensors()))
+        wanted.update(dict.fromkeys((first, kind) for kind in self._sharding.without_tensors()))
         return sorted(wanted, key=itemgetter(1))  # the order in which all processes ask
 
     def _new_launch(
@@ -336,10 +337,10 @@ class FusedStep:
         states = {name: describe(self.states[i][name], name) for name in update.states}
         update = update.for_states({name: memory.dtype for name, memory in states.items()})
         self._begin_carried(i, update, groups)
-        return Entry(i, update, (params[i], self.inputs.grad(i), *states.values()))
+        return Entry(i, update, (params[i], self.gradients.grad(i), *states.values()))
 
     def _update_of(self, i: int, groups: Groups) -> Update:
-        memory = self.inputs.written.memories[i]
+        memory = self.gradients.parameters.memories[i]
         update: Update = groups.updates[self.group_of[i]].for_params(memory.dtype)
         return update
 
@@ -354,7 +355,7 @@ class FusedStep:
         for i, name, state in made:
             self.states[i][name] = state
         if made:
-            self.inputs.written.set_states(self.states)
+            self.gradients.parameters.set_states(self.states)
 
     def _begin_carried(self, i: int, update: Update, groups: Groups) -> None:
         """Set what a tensor carries from step to step to where it starts, if it has none yet."""
@@ -363,7 +364,7 @@ class FusedStep:
             self._carried[i] = {**dict(zip(update.carried_names, at_first)), **self._carried[i]}
 
     def _new_state(self, i: int, name: str, group: Group, update: Update) -> Any:
-        param, memory = self.params[i], self.inputs.written.memories[i]
+        param, memory = self.params[i], self.gradients.parameters.memories[i]
         dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
         own = update.own_states.get(name)
         if own and own.copies:
@@ -374,7 +375,7 @@ class FusedStep:
     # --- running --------------------------------------------------------------------------
 
     def _point_to_gradients(self) -> None:
-        addresses = self.inputs.addresses.copy()
+        addresses = self.gradients.addresses.copy()
         self._active = addresses != 0
         updated = self._active[self._tensor_places]
         self._updated = list(compress(self._tensors, updated.tolist()))
@@ -392,10 +393,10 @@ class FusedStep:
             launch.prepare(groups, skip)
         for tensor in staged:
             tensor.before(grads[tensor.entry.index])
-        loose = [entry for entry in self._loose if active[entry.index]]
+        strided = [entry for entry in self._strided if active[entry.index]]
         self.norm.scaled_by(groups)
         if self.tail.measures:
-            others = [(e.index, self._measure_loose(e, grads[e.index])) for e in loose]
+            others = [(e.index, self._measure_strided(e, grads[e.index])) for e in strided]
             groups, skipped = self.norm.measure(self._launches, others, groups, skip)
             if skipped:
                 self._skip(grads)
@@ -404,8 +405,8 @@ class FusedStep:
             launch.run(self._steps, groups)
         for tensor in staged:
             tensor.after(grads[tensor.entry.index])
-        for entry in loose:
-            self._run_loose(entry, grads[entry.index], groups)
+        for entry in strided:
+            self._run_strided(entry, grads[entry.index], groups)
         self._steps += active
         mark_written(self._updated)
         self._mark_zeroed(grads)
@@ -426,8 +427,8 @@ class FusedStep:
         if self.tail.zero_grads:
             mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
 
-    def _measure_loose(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:
-        param, memory = entry.memory[0], self.inputs.grad(entry.index)
+    def _measure_strided(self, entry: Entry, grad: Any) -> npt.NDArray[np.float64]:
+        param, memory = entry.memory[0], self.gradients.grad(entry.index)
         array = memory.view if memory.device == "cpu" else to_numpy(grad)
         what, nothing = measure_for(self.tail), np.zeros(0, compute_dtype(param.dtype))
         found: npt.NDArray[np.float64]
@@ -435,11 +436,11 @@ class FusedStep:
         self._measured[entry.index] = found
         return found
 
-    def _run_loose(self, entry: Entry, array: Any, groups: Groups) -> None:
+    def _run_strided(self, entry: Entry, array: Any, groups: Groups) -> None:
         """Update a tensor on its own: one with gaps, say, or whose gradient is transposed."""
         i = entry.index
         param, _, *states = entry.memory
-        grad = self.inputs.grad(i)
+        grad = self.gradients.grad(i)
         with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
             coefficients = np.array(self._coefficients(entry, groups))
             rounded = coefficients.astype(compute_dtype(param.dtype))

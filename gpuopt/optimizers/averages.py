@@ -15,7 +15,7 @@ def averages(params: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> list
 
 
 @contextmanager
-def exchanged(
+def swapped(
     params: Sequence[Any], states: Sequence[Mapping[str, Any]], fixed: Container[int] = ()
 ) -> Iterator[None]:
     """Let the parameters be their averages for a while.

@@ -21,7 +21,7 @@ from .options import VALUES, VERSION, Options, checked_rate, checked_state_dtype
 from .params import Key, parse
 from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
-from .tail_methods import Surroundings
+from .tail_methods import TailMethods
 from .unknown import refuse_unknown
 
 _MISSING: Any = object()
@@ -51,12 +51,11 @@ class Option:
             group[self.name] = value
 
 
-class Optimizer(Surroundings):
+class Optimizer(TailMethods):
     """One fused step over arrays of any library; the base of the optimizers."""
 
     __slots__ = (
         "__weakref__",
-        "_exchanged",
         "_fused",
         "_given",
         "_param_groups",
@@ -64,6 +63,7 @@ class Optimizer(Surroundings):
         "_seen",
         "_state_dtype",
         "_structure",
+        "_swapped",
     )
 
     lr = Option()
@@ -90,7 +90,7 @@ class Optimizer(Surroundings):
         self._param_groups = grouped(options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
         self._given = Given(params, self._structure, arrays)
-        self._exchanged = False
+        self._swapped = False
         self._plan: Plan | None = None
         self._seen: Any = None
 
@@ -114,7 +114,7 @@ class Optimizer(Surroundings):
                 "of gpuopt.torch take them from .grad, as those of torch.optim do"
             )
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
-        self._check_not_exchanged("step")
+        self._check_not_swapped("step")
         self._given.check()
         self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
@@ -139,7 +139,7 @@ class Optimizer(Surroundings):
         The arrays are the live ones, and their values may be changed; `state_dict` returns
         copies. The mappings cannot be changed: `load_state_dict` takes other arrays and counts.
         """
-        held = self._state_of(self._fused.lend_states())
+        held = self._state_of(self._fused.expose_states())
         return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
     def _step_taken(self) -> FusedStep:
@@ -157,7 +157,7 @@ class Optimizer(Surroundings):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
-        self._check_not_exchanged("state_dict")
+        self._check_not_swapped("state_dict")
         self._fused.complete_states(self._groups(1.0))
         held = self._state_of(self._fused.states)
         own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
@@ -174,7 +174,7 @@ class Optimizer(Surroundings):
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
                 been changed.
         """
-        self._check_not_exchanged("load_state_dict")
+        self._check_not_swapped("load_state_dict")
         contents = Reader(
             type(self).__name__,
             self._structure,

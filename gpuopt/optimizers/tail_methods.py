@@ -10,11 +10,11 @@ from ..engine.stats import TensorStats
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
 from ..errors import NotAvailableError
-from .averages import averages, exchanged
+from .averages import averages, swapped
 from .whole import OptimizerOption, how_to_set
 
 
-class Surroundings:
+class TailMethods:
     """The norm, the statistics and the averages of an optimizer; `Tail` says who makes them."""
 
     __slots__ = ()
@@ -32,7 +32,7 @@ class Surroundings:
     state_dtype = OptimizerOption("_state_dtype")
 
     _state_dtype: str | None
-    _exchanged: Any
+    _swapped: Any
     """Whether the parameters are their averages at the moment; the optimizers have it."""
 
     def _step_taken(self) -> FusedStep:
@@ -131,9 +131,9 @@ class Surroundings:
         inside `ema_weights`, where the parameters are the averages.
         """
         self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
-        self._check_not_exchanged("ema")
+        self._check_not_swapped("ema")
         step = self._step_taken()
-        return self._like_params(averages(step.params, step.lend_states()))
+        return self._like_params(averages(step.params, step.expose_states()))
 
     @contextmanager
     def ema_weights(self) -> Iterator[None]:
@@ -157,22 +157,22 @@ class Surroundings:
         array([1.], dtype=float32)
         """
         self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
-        self._check_not_exchanged("ema_weights")
+        self._check_not_swapped("ema_weights")
         step = self._step_taken()
-        step.inputs.written.check_writable()
-        with exchanged(step.params, step.lend_states(), self._fixed()):
-            self._exchanged = True
+        step.gradients.parameters.check_writable()
+        with swapped(step.params, step.expose_states(), self._fixed()):
+            self._swapped = True
             try:
                 yield
             finally:
-                self._exchanged = False
+                self._swapped = False
 
     def _check_tail(self, what: str, wanted: str, there: bool) -> None:
         if not there:
             raise NotAvailableError(f"{what}: {type(self).__name__} was made without {wanted}")
 
-    def _check_not_exchanged(self, what: str) -> None:
-        if self._exchanged:
+    def _check_not_swapped(self, what: str) -> None:
+        if self._swapped:
             raise NotAvailableError(
                 f"{what}: not inside ema_weights(), where the weights are averages: "
                 "leave the block first"

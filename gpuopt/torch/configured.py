@@ -9,7 +9,7 @@ import torch
 
 from ..engine.tail import Tail
 from ..optimizers.state_dicts import skipped_in
-from ..optimizers.tail_methods import Surroundings
+from ..optimizers.tail_methods import TailMethods
 from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
 from .arguments import check_numbers
 from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
@@ -18,7 +18,7 @@ from .shared import Shared
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
 
-class Configured(Surroundings, torch.optim.Optimizer):
+class Configured(TailMethods, torch.optim.Optimizer):
     """The options of an optimizer, checked wherever they come from."""
 
     _ranges: ClassVar[Ranges] = RANGES

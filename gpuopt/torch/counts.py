@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .held import count_in
+from .state_values import count_in
 
 
 class _Shown(NamedTuple):

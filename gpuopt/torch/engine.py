@@ -16,9 +16,9 @@ from ..engine.step import FusedStep
 from ..engine.tail import Tail
 from ..rules.rounding import SEED, shard_seed, tensor_seed
 from .counts import Counts
-from .held import checked_state, number_in
-from .resting import States, real_view, rests, with_stand_ins
+from .inactive import States, is_inactive, real_view, with_placeholders
 from .shards import Shards
+from .state_values import checked_state, number_in
 from .without_numba import warn_without_numba
 
 GRAD = attrgetter("grad")
@@ -29,7 +29,7 @@ class Engine:
     """A fused step over the parameters of an optimizer.
 
     Complex tensors are two real numbers an element, here and in torch. Of parameters that rest, as
-    `resting.rests` says, the step knows nothing: it has an empty tensor in their place.
+    `is_inactive` says, the step knows nothing: it has an empty tensor in their place.
 
     Attributes:
         params: the parameters.
@@ -66,17 +66,17 @@ class Engine:
         self._names = list(names)
         self._sizes = list(sizes)
         self._group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
-        resting = [i for i, p in enumerate(params) if rests(p, state)]
+        resting = [i for i, p in enumerate(params) if is_inactive(p, state)]
         self._at_rest = [params[i] for i in resting]
-        present = with_stand_ins(self.params, resting)
+        present = with_placeholders(self.params, resting)
         self.shards = Shards(present, self._names, norm_group)
         if tail.measures or tail.stats:
             self.shards.check_known("stats" if tail.stats else "clip_norm, skip_nonfinite")
         own = self.shards.locals
         self._complex = [i for i, p in enumerate(own) if p.is_complex()]
         self._views = [real_view(p, name) for p, name in zip(own, names)]
-        spreads, answered = self.shards.spreads, self.shards.answered
-        self.step = FusedStep(self._views, names, self._group_of, tail, spreads, answered)
+        process_groups, norm_groups = self.shards.process_groups, self.shards.norm_groups
+        self.step = FusedStep(self._views, names, self._group_of, tail, process_groups, norm_groups)
         self._seeds: dict[int, float] = {}
         self._on_cpu = any(p.device.type == "cpu" for p in own)
 
@@ -160,7 +160,7 @@ class Engine:
         if known != (steps, carried) or not _same(held, self.step.states):
             self.step.load(steps, held, carried)
         if any(held):
-            self.step.lend_states()  # others know these tensors, too, and may move them
+            self.step.expose_states()  # others know these tensors, too, and may move them
 
     def save(
         self,
@@ -216,7 +216,7 @@ class Engine:
         return self.shards.like(i, torch.view_as_complex(array) if i in self._complex else array)
 
     @property
-    def exchanged_in_place(self) -> frozenset[int]:
+    def swapped_in_place(self) -> frozenset[int]:
         """The places of parameters of which the step has a view, whose memory is to stay theirs."""
         return frozenset((*self.shards.places, *self._complex))
 

@@ -12,8 +12,8 @@ import torch
 from ..arrays import FLOATS
 from ..optimizers.options import PAIRS
 from ..rules.registry import RULES
-from .held import checked_state, count_in, number_in
 from .origin import likeliest, options_of
+from .state_values import checked_state, count_in, number_in
 
 if TYPE_CHECKING:
     from .fused import Fused

@@ -11,7 +11,7 @@ import torch
 
 from ..arrays import scalars
 from ..engine.groups import Groups
-from ..engine.parameters import MovedError
+from ..engine.parameters import ParameterMovedError
 from ..engine.step import FusedStep
 from ..engine.tail import Tail, TailOptions, tail_of
 from ..optimizers.options import checked_state_dtype
@@ -26,7 +26,7 @@ from .fitting import check_options, torchs_name
 from .modes import ordinary
 from .origin import know
 from .saved import Saved
-from .shared import HELD, Shared, new_held
+from .shared import SHARED, Shared, new_shared
 
 _OF_TORCH = ("foreach", "capturable", "fused")
 """Options that say how torch's own step is done."""
@@ -57,12 +57,12 @@ class Fused(Saved, Configured):
 
     # Neither pickle nor deepcopy takes these along, but for what `__getstate__` names.
     _engine = Shared()
-    _exchanged = Shared(False)
+    _swapped = Shared(False)
     _skipped_before = Shared(0)
     _exact = Shared()
     """The counts behind the step tensors in the states."""
     _state = Shared()
-    _lent = Shared()
+    _states_exposed = Shared()
     """Whether somebody may have changed the states since the last step."""
     _groups_known = Shared(())
     """Those that the engine was made for; ``param_groups`` may be others by now."""
@@ -84,7 +84,7 @@ class Fused(Saved, Configured):
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
         are then theirs together, and all of them must step. DTensors know their groups.
         """
-        self.__dict__.setdefault(HELD, new_held())
+        self.__dict__.setdefault(SHARED, new_shared())
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
@@ -139,7 +139,7 @@ class Fused(Saved, Configured):
 
     def _fixed(self) -> Container[int]:
         with self._alone():
-            return self._engine_for(self._params()).exchanged_in_place
+            return self._engine_for(self._params()).swapped_in_place
 
     def _labels(self) -> Sequence[str]:
         return self._param_names()
@@ -157,7 +157,7 @@ class Fused(Saved, Configured):
             RuntimeError: a gradient is sparse; nothing has been changed.
             TypeError, ValueError: a tensor does not fit; nothing has been changed.
         """
-        self._check_not_exchanged("step")
+        self._check_not_swapped("step")
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -171,7 +171,7 @@ class Fused(Saved, Configured):
 
         In there tensors are ordinary ones, also under `torch.inference_mode`.
         """
-        return ordinary(getattr(self, HELD)["lock"])
+        return ordinary(getattr(self, SHARED)["lock"])
 
     def _update(self) -> None:
         params = self._params()
@@ -180,7 +180,7 @@ class Fused(Saved, Configured):
         grads = list(map(GRAD, params))
         try:
             self._run(params, grads)
-        except MovedError:  # to another device, say: the states go along
+        except ParameterMovedError:  # to another device, say: the states go along
             self._forget_engine()
             self._run(params, grads)
         except TypeError:
@@ -202,7 +202,7 @@ class Fused(Saved, Configured):
     def _engine_for(self, params: Sequence[torch.Tensor]) -> Engine:
         sizes = [len(group["params"]) for group in self.param_groups]
         engine: Engine | None = self._engine
-        changeable = self._state if self._lent else None
+        changeable = self._state if self._states_exposed else None
         if engine is not None and not engine.fits(params, sizes, changeable):
             self._forget_engine()
             engine = None
@@ -218,10 +218,10 @@ class Fused(Saved, Configured):
                 self._norm_group,
             )
             engine.step.norm.load(self._skipped_before)
-            self._lent = True
-        if self._lent:
+            self._states_exposed = True
+        if self._states_exposed:
             engine.load(self._state, self._names_of("states"), self._exact)
-            self._lent = False
+            self._states_exposed = False
         self._groups_known = list(self.param_groups)
         return engine
 

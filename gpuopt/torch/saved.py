@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ..optimizers.loaded import warn_of_tails
-from ..optimizers.tail_methods import Surroundings
+from ..optimizers.tail_methods import TailMethods
 from .counts import Counts
 from .fitting import check
 from .loading import Loaded
 from .modes import ordinary
-from .shared import HELD, new_held
+from .shared import SHARED, new_shared
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +30,7 @@ _COPIED = (
 )
 
 
-class Saved(Surroundings, torch.optim.Optimizer):
+class Saved(TailMethods, torch.optim.Optimizer):
     """The half of `fused.Fused` that does not step; its attributes are described there."""
 
     _engine: Any
@@ -38,7 +38,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
     _skipped_before: Any
     _exact: Any
     _state: Any
-    _lent: Any
+    _states_exposed: Any
     _groups_known: Any
     _counts: ClassVar[bool]
     _left_out: ClassVar[Mapping[str, Any]]
@@ -49,17 +49,17 @@ class Saved(Surroundings, torch.optim.Optimizer):
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """For each parameter, its states and its step, by torch's names; waits for devices."""
         engine: Engine | None = self._engine
-        if engine is not None and not self._lent:
+        if engine is not None and not self._states_exposed:
             with self._alone():
                 counts = [self._counts_of(group) for group in self._groups_known]
                 engine.save(self._state, counts, self._counts, self._exact)
-                self._lent = True
+                self._states_exposed = True
         states: defaultdict[torch.Tensor, Any] = self._state
         return states
 
     @state.setter
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
-        self._state, self._lent = state, True
+        self._state, self._states_exposed = state, True
 
     def _counts_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype]:
         """Return where torch has the counts of a group (None: with the parameters), and as what."""
@@ -69,7 +69,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and deepcopy take along."""
-        self._check_not_exchanged("copy")
+        self._check_not_swapped("copy")
         saved = super().__getstate__()  # looks at the states
         kept = {name: getattr(self, name) for name in _COPIED}
         exact = {"_exact": self._exact.exact()} if self._exact.exact() else {}
@@ -82,8 +82,8 @@ class Saved(Surroundings, torch.optim.Optimizer):
         """
         twin = type(self).__new__(type(self))
         twin.__setstate__(self.__getstate__())
-        twin.__dict__[HELD] = getattr(self, HELD)
-        getattr(self, HELD)["copied"] = True
+        twin.__dict__[SHARED] = getattr(self, SHARED)
+        getattr(self, SHARED)["copied"] = True
         return twin
 
     def _skipped(self) -> int:
@@ -96,7 +96,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
 
         With ``skip_nonfinite`` it has ``"skipped_steps"``, too, which torch's optimizers ignore.
         """
-        self._check_not_exchanged("state_dict")
+        self._check_not_swapped("state_dict")
         saved: dict[str, Any] = super().state_dict()
         if self._tail.skip_nonfinite:
             saved["skipped_steps"] = self._skipped()
@@ -104,10 +104,10 @@ class Saved(Surroundings, torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what pickle, deepcopy or a state dict brings."""
-        self.__dict__.setdefault(HELD, new_held())
+        self.__dict__.setdefault(SHARED, new_shared())
         if self._is_copied():  # a state dict: from here on these are two
             known = {name: getattr(self, name) for name in _COPIED}
-            self.__dict__[HELD] = {**new_held(), **known, "_skipped_before": self._skipped()}
+            self.__dict__[SHARED] = {**new_shared(), **known, "_skipped_before": self._skipped()}
         rest = dict(state)
         if "_exact" in rest:
             self._exact = Counts(rest.pop("_exact"))
@@ -120,7 +120,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
                 group.setdefault(name, value)
 
     def _is_copied(self) -> bool:
-        return "copied" in getattr(self, HELD)
+        return "copied" in getattr(self, SHARED)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does; but the states are copies, in the dtypes that they were saved in.
@@ -132,7 +132,7 @@ class Saved(Surroundings, torch.optim.Optimizer):
             TypeError, ValueError: it is of another class, or of other groups or parameters, or its
                 count of skipped steps is none; nothing has been changed.
         """
-        self._check_not_exchanged("load_state_dict")
+        self._check_not_swapped("load_state_dict")
         given: Any = state_dict
         if not isinstance(given, Mapping):
             check(self, given)  # which says so

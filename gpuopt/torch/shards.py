@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from ..arrays import mark_written
-from ..engine.sharding import Spread
+from ..engine.sharding import ProcessGroups
 from ..kernels.table import add_partials
 
 _LOCAL = attrgetter("_local_tensor")
@@ -38,9 +38,10 @@ class Shards:
     Attributes:
         places: of the parameters that are DTensors.
         locals: of each parameter the tensor that this process has of it.
-        spreads: of each parameter the processes that it is spread over, if there are any; of none,
-            where no parameter is.
-        answered: the processes that ask this one, even if it has no parameter that concerns them.
+        process_groups: for each parameter the processes that it is sharded over, or None; empty
+            where no parameter is sharded.
+        norm_groups: the processes that take part in the norm, even where this one has no parameter
+            of theirs.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class Shards:
             self._check_whole(i)
         self._specs = {i: self._spec(params[i]) for i in self.places}
         owners = () if norm_group is None else (_group(norm_group),)
-        self.answered = [Processes(owners, whole=True)] if owners else []
+        self.norm_groups = [Processes(owners, whole=True)] if owners else []
         groups = {i: _groups(params[i]) for i in self.places}
         known = {own: Processes(own) for own in set(groups.values()) if own}
-        plain = self.answered[0] if owners else None
-        self.spreads: list[Spread | None] = [
+        plain = self.norm_groups[0] if owners else None
+        self.process_groups: list[ProcessGroups | None] = [
             known.get(groups[i]) if i in groups else plain for i in range(len(params))
         ]
         self._groups = tuple(dict.fromkeys((*owners, *chain(*groups.values()))))
@@ -212,7 +213,7 @@ class Processes:
 
         Args:
             groups: of processes.
-            whole: see `spread.Spread`.
+            whole: see `spread.ProcessGroups`.
         """
         self._groups, self.whole = groups, whole
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from .counts import Counts
 
-HELD = "_gpuopt_held"
+SHARED = "_gpuopt_shared"
 
 
-def new_held() -> dict[str, Any]:
+def new_shared() -> dict[str, Any]:
     """Return where an optimizer keeps its shared attributes."""
     return {"lock": threading.RLock(), "_exact": Counts()}
 
@@ -33,8 +33,8 @@ class Shared:
 
     def __get__(self, one: Any, owner: type | None = None) -> Any:
         """Return the value."""
-        return self._default if one is None else getattr(one, HELD).get(self._name, self._default)
+        return self._default if one is None else getattr(one, SHARED).get(self._name, self._default)
 
     def __set__(self, one: Any, value: Any) -> None:
         """Set it for all."""
-        getattr(one, HELD)[self._name] = value
+        getattr(one, SHARED)[self._name] = value

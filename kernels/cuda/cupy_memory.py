@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import runtime
 
-from ..device_table import Reserve
+from ..device_table import StagingPool
 
 
 class CupyMemory:
@@ -48,9 +48,9 @@ class CupyMemory:
         """Return whether a graph is being captured; the memory is safe as it is."""
         return bool(runtime.streamIsCapturing(self.stream()))
 
-    def mailbox(self, values: npt.NDArray[Any]) -> Mailbox:
+    def staged(self, values: npt.NDArray[Any]) -> StagedArray:
         """Return a device copy of ``values`` that can be rewritten."""
-        return Mailbox(self.upload(values))
+        return StagedArray(self.upload(values))
 
     def read(self, array: Any) -> npt.NDArray[Any]:
         """Return a copy on the host; waits for the device."""
@@ -70,7 +70,7 @@ class CupyMemory:
         array[rows, column] = number.reshape(())
 
 
-class Mailbox:
+class StagedArray:
     """A device array that the host rewrites through pinned memory.
 
     A block of pinned memory is used again only when the copy from it is done; graphs take theirs
@@ -84,13 +84,13 @@ class Mailbox:
         """Take the device array."""
         self.array = array
         self._blocks: list[_Block] = []
-        self._reserve = Reserve(lambda: _Block(array))
+        self._pool = StagingPool(lambda: _Block(array))
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Make the device array hold ``values``, in the order of the current stream."""
         stream = cupy.cuda.get_current_stream().ptr
         capturing = runtime.streamIsCapturing(stream)
-        block = self._reserve.take() if capturing else self._free_block()
+        block = self._pool.take() if capturing else self._free_block()
         block.values[...] = values
         size, kind = block.values.nbytes, runtime.memcpyHostToDevice
         runtime.memcpyAsync(self.array.data.ptr, block.values.ctypes.data, size, kind, stream)
@@ -98,7 +98,7 @@ class Mailbox:
             block.copied.record()
 
     def _free_block(self) -> _Block:
-        self._reserve.fill()
+        self._pool.fill()
         for block in self._blocks:
             if block.copied.done:
                 return block

@@ -35,7 +35,7 @@ from .memory import INTERPRETED
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 
 SIMULATED_ON = ("cpu",) if INTERPRETED else ()
-"""Kinds of device whose memory it can walk without a GPU."""
+"""Sharding of device whose memory it can walk without a GPU."""
 
 
 def problem() -> str | None:

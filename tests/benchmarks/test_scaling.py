@@ -64,7 +64,7 @@ class Counting:
         self.bytes += values.nbytes
         return values
 
-    def mailbox(self, values):
+    def staged(self, values):
         return SimpleNamespace(array=self.upload(values))
 
 

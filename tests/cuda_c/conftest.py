@@ -55,7 +55,7 @@ def device(monkeypatch):
 
     monkeypatch.setattr(simulated_cupy.HostMemory, "copy_number", copy_number)
     monkeypatch.setitem(BACKENDS, "cupy", simulated_cupy.BACKEND)
-    monkeypatch.setattr(simulated_cupy.Mailbox, "send", send)
+    monkeypatch.setattr(simulated_cupy.StagedArray, "send", send)
     monkeypatch.setattr(simulated_cupy.HostMemory, "hold", lambda *_: made.graph is not None)
     monkeypatch.setattr(cuda_launch, "_bound", bound)
     with gpuopt.use_backend("cupy"):

@@ -46,8 +46,8 @@ class HostMemory:
     def upload(self, values):
         return np.array(values)
 
-    def mailbox(self, values):
-        return Mailbox(self.upload(values))
+    def staged(self, values):
+        return StagedArray(self.upload(values))
 
     def read(self, array):
         return array.copy()
@@ -59,7 +59,7 @@ class HostMemory:
         array[row, column] = value_of(number.reshape(()))
 
 
-class Mailbox:
+class StagedArray:
     def __init__(self, array):
         self.array = array
 

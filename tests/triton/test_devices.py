@@ -55,7 +55,7 @@ class Recorder:
 def recorder(monkeypatch):
     """Pretended devices, and the Triton backend as if it could use them."""
     made = Recorder()
-    send = torch_memory.Mailbox.send
+    send = torch_memory.StagedArray.send
 
     def noted(box, values):
         made.note(f"{values.dtype} sent")
@@ -67,7 +67,7 @@ def recorder(monkeypatch):
     monkeypatch.setattr(
         torch_memory, "upload", lambda values, _: torch.from_numpy(np.array(values))
     )
-    monkeypatch.setattr(torch_memory.Mailbox, "send", noted)
+    monkeypatch.setattr(torch_memory.StagedArray, "send", noted)
     for name in ("multi_tensor_coefficients", "multi_tensor_update"):
         monkeypatch.setattr(triton_cuda, name, made.kernel(name))
     with gpuopt.use_backend("triton"):

@@ -29,7 +29,7 @@ class OnDevice:
 
 
 class Device:
-    """What Mailbox sees of torch and of a device.
+    """What StagedArray sees of torch and of a device.
 
     Attributes:
         stream: copies that wait, in order.
@@ -63,8 +63,8 @@ def device(monkeypatch):
     return made
 
 
-def mailbox():
-    return torch_memory.Mailbox(np.zeros(3), "cuda:0")
+def staged_array():
+    return torch_memory.StagedArray(np.zeros(3), "cuda:0")
 
 
 def threes(value):
@@ -95,7 +95,7 @@ def replay(graph):
 
 
 def test_what_is_sent_is_what_was_there_at_the_time(device):
-    box, values = mailbox(), threes(1.0)
+    box, values = staged_array(), threes(1.0)
     box.send(values)
     values[:] = 2.0
     assert held(box) == [0.0] * 3
@@ -104,7 +104,7 @@ def test_what_is_sent_is_what_was_there_at_the_time(device):
 
 
 def test_a_block_that_is_still_to_be_copied_from_is_not_written(device):
-    box = mailbox()
+    box = staged_array()
     box.send(threes(1.0))
     box.send(threes(2.0))
     first, second = device.stream
@@ -115,7 +115,7 @@ def test_a_block_that_is_still_to_be_copied_from_is_not_written(device):
 
 
 def test_captures_take_blocks_that_are_ready(device):
-    box = mailbox()
+    box = staged_array()
     ready = list(device.blocks)
     assert len(ready) == READY
     capture(device, box, threes(1.0), threes(1.0))
@@ -124,7 +124,7 @@ def test_captures_take_blocks_that_are_ready(device):
 
 
 def test_the_block_belongs_to_the_graph(device):
-    box = mailbox()
+    box = staged_array()
     graph = capture(device, box, threes(1.0))
     for value in (2.0, 3.0):
         box.send(threes(value))
@@ -135,15 +135,15 @@ def test_the_block_belongs_to_the_graph(device):
 
 
 def test_the_mailbox_keeps_the_blocks_of_its_graphs(device):
-    box = mailbox()
+    box = staged_array()
     capture(device, box, threes(1.0))
-    (kept,) = box.reserve.taken
+    (kept,) = box.pool.taken
     assert kept.tolist() == [1.0] * 3
-    assert not any(block is kept for block in box.reserve.ready)
+    assert not any(block is kept for block in box.pool.ready)
 
 
 def test_more_captured_steps_than_blocks_are_refused(device):
-    box = mailbox()
+    box = staged_array()
     capture(device, box, *[threes(1.0)] * READY)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="since the last ordinary step: take one between"):
@@ -152,7 +152,7 @@ def test_more_captured_steps_than_blocks_are_refused(device):
 
 
 def test_an_ordinary_step_readies_another_block(device):
-    box = mailbox()
+    box = staged_array()
     graphs = [capture(device, box, threes(1.0))]
     box.send(threes(2.0))
     device.run()
@@ -163,10 +163,10 @@ def test_an_ordinary_step_readies_another_block(device):
 
 
 def test_on_the_cpu_nothing_is_pinned():
-    box = torch_memory.Mailbox(threes(0.0), "cpu")
+    box = torch_memory.StagedArray(threes(0.0), "cpu")
     box.send(threes(1.0))
     assert box.array.tolist() == [1.0] * 3
-    assert box.reserve is None
+    assert box.pool is None
 
 
 def test_an_upload_is_a_copy():

@@ -13,14 +13,14 @@ from .shards import local_of
 States = Mapping[torch.Tensor, dict[str, Any]]
 
 
-def rests(param: torch.Tensor, state: States) -> bool:
+def is_inactive(param: torch.Tensor, state: States) -> bool:
     """Whether a parameter has neither gradient nor states, and is frozen or no array of floats."""
     if param.grad is not None or state.get(param):
         return False
     return not (param.requires_grad and _can_be_updated(param))
 
 
-def with_stand_ins(params: Sequence[torch.Tensor], resting: Sequence[int]) -> list[torch.Tensor]:
+def with_placeholders(params: Sequence[torch.Tensor], resting: Sequence[int]) -> list[torch.Tensor]:
     """Return the parameters, with an empty tensor of its own in place of each that rests."""
     present, places = list(params), set(resting)
     awake = next((param for i, param in enumerate(params) if i not in places), None)

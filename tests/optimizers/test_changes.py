@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.arrays import changes as watch
+from gpuopt.arrays import changes
 
 torch = pytest.importorskip("torch")
 
@@ -13,13 +13,13 @@ torch = pytest.importorskip("torch")
 def way(request, monkeypatch):
     """torch's own check of many tensors, and what stands in for it where torch has none."""
     if request.param == "columns":
-        monkeypatch.setattr(watch, "_guards", lambda tensors: None)
-    elif watch._guards([torch.zeros(1)]) is None:
+        monkeypatch.setattr(changes, "_guards", lambda tensors: None)
+    elif changes._guards([torch.zeros(1)]) is None:
         pytest.skip("this torch has no TensorGuards")
 
 
 def seen(tensors):
-    return watch.look(tensors)[0]
+    return changes.detect_changes(tensors)[0]
 
 
 CHANGES = {
@@ -37,9 +37,9 @@ def test_another_layout_at_the_same_address(change):
     tensors = [torch.zeros(4, 4) for _ in range(3)]
     before = seen(tensors)
     tensors[1].data = change(tensors[1].data)
-    sight, moves = watch.look(tensors, before)
+    snapshot, moves = changes.detect_changes(tensors, before)
     assert (list(moves.changed), list(moves.moved)) == ([1], [])
-    assert watch.look(tensors, sight)[1] == watch.Moves()
+    assert changes.detect_changes(tensors, snapshot)[1] == changes.Moves()
 
 
 def test_the_same_layout_at_another_address():
@@ -47,7 +47,7 @@ def test_the_same_layout_at_another_address():
     before = seen(tensors)
     held = tensors[2]
     tensors[2] = torch.zeros(4, 4)
-    _, moves = watch.look(tensors, before)
+    _, moves = changes.detect_changes(tensors, before)
     assert (list(moves.changed), list(moves.moved)) == ([], [2])
     assert list(moves.addresses) == [tensors[2].data_ptr()] != [held.data_ptr()]
 
@@ -56,7 +56,7 @@ def test_one_that_moved_beside_one_that_changed():
     tensors = [torch.zeros(4, 4) for _ in range(3)]
     before, held = seen(tensors), tensors[0]
     tensors[0], tensors[2].data = torch.zeros(4, 4), tensors[2].data[1:]
-    _, moves = watch.look(tensors, before)
+    _, moves = changes.detect_changes(tensors, before)
     assert (list(moves.changed), list(moves.moved)) == ([2], [0])
     assert list(moves.addresses) == [tensors[0].data_ptr()] != [held.data_ptr()]
 
@@ -64,11 +64,11 @@ def test_one_that_moved_beside_one_that_changed():
 def test_tensors_that_come_and_go():
     tensors = [torch.zeros(4), None, torch.zeros(4)]
     before = seen(tensors)
-    assert watch.look(tensors, before)[1] == watch.Moves()
+    assert changes.detect_changes(tensors, before)[1] == changes.Moves()
     now = [tensors[0], torch.zeros(4), None]
-    sight, moves = watch.look(now, before)
+    snapshot, moves = changes.detect_changes(now, before)
     assert (list(moves.changed), list(moves.moved)) == ([1, 2], [])
-    _, moves = watch.look([None] * 3, sight)
+    _, moves = changes.detect_changes([None] * 3, snapshot)
     assert list(moves.changed) == [0, 1]
 
 
@@ -76,7 +76,7 @@ def test_a_moved_tensor_beside_one_that_rests():
     tensors = [None, torch.zeros(4), torch.zeros(4)]
     before, held = seen(tensors), tensors[2]
     tensors[2] = torch.zeros(4)
-    moves = watch.look(tensors, before)[1]
+    moves = changes.detect_changes(tensors, before)[1]
     assert (list(moves.changed), list(moves.moved)) == ([], [2])
     assert list(moves.addresses) == [tensors[2].data_ptr()] != [held.data_ptr()]
 
@@ -85,14 +85,15 @@ def test_the_same_tensors_in_another_autograd_mode():
     tensors = [torch.zeros(4, requires_grad=True)]
     before = seen(tensors)
     with torch.no_grad():
-        assert watch.look(tensors, before)[1] == watch.Moves()
+        assert changes.detect_changes(tensors, before)[1] == changes.Moves()
 
 
 def test_an_array_of_another_library_in_place_of_a_tensor():
     before = seen([torch.zeros(4), torch.zeros(4)])
-    sight, moves = watch.look([torch.zeros(4), np.zeros(4, np.float32)], before)
+    snapshot, moves = changes.detect_changes([torch.zeros(4), np.zeros(4, np.float32)], before)
     assert list(moves.changed) == [0, 1]
-    assert list(watch.look([torch.zeros(4), torch.zeros(4)], sight)[1].changed) == [0, 1]
+    _, moves = changes.detect_changes([torch.zeros(4), torch.zeros(4)], snapshot)
+    assert list(moves.changed) == [0, 1]
 
 
 def adam(value=1.0):
