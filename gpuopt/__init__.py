@@ -13,21 +13,16 @@ from .engine.dispatch import Explanation, explain, use_backend
 from .engine.stats import TensorStats
 from .engine.tail import Tail
 from .errors import BackendError
-from .optimizers.classes import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp
+from .optimizers import classes
+from .optimizers.classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
 from .rules.registry import RULES, Rule, RuleError, register
 
 __version__ = "0.1.0"
 
 __all__ = [
     "RULES",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
     "BackendError",
     "Explanation",
-    "Momentum",
-    "RMSProp",
     "Rule",
     "RuleError",
     "Tail",
@@ -36,3 +31,9 @@ __all__ = [
     "register",
     "use_backend",
 ]
+__all__ += classes.__all__
+
+
+def __dir__() -> list[str]:
+    """Return the public names alone."""
+    return sorted([*__all__, "__version__"])

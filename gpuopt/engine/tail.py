@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
+from ..rules.ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from ..arrays import scalars
 from ..engine.dispatch import Explanation, explain_places
 from ..engine.groups import Groups
-from ..engine.ranges import HAS_RECIPROCAL
 from ..engine.step import FusedStep
-from ..engine.tail import Tail, TailOptions, tail_of
-from ..rules.registry import RULES, Rule
+from ..engine.tail import Tail, tail_of
+from ..rules.definitions import Definition, definition_for
+from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
+from .constructors import constructor, docstring, signature
 from .given import Given
 from .loaded import warn_of_tails
-from .options import VALUES, VERSION, Options, checked_rate, checked_state_dtype, grouped
+from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
 from .params import Key, parse
 from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
@@ -27,32 +30,53 @@ from .unknown import refuse_unknown
 _MISSING: Any = object()
 
 
-class Option:
-    """An attribute of an optimizer: the option of that name, of all groups at once."""
+class GroupOption:
+    """An attribute of an optimizer: the option of that name, in all groups."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Learn the option's name from the attribute's."""
-        self.name = name
+    def __init__(self, name: str) -> None:
+        """Take the option's name."""
+        self._name = name
 
     def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> Any:
         """Return the value that all groups share."""
         if optimizer is None:
             return self
-        values = [group[self.name] for group in optimizer.param_groups]
+        values = [group[self._name] for group in optimizer.param_groups]
         if any(value != values[0] for value in values):
             raise AttributeError(
-                f"{self.name} differs among the groups: {values}; read it from param_groups"
+                f"{self._name} differs among the groups: {values}; read it from param_groups"
             )
         return values[0]
 
     def __set__(self, optimizer: Optimizer, value: Any) -> None:
         """Change it in every group."""
         for group in optimizer.param_groups:
-            group[self.name] = value
+            group[self._name] = value
 
 
 class Optimizer(TailMethods):
-    """One fused step over arrays of any library; the base of the optimizers."""
+    r"""The optimizer of a registered rule, over arrays of any library; the base of all others.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        rule: the name of a registered rule.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays).
+        **options: the rule's hyperparameters, ``weight_decay``, ``maximize``, and the tail's
+            options, as `gpuopt.Tail` describes them.
+
+    Raises:
+        TypeError, ValueError: there is no such rule, or an array or an option cannot be used.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = Optimizer([w], rule="momentum", lr=0.5, beta=0.5)
+    >>> for _ in range(2):
+    ...     opt.step([np.ones(1, np.float32)])
+    >>> w, opt.beta
+    (array([-1.25], dtype=float32), 0.5)
+    """
 
     __slots__ = (
         "__weakref__",
@@ -66,28 +90,45 @@ class Optimizer(TailMethods):
         "_swapped",
     )
 
-    lr = Option()
-    weight_decay = Option()
-    maximize = Option()
+    _definition: ClassVar[Definition]
+    """What the class is made from."""
 
-    variants: ClassVar[Mapping[tuple[bool, ...], str]]
-    """The rule for each combination of the options in `flags`."""
-    flags: ClassVar[tuple[str, ...]] = ()
-    """The options that pick another rule when they are not zero."""
+    def __init_subclass__(cls) -> None:
+        """Let a subclass with a constructor of its own have the signature of that."""
+        super().__init_subclass__()
+        own = vars(cls)
+        if "__init__" in own and "__signature__" not in own:
+            _take_signature(cls)
+
+    def __new__(cls, *args: Any, **options: Any) -> Optimizer:
+        """Return an object of the class of its rule, whose attributes are the rule's options."""
+        if cls is Optimizer and ("rule" in options or len(args) > 1):
+            rule = options["rule"] if "rule" in options else args[1]
+            cls = class_of(definition_for(rule), __name__)
+        made: Optimizer = super().__new__(cls)
+        return made
 
     def __init__(
+        self, params: Any, rule: str, *, state_dtype: str | None = None, **options: Any
+    ) -> None:
+        """Check the arguments and take the arrays."""
+        defaults = self._definition.defaults
+        own = {name: options.pop(name, default) for name, default in defaults.items()}
+        self._begin(params, own, state_dtype, options)
+
+    def _begin(
         self,
         params: Any,
         options: Mapping[str, Any],
         state_dtype: str | None,
-        tail: TailOptions,
+        tail: Mapping[str, Any],
     ) -> None:
-        """Take the arrays; ``options`` holds the defaults of every group."""
+        """Check the arguments and take the arrays; ``options`` are the defaults of all groups."""
         self._state_dtype = checked_state_dtype(state_dtype)
         refuse_unknown(type(self), tail, options)
         around = tail_of(**tail)
         self._structure, arrays, own = parse(params)
-        self._param_groups = grouped(options, own)
+        self._param_groups = grouped(self._definition, options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
         self._given = Given(params, self._structure, arrays)
         self._swapped = False
@@ -160,7 +201,7 @@ class Optimizer(TailMethods):
         self._check_not_swapped("state_dict")
         self._fused.complete_states(self._groups(1.0))
         held = self._state_of(self._fused.states)
-        own = type(self).__name__, self._structure, self._param_groups, self._state_dtype
+        own = self._name(), self._structure, self._param_groups, self._state_dtype
         return snapshot(*own, held, self._fused.norm.skipped())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -176,13 +217,11 @@ class Optimizer(TailMethods):
         """
         self._check_not_swapped("load_state_dict")
         contents = Reader(
-            type(self).__name__,
+            self._name(),
             self._structure,
             self._fused.params,
-            self._param_groups,
             self._state_dtype,
-            self.rule_for,
-            frozenset(s for name in self.variants.values() for s in RULES[name].states),
+            self._definition,
             self.tail,
         ).read(state_dict)
         for mine, loaded in zip(self._param_groups, contents.groups):
@@ -228,7 +267,9 @@ class Optimizer(TailMethods):
         """Show the options of each group, and those of the whole optimizer."""
         options = [f"{name}={value!r}" for name, value in self._whole_options().items()]
         shown = ", ".join([*map(repr, self._param_groups), *options])
-        return f"{type(self).__name__}({len(self._fused.params)} arrays, {shown})"
+        name, count = self._name(), len(self._fused.params)
+        start = f"{name.removesuffix(')')}, " if name.endswith(")") else f"{type(self).__name__}("
+        return f"{start}{count} arrays, {shown})"
 
     def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
         fused = self._fused
@@ -239,16 +280,20 @@ class Optimizer(TailMethods):
 
     # --- options to rules -----------------------------------------------------------------
 
-    def rule_for(self, options: Mapping[str, Any]) -> Rule:
-        """Return the rule that a group with these options gets."""
-        return RULES[self.variants[tuple(bool(options[name]) for name in self.flags)]]
+    def _name(self) -> str:
+        """Return what state dicts call the class."""
+        definition = self._definition
+        named = definition.name != "Optimizer"
+        return type(self).__name__ if named else f"Optimizer(rule={definition.rules[()]!r})"
 
     def _groups(self, grad_factor: float) -> Groups:
         """Return what each group wants; the same object as long as no option changes."""
         plan, seen = self._plan, (grad_factor, list(map(VERSION, self._param_groups)))
         if plan is None:
             names, tail = tuple(self._param_groups[0]), self.tail
-            plan = Plan(names, {}, self.rule_for, self._numbers_of, tail, self._state_dtype)
+            definition = self._definition
+            reads = definition.parts, definition.rule_for, self._numbers_of
+            plan = Plan(names, *reads, tail, self._state_dtype)
         elif plan.groups is not None and not plan.live and seen == self._seen:
             return plan.groups
         groups = plan.take(list(map(VALUES, self._param_groups)), grad_factor)
@@ -268,4 +313,30 @@ class Optimizer(TailMethods):
         if device.partition(":")[0] not in kinds:
             places = ", ".join(map(str, self._fused.places))
             raise ValueError(f"{name}: a tensor on {device}, but the arrays lie on {places}")
-        return checked_rate(name, value)
+        (accepts,) = self._definition.by_name[name].ranges
+        return accepts(name, scalars.number_of(value))
+
+
+def _take_signature(cls: type[Optimizer]) -> None:
+    made: Any = inspect.signature(cls.__init__)
+    _, *parameters = made.parameters.values()
+    cls.__signature__ = made.replace(parameters=parameters)  # type: ignore[attr-defined]
+
+
+_take_signature(Optimizer)  # and not that of __new__
+
+
+@cache
+def class_of(definition: Definition, module: str) -> type[Optimizer]:
+    """Return the class of an optimizer: with a constructor, attributes and a docstring of its own.
+
+    Args:
+        definition: the optimizer's.
+        module: where the class is found.
+    """
+    names: dict[str, Any] = {name: GroupOption(name) for name in definition.defaults}
+    names.update(__slots__=(), __module__=module, __qualname__=definition.name)
+    names.update(_definition=definition, __signature__=signature(definition))
+    if definition.name != "Optimizer":
+        names.update(__init__=constructor(definition), __doc__=docstring(definition))
+    return type(Optimizer)(definition.name, (Optimizer,), names)

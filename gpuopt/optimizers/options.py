@@ -1,22 +1,17 @@
-"""The options of optimizers: what each accepts, and groups that refuse anything else."""
+"""The options of groups: what each accepts, and groups that refuse anything else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from ..arrays import FLOATS, scalars
-from ..engine.ranges import BELOW_ONE, FINITE, boolean, two_below_one
 from ..messages.suggest import did_you_mean
+from ..rules.definitions import Definition
+from ..rules.options import Option
+from ..rules.ranges import boolean, pair
 from .whole import check_of_group
-
-PAIRS = {
-    "betas": ("beta1", "beta2"),
-    "etas": ("etaminus", "etaplus"),
-    "step_sizes": ("step_size_min", "step_size_max"),
-}
-"""Options that hold several hyperparameters, and their names."""
 
 
 def checked_state_dtype(value: Any) -> str | None:
@@ -30,47 +25,46 @@ def checked_state_dtype(value: Any) -> str | None:
     raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
 
 
-def _number_or_array(name: str, value: Any) -> Any:
-    """Keep an array as it is: its value counts at each step, and is not read on a device."""
-    if type(value) is float or not scalars.is_array(value):
-        return FINITE(name, value)
-    if not scalars.is_one_float(value):
-        raise TypeError(f"{name}: expected a number or a tensor of one float, got {value!r}")
-    if scalars.on_host(value):
-        FINITE(name, scalars.value_of(value))
-    return value
+def accepted(option: Option, value: Any) -> Any:
+    """Return the value that an option takes for what is given.
+
+    Raises:
+        TypeError, ValueError: it is not accepted.
+    """
+    ranges = option.ranges
+    if len(ranges) == 1:
+        if type(value) is float or not (option.tensor and scalars.is_array(value)):
+            return ranges[0](option.name, value)
+        return _accepted_array(option, value)
+    if not ranges:
+        return boolean(option.name, value)
+    return pair(option.name, value, (ranges[0], ranges[1]))
 
 
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "lr": _number_or_array,
-    "beta": BELOW_ONE,
-    "betas": two_below_one,
-    "momentum": BELOW_ONE,
-    "eps": FINITE,
-    "weight_decay": FINITE,
-    "lr_decay": FINITE,
-    "initial_accumulator_value": FINITE,
-    "maximize": boolean,
-    "nesterov": boolean,
-    "centered": boolean,
-    "amsgrad": boolean,
-}
-"""For each option, the function that returns its value or says what is wrong with it."""
+def _accepted_array(option: Option, array: Any) -> Any:
+    """Keep an array as it is: its value counts at each step, and is not read from a device."""
+    if not scalars.is_one_float(array):
+        raise TypeError(f"{option.name}: expected a number or a tensor of one float, got {array!r}")
+    if scalars.on_host(array):
+        option.ranges[0](option.name, scalars.value_of(array))
+    return array
 
 
 class Options(MutableMapping[str, Any]):
     """The options of one group: a dict that knows its keys and checks its values.
 
-    >>> group = Options({"lr": 0.1})
+    >>> from gpuopt.rules.definitions import DEFINITIONS
+    >>> group = Options(DEFINITIONS["SGD"], {"lr": 0.1})
     >>> group["lr"] = -1
     Traceback (most recent call last):
         ...
     ValueError: lr: expected a finite number of at least 0, got -1
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        """Take ``values``; their keys are the options that exist."""
-        self._values = {name: CHECKS[name](name, value) for name, value in values.items()}
+    def __init__(self, definition: Definition, values: Mapping[str, Any]) -> None:
+        """Check the values of an optimizer's options."""
+        self._options = definition.by_name
+        self._values = {name: accepted(self._options[name], v) for name, v in values.items()}
         self.version = 0
         """How often a value has changed."""
         self.tensors = scalars.arrays_among(self._values)
@@ -84,10 +78,10 @@ class Options(MutableMapping[str, Any]):
         """Change an option that exists to a value that it accepts."""
         if name not in self._values:
             self.check(name)
-        accepted = CHECKS[name](name, value)
-        self._values[name] = accepted
+        taken = accepted(self._options[name], value)
+        self._values[name] = taken
         self.version += 1
-        if self.tensors or type(accepted) is not float:
+        if self.tensors or type(taken) is not float:
             self.tensors = scalars.arrays_among(self._values)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
@@ -95,7 +89,7 @@ class Options(MutableMapping[str, Any]):
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
-        self._values.update({name: CHECKS[name](name, value) for name, value in given.items()})
+        self._values.update({n: accepted(self._options[n], v) for n, v in given.items()})
         self.version += 1
         self.tensors = scalars.arrays_among(self._values)
 
@@ -135,17 +129,8 @@ VERSION, VALUES = attrgetter("version"), attrgetter("_values")
 """In a map, the fastest way to what many groups hold; the values are in the same dict for ever."""
 
 
-def checked_rate(name: str, array: Any) -> float:
-    """Return the number that an array stands for: 0.0 for one of a device, which reads it.
-
-    Raises:
-        ValueError: it is not accepted.
-    """
-    return FINITE(name, scalars.number_of(array))
-
-
 def grouped(
-    defaults: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+    definition: Definition, defaults: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
 ) -> tuple[Options, ...]:
     """Return the options of each group: the defaults, and over them its own.
 
@@ -153,13 +138,15 @@ def grouped(
         TypeError, ValueError: an option does not exist, or does not accept what is given; the
             message names the group if the value is the group's own.
     """
-    known = Options(defaults)
+    known = Options(definition, defaults)
+    definition.check(known)
     made = []
     for i, group in enumerate(groups):
         try:
             for name in group:
                 known.check(name)
-            made.append(Options({**defaults, **group}))
+            made.append(Options(definition, {**defaults, **group}))
+            definition.check(made[-1])
         except (TypeError, ValueError) as error:
             raise type(error)(f"params[{i}]: {error}") from None
     return tuple(made)

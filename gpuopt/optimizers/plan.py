@@ -14,7 +14,6 @@ from ..engine.compose import Update, updates_for
 from ..engine.groups import Column, Groups
 from ..engine.tail import Tail
 from ..rules.registry import Rule
-from .options import PAIRS
 
 RATE = "lr"
 """The option that picks neither a rule nor a stage."""
@@ -47,7 +46,7 @@ class Plan:
     def __init__(
         self,
         names: Sequence[str],
-        renamed: Mapping[str, str],
+        parts: Mapping[str, tuple[str, ...]],
         rule_of: Callable[[Mapping[str, Any]], Rule],
         numbers_of: Callable[[str, _Values], Column],
         tail: Tail,
@@ -60,7 +59,7 @@ class Plan:
 
         Args:
             names: the options that count.
-            renamed: what some hyperparameters of rules are called among them.
+            parts: by option, the hyperparameters of rules that it sets.
             rule_of: returns the rule of a group; may look at any option but lr.
             numbers_of: returns the numbers that a column of values stands for, or raises.
             tail: what surrounds the update.
@@ -69,11 +68,10 @@ class Plan:
             check_changed: raises if an option of these that have changed is not accepted.
             others: options that groups may have, and that are only checked.
         """
-        called = {option: name for name, option in renamed.items()}
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
         self._absent.update(dict.fromkeys(others))
         names = tuple(dict.fromkeys((*names, *_DEFAULTS, *others)))
-        self._gives = {name: PAIRS.get(name, (called.get(name, name),)) for name in names}
+        self._gives = {name: parts.get(name, (name,)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
         self._check_present, self._check_changed = check_present, check_changed
         self._tail, self._state_dtype = tail, state_dtype
@@ -197,7 +195,7 @@ def _wanted(rules: Sequence[Rule]) -> frozenset[str]:
 
 def _apart(name: str, count: int, column: _Values) -> list[_Values]:
     """Return the columns of what an option holds: itself, or both numbers of a pair."""
-    if name not in PAIRS:
+    if count == 1:
         return [column]
     pairs = [tuple(value) if isinstance(value, Iterable) else () for value in column]
     for pair, value in zip(pairs, column):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..arrays import copy_into, describe, resolved, to_numpy, zeros_like
 from ..arrays.scalars import is_array, value_of
 from ..engine.compose import within
 from ..engine.tail import Tail
+from ..rules.definitions import Definition
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
 from .checkpoint import Stored
@@ -56,11 +57,8 @@ class Reader:
     optimizer: str
     structure: Structure
     params: Sequence[Any]
-    groups: Sequence[Options]
     state_dtype: str | None
-    rule_for: Callable[[Options], Rule]
-    state_names: frozenset[str]
-    """Of all rules that its options can pick: changed options leave states of the rule before."""
+    definition: Definition
     tail: Tail
 
     def read(self, state_dict: Mapping[str, Any]) -> Contents:
@@ -79,7 +77,7 @@ class Reader:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
         for i, key in enumerate(self.structure.keys):
-            rule = self.rule_for(groups[self.structure.group_of[i]])
+            rule = self.definition.rule_for(groups[self.structure.group_of[i]])
             step, arrays, numbers = self._state(i, held.get(key, {"step": 0}), rule)
             steps.append(step)
             states.append(arrays)
@@ -96,7 +94,7 @@ class Reader:
         theirs = [group.get("params") for group in groups]
         if theirs != ours:
             raise ValueError(f"state_dict: expected groups of the arrays {ours}, got {theirs}")
-        return tuple(_options(group, mine) for group, mine in zip(groups, self.groups))
+        return tuple(_options(self.definition, group) for group in groups)
 
     def _state(
         self, i: int, held: Mapping[str, Any], rule: Rule
@@ -112,7 +110,8 @@ class Reader:
         update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
         carried = (*update.carried_names, SEED)
         numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in carried if n in held}
-        accepted = self.state_names | update.own_states.keys()
+        # Options that were changed leave the states of another rule behind.
+        accepted = self.definition.state_names | update.own_states.keys()
         others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would bring the last on
         arrays = {key: value for key, value in held.items() if key not in others}
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
@@ -194,15 +193,17 @@ def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
         )
 
 
-def _options(group: Mapping[str, Any], mine: Options) -> Options:
-    options = {name: value for name, value in group.items() if name != "params"}
+def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
+    added = {option.name: option.default for option in definition.options if option.added}
+    options = {**added, **{name: value for name, value in group.items() if name != "params"}}
     foreign = [name for name in options if name in OF_OPTIMIZERS]
     if foreign:
         raise ValueError(f"state_dict: {how_to_set(foreign[0])}")
-    if set(options) != set(mine):
-        raise ValueError(f"state_dict: expected the options {list(mine)}, got {list(options)}")
+    names = list(definition.defaults)
+    if set(options) != set(names):
+        raise ValueError(f"state_dict: expected the options {names}, got {list(options)}")
     try:
-        return Options(options)
+        return Options(definition, {name: options[name] for name in names})
     except (TypeError, ValueError) as error:
         raise type(error)(f"state_dict: {error}") from None
 

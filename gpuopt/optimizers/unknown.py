@@ -9,7 +9,6 @@ from ..engine.tail import TailOptions
 from ..messages.suggest import did_you_mean
 
 _TORCHS = ("capturable", "differentiable", "foreach", "fused")
-_OF_MOMENTUM = ("dampening", "momentum", "nesterov")
 
 
 def refuse_unknown(optimizer: type, given: Iterable[str], further: Iterable[str] = ()) -> None:
@@ -43,11 +42,6 @@ def _elsewhere(optimizer: type, name: str) -> str:
     """Return who does have an argument, if it is known."""
     if optimizer.__module__.startswith("gpuopt.torch"):
         return ""
-    if optimizer.__name__ == "SGD" and name in _OF_MOMENTUM:
-        return (
-            "; gpuopt.Momentum has a velocity, with lr inside it (lr, beta, nesterov); "
-            "gpuopt.torch.SGD has torch's, with lr outside"
-        )
     if name in _TORCHS:
         return "; the optimizers of gpuopt.torch take torch.optim's arguments"
     return ""

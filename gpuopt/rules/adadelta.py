@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .registry import register
+from .definitions import Definition, define, single
+from .options import MAXIMIZE, Option, epsilon, learning_rate, weight_decay
+from .ranges import UP_TO_ONE
+from .registry import Rule, add_rule
 
 
 def adadelta(p, g, square_avg, acc_delta, rho, one_minus_rho, lr, eps):
@@ -23,11 +26,38 @@ def adadelta_coefficients(step, lr, rho, eps):
     return rho, 1.0 - rho, lr, eps
 
 
-register(
-    "adadelta",
-    adadelta,
-    adadelta_coefficients,
-    states=("square_avg", "acc_delta"),
-    hyperparameters={"lr": 1.0, "rho": 0.9, "eps": 1e-6},
-    wide=("square_avg",),
+_RHO = Option("rho", 0.9, "how much of the running means stays, in [0, 1]", (UP_TO_ONE,))
+_OPTIONS = (learning_rate(1.0), _RHO, epsilon(1e-6))
+
+add_rule(
+    Rule(
+        "adadelta",
+        adadelta,
+        adadelta_coefficients,
+        ("square_avg", "acc_delta"),
+        _OPTIONS,
+        wide=("square_avg",),
+    )
+)
+
+define(
+    Definition(
+        "Adadelta",
+        single("adadelta"),
+        (*_OPTIONS, weight_decay(), MAXIMIZE),
+        summary="Steps whose size follows from the sizes of the gradients and of earlier steps.",
+        equation=r"""
+s = \rho s + (1-\rho) g^2, \quad
+\Delta = \sqrt{u + \epsilon} / \sqrt{s + \epsilon} \cdot g, \quad
+u = \rho u + (1-\rho) \Delta^2, \quad p = p - lr \cdot \Delta
+""",
+        source="Zeiler, 2012",
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = Adadelta([w], lr=1.0, rho=0.0, eps=9.0)
+>>> opt.step([np.array([4.0], np.float32)])
+>>> w
+array([-2.4], dtype=float32)
+""",
+    )
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .definitions import Definition, define, either
+from .options import DECOUPLED, MAXIMIZE, Option, betas, epsilon, learning_rate, weight_decay
 from .powers import power
-from .registry import register
+from .registry import Rule, add_rule
 
 
 def adam(
@@ -60,33 +62,73 @@ def adam_coefficients(step, lr, beta1, beta2, eps):
     return beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, inverse_root_correction2, eps
 
 
-_ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-_ADAM_STATES = ("exp_avg", "exp_avg_sq")
-_AMSGRAD_STATES = (*_ADAM_STATES, "max_exp_avg_sq")
+_OPTIONS = (learning_rate(1e-3), betas(), epsilon())
+_STATES = ("exp_avg", "exp_avg_sq")
+_MAX_STATES = (*_STATES, "max_exp_avg_sq")
+_WIDE = ("exp_avg_sq",)
 
-register("adam", adam, adam_coefficients, states=_ADAM_STATES, hyperparameters=_ADAM)
-register(
-    "amsgrad",
-    amsgrad,
-    adam_coefficients,
-    states=_AMSGRAD_STATES,
-    hyperparameters=_ADAM,
-    wide=("exp_avg_sq",),
+add_rule(Rule("adam", adam, adam_coefficients, _STATES, _OPTIONS))
+add_rule(Rule("amsgrad", amsgrad, adam_coefficients, _MAX_STATES, _OPTIONS, wide=_WIDE))
+add_rule(Rule("adamw", adam, adam_coefficients, _STATES, _OPTIONS, decoupled=True))
+add_rule(
+    Rule(
+        "adamw_amsgrad",
+        amsgrad,
+        adam_coefficients,
+        _MAX_STATES,
+        _OPTIONS,
+        decoupled=True,
+        wide=_WIDE,
+    )
 )
-register(
-    "adamw",
-    adam,
-    adam_coefficients,
-    states=_ADAM_STATES,
-    hyperparameters=_ADAM,
-    decoupled=True,
+
+_AMSGRAD = Option("amsgrad", False, "divide by the largest v so far: it never shrinks")
+_EQUATION = r"""
+m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
+p = p - lr \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+"""
+
+define(
+    Definition(
+        "Adam",
+        {
+            (False, False): "adam",
+            (False, True): "adamw",
+            (True, False): "amsgrad",
+            (True, True): "adamw_amsgrad",
+        },
+        (*_OPTIONS, weight_decay(), _AMSGRAD, MAXIMIZE, DECOUPLED),
+        choices=("amsgrad", "decoupled_weight_decay"),
+        keyword_only=("maximize", "decoupled_weight_decay"),
+        summary="Momentum over RMSProp, both corrected for their start at zero.",
+        equation=_EQUATION,
+        remarks="``amsgrad``: the largest v so far in place of v.",
+        source="Kingma and Ba, 2015; amsgrad: Reddi, Kale and Kumar, 2018",
+        example="""
+>>> w = np.zeros(2, np.float32)
+>>> opt = Adam([w], lr=0.5, eps=0.0)
+>>> opt.step([np.array([4.0, -0.25], np.float32)])
+>>> w
+array([-0.5,  0.5], dtype=float32)
+""",
+    )
 )
-register(
-    "adamw_amsgrad",
-    amsgrad,
-    adam_coefficients,
-    states=_AMSGRAD_STATES,
-    hyperparameters=_ADAM,
-    decoupled=True,
-    wide=("exp_avg_sq",),
+
+define(
+    Definition(
+        "AdamW",
+        either("adamw", "adamw_amsgrad"),
+        (*_OPTIONS, weight_decay(1e-2, decoupled=True), _AMSGRAD, MAXIMIZE),
+        choices=("amsgrad",),
+        summary="Adam with weight decay decoupled from the gradient.",
+        equation=r"p = (1 - lr \cdot weight\_decay) \, p, \quad \text{then as Adam}",
+        source="Loshchilov and Hutter, 2019",
+        example="""
+>>> w = np.ones(1, np.float32)
+>>> opt = AdamW([w], lr=0.5, weight_decay=0.5)
+>>> opt.step([np.zeros(1, np.float32)])
+>>> w
+array([0.75], dtype=float32)
+""",
+    )
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .definitions import Definition, define, single
+from .options import MAXIMIZE, betas, epsilon, learning_rate, weight_decay
 from .powers import power
-from .registry import register
+from .registry import Rule, add_rule
 
 
 def adamax(p, g, exp_avg, exp_inf, beta1, one_minus_beta1, beta2, step_size, eps):
@@ -20,10 +22,28 @@ def adamax_coefficients(step, lr, beta1, beta2, eps):
     return beta1, 1.0 - beta1, beta2, np.divide(lr, 1.0 - power(beta1, step)), eps
 
 
-register(
-    "adamax",
-    adamax,
-    adamax_coefficients,
-    states=("exp_avg", "exp_inf"),
-    hyperparameters={"lr": 2e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+_BETAS = betas(description="decay rates of the average and of the infinity norm")
+_OPTIONS = (learning_rate(2e-3), _BETAS, epsilon())
+
+add_rule(Rule("adamax", adamax, adamax_coefficients, ("exp_avg", "exp_inf"), _OPTIONS))
+
+define(
+    Definition(
+        "Adamax",
+        single("adamax"),
+        (*_OPTIONS, weight_decay(), MAXIMIZE),
+        summary="Adam with the infinity norm in place of the 2-norm.",
+        equation=r"""
+m = \beta_1 m + (1-\beta_1) g, \quad u = \max(\beta_2 u, |g| + \epsilon), \quad
+p = p - \frac{lr}{1-\beta_1^t} \cdot \frac{m}{u}
+""",
+        source="Kingma and Ba, 2015, section 7.1",
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = Adamax([w], lr=0.5, eps=0.0)
+>>> opt.step([np.array([4.0], np.float32)])
+>>> w
+array([-0.5], dtype=float32)
+""",
+    )
 )

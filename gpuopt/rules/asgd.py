@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .definitions import Definition, define, single
+from .options import MAXIMIZE, Option, learning_rate, weight_decay
 from .powers import real_power
-from .registry import register
+from .ranges import ANY
+from .registry import Rule, add_rule
 
 
 def asgd(p, g, ax, kept, eta, mu):
@@ -21,11 +24,32 @@ def asgd_coefficients(step, eta, mu, lr, lambd, alpha, t0):
     return 1.0 - lambd * eta, eta, mu, next_eta, next_mu
 
 
-register(
-    "asgd",
-    asgd,
-    asgd_coefficients,
-    states=("ax",),
-    hyperparameters={"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6},
-    carried={"eta": "lr", "mu": 1.0},
+_OPTIONS = (
+    learning_rate(1e-2),
+    Option("lambd", 1e-4, "how fast the step size falls", (ANY,)),
+    Option("alpha", 0.75, "the power by which it falls", (ANY,)),
+    Option("t0", 1e6, "the step from which on ``ax`` averages", (ANY,)),
+)
+
+add_rule(Rule("asgd", asgd, asgd_coefficients, ("ax",), _OPTIONS, carried={"eta": "lr", "mu": 1.0}))
+
+define(
+    Definition(
+        "ASGD",
+        single("asgd"),
+        (*_OPTIONS, weight_decay(), MAXIMIZE),
+        summary="Gradient descent whose parameters are averaged in the state ``ax``.",
+        equation=r"""
+p = (1 - \lambda \eta) p - \eta g, \quad ax = ax + \mu (p - ax), \quad
+\eta = \frac{lr}{(1 + \lambda \, lr \, t)^\alpha}, \quad \mu = \frac{1}{\max(1, t - t_0)}
+""",
+        source="Polyak and Juditsky, 1992",
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = ASGD([w], lr=0.5)
+>>> opt.step([np.array([4.0], np.float32)])
+>>> w
+array([-2.], dtype=float32)
+""",
+    )
 )

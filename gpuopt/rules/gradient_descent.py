@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .registry import register
+from .options import learning_rate
+from .registry import Rule, add_rule
 
 
 def gradient_descent(p, g, lr):
@@ -14,9 +15,11 @@ def gradient_descent_coefficients(step, lr):
     return (lr,)
 
 
-register(
-    "gradient_descent",
-    gradient_descent,
-    gradient_descent_coefficients,
-    hyperparameters={"lr": 1e-2},
+add_rule(
+    Rule(
+        "gradient_descent",
+        gradient_descent,
+        gradient_descent_coefficients,
+        options=(learning_rate(1e-2),),
+    )
 )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .definitions import Definition, define, either
+from .options import DECOUPLED, MAXIMIZE, Option, betas, epsilon, learning_rate, weight_decay
 from .powers import power, real_power
-from .registry import register
+from .ranges import FINITE
+from .registry import Rule, add_rule
 
 
 def nadam(
@@ -56,23 +59,45 @@ def nadam_coefficients(step, mu_product, lr, beta1, beta2, eps, momentum_decay):
     )
 
 
-_NADAM = {"lr": 2e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "momentum_decay": 4e-3}
-_NADAM_STATES = ("exp_avg", "exp_avg_sq")
-
-register(
-    "nadam",
-    nadam,
-    nadam_coefficients,
-    states=_NADAM_STATES,
-    hyperparameters=_NADAM,
-    carried={"mu_product": 1.0},
+_MOMENTUM_DECAY = Option(
+    "momentum_decay", 4e-3, "how fast the momentum approaches beta1, at least 0", (FINITE,)
 )
-register(
-    "nadamw",
-    nadam,
-    nadam_coefficients,
-    states=_NADAM_STATES,
-    hyperparameters=_NADAM,
-    decoupled=True,
-    carried={"mu_product": 1.0},
+_OPTIONS = (learning_rate(2e-3), betas(), epsilon(), _MOMENTUM_DECAY)
+_STATES, _CARRIED = ("exp_avg", "exp_avg_sq"), {"mu_product": 1.0}
+
+add_rule(Rule("nadam", nadam, nadam_coefficients, _STATES, _OPTIONS, carried=_CARRIED))
+add_rule(
+    Rule(
+        "nadamw",
+        nadam,
+        nadam_coefficients,
+        _STATES,
+        _OPTIONS,
+        decoupled=True,
+        carried=_CARRIED,
+    )
+)
+
+define(
+    Definition(
+        "NAdam",
+        either("nadam", "nadamw"),
+        (*_OPTIONS[:3], weight_decay(), _MOMENTUM_DECAY, DECOUPLED, MAXIMIZE),
+        choices=("decoupled_weight_decay",),
+        summary="Adam with Nesterov's momentum.",
+        equation=r"""
+\mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \psi}), \quad
+p = p - lr \frac{(1-\mu_t) g / (1-\prod_{i \le t} \mu_i) +
+\mu_{t+1} m / (1-\prod_{i \le t+1} \mu_i)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+""",
+        remarks=r"m and v as Adam's; :math:`\psi` is ``momentum_decay``.",
+        source="Dozat, 2016",
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = NAdam([w], lr=0.5, betas=(0.0, 0.0), eps=0.0)
+>>> opt.step([np.array([4.0], np.float32)])
+>>> w
+array([-0.5], dtype=float32)
+""",
+    )
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .definitions import Definition, define, either
+from .options import DECOUPLED, MAXIMIZE, betas, epsilon, learning_rate, weight_decay
 from .powers import power
-from .registry import register
+from .registry import Rule, add_rule
 
 
 def radam(
@@ -45,15 +47,34 @@ def radam_coefficients(step, lr, beta1, beta2, eps):
     return beta1, 1.0 - beta1, beta2, 1.0 - beta2, adaptive, step_size, eps
 
 
-_RADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-_RADAM_STATES = ("exp_avg", "exp_avg_sq")
+_OPTIONS = (learning_rate(1e-3), betas(), epsilon())
+_STATES = ("exp_avg", "exp_avg_sq")
 
-register("radam", radam, radam_coefficients, states=_RADAM_STATES, hyperparameters=_RADAM)
-register(
-    "radamw",
-    radam,
-    radam_coefficients,
-    states=_RADAM_STATES,
-    hyperparameters=_RADAM,
-    decoupled=True,
+add_rule(Rule("radam", radam, radam_coefficients, _STATES, _OPTIONS))
+add_rule(Rule("radamw", radam, radam_coefficients, _STATES, _OPTIONS, decoupled=True))
+
+define(
+    Definition(
+        "RAdam",
+        either("radam", "radamw"),
+        (*_OPTIONS, weight_decay(), DECOUPLED, MAXIMIZE),
+        choices=("decoupled_weight_decay",),
+        summary="Adam that divides by the root of v only once the variance of that is known.",
+        equation=r"""
+m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
+p = p - lr \cdot r_t \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+""",
+        remarks=r"""
+While the rectification r is not defined (the first 5 steps at the default betas),
+:math:`p = p - lr \cdot m / (1-\beta_1^t)`.
+""",
+        source="Liu et al., 2020",
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = RAdam([w], lr=0.5)
+>>> opt.step([np.array([4.0], np.float32)])
+>>> w
+array([-2.], dtype=float32)
+""",
+    )
 )

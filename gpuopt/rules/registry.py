@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.coefficients import trace_coefficients
 from ..kernels.trace.operations import RuleError, trace
+from .options import Option, options_from
 
-__all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "register"]
+__all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "add_rule", "check", "register"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Rule:
             returns the values of the update's last parameters, in their order, and behind them
             what the tensor carries to its next step.
         states: the names of the states, as torch names them, in the update's order.
-        hyperparameters: the options that ``coefficients`` takes, with their defaults.
+        options: where the hyperparameters come from that ``coefficients`` takes.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
             added to the gradient (L2).
         initial: for a state that does not start at zero, the option that says where.
@@ -40,12 +42,17 @@ class Rule:
     name: str
     update: Callable[..., Any]
     coefficients: Callable[..., Any]
-    states: tuple[str, ...]
-    hyperparameters: Mapping[str, float]
-    decoupled: bool
-    initial: Mapping[str, str]
+    states: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    decoupled: bool = False
+    initial: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, float | str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
+
+    @cached_property
+    def hyperparameters(self) -> Mapping[str, float]:
+        """What ``coefficients`` takes, by name, with the defaults."""
+        return {n: value for o in self.options for n, value in o.hyperparameters.items()}
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -141,13 +148,22 @@ RESERVED = frozenset(
 """What the stages around every rule call their states, coefficients and hyperparameters."""
 
 
+def add_rule(rule: Rule) -> Rule:
+    """Put a rule of gpuopt's own into the registry, unchecked, and return it.
+
+    A test checks all of them; doing so at import would double the time that takes.
+    """
+    RULES[rule.name] = rule
+    return rule
+
+
 def register(
     name: str,
     update: Callable[..., Any],
     coefficients: Callable[..., Any],
     *,
     states: tuple[str, ...] = (),
-    hyperparameters: Mapping[str, float] | None = None,
+    hyperparameters: Mapping[str, float] | Iterable[Option] = (),
     decoupled: bool = False,
     initial: Mapping[str, str] | None = None,
     carried: Mapping[str, float | str] | None = None,
@@ -155,7 +171,9 @@ def register(
 ) -> Rule:
     """Check a rule and put it into the registry; it then runs on every backend.
 
-    Args: the fields of `Rule`.
+    `gpuopt.Optimizer` and `gpuopt.torch.Optimizer` step with it.
+
+    Args: the fields of `Rule`; ``hyperparameters`` are options, or numbers by name.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -180,22 +198,22 @@ def register(
         update,
         coefficients,
         states,
-        dict(hyperparameters or {}),
+        options_from(hyperparameters),
         decoupled,
         dict(initial or {}),
         dict(carried or {}),
         wide,
     )
-    _check(rule)
-    RULES[name] = rule
-    return rule
+    check(rule)
+    return add_rule(rule)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-def _check(rule: Rule) -> None:
+def check(rule: Rule) -> None:
+    """Raise RuleError unless every backend can compile a rule."""
     expected = ("p", "g", *rule.states)
     parameters = _parameters(rule.update)
     if parameters[: len(expected)] != expected:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .registry import register
+from .definitions import Definition, define
+from .options import MAXIMIZE, Option, epsilon, learning_rate, weight_decay
+from .ranges import BELOW_ONE, FINITE, UP_TO_ONE
+from .registry import Rule, add_rule
 
 
 def rmsprop(p, g, square_avg, beta, one_minus_beta, lr, eps):
@@ -55,31 +58,97 @@ def rmsprop_momentum_coefficients(step, lr, beta, eps, momentum):
     return beta, 1.0 - beta, momentum, lr, eps
 
 
-register(
-    "rmsprop",
-    rmsprop,
-    rmsprop_coefficients,
-    states=("square_avg",),
-    hyperparameters={"lr": 1e-2, "beta": 0.9, "eps": 1e-8},
+_BETA = Option("beta", 0.9, "how much of the running means stays, in [0, 1)", (BELOW_ONE,))
+_ALPHA = Option(
+    "alpha", 0.99, "how much of the running means stays, in [0, 1]", (UP_TO_ONE,), parts=("beta",)
 )
-register(
-    "rmsprop_centered",
-    rmsprop_centered,
-    rmsprop_coefficients,
-    states=("square_avg", "grad_avg"),
-    hyperparameters={"lr": 1e-2, "beta": 0.9, "eps": 1e-8},
+_MOMENTUM = "how much of the momentum buffer stays"
+_BELOW_ONE = Option("momentum", 0.0, f"{_MOMENTUM}, in [0, 1)", (BELOW_ONE,))
+_AT_LEAST_0 = Option("momentum", 0.0, f"{_MOMENTUM}, at least 0", (FINITE,))
+_CENTERED = Option("centered", False, "divide by the standard deviation")
+_OPTIONS = (learning_rate(1e-2), _BETA, epsilon())
+_WITH_MOMENTUM = (*_OPTIONS, Option("momentum", 0.9, _MOMENTUM, (FINITE,)))
+
+add_rule(Rule("rmsprop", rmsprop, rmsprop_coefficients, ("square_avg",), _OPTIONS))
+add_rule(
+    Rule(
+        "rmsprop_centered",
+        rmsprop_centered,
+        rmsprop_coefficients,
+        ("square_avg", "grad_avg"),
+        _OPTIONS,
+    )
 )
-register(
-    "rmsprop_momentum",
-    rmsprop_momentum,
-    rmsprop_momentum_coefficients,
-    states=("square_avg", "momentum_buffer"),
-    hyperparameters={"lr": 1e-2, "beta": 0.9, "eps": 1e-8, "momentum": 0.9},
+add_rule(
+    Rule(
+        "rmsprop_momentum",
+        rmsprop_momentum,
+        rmsprop_momentum_coefficients,
+        ("square_avg", "momentum_buffer"),
+        _WITH_MOMENTUM,
+    )
 )
-register(
-    "rmsprop_centered_momentum",
-    rmsprop_centered_momentum,
-    rmsprop_momentum_coefficients,
-    states=("square_avg", "grad_avg", "momentum_buffer"),
-    hyperparameters={"lr": 1e-2, "beta": 0.9, "eps": 1e-8, "momentum": 0.9},
+add_rule(
+    Rule(
+        "rmsprop_centered_momentum",
+        rmsprop_centered_momentum,
+        rmsprop_momentum_coefficients,
+        ("square_avg", "grad_avg", "momentum_buffer"),
+        _WITH_MOMENTUM,
+    )
+)
+
+_CHOICES = ("momentum", "centered")
+_RULES = {
+    (False, False): "rmsprop",
+    (False, True): "rmsprop_centered",
+    (True, False): "rmsprop_momentum",
+    (True, True): "rmsprop_centered_momentum",
+}
+_SUMMARY = "Gradients divided by the root of their running mean square{}."
+_REMARKS = r"""
+``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the running
+mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+:math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
+"""
+_SOURCE = "Tieleman and Hinton, 2012; centered: Graves, 2013"
+
+define(
+    Definition(
+        "RMSProp",
+        _RULES,
+        (*_OPTIONS, weight_decay(), _BELOW_ONE, _CENTERED, MAXIMIZE),
+        choices=_CHOICES,
+        summary=_SUMMARY.format(""),
+        equation=r"s = \beta s + (1-\beta) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)",
+        remarks=f"{_REMARKS}\n`RMSprop` is the same with torch.optim's names and defaults.\n",
+        source=_SOURCE,
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = RMSProp([w], lr=1.0, beta=0.75, eps=0.0)
+>>> opt.step([np.array([3.0], np.float32)])
+>>> w
+array([-2.], dtype=float32)
+""",
+    )
+)
+
+define(
+    Definition(
+        "RMSprop",
+        _RULES,
+        (learning_rate(1e-2), _ALPHA, epsilon(), weight_decay(), _AT_LEAST_0, _CENTERED, MAXIMIZE),
+        choices=_CHOICES,
+        summary=_SUMMARY.format(", as torch.optim has it"),
+        equation=r"s = \alpha s + (1-\alpha) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)",
+        remarks=f"{_REMARKS}\n`RMSProp` is the same with beta for alpha, by default 0.9.\n",
+        source=_SOURCE,
+        example="""
+>>> w = np.zeros(1, np.float32)
+>>> opt = RMSprop([w], lr=1.0, alpha=0.75, eps=0.0)
+>>> opt.step([np.array([3.0], np.float32)])
+>>> w
+array([-2.], dtype=float32)
+""",
+    )
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.optimizer import ParamsT
 
-from ..engine.ranges import ANY
+from ..rules.ranges import ANY
 from .arguments import check_numbers
 from .fused import Fused
 from .group_options import RANGES

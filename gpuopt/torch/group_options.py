@@ -7,10 +7,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from ..arrays import scalars
-from ..engine import ranges
-from ..engine.ranges import Range
 from ..messages.warn import warn
 from ..optimizers.whole import OF_OPTIMIZERS, how_to_set
+from ..rules import ranges
+from ..rules.ranges import Range
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]

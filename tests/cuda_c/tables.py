@@ -12,7 +12,7 @@ from gpuopt.kernels.trace.retarget import retarget
 from gpuopt import RULES
 from gpuopt.engine.compose import compose
 from gpuopt.engine.table import EMPTY, chunks_of
-from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from tests.helpers.cuda_on_cpu import Module
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.values import values

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
+from gpuopt import RULES
 from gpuopt.demo.methods import BETA2, DEFAULT, METHODS, chosen
 from gpuopt.demo.style import STYLES
-from tests.rules.oracles import optimizers
 
-BUILT_IN = {name for optimizer in optimizers().values() for name in optimizer.variants.values()}
-"""The rules that an optimizer over plain arrays picks."""
+BUILT_IN = set(RULES)
 
 
 def built(method, **options):
@@ -15,7 +14,7 @@ def built(method, **options):
 
 def rule(method):
     optimizer = built(method)
-    return optimizer.rule_for(optimizer.param_groups[0]).name
+    return optimizer._definition.rule_for(optimizer.param_groups[0]).name
 
 
 def test_there_is_a_method_for_every_rule_of_the_optimizers():

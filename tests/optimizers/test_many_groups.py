@@ -71,7 +71,7 @@ def test_a_changed_rate_works_out_nothing_else(monkeypatch):
     optimizer = two_groups(weight_decay=0.1)
     before = optimizer._groups(1.0)
     assert optimizer._groups(1.0) is before
-    monkeypatch.setattr(optimizer.__class__, "rule_for", lambda *_: pytest.fail("a rule"))
+    monkeypatch.setattr(optimizer._plan, "_rule_of", lambda *_: pytest.fail("a rule"))
     monkeypatch.setattr(plan, "updates_for", lambda *_: pytest.fail("updates"))
     optimizer.param_groups[1]["lr"] = 0.25
     after = optimizer._groups(1.0)

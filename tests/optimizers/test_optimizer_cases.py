@@ -1,16 +1,21 @@
 """The cases of this folder reach every optimizer, every rule and every option."""
 
 import inspect
+from dataclasses import fields
 
 import pytest
 
-from tests.helpers.optimizers import ALL_OPTIONS, OPTIMIZERS, OPTIONS, make, options_of
+from gpuopt import Tail
+from gpuopt.rules.definitions import DEFINITIONS
+from tests.helpers.optimizers import OPTIMIZERS, OPTIONS, make, options_of
 from tests.helpers.optimizers import arrays as new_arrays
 
 
 def defaults_of(name):
+    """The defaults in a constructor's signature, but those of a tail."""
     parameters = inspect.signature(OPTIMIZERS[name]).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in ("params", "tail")}
+    tail = [field.name for field in fields(Tail)]
+    return {p.name: p.default for p in parameters if p.name not in ("params", *tail)}
 
 
 def test_every_optimizer_has_cases():
@@ -20,8 +25,9 @@ def test_every_optimizer_has_cases():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_cases_of_an_optimizer_reach_every_rule_of_it(name):
     optimizers = [make(name, new_arrays(0), **options) for options in OPTIONS[name]]
-    reached = {o.rule_for(o.param_groups[0]).name for o in optimizers}
-    assert reached == set(OPTIMIZERS[name].variants.values())
+    definition = DEFINITIONS[name]
+    reached = {definition.rule_for(o.param_groups[0]).name for o in optimizers}
+    assert reached == set(definition.rules.values())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -31,6 +37,6 @@ def test_the_cases_of_an_optimizer_change_every_option(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_option_is_known_to_the_tests_of_bad_options(name):
-    assert set(options_of(name)) <= ALL_OPTIONS
-    assert set(defaults_of(name)) - set(options_of(name)) <= {"state_dtype"}
+def test_the_signature_is_that_of_the_definition(name):
+    assert defaults_of(name) == {**DEFINITIONS[name].defaults, "state_dtype": None}
+    assert options_of(name) == list(DEFINITIONS[name].defaults)

@@ -27,8 +27,27 @@ CHANGED = {
     "nesterov": True,
     "centered": True,
     "amsgrad": True,
+    "decoupled_weight_decay": True,
+    "dampening": 0.25,
+    "alpha": 0.25,
+    "rho": 0.25,
+    "momentum_decay": 0.5,
+    "lambd": 0.25,
+    "t0": 2.0,
+    "etas": (0.25, 2.0),
+    "step_sizes": (0.125, 4.0),
 }
 """For each option, a value that is nobody's default."""
+
+BESIDE = {
+    ("SGD", "nesterov"): {"momentum": 0.5},
+    ("SGD", "dampening"): {"momentum": 0.5},
+    **{
+        (name, "decoupled_weight_decay"): {"weight_decay": 0.25}
+        for name in ("Adam", "NAdam", "RAdam")
+    },
+}
+"""What some options do nothing without."""
 
 EACH_OPTION = [(name, option) for name in OPTIMIZERS for option in options_of(name)]
 
@@ -41,8 +60,9 @@ def bits(flat):
 def test_every_option_can_be_read_and_changed_between_steps(numpy_backend, name, option):
     """The steps after are those of an optimizer that was made with the new value."""
     params, expected = arrays(0), arrays(0)
-    optimizer = make(name, params)
-    changed = make(name, expected, **{option: CHANGED[option]})
+    beside = BESIDE.get((name, option), {})
+    optimizer = make(name, params, **beside)
+    changed = make(name, expected, **{**beside, option: CHANGED[option]})
     assert getattr(optimizer, option) != CHANGED[option]
     for step in range(2):
         optimizer.step(gradients(step))
@@ -57,22 +77,32 @@ def test_every_option_can_be_read_and_changed_between_steps(numpy_backend, name,
     assert everything(optimizer, params) == everything(changed, expected)
 
 
-LATER = {"momentum": 2, "amsgrad": 3}
-"""Steps until it shows: a buffer that starts at zero, a second moment that has to fall."""
+LATER = {
+    "momentum": 2,  # a buffer that starts at zero
+    "amsgrad": 3,  # a second moment that has to fall
+    "lr of ASGD": 2,  # of which each step computes the next one's step size
+    "alpha of ASGD": 2,
+    "eps of RAdam": 5,  # whose first steps divide by no average
+}
+"""Steps until it shows."""
+
+NEVER = ("initial_accumulator_value", "lr of Rprop", "t0 of ASGD")
+"""What says where states start, or averages on the side."""
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [pair for pair in EACH_OPTION if pair[1] != "initial_accumulator_value"]
+    ("name", "option"),
+    [pair for pair in EACH_OPTION if not {pair[1], " of ".join(pair[::-1])} & set(NEVER)],
 )
 def test_a_changed_option_takes_effect_at_the_next_step(numpy_backend, name, option):
     changed, same = arrays(0), arrays(0)
     for params, change in ((changed, True), (same, False)):
-        optimizer = make(name, params)
+        optimizer = make(name, params, **BESIDE.get((name, option), {}))
         for step in range(2):
             optimizer.step(gradients(step))
         if change:
             setattr(optimizer, option, CHANGED[option])
-        for step in range(LATER.get(option, 1)):
+        for step in range(LATER.get(option, LATER.get(f"{option} of {name}", 1))):
             optimizer.step(gradients(2 + step))
     assert bits(changed) != bits(same)
 
@@ -175,13 +205,14 @@ def test_options_of_other_optimizers_are_not_accepted(name):
 def test_the_options_of_a_group_behave_as_a_dict():
     optimizer = gpuopt.SGD(arrays(0), lr=0.5)
     group = optimizer.param_groups[0]
-    assert dict(group) == {"lr": 0.5, "weight_decay": 0.0, "maximize": False}
-    assert list(group) == ["lr", "weight_decay", "maximize"]
-    assert len(group) == 3
+    options = ["lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"]
+    assert list(group) == options
+    assert list(dict(group).values()) == [0.5, 0.0, 0.0, 0.0, False, False]
+    assert len(group) == 6
     assert "lr" in group and "learning_rate" not in group
     group.update(lr=0.25, maximize=True)
     group.update({"weight_decay": 0.125})
-    assert dict(group) == {"lr": 0.25, "weight_decay": 0.125, "maximize": True}
+    assert list(dict(group).values()) == [0.25, 0.0, 0.0, 0.125, False, True]
     assert (optimizer.lr, optimizer.weight_decay, optimizer.maximize) == (0.25, 0.125, True)
 
 
@@ -256,4 +287,4 @@ def test_what_must_be_named():
     with pytest.raises(TypeError, match="positional"):
         optimizer.step(gradients(0), 2.0)
     with pytest.raises(TypeError, match="positional"):
-        gpuopt.SGD(arrays(0), 0.5, 0.25)
+        gpuopt.SGD(arrays(0), 0.5, 0.0, 0.0, 0.0, False, True)

@@ -5,20 +5,9 @@ import pytest
 
 import gpuopt
 from gpuopt.engine.tail import TailOptions
+from gpuopt.rules.definitions import DEFINITIONS
 
-OWN = {
-    "SGD": ["lr", "weight_decay", "maximize"],
-    "Momentum": ["lr", "beta", "nesterov", "weight_decay", "maximize", "state_dtype"],
-    "RMSProp": [
-        *("lr", "beta", "eps", "centered", "momentum", "weight_decay", "maximize", "state_dtype")
-    ],
-    "Adam": ["lr", "betas", "eps", "amsgrad", "weight_decay", "maximize", "state_dtype"],
-    "AdamW": ["lr", "betas", "eps", "amsgrad", "weight_decay", "maximize", "state_dtype"],
-    "Adagrad": [
-        *("lr", "lr_decay", "eps", "initial_accumulator_value", "weight_decay", "maximize"),
-        "state_dtype",
-    ],
-}
+OWN = {name: [*made.defaults, "state_dtype"] for name, made in DEFINITIONS.items()}
 
 
 def refusal(make, **options):
@@ -51,13 +40,6 @@ def test_all_that_an_optimizer_takes_is_listed(name):
 )
 def test_what_may_be_meant(make, given, meant):
     assert refusal(make, **{given: 0.5}).endswith(f"; did you mean {meant}?")
-
-
-@pytest.mark.parametrize("given", ["momentum", "nesterov", "dampening"])
-def test_sgd_with_momentum_is_another_optimizer(given):
-    said = refusal(gpuopt.SGD, **{given: 0.5})
-    assert "; gpuopt.Momentum has a velocity, with lr inside it (lr, beta, nesterov);" in said
-    assert said.endswith("gpuopt.torch.SGD has torch's, with lr outside")
 
 
 def test_arguments_of_torchs():

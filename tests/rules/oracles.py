@@ -4,16 +4,13 @@ A rule without a formula, an optimizer without an entry in `TORCH`, an option wi
 each fails a test, so nothing new goes unchecked.
 """
 
-import inspect
 import itertools
 from math import sqrt
-
-import numpy as np
 
 import gpuopt
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
-from gpuopt.optimizers.base import Optimizer
+from gpuopt.rules.definitions import DEFINITIONS
 
 # --- the formulas, as they are printed ----------------------------------------------------
 # Each takes a parameter p, a gradient g, the states s (a dict of floats, zero at the start),
@@ -229,39 +226,20 @@ def by_rule(rule, p, gradients, options, backend="numpy", state_dtype=None):
 
 # --- torch.optim --------------------------------------------------------------------------
 
+TORCHS = (
+    *("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"),
+    *("ASGD", "Rprop"),
+)
+
 TORCH = {
-    "SGD": ("SGD", {}),
+    **{name: (name, {}) for name in TORCHS},
     "Momentum": ("SGD", {"beta": "momentum"}),
     "RMSProp": ("RMSprop", {"beta": "alpha"}),
-    "Adam": ("Adam", {}),
-    "AdamW": ("AdamW", {}),
-    "Adagrad": ("Adagrad", {}),
 }
 """For each optimizer, torch's, and what torch calls its options."""
 
-RULES_OF_TORCH = {
-    "sgd_momentum": ("SGD", {}),
-    "sgd_nesterov": ("SGD", {"nesterov": True}),
-    "adadelta": ("Adadelta", {}),
-    "adamax": ("Adamax", {}),
-    "radam": ("RAdam", {}),
-    "radamw": ("RAdam", {"decoupled_weight_decay": True}),
-    "rprop": ("Rprop", {}),
-    "nadam": ("NAdam", {}),
-    "nadamw": ("NAdam", {"decoupled_weight_decay": True}),
-    "asgd": ("ASGD", {}),
-}
-"""For each rule that no optimizer over plain arrays picks, torch's optimizer and its flags."""
-
-NOT_IN_TORCH = ("lion",)
-"""The rules that torch.optim does not have."""
-
-PAIRS = {
-    "betas": ("beta1", "beta2"),
-    "etas": ("etaminus", "etaplus"),
-    "step_sizes": ("step_size_min", "step_size_max"),
-}
-"""Options of torch's that are two of a rule's."""
+NOT_IN_TORCH = ("Lion",)
+"""The optimizers that torch.optim does not have."""
 
 VALUES = {
     "lr": (3e-2, 1e-3),
@@ -272,76 +250,63 @@ VALUES = {
     "weight_decay": (0.0, 0.05),
     "dampening": (0.0, 0.5),
     "rho": (0.5, 0.9),
-    "etaminus": (0.5, 0.3),
-    "etaplus": (1.2, 2.0),
-    "step_size_min": (1e-6, 5e-3),
-    "step_size_max": (50.0, 1.1e-2),
+    "etas": ((0.5, 1.2), (0.3, 2.0)),
+    "step_sizes": ((1e-6, 50.0), (5e-3, 1.1e-2)),
     "lr_decay": (0.0, 0.1),
     "momentum_decay": (4e-3, 0.5),
     "lambd": (1e-4, 0.5),
     "alpha": (0.75, 0.3),
+    "decoupled_weight_decay": (False, True),
     "t0": (1e6, 2.0),
     "initial_accumulator_value": (0.0, 0.5),
     "maximize": (False, True),
     "nesterov": (False, True),
     "centered": (False, True),
     "amsgrad": (False, True),
-    "state_dtype": (None,),  # storage, not maths
 }
 """For each option of any optimizer, the values of the grid; 0 and False where they exist."""
 
 
 def optimizers():
-    """Every public optimizer, by name."""
-    found = {name: getattr(gpuopt, name) for name in gpuopt.__all__}
-    return {
-        name: value
-        for name, value in found.items()
-        if inspect.isclass(value) and issubclass(value, Optimizer)
-    }
+    """Every public optimizer that a definition is behind, by name."""
+    return {name: getattr(gpuopt, name) for name in DEFINITIONS}
 
 
-def grid(optimizer):
-    """Every combination of the options of an optimizer."""
-    names = [n for n in inspect.signature(optimizer).parameters if n not in ("params", "tail")]
+def rules_of(name):
+    """The names of the rules that an optimizer's options can choose."""
+    return set(DEFINITIONS[name].rules.values())
+
+
+def grid(name):
+    """Every combination of the options of an optimizer that it takes."""
+    definition = DEFINITIONS[name]
+    names = list(definition.defaults)
     for values in itertools.product(*(VALUES[n] for n in names)):
-        yield dict(zip(names, values))
-
-
-def rule_grid(name):
-    """Every combination of the options of a rule of `RULES_OF_TORCH`, and of its stages."""
-    own = list(gpuopt.RULES[name].hyperparameters)
-    stages = ["maximize"] if name == "rprop" else ["maximize", "weight_decay"]
-    values = [values_of(option) for option in (*own, *stages)]
-    for chosen in itertools.product(*values):
-        options = dict(zip((*own, *stages), chosen))
-        if allowed_by_torch(name, options):
-            yield options
-
-
-def allowed_by_torch(name, options):
-    """Whether torch's SGD takes the options; without momentum it is another rule."""
-    if name == "sgd_nesterov":
-        return options["momentum"] and not options["dampening"]
-    return name != "sgd_momentum" or options["momentum"]
+        options = dict(zip(names, values))
+        try:
+            definition.check(options)
+        except ValueError:
+            continue
+        yield options
 
 
 def values_of(option):
     """The values of the grid for a hyperparameter of a rule."""
-    if option in ("beta1", "beta2"):
-        return [pair[option == "beta2"] for pair in VALUES["betas"]]
+    for pair, parts in PAIRS.items():
+        if option in parts:
+            return [value[parts.index(option)] for value in VALUES[pair]]
     return VALUES[option]
 
 
-def as_torch_calls_them(options):
-    """The options of a rule, as an optimizer of torch's takes them."""
-    pairs = {k: tuple(options[n] for n in v) for k, v in PAIRS.items() if v[0] in options}
-    paired = {name for names in PAIRS.values() for name in names}
-    return {**pairs, **{k: v for k, v in options.items() if k not in paired}}
+PAIRS = {
+    name: option.parts
+    for definition in DEFINITIONS.values()
+    for name, option in definition.by_name.items()
+    if len(option.parts) > 1
+}
+"""Options that are two of a rule's hyperparameters."""
 
 
-def reached(optimizer):
-    """The rules that the grid runs."""
-    one = [np.ones(1)]
-    made = (optimizer(one, **options) for options in grid(optimizer))
-    return {o.rule_for(o.param_groups[0]).name for o in made}
+def reached(name):
+    """The rules that the grid of an optimizer runs."""
+    return {DEFINITIONS[name].rule_for(options).name for options in grid(name)}

@@ -10,7 +10,7 @@ import gpuopt
 from gpuopt import RULES
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
-from gpuopt.rules import (
+from gpuopt.rules.stages import (
     DECOUPLED_DECAY,
     L2_DECAY,
     SCALE_GRADIENT,

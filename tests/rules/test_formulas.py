@@ -8,7 +8,8 @@ import pytest
 import gpuopt
 from gpuopt import RULES, Adagrad, Adam, AdamW, Momentum, RMSProp
 from gpuopt.engine.compose import compose
-from gpuopt.rules import adagrad_coefficients, adam_coefficients
+from gpuopt.rules.adagrad import adagrad_coefficients
+from gpuopt.rules.adam import adam_coefficients
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import NEUTRAL, by_formula, by_rule, optimizers, values_of
 from tests.tolerances import assert_close

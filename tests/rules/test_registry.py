@@ -2,31 +2,30 @@
 
 import inspect
 import math
+from itertools import product
 
 import numpy
 import numpy as np
 import pytest
 
 from gpuopt import RULES, RuleError, register, rules
-from gpuopt.optimizers.options import PAIRS
 from gpuopt.rules import power, real_power
 from gpuopt.rules import power as raised
 from gpuopt.rules import real_power as rooted
-from gpuopt.rules.registry import RESERVED, Stage
+from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.registry import RESERVED, Stage, check
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
     DECOUPLED,
     FORMULAS,
     NOT_IN_TORCH,
-    RULES_OF_TORCH,
     TORCH,
     VALUES,
     by_rule,
     grid,
-    optimizers,
     reached,
-    rule_grid,
+    rules_of,
 )
 
 # --- coverage: nothing stands in the registry that no oracle has seen ---------------------------
@@ -38,19 +37,13 @@ def test_every_rule_has_a_formula_in_the_tests(name):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_is_compared_with_torch(name):
-    reaching = [o for o, optimizer in optimizers().items() if name in reached(optimizer)]
-    alone = name in RULES_OF_TORCH or name in NOT_IN_TORCH
-    assert alone != bool(reaching), f"put {name} into RULES_OF_TORCH in tests/rules/oracles.py"
-    assert set(reaching) <= set(TORCH), f"compare {reaching} with torch in tests/rules/oracles.py"
+def test_every_rule_is_chosen_by_an_optimizer_and_its_grid(name):
+    assert name in {rule for optimizer in DEFINITIONS for rule in reached(optimizer)}
 
 
-@pytest.mark.parametrize("name", RULES_OF_TORCH)
-def test_every_option_of_a_rule_has_values_in_the_grid(name):
-    for option in RULES[name].hyperparameters:
-        seen = {options[option] for options in rule_grid(name)}
-        refused = (name, option) == ("sgd_nesterov", "dampening")  # by torch
-        assert len(seen) > 1 or refused
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_optimizer_is_compared_with_torch(name):
+    assert (name in TORCH) != (name in NOT_IN_TORCH), f"put {name} into tests/rules/oracles.py"
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -58,29 +51,36 @@ def test_decay_is_decoupled_in_the_rules_that_the_oracle_says(name):
     assert RULES[name].decoupled == (name in DECOUPLED)
 
 
-@pytest.mark.parametrize("name", optimizers())
-def test_every_option_has_values_in_the_grid(name):
-    parameters = set(inspect.signature(optimizers()[name]).parameters) - {"params", "tail"}
-    assert parameters <= set(VALUES), f"give {parameters - set(VALUES)} values in oracles.py"
-    assert {frozenset(options) for options in grid(optimizers()[name])} == {frozenset(parameters)}
-
-
-@pytest.mark.parametrize("name", optimizers())
-def test_every_variant_of_an_optimizer_is_a_rule_of_its_own(name):
-    variants = optimizers()[name].variants
-    assert set(variants.values()) <= set(RULES)
-    assert len(set(variants.values())) == len(variants) == 2 ** len(optimizers()[name].flags)
-    assert set(variants.values()) == reached(optimizers()[name])
-
-
 @pytest.mark.parametrize("name", RULES)
+def test_every_rule_of_ours_can_be_compiled(name):
+    """Importing gpuopt does not check them."""
+    check(RULES[name])
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_option_has_values_in_the_grid(name):
+    defaults = DEFINITIONS[name].defaults
+    assert set(defaults) <= set(VALUES), f"give {set(defaults) - set(VALUES)} values in oracles.py"
+    for option in defaults:
+        assert len({options[option] for options in grid(name)}) > 1
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_combination_of_choices_has_a_rule(name):
+    definition = DEFINITIONS[name]
+    choices = product((False, True), repeat=len(definition.choices))
+    assert set(definition.rules) == set(choices)
+    assert rules_of(name) <= set(RULES)
+    assert rules_of(name) == reached(name)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
 def test_every_hyperparameter_is_an_option_of_the_optimizer(name):
     """What a rule's coefficients ask for must be among the numbers that its groups have."""
-    for optimizer in optimizers().values():
-        if name in optimizer.variants.values():
-            made = optimizer([np.ones(1)], lr=0.1)
-            held = {part for n in made.param_groups[0] for part in PAIRS.get(n, (n,))}
-            assert set(RULES[name].hyperparameters) <= held
+    definition = DEFINITIONS[name]
+    held = {part for parts in definition.parts.values() for part in parts}
+    for rule in definition.all_rules:
+        assert {*rule.hyperparameters, *rule.initial.values()} <= held
 
 
 @pytest.mark.parametrize(

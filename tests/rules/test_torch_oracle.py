@@ -7,24 +7,24 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES
-from gpuopt.engine.compose import compose, stages_for
+from gpuopt.engine.compose import compose
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
     NEUTRAL,
-    RULES_OF_TORCH,
     TORCH,
-    as_torch_calls_them,
+    TORCHS,
     by_rule,
     grid,
     optimizers,
-    rule_grid,
 )
 from tests.tolerances import assert_close
 
 torch = pytest.importorskip("torch")
 
-STEPS = 5
+STEPS = 8
+"""RAdam becomes adaptive in it, and is not so at once."""
 SHAPES = ((4, 3), (7,), ())
 RESTS = {1: (0,), 2: (2, 3)}
 """By tensor, the steps without a gradient: one comes late, one pauses."""
@@ -45,7 +45,7 @@ def data():
 
 def make_torch(name, tensors, options):
     theirs, renamed = TORCH[name]
-    arguments = {renamed.get(k, k): v for k, v in options.items() if k != "state_dtype"}
+    arguments = {renamed.get(k, k): v for k, v in options.items()}
     return getattr(torch.optim, theirs)(tensors, **arguments, foreach=False)
 
 
@@ -54,22 +54,46 @@ def velocity_holds_lr(optimizer):
     return isinstance(optimizer, gpuopt.Momentum)
 
 
+@pytest.fixture(autouse=True)
+def torchs_numbers_in_float64():
+    """What torch carries from step to step is a tensor of the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 CASES = [
     pytest.param(name, options, id=f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}")
-    for name, optimizer in optimizers().items()
-    for options in grid(optimizer)
+    for name in TORCH
+    for options in grid(name)
 ]
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_every_option_gives_what_torch_gives(name, options):
+    assert_as_torch(name, options, lambda t, lr: lr / 2 if t >= 3 else lr)
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_a_schedule_gives_what_torch_gives(name):
+    assert_as_torch(name, {"lr": 3e-2}, lambda t, lr: lr / (1 + t) if t != 4 else 0.0)
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_no_eps_gives_what_torch_gives(name):
+    if "eps" in DEFINITIONS[name].defaults:
+        assert_as_torch(name, {"lr": 3e-2, "eps": 0.0}, lambda t, lr: lr)
+
+
+def assert_as_torch(name, options, lr_of):
     params, grads = data()
     tensors = [torch.tensor(p) for p in params]
+    options = {**DEFINITIONS[name].defaults, **options}
     theirs = make_torch(name, tensors, options)
     ours = optimizers()[name](params, **options)
     for t in range(STEPS):
-        if t == 3 and not velocity_holds_lr(ours):
-            ours.lr = theirs.param_groups[0]["lr"] = options["lr"] / 2
+        if not velocity_holds_lr(ours):
+            ours.lr = theirs.param_groups[0]["lr"] = lr_of(t, options["lr"])
         for tensor, grad in zip(tensors, grads[t]):
             tensor.grad = None if grad is None else torch.tensor(grad)
         ours.step(grads[t])
@@ -78,95 +102,9 @@ def test_every_option_gives_what_torch_gives(name, options):
     for i, tensor in enumerate(tensors):
         assert_close(params[i], tensor.numpy(), "torch float64")
         assert ours.state[i]["step"] == STEPS - len(RESTS.get(i, ()))
-        for state in set(ours.state[i]) - {"step"}:
-            assert_close(
-                ours.state[i][state], unit * theirs.state[tensor][state].numpy(), "torch float64"
-            )
-
-
-# --- the rules that only torch's optimizers pick ------------------------------------------------
-
-RULE_CASES = [
-    pytest.param(name, options, id=f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}")
-    for name in RULES_OF_TORCH
-    for options in rule_grid(name)
-]
-LONG = 8
-"""Steps of a run: RAdam becomes adaptive in it, and is not so at once."""
-
-
-def torch_for(name, tensors, options):
-    theirs, flags = RULES_OF_TORCH[name]
-    return getattr(torch.optim, theirs)(
-        tensors, **as_torch_calls_them(options), **flags, foreach=False
-    )
-
-
-def long_run(t):
-    """The gradients of a step: those of the data, again and again."""
-    return data()[1][t % STEPS]
-
-
-@pytest.fixture
-def torchs_numbers_in_float64():
-    """What torch carries from step to step is a tensor of the default dtype."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def run_rule(name, options, lr_of=lambda t, lr: lr):
-    """Run torch's optimizer and the rule; returns the tensors, torch's, and what ran the rule."""
-    params, _ = data()
-    tensors = [torch.tensor(p) for p in params]
-    theirs = torch_for(name, tensors, options)
-    numbers = {**NEUTRAL, **RULES[name].hyperparameters, **options}
-    update = compose(RULES[name], stages_for(RULES[name], [numbers]))
-    ours = FusedStep(params, [f"p{i}" for i in range(len(params))], [0] * len(params))
-    for t in range(LONG):
-        numbers["lr"] = theirs.param_groups[0]["lr"] = lr_of(t, options["lr"])
-        for tensor, grad in zip(tensors, long_run(t)):
-            tensor.grad = None if grad is None else torch.tensor(grad)
-        ours.run(long_run(t), [Group(update, dict(numbers))])
-        theirs.step()
-    return tensors, theirs, ours
-
-
-def assert_as_torch(tensors, theirs, ours):
-    for i, tensor in enumerate(tensors):
-        assert_close(ours.params[i], tensor.numpy(), "torch float64")
-        own = {**ours.states[i], **ours.carried[i]}
         for state, held in theirs.state[tensor].items():
-            if state != "step":
-                assert_close(own[state], held.numpy(), "torch float64")
-
-
-@pytest.mark.usefixtures("torchs_numbers_in_float64")
-@pytest.mark.parametrize(("name", "options"), RULE_CASES)
-def test_every_option_of_a_rule_gives_what_torch_gives(name, options):
-    assert_as_torch(*run_rule(name, options))
-
-
-@pytest.mark.usefixtures("torchs_numbers_in_float64")
-@pytest.mark.parametrize("name", RULES_OF_TORCH)
-def test_a_schedule_gives_what_torch_gives(name):
-    options = {**RULES[name].hyperparameters, "lr": 3e-2}
-    assert_as_torch(*run_rule(name, options, lambda t, lr: lr / (1 + t) if t != 4 else 0.0))
-
-
-@pytest.mark.usefixtures("torchs_numbers_in_float64")
-@pytest.mark.parametrize("name", RULES_OF_TORCH)
-def test_no_eps_gives_what_torch_gives(name):
-    if "eps" in RULES[name].hyperparameters:
-        assert_as_torch(*run_rule(name, {**RULES[name].hyperparameters, "eps": 0.0}))
-
-
-@pytest.mark.parametrize("name", RULES_OF_TORCH)
-def test_the_defaults_of_a_rule_are_torchs(name):
-    own = {"momentum": 0.9} if name.startswith("sgd") else {}  # torch's is off
-    theirs = torch_for(name, [torch.zeros(1)], own).defaults
-    for option, value in as_torch_calls_them(RULES[name].hyperparameters).items():
-        assert value == theirs[option], option
+            if state != "step" and held is not None:
+                assert_close(ours.state[i][state], unit * held.numpy(), "torch float64")
 
 
 def test_a_gradient_that_is_no_number_has_no_sign_in_rprop():
@@ -207,18 +145,29 @@ def test_a_run_goes_on_where_it_was_stopped(name):
 
 # --- defaults, steps, lr ------------------------------------------------------------------------
 
-OWN_DEFAULTS = {"lr of SGD", "beta of Momentum", "lr of Momentum", "beta of RMSProp"}
-"""Where the default is not torch's: lr must be given, torch's momentum is off, its alpha 0.99."""
+OWN_DEFAULTS = {"beta of Momentum", "lr of Momentum", "beta of RMSProp"}
+"""Where the default is not torch's: its momentum is off, its alpha 0.99."""
+
+_OF_TORCHS_STEP = {"foreach", "capturable", "differentiable", "fused"}
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_the_defaults_are_torchs(name):
     theirs, renamed = TORCH[name]
     known = inspect.signature(getattr(torch.optim, theirs)).parameters
-    for option, parameter in inspect.signature(optimizers()[name]).parameters.items():
-        if option not in ("params", "state_dtype", "tail"):
-            default = known[renamed.get(option, option)].default
-            assert (parameter.default == default) != (f"{option} of {name}" in OWN_DEFAULTS)
+    for option, default in DEFINITIONS[name].defaults.items():
+        same = known[renamed.get(option, option)].default == default
+        assert same != (f"{option} of {name}" in OWN_DEFAULTS)
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_the_arguments_are_torchs_in_their_order(name):
+    known = inspect.signature(getattr(torch.optim, name)).parameters
+    theirs = [n for n in known if n not in _OF_TORCHS_STEP and n != "params"]
+    options = DEFINITIONS[name].defaults
+    assert set(options) == set(theirs)
+    by_place = [n for n in options if n not in DEFINITIONS[name].keyword_only]
+    assert theirs[: len(by_place)] == by_place
 
 
 @pytest.mark.parametrize("name", TORCH)

@@ -17,7 +17,8 @@ from gpuopt.kernels.trace.retarget import retarget
 
 from gpuopt import RULES
 from gpuopt.engine.compose import compose
-from gpuopt.rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT, power, real_power
+from gpuopt.rules import power, real_power
+from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
 

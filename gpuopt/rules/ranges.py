@@ -1,4 +1,4 @@
-"""The numbers that options accept: the ranges of both APIs, and their errors."""
+"""The numbers that options accept, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Range:
 
 
 ANY = Range("a number", lambda x: not math.isnan(x))
+REAL = Range("a finite number", math.isfinite)
 NOT_NEGATIVE = Range("a number of at least 0", lambda x: x >= 0)
 FINITE = Range("a finite number of at least 0", lambda x: math.isfinite(x) and x >= 0)
 POSITIVE = Range("a number above 0", lambda x: x > 0)
@@ -83,13 +84,26 @@ def _as_float(value: Any) -> float | None:
         return None
 
 
-def two_below_one(name: str, value: Any) -> tuple[float, float]:
-    """Take two numbers in [0, 1)."""
+def pair(name: str, value: Any, ranges: tuple[Range, Range]) -> tuple[float, float]:
+    """Return two numbers as floats.
+
+    Raises:
+        TypeError, ValueError: there are not two, or one is not in its range.
+
+    >>> pair("betas", 0.9, (BELOW_ONE, BELOW_ONE))
+    Traceback (most recent call last):
+        ...
+    TypeError: betas: expected two numbers in [0, 1), got 0.9
+    """
+    first, second = ranges
     try:
-        first, second = value
+        one, other = value
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected two numbers in [0, 1), got {value!r}") from None
-    return BELOW_ONE(f"{name}[0]", first), BELOW_ONE(f"{name}[1]", second)
+        expected = f"{first.description} and {second.description}"
+        if first is second:
+            expected = first.description.replace("a number", "two numbers")
+        raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
+    return first(f"{name}[0]", one), second(f"{name}[1]", other)
 
 
 def boolean(name: str, value: Any) -> bool:

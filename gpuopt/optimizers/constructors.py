@@ -1,0 +1,115 @@
+"""Constructors made from definitions: their signatures, their docstrings, and themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from ..engine.tail import Tail
+from ..kernels.trace.retarget import function_from
+from ..rules.definitions import Definition
+from ..rules.options import Option
+
+_BY_PLACE, _BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+
+WIDTH = 96
+"""Characters of a line, which stands indented in stubs."""
+
+ARRAYS = """a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any shape; updated in
+place"""
+
+STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). Rounding to
+"bfloat16" and "float16" is stochastic"""
+
+
+def constructor(definition: Definition) -> Callable[..., None]:
+    """Return the ``__init__`` of an optimizer over plain arrays."""
+    names = definition.defaults
+    by_place = [f"{name}={name}_default" for name in names if name not in definition.keyword_only]
+    by_name = [f"{name}={name}_default" for name in definition.keyword_only]
+    arguments = ["self", "params", *by_place, "*", *by_name, "state_dtype=None", "**tail"]
+    options = ", ".join(f"{name!r}: {name}" for name in names)
+    source = (
+        f"def __init__({', '.join(arguments)}):\n"
+        f"    self._begin(params, {{{options}}}, state_dtype, tail)\n"
+    )
+    known = {f"{name}_default": value for name, value in names.items()}
+    made = function_from(source, "__init__", {"__name__": __name__, **known})
+    made.__doc__ = "Check the arguments and take the arrays."
+    return made
+
+
+def signature(definition: Definition) -> inspect.Signature:
+    """Return the signature of an optimizer over plain arrays, with all options of the tail."""
+    by_place = [o for o in definition.options if o.name not in definition.keyword_only]
+    by_name = [definition.by_name[name] for name in definition.keyword_only]
+    named = [] if definition.name != "Optimizer" else ["rule"]
+    return inspect.Signature(
+        [
+            *(inspect.Parameter(n, _BY_PLACE) for n in ("params", *named)),
+            *(_parameter(o, _BY_PLACE) for o in by_place),
+            *(_parameter(o, _BY_NAME) for o in by_name),
+            inspect.Parameter("state_dtype", _BY_NAME, default=None),
+            *tail_parameters(),
+        ]
+    )
+
+
+def tail_parameters() -> list[inspect.Parameter]:
+    """Return the options of a tail as parameters."""
+    return [inspect.Parameter(f.name, _BY_NAME, default=f.default) for f in fields(Tail)]
+
+
+def _parameter(option: Option, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(option.name, kind, default=option.default)
+
+
+def docstring(
+    definition: Definition,
+    params: str = ARRAYS,
+    more: Mapping[str, str] = {"state_dtype": STATE_DTYPE},
+    example: str = "",
+) -> str:
+    """Return the docstring of a class.
+
+    Args:
+        definition: the optimizer's.
+        params: describes the argument of that name.
+        more: describes the arguments between the optimizer's options and the tail's.
+        example: a doctest; by default the definition's.
+    """
+    options = {option.name: option.description for option in definition.options}
+    described = {"params": params, **options, **more, **tail_descriptions()}
+    parts = [definition.summary]
+    if definition.equation:
+        parts.append(".. math::\n" + textwrap.indent(definition.equation.strip(), "    "))
+    paragraphs = definition.remarks.strip().split("\n\n")
+    parts += [textwrap.fill(" ".join(text.split()), WIDTH) for text in paragraphs]
+    parts.append("Args:\n" + "\n".join(map(_argument, described, described.values())))
+    parts.append("Raises:\n    TypeError, ValueError: an argument cannot be used; it is named.")
+    parts.append(">>> import numpy as np\n" + (example or definition.example).strip())
+    parts.append(f"{definition.source}.")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+@cache  # most arguments are those of many optimizers
+def _argument(name: str, description: str) -> str:
+    text = " ".join(description.split())
+    return textwrap.fill(
+        f"{name}: {text}.", WIDTH, initial_indent="    ", subsequent_indent="        "
+    )
+
+
+@cache
+def tail_descriptions() -> dict[str, str]:
+    """Return what the docstring of `Tail` says of each option."""
+    written = inspect.getdoc(Tail) or ""  # none under python -OO
+    attributes = written.partition("Attributes:\n")[2]
+    entries = re.findall(r"^ {4}(\w+): ((?:.|\n {5})*)", attributes, re.MULTILINE)
+    return {name: text.strip().removesuffix(".") for name, text in entries}

@@ -1,0 +1,132 @@
+"""Optimizers as data: the classes of both APIs, their docstrings and stubs are made from this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from ..messages.suggest import did_you_mean
+from .options import MAXIMIZE, Option, weight_decay
+from .ranges import REAL
+from .registry import RULES, Rule
+
+Groups = Mapping[str, Any]
+"""The options of one group, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """An optimizer: the rules that its options choose among, and its arguments.
+
+    Attributes:
+        name: of its classes; a class of torch.optim with this name is the base of the drop-in.
+        rules: the name of the rule for each combination of the options in ``choices``, each True
+            where the option is not zero.
+        options: in the order of the constructor's arguments, torch's where torch has the optimizer.
+        choices: the names of the options that choose the rule.
+        keyword_only: the names of the options that cannot be given by position.
+        summary: the first line of the docstring.
+        equation: in TeX.
+        remarks: what else users should know.
+        source: paper and year.
+        example: of the class over plain arrays, as a doctest.
+        check: raises ValueError where options exclude each other.
+        counts_steps: whether torch's state dicts hold a step count for each parameter.
+    """
+
+    name: str
+    rules: Mapping[tuple[bool, ...], str]
+    options: tuple[Option, ...]
+    choices: tuple[str, ...] = ()
+    keyword_only: tuple[str, ...] = ("maximize",)
+    summary: str = ""
+    equation: str = ""
+    remarks: str = ""
+    source: str = ""
+    example: str = ""
+    check: Callable[[Groups], None] = lambda options: None
+    counts_steps: bool = True
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each option, by name."""
+        return {option.name: option.default for option in self.options}
+
+    @cached_property
+    def by_name(self) -> dict[str, Option]:
+        """The options, by name."""
+        return {option.name: option for option in self.options}
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The hyperparameters that each option sets, by its name."""
+        return {option.name: option.parts for option in self.options}
+
+    def rule_for(self, options: Groups) -> Rule:
+        """Return the rule of a group; reads the options in ``choices`` alone."""
+        return RULES[self.rules[tuple(bool(options[name]) for name in self.choices)]]
+
+    @cached_property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """The rules that its options can choose."""
+        return tuple(RULES[name] for name in dict.fromkeys(self.rules.values()))
+
+    @cached_property
+    def state_names(self) -> frozenset[str]:
+        """The states of all its rules."""
+        return frozenset(name for rule in self.all_rules for name in rule.states)
+
+    @cached_property
+    def carried_names(self) -> frozenset[str]:
+        """The numbers that the tensors of some rule of its carry from step to step."""
+        return frozenset(name for rule in self.all_rules for name in rule.carried)
+
+
+DEFINITIONS: dict[str, Definition] = {}
+"""All optimizers, by name."""
+
+
+def define(definition: Definition) -> None:
+    """Let both APIs have an optimizer."""
+    DEFINITIONS[definition.name] = definition
+
+
+def single(rule: str) -> Mapping[tuple[bool, ...], str]:
+    """Return the `Definition.rules` of an optimizer that has one rule."""
+    return {(): rule}
+
+
+def either(option_is_zero: str, otherwise: str) -> Mapping[tuple[bool, ...], str]:
+    """Return the `Definition.rules` of an optimizer whose rule one option chooses."""
+    return {(False,): option_is_zero, (True,): otherwise}
+
+
+def definition_for(name: Any) -> Definition:
+    """Return the definition of the optimizer that has a registered rule.
+
+    Raises:
+        TypeError, ValueError: there is no such rule.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"rule: expected the name of a registered rule, got {name!r:.80}")
+    if name not in RULES:
+        hint = did_you_mean(name, RULES)
+        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {name!r}{hint}")
+    return _of_rule(RULES[name])
+
+
+@cache
+def _of_rule(rule: Rule) -> Definition:
+    starts = dict.fromkeys(name for name in rule.initial.values())
+    more = [
+        Option(name, 0.0, "where a state starts", (REAL,))
+        for name in starts
+        if name not in rule.hyperparameters
+    ]
+    stages = weight_decay(decoupled=rule.decoupled), MAXIMIZE
+    options = (*rule.options, *more, *stages)
+    return Definition(
+        "Optimizer", single(rule.name), options, keyword_only=tuple(o.name for o in options)
+    )

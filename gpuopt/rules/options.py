@@ -1,0 +1,111 @@
+"""The arguments of optimizers: what each accepts, what it means, and what rules get from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .ranges import BELOW_ONE, FINITE, REAL, Range
+
+
+@dataclass(frozen=True)
+class Option:
+    """An argument of an optimizer, which each of its groups may set for itself.
+
+    Attributes:
+        name: torch.optim's name, where torch has the option.
+        default: its default value.
+        description: what it does, without a full stop; for docstrings.
+        ranges: the numbers that it accepts, one for each number of a tuple; empty for a flag.
+        parts: the hyperparameters that it sets; by default the one of its own name.
+        tensor: whether a tensor of one float may be given, which is read at every step.
+        added: whether it came later than the optimizer: older state dicts lack it.
+    """
+
+    name: str
+    default: Any
+    description: str
+    ranges: tuple[Range, ...] = ()
+    parts: tuple[str, ...] = ()
+    tensor: bool = False
+    added: bool = False
+
+    def __post_init__(self) -> None:
+        """Fill in the parts."""
+        if not self.parts:
+            object.__setattr__(self, "parts", (self.name,))
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The hyperparameters that it sets, with their defaults.
+
+        >>> betas().hyperparameters
+        {'beta1': 0.9, 'beta2': 0.999}
+        """
+        values = self.default if len(self.parts) > 1 else (self.default,)
+        return dict(zip(self.parts, values))
+
+
+def learning_rate(default: float) -> Option:
+    """Return the learning rate."""
+    return Option("lr", default, "learning rate, at least 0", (FINITE,), tensor=True)
+
+
+def betas(
+    first: float = 0.9,
+    second: float = 0.999,
+    description: str = "decay rates of the averages of the gradient and of its square",
+) -> Option:
+    """Return a pair of decay rates."""
+    pair, ranges = (first, second), (BELOW_ONE, BELOW_ONE)
+    return Option("betas", pair, f"{description}, each in [0, 1)", ranges, ("beta1", "beta2"))
+
+
+def epsilon(default: float = 1e-8) -> Option:
+    """Return the term that keeps a denominator from zero."""
+    return Option("eps", default, "added to the denominator, at least 0", (FINITE,))
+
+
+def weight_decay(default: float = 0.0, decoupled: bool = False) -> Option:
+    """Return weight decay: as L2 penalty, or decoupled from the gradient."""
+    how = "decoupled decay: p shrinks by lr*weight_decay" if decoupled else "L2 penalty"
+    return Option("weight_decay", default, f"{how}; at least 0", (FINITE,))
+
+
+MAXIMIZE = Option("maximize", False, "climb instead of descending")
+
+DECOUPLED = Option(
+    "decoupled_weight_decay",
+    False,
+    "shrink p by lr*weight_decay instead of adding the decay to the gradient",
+    added=True,
+)
+
+_RANGES = {
+    "lr": FINITE,
+    "eps": FINITE,
+    "momentum": FINITE,
+    "beta": BELOW_ONE,
+    "beta1": BELOW_ONE,
+    "beta2": BELOW_ONE,
+}
+"""What hyperparameters of these names accept, unless the rule says otherwise."""
+
+
+def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tuple[Option, ...]:
+    """Return hyperparameters as options.
+
+    Args:
+        hyperparameters: options, or the default value of each hyperparameter by name: one called
+            lr, eps, momentum, beta, beta1 or beta2 then has the usual range.
+    """
+    if not isinstance(hyperparameters, Mapping):
+        return tuple(hyperparameters)
+    return tuple(
+        Option(name, default, f"hyperparameter, {accepts.description}", (accepts,))
+        if name != "lr"
+        else learning_rate(default)
+        for name, default in hyperparameters.items()
+        for accepts in (_RANGES.get(name, REAL),)
+    )

@@ -1,0 +1,112 @@
+"""Stubs of the two modules whose classes are made from definitions: for editors and type checkers.
+
+``python -m tests.helpers.stubs`` writes them. torch's arguments are those of the installed torch.
+"""
+
+import inspect
+import sys
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+
+from gpuopt.engine.tail import Tail
+from gpuopt.rules.definitions import DEFINITIONS
+
+GPUOPT = Path(__file__).parents[2] / "gpuopt"
+FILES = {"arrays": GPUOPT / "optimizers" / "classes.pyi", "torch": GPUOPT / "torch" / "classes.pyi"}
+
+HEAD = {
+    "arrays": '''"""The optimizers over plain arrays. Written by `make stubs`."""
+
+from typing import Any, SupportsFloat
+
+from .base import Optimizer as Optimizer
+''',
+    "torch": '''"""The drop-ins for torch.optim. Written by `make stubs`."""
+
+from typing import Any
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+from .by_rule import Optimizer as Optimizer
+from .fused import Fused
+''',
+}
+
+
+def stub(api):
+    """The text of a stub file."""
+    classes = "".join(f"\n{text}" for text in map(WRITERS[api], DEFINITIONS.values()))
+    return f"{HEAD[api]}\n__all__ = {listed(['Optimizer', *DEFINITIONS])}\n{classes}"
+
+
+def listed(names):
+    return "[\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
+
+
+def of_arrays(definition):
+    """The class of an optimizer over plain arrays."""
+    from gpuopt.optimizers import classes
+
+    kind = getattr(classes, definition.name)
+    types = {o.name: type_of(o, "SupportsFloat") for o in definition.options}
+    attributes = "".join(f"    {o.name}: {type_of(o, 'Any')}\n" for o in definition.options)
+    return class_text(kind, "Optimizer", types, attributes)
+
+
+def of_torch(definition):
+    """The drop-in of an optimizer."""
+    import torch
+
+    from gpuopt.torch import classes
+
+    kind = getattr(classes, definition.name)
+    theirs = f"torch.optim.{definition.name}"
+    bases = f"Fused, {theirs}" if hasattr(torch.optim, definition.name) else "Fused"
+    types = {o.name: type_of(o, "float | torch.Tensor") for o in definition.options}
+    return class_text(kind, bases, {**types, "params": "ParamsT", "norm_group": "Any"}, "")
+
+
+def type_of(option, tensor):
+    """What a parameter for an option is annotated with."""
+    if not option.ranges:
+        return "bool"
+    if len(option.ranges) == 2:
+        return "tuple[float, float]"
+    return tensor if option.tensor else "float"
+
+
+TYPES = {
+    "params": "Any",
+    "state_dtype": "str | None",
+    "foreach": "bool | None",
+    "fused": "bool | None",
+    "capturable": "bool",
+    "differentiable": "bool",
+    **{field.name: field.type for field in fields(Tail)},
+}
+
+
+def class_text(kind, bases, types, attributes):
+    """The text of a class: its docstring, attributes and constructor."""
+    types = {**TYPES, **types}
+    arguments, star = ["self"], False
+    for p in inspect.signature(kind).parameters.values():
+        if p.kind is p.KEYWORD_ONLY and not star:
+            arguments.append("*")
+            star = True
+        default = "" if p.default is p.empty else f" = {p.default!r}"
+        arguments.append(f"{p.name}: {types[p.name]}{default}")
+    lines = ",\n".join(f"        {argument}" for argument in arguments)
+    raw = "r" if "\\" in kind.__doc__ else ""
+    doc = textwrap.indent(f'{raw}"""{kind.__doc__}"""', "    ").replace("\n    \n", "\n\n")
+    init = f"    def __init__(\n{lines},\n    ) -> None: ...\n"
+    return f"class {kind.__name__}({bases}):\n{doc}\n\n{attributes}{init}"
+
+
+WRITERS = {"arrays": of_arrays, "torch": of_torch}
+
+if __name__ == "__main__":
+    for api in sys.argv[1:] or FILES:
+        FILES[api].write_text(stub(api), encoding="utf-8")
