@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from .fitting import check
 from .fused import Fused
+from .state_dict_checks import check_state_dict
 
 
 class StepInBackward:
@@ -99,7 +99,7 @@ class StepInBackward:
             _check_of_one_parameter(i, own)
         for one, own in zip(self.optimizers, saved):
             if isinstance(one, Fused) and not one._optimizer_load_state_dict_pre_hooks:
-                check(one, own)
+                check_state_dict(one, own)
         for one, own in zip(self.optimizers, saved):
             one.load_state_dict(own)
 

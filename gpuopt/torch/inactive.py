@@ -1,4 +1,4 @@
-"""Parameters that rest: a step that never updates them need not know what they are."""
+"""Inactive parameters: those that no step updates, so that they may be of any kind."""
 
 from __future__ import annotations
 
@@ -8,36 +8,31 @@ from typing import Any
 import torch
 
 from ..arrays import describe
+from .complex_tensors import real_view
 from .shards import local_of
 
 States = Mapping[torch.Tensor, dict[str, Any]]
 
 
 def is_inactive(param: torch.Tensor, state: States) -> bool:
-    """Whether a parameter has neither gradient nor states, and is frozen or no array of floats."""
+    """Whether a parameter has no gradient and no states, and is frozen or cannot be updated."""
     if param.grad is not None or state.get(param):
         return False
     return not (param.requires_grad and _can_be_updated(param))
 
 
-def with_placeholders(params: Sequence[torch.Tensor], resting: Sequence[int]) -> list[torch.Tensor]:
-    """Return the parameters, with an empty tensor of its own in place of each that rests."""
-    present, places = list(params), set(resting)
-    awake = next((param for i, param in enumerate(params) if i not in places), None)
-    for i in resting:
-        present[i] = torch.empty(0, device=None if awake is None else awake.device)
-    return present
+def with_placeholders(
+    params: Sequence[torch.Tensor], inactive: Sequence[int]
+) -> list[torch.Tensor]:
+    """Return the parameters, with an empty tensor in place of each inactive one.
 
-
-def real_view(tensor: torch.Tensor, name: str) -> torch.Tensor:
-    """Return a plain tensor as the step wants it: real, in the same memory.
-
-    Raises:
-        TypeError: no real tensor shares its memory.
+    The empty tensors are on the device of the first active parameter.
     """
-    if tensor.is_conj():
-        raise TypeError(f"{name}: expected a plain tensor, got a conjugated view (resolve_conj())")
-    return torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor
+    tensors, skipped = list(params), set(inactive)
+    active = next((param for i, param in enumerate(params) if i not in skipped), None)
+    for i in inactive:
+        tensors[i] = torch.empty(0, device=None if active is None else active.device)
+    return tensors
 
 
 def _can_be_updated(param: torch.Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""What a state dict brings to an optimizer: all of it checked first, then in tensors of its own."""
+"""What an optimizer takes from a state dict: checked as a whole first, then copied."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from ..engine.compose import within
 from ..optimizers.state_dicts import OF_TAILS
 from ..rules.registry import RULES
-from .counts import Counts
-from .fitting import check
+from .state_dict_checks import check_state_dict
+from .step_counts import StepCounts
 
 if TYPE_CHECKING:
     from .fused import Fused
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 States = dict[torch.Tensor, dict[str, Any]]
 
 
-class Loaded:
-    """The contents of a state dict for one optimizer.
+class LoadedStates:
+    """The states in a state dict, for one optimizer.
 
-    Torch would cast each state to its parameter's dtype, and share it with the state dict wherever
-    that changes nothing. Here torch loads the groups and the numbers, and has no other tensors.
+    torch casts each state to its parameter's dtype, and shares the tensor with the state dict if
+    that changes nothing. Here torch is left to load the groups and the numbers, without the states.
 
     Attributes:
-        rest: what torch loads.
-        skipped: how many steps were skipped, if the state dict says so.
+        rest: the state dict that torch loads.
+        skipped: the number of skipped steps, if the state dict has it.
         saved: the states of each parameter, as they were saved.
     """
 
     def __init__(self, optimizer: Fused, state_dict: Mapping[str, Any], mine: States) -> None:
-        """Check the state dict, and copy its tensors in the dtypes that they have.
+        """Check the state dict, and copy its tensors in their dtypes.
 
         Args:
-            optimizer: that it is for.
+            optimizer: that loads it.
             state_dict: by torch's names.
-            mine: of each parameter the states whose tensors the optimizer keeps, if they come back.
+            mine: the optimizer's states of each parameter; those that come back are not copied.
 
         Raises:
             TypeError, ValueError: it is of another class or of other parameters.
         """
-        fitting = check(optimizer, state_dict)
+        fitting = check_state_dict(optimizer, state_dict)
         self.skipped = optimizer._skipped_in(state_dict)
         self.saved = state_dict["state"].values()
         self._mine, self._numbers, self._tensors = mine, dict[Any, Any](), dict[Any, Any]()
         self.rest: dict[str, Any] = {**state_dict, "state": dict(state_dict["state"])}
-        for place, group, param in fitting:
-            self._take(optimizer, place, group, param)
+        for key, group, param in fitting:
+            self._take(optimizer, key, group, param)
 
-    def put(self, state: States, counts: Counts) -> None:
-        """Put the tensors where torch has put the rest.
+    def put(self, state: States, counts: StepCounts) -> None:
+        """Put the tensors into ``state``, where torch has put the rest.
 
         Args:
             state: of each parameter, by torch's names.
-            counts: the optimizer's.
+            counts: is told the counts that a step tensor rounds.
         """
         for param, numbers in self._numbers.items():
             own, mine = state[param], self._mine.get(param) or {}
@@ -68,9 +68,10 @@ class Loaded:
             own.update(self._tensors[param])
 
     def _take(
-        self, optimizer: Fused, place: Any, group: Mapping[str, Any], param: torch.Tensor
+        self, optimizer: Fused, key: Any, group: Mapping[str, Any], param: torch.Tensor
     ) -> None:
-        own = self.rest["state"].get(place)
+        """Copy the tensors of a parameter, and leave the others in `rest`."""
+        own = self.rest["state"].get(key)
         if not own:
             return
         numbers = {"step", *optimizer._names_of("carried")}
@@ -79,24 +80,24 @@ class Loaded:
             for name, value in own.items()
             if isinstance(value, torch.Tensor) and name not in numbers
         }
-        self.rest["state"][place] = rest = {n: v for n, v in own.items() if n not in tensors}
+        self.rest["state"][key] = rest = {n: v for n, v in own.items() if n not in tensors}
         self._numbers[param] = {n: v for n, v in rest.items() if n in numbers}
-        for name in _unused(optimizer, group, param):  # nobody would bring them on from here
+        for name in _unused(optimizer, group, param):
             tensors.pop(name, None)
         mine = self._mine.get(param) or {}
-        where = param.device
-        self._tensors[param] = {n: _own(v, mine.get(n), where) for n, v in tensors.items()}
+        device = param.device
+        self._tensors[param] = {n: _own(v, mine.get(n), device) for n, v in tensors.items()}
 
 
 def _unused(optimizer: Fused, group: Mapping[str, Any], param: torch.Tensor) -> frozenset[str]:
-    """Return the states of tails that an optimizer has no use for."""
+    """Return the states of tails that no step of this optimizer would update."""
     update = within(RULES[optimizer._rule(group)], optimizer._tail)
-    wanted = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
-    return OF_TAILS - wanted.keys()
+    used = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
+    return OF_TAILS - used.keys()
 
 
 def _own(value: torch.Tensor, mine: Any, device: torch.device) -> torch.Tensor:
-    """Return a copy; or the very tensor, if it is the optimizer's already, and can stay."""
+    """Return a copy on a device, or the tensor itself if it is the optimizer's and can stay."""
     if value is mine and value.device == device and not value.is_inference():
         return value
     return value.detach().to(device, copy=True)

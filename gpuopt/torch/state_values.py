@@ -1,4 +1,4 @@
-"""What stands in an optimizer's ``state``, where anybody may write: checked before it is used."""
+"""The values in an optimizer's ``state``, which anybody may write: checked before they are used."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ..optimizers.state_dicts import LAST_STEP
 
 
 def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
-    """Return a state, if it is like its parameter.
+    """Return a state that fits its parameter.
 
     Raises:
-        TypeError, ValueError: it is no tensor, of another shape, or real beside a complex one.
+        TypeError: it is not a tensor.
+        ValueError: its shape differs, or one of the two is complex and the other real.
     """
     if not isinstance(array, torch.Tensor):
         raise TypeError(f"{what}: expected a tensor, got {array!r:.80}")
@@ -26,33 +27,35 @@ def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
     return array
 
 
-def number_in(own: Mapping[str, Any], name: str, whose: str, of: str = "") -> float:
-    """Return a number of a parameter's states; waits for its device.
+def number_in(own: Mapping[str, Any], name: str, param_name: str, prefix: str = "") -> float:
+    """Return a number in a parameter's states; waits for its device.
 
     Args:
         own: the states.
-        name: the number's.
-        whose: what errors call the parameter.
-        of: what errors say first.
+        name: of the number.
+        param_name: of the parameter, for error messages.
+        prefix: of error messages.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not a number.
     """
     try:
         return float(own[name])
-    except (TypeError, ValueError, RuntimeError):  # the last: of a tensor with more elements
+    except (TypeError, ValueError, RuntimeError):  # the last: a tensor of several elements
         raise TypeError(
-            f"{of}state {name!r} of {whose}: expected a number, got {own[name]!r:.80}"
+            f"{prefix}state {name!r} of {param_name}: expected a number, got {own[name]!r:.80}"
         ) from None
 
 
-def count_in(own: Mapping[str, Any], whose: str, of: str = "") -> int:
-    """Return the step count of a parameter's states; the arguments are `number_in`'s.
+def count_in(own: Mapping[str, Any], param_name: str, prefix: str = "") -> int:
+    """Return the step count in a parameter's states; the arguments are `number_in`'s.
 
     Raises:
-        TypeError, ValueError: it is none.
+        TypeError, ValueError: ``step`` is not a count.
     """
-    number = number_in(own, "step", whose, of)
+    number = number_in(own, "step", param_name, prefix)
     if not (0 <= number < LAST_STEP and number.is_integer()):
-        raise ValueError(f"{of}state 'step' of {whose}: expected a count, got {own['step']!r:.80}")
+        raise ValueError(
+            f"{prefix}state 'step' of {param_name}: expected a count, got {own['step']!r:.80}"
+        )
     return int(number)

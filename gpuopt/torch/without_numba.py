@@ -1,4 +1,4 @@
-"""What a drop-in says where it is slower than what it replaces, for want of Numba."""
+"""The warning of a drop-in that is slower than torch's optimizer, because Numba is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SWITCHED_OFF = "NUMBA_DISABLE_JIT"
 
 
 def warn_without_numba() -> None:
-    """Warn once that tensors on the CPU go through NumPy, unless somebody wants it so."""
+    """Warn once that NumPy updates tensors on the CPU, unless the user has chosen that."""
     problem = BACKENDS["numba"].problem()
     if problem is None or forced() is not None or _SWITCHED_OFF in problem:
         return

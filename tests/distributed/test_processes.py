@@ -58,7 +58,7 @@ def test_a_world_that_is_not_there_changes_nothing():
 
 
 def test_a_collective_runs_where_its_group_can(monkeypatch):
-    from gpuopt.torch.shards import _served
+    from gpuopt.torch.process_groups import device_for
 
     class Group:
         def __init__(self, *kinds):
@@ -66,7 +66,7 @@ def test_a_collective_runs_where_its_group_can(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     host, device = torch.device("cpu"), torch.device("cuda", 1)
-    assert _served(Group("cpu", "cuda"), host) == host
-    assert _served(Group("cpu", "cuda"), device) == device
-    assert _served(Group("cuda"), host) == torch.device("cuda", 3)  # CPU offload over NCCL
-    assert _served(Group("cpu"), device) == host
+    assert device_for(Group("cpu", "cuda"), host) == host
+    assert device_for(Group("cpu", "cuda"), device) == device
+    assert device_for(Group("cuda"), host) == torch.device("cuda", 3)  # CPU offload over NCCL
+    assert device_for(Group("cpu"), device) == host

@@ -36,7 +36,7 @@ LOOKS = {
     "its own, loaded": lambda optimizer: optimizer.load_state_dict(optimizer.state_dict()),
     "pickle": pickle.dumps,
     "copy": copy.copy,
-    "another engine": lambda optimizer: optimizer._forget_engine(),
+    "another step": lambda optimizer: optimizer._forget_tensor_step(),
     "in inference mode": torch.inference_mode()(lambda optimizer: optimizer.state_dict()),
 }
 

@@ -175,7 +175,7 @@ def test_only_what_changed_is_checked(monkeypatch):
     """A schedule over many groups costs one look at each, and nothing where nothing changed."""
     checked = []
     monkeypatch.setattr(
-        "gpuopt.torch.configured.check_changed",
+        "gpuopt.torch.param_groups.check_changed",
         lambda groups, names, *others: checked.append(list(names)),
     )
     optimizer = ours.Adam([{"params": [p]} for p in params(20)])

@@ -305,4 +305,4 @@ def test_asking_for_an_option_makes_no_engine():
     opt = of_torch(clip_norm=0.5)
     assert opt.clip_norm == 0.5
     assert "clip_norm" in repr(opt)
-    assert opt._engine is None
+    assert opt._tensor_step is None

@@ -1,4 +1,4 @@
-"""What a torch optimizer was configured with: its groups, and the options of the whole of it."""
+"""``param_groups`` and the options of the whole optimizer, checked wherever they are set."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..optimizers.tail_methods import TailMethods
 from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
 from .arguments import check_numbers
 from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
-from .shared import Shared
+from .shared_attributes import Shared
 
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
 
 
-class Configured(TailMethods, torch.optim.Optimizer):
-    """The options of an optimizer, checked wherever they come from."""
+class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
+    """Options of groups, checked in the constructor, in added groups, and when they change."""
 
     _ranges: ClassVar[Ranges] = RANGES
-    """What its options accept."""
+    """The accepted values of each option."""
 
     norm_group = OptimizerOption("_norm_group")
 
@@ -30,14 +30,14 @@ class Configured(TailMethods, torch.optim.Optimizer):
     _state_dtype = Shared()
     _norm_group = Shared()
     _tail_at_first = Shared(Tail())
-    """That of the constructor."""
-    _names_known = Shared(frozenset())
-    """The names in groups that have been looked at."""
+    """The tail that the constructor made."""
+    _checked_names = Shared(frozenset())
+    """The names in groups that have been checked for misspelt ones."""
 
     @property
     def tail(self) -> Tail:
-        """What surrounds the update; `change` changes its numbers."""
-        tail: Tail = self._tail  # of no engine: asking makes none
+        """The options of the tail; `change` changes its numbers."""
+        tail: Tail = self._tail  # and not the step's: reading makes no step
         return tail
 
     def _whole_options(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Configured(TailMethods, torch.optim.Optimizer):
         return {**super()._whole_options(), **given}
 
     def __repr__(self) -> str:
-        """Show what torch shows, and the options of the whole optimizer."""
+        """Return torch's representation, with the options of the whole optimizer below it."""
         options = [f"    {name}: {value}\n" for name, value in self._whole_options().items()]
         shown: str = super().__repr__()
         if not options:
@@ -56,15 +56,15 @@ class Configured(TailMethods, torch.optim.Optimizer):
         """Add a group, as torch does.
 
         Raises:
-            ValueError: a parameter is given twice, or ``differentiable=True``, or it is complex
-                and ``state_dtype`` is bfloat16; or an option does not accept its value, or is one
-                of the whole optimizer.
-            TypeError: an option takes a number, and was given none.
+            ValueError: a parameter is given twice; ``differentiable`` is True; ``state_dtype`` is
+                bfloat16 and a parameter is complex; a value is not accepted; or an option belongs
+                to the whole optimizer.
+            TypeError: an option that takes a number is not one.
         """
         super().add_param_group(param_group)
         try:
             self._check_group(self.param_groups[-1])
-        except BaseException:  # of a warning, too
+        except BaseException:  # a warning that is an error, too
             self.param_groups.pop()
             raise
 
@@ -75,15 +75,15 @@ class Configured(TailMethods, torch.optim.Optimizer):
             raise ValueError("params: a parameter is given twice")
         if self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
             raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
-        place = len(self.param_groups) - 1
-        _check_numbers(place, {name: group[name] for name in self.defaults if name in group})
-        self._check_all([group], place)
-        self._look_at_names([group])
+        index = len(self.param_groups) - 1
+        _check_numbers(index, {name: group[name] for name in self.defaults if name in group})
+        self._check_all([group], index)
+        self._check_names([group])
 
     def _check_groups(self) -> None:
-        """Check all groups, where anybody may write."""
+        """Check all groups; anybody may have written into them."""
         self._check_all(self.param_groups)
-        self._look_at_names(self.param_groups)
+        self._check_names(self.param_groups)
 
     def _check_changed(self, names: Sequence[str]) -> None:
         """Check the options that have changed in some group."""
@@ -91,23 +91,28 @@ class Configured(TailMethods, torch.optim.Optimizer):
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
         whole = self._whole()
-        for place, group in enumerate(groups, first):
-            check_group(place, group, group, self._ranges, whole)
+        for index, group in enumerate(groups, first):
+            check_group(index, group, group, self._ranges, whole)
 
-    def _look_at_names(self, groups: Sequence[Mapping[str, Any]]) -> None:
-        self._names_known = names_in(groups, self.defaults, self._names_known)
+    def _check_names(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Warn of misspelt names in groups, once each."""
+        self._checked_names = names_in(groups, self.defaults, self._checked_names)
 
     def _repeated(self) -> list[str]:
         """Return the options of the whole optimizer that groups repeat."""
-        return sorted(self._names_known & OF_OPTIMIZERS)
+        return sorted(self._checked_names & OF_OPTIMIZERS)
 
     def _whole(self) -> Whole:
-        """Return what groups may repeat: see `Whole`."""
+        """Return the values of the whole optimizer's options that groups may repeat."""
         others = {"state_dtype": self._state_dtype, "norm_group": self._norm_group}
         return [{**vars(tail), **others} for tail in (self._tail, self._tail_at_first)]
 
     def _skipped_in(self, state_dict: Mapping[str, Any]) -> int | None:
-        """Return how many skipped steps a state dict tells of, if its options are accepted."""
+        """Return the number of skipped steps in a state dict, or None if there is none.
+
+        Raises:
+            ValueError: that is not a count, or an option of a group is not accepted.
+        """
         try:
             self._check_all(state_dict.get("param_groups", ()))
         except ValueError as error:
@@ -115,9 +120,9 @@ class Configured(TailMethods, torch.optim.Optimizer):
         return skipped_in(state_dict)
 
 
-def _check_numbers(place: int, options: Mapping[str, Any]) -> None:
-    """Check those options of a group that are numbers, as the constructor checks its arguments."""
+def _check_numbers(index: int, options: Mapping[str, Any]) -> None:
+    """Check the options of a group that are numbers, as the constructor checks its arguments."""
     try:
         check_numbers(options)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"param_groups[{place}]: {error}") from None
+        raise type(error)(f"param_groups[{index}]: {error}") from None

@@ -1,0 +1,74 @@
+"""What a step updates of each parameter: a real tensor of this process, in the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..arrays import describe, resolved
+from .complex_tensors import as_real, real_view
+from .shards import Shards
+from .state_values import checked_state
+
+
+class LocalTensors:
+    """The shards of DTensors, complex ones as real numbers, and the way back to torch's tensors.
+
+    Attributes:
+        params: the parameters.
+        names: of the parameters, for error messages.
+        shards: of the parameters; an inactive one is an empty tensor there.
+        complex: the indices of the complex parameters.
+        views: for each parameter, what the step updates.
+    """
+
+    def __init__(
+        self, params: Sequence[torch.Tensor], names: Sequence[str], shards: Shards
+    ) -> None:
+        """Make the views; the arguments are described above.
+
+        Raises:
+            TypeError: a parameter is a conjugated view.
+        """
+        self.params, self.names, self.shards = list(params), list(names), shards
+        self.complex = [i for i, p in enumerate(shards.locals) if p.is_complex()]
+        self.views = [real_view(p, name) for p, name in zip(shards.locals, names)]
+
+    def fit(self, params: Sequence[torch.Tensor]) -> bool:
+        """Whether the views are still those of the parameters, which are the same objects."""
+        own = self.shards.locals
+        return self.shards.fit(params) and all(
+            own[i].data_ptr() == self.views[i].data_ptr() for i in self.complex
+        )
+
+    def indices_of_views(self) -> frozenset[int]:
+        """Return the indices of the parameters that the step updates through a view of them."""
+        return frozenset((*self.shards.indices, *self.complex))
+
+    def local_state(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
+        """Return a state of parameter ``i`` as the step has it: local, real, on its device.
+
+        Raises:
+            TypeError, ValueError: it does not fit the parameter, or its elements overlap.
+        """
+        what = f"state {name!r} of {self.names[i]}"
+        state = checked_state(array, self.params[i], what)
+        own = resolved(self.shards.shard_of(i, state).to(self.shards.locals[i].device))
+        real = as_real(own) if own.is_complex() else own
+        if describe(real, what).overlaps_itself:
+            raise ValueError(f"{what}: elements of the array overlap (is it broadcast?)")
+        return real
+
+    def to_torch(self, i: int, array: torch.Tensor) -> torch.Tensor:
+        """Return a tensor like the step's parameter ``i`` as one like the optimizer's."""
+        own = torch.view_as_complex(array) if i in self.complex else array
+        return self.shards.to_dtensor(i, own)
+
+    def by_parameter(self, values: Sequence[torch.Tensor]) -> dict[torch.Tensor, torch.Tensor]:
+        """Return a tensor of the step for each parameter, by parameter and as torch has it."""
+        pairs = zip(self.params, values, self.views)
+        return {
+            p: p if value is view else self.to_torch(i, value)
+            for i, (p, value, view) in enumerate(pairs)
+        }

@@ -1,0 +1,82 @@
+"""Groups without an option that a step reads: of another optimizer, or of an older torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..optimizers.options import PAIRS
+from ..rules.registry import RULES
+from .known_optimizers import options_of
+
+if TYPE_CHECKING:
+    from .fused import Fused
+
+Group = Mapping[str, Any]
+
+
+def check_options(optimizer: Fused) -> None:
+    """Check that all groups have the options that a step reads.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    for i, group in enumerate(optimizer.param_groups):
+        missing = missing_options(optimizer, group)
+        if missing and _step_reads_missing(optimizer, group):
+            raise ValueError(
+                f"param_groups[{i}]: expected the options of {name_of(optimizer)}, got a group "
+                f"without {listed(missing)}"
+            )
+
+
+def missing_options(optimizer: Fused, group: Group) -> list[str]:
+    """Return the options of an optimizer's class that a group lacks."""
+    known = options_of(name_of(optimizer)) & optimizer.defaults.keys()
+    return [name for name in optimizer.defaults if name in known - group.keys()]
+
+
+def torch_name(optimizer: Fused, name: str) -> str:
+    """Return torch's name of a rule's hyperparameter: ``betas[0]`` for beta1."""
+    for pair, names in PAIRS.items():
+        if name in names and pair in optimizer.defaults:
+            return f"{pair}[{names.index(name)}]"
+    return optimizer._names.get(name, name)
+
+
+def drop_in_of(optimizer: Fused) -> Any:
+    """Return the class of gpuopt.torch that an optimizer's class is, or is derived from."""
+    return next(base for base in type(optimizer).__mro__ if "_rules" in vars(base))
+
+
+def name_of(optimizer: Fused) -> str:
+    """Return the name of that class."""
+    return str(drop_in_of(optimizer).__name__)
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names as an error message lists them."""
+    return ", ".join(map(repr, names))
+
+
+class _ReadOptions(dict[str, Any]):
+    """The options of a group, or their defaults; records which missing ones were read."""
+
+    def __init__(self, group: Group, defaults: Group) -> None:
+        """Take a group, and what a missing option is read as."""
+        super().__init__(group)
+        self._defaults = defaults
+        self.missing: list[str] = []
+
+    def __missing__(self, name: str) -> Any:
+        """Return the default."""
+        self.missing.append(name)
+        return self._defaults.get(name)
+
+
+def _step_reads_missing(optimizer: Fused, group: Group) -> bool:
+    read = _ReadOptions(group, optimizer.defaults)
+    rule = RULES[optimizer._rule(read)]
+    by_step = (*rule.hyperparameters, *rule.initial.values(), "weight_decay", "maximize")
+    names = {*read.missing, *(torch_name(optimizer, name).partition("[")[0] for name in by_step)}
+    return not names & optimizer.defaults.keys() <= group.keys()

@@ -1,0 +1,61 @@
+"""Rounding seeds of shards: each process rounds its shard of a DTensor with numbers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ..engine.low_precision import BITS_16, EXACT
+from ..engine.tail import Tail
+from ..rules.rounding import shard_seed, tensor_seed
+from .shards import Shards
+
+
+class ShardSeeds:
+    """The seeds of whole DTensors, from which those of their shards follow.
+
+    Attributes:
+        whole: by index, the seed of each parameter whose shard here has another: the one to save,
+            so that a checkpoint can be loaded on another mesh.
+    """
+
+    def __init__(self, shards: Shards, tail: Tail, state_dtype: torch.dtype | None) -> None:
+        """Take what decides whether anything is rounded stochastically.
+
+        Args:
+            shards: of the parameters.
+            tail: with its seed.
+            state_dtype: of new states; None for the default.
+        """
+        self._shards, self._tail, self._state_dtype = shards, tail, state_dtype
+        self.whole: dict[int, float] = {}
+
+    def needed(self, i: int, states: Mapping[str, torch.Tensor]) -> bool:
+        """Whether parameter ``i`` is a DTensor that is rounded stochastically, or has such states.
+
+        Args:
+            i: the index of the parameter.
+            states: of the parameter, by name.
+        """
+        if i not in self._shards.indices:
+            return False
+        narrow = {state.dtype for name, state in states.items() if name not in EXACT}
+        narrow.add(self._state_dtype)
+        of_param = self._shards.locals[i].dtype is torch.bfloat16
+        rounded = self._tail.stochastic_rounding and of_param
+        return rounded or not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)
+
+    def of_shard(self, i: int, saved: float | None) -> float:
+        """Return the seed of this process's shard of parameter ``i``.
+
+        Args:
+            i: the index of the parameter.
+            saved: the seed of the whole tensor, if a state has one.
+        """
+        coordinate = self._shards.coordinate(i)
+        if saved is None:
+            saved = self.whole.get(i, tensor_seed({"seed": self._tail.seed}, i))
+        if any(coordinate):
+            self.whole[i] = saved
+        return shard_seed(saved, coordinate)

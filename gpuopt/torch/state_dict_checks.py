@@ -1,0 +1,128 @@
+"""Whether a state dict fits an optimizer: of the same class, with states like its parameters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..arrays import FLOATS
+from ..rules.registry import RULES
+from .known_optimizers import likeliest
+from .missing_options import Group, drop_in_of, listed, missing_options, name_of
+from .state_values import checked_state, count_in, number_in
+
+if TYPE_CHECKING:
+    from .fused import Fused
+
+
+def check_state_dict(optimizer: Fused, state_dict: Any) -> list[tuple[Any, Group, torch.Tensor]]:
+    """Check that an optimizer can load a state dict.
+
+    Returns:
+        For each parameter, its key and its group in the state dict, and the parameter. Nothing if
+        the sizes of the groups differ: torch's ``load_state_dict`` raises then.
+
+    Raises:
+        TypeError, ValueError: it is not a state dict, or one of another class or other parameters.
+    """
+    groups = _checked_groups(optimizer, state_dict)
+    if list(map(_size, groups)) != list(map(_size, optimizer.param_groups)):
+        return []
+    saved = [(key, group) for group in groups for key in group["params"]]
+    names, params = optimizer._param_names(), optimizer._params()
+    for name, (key, _), param in zip(names, saved, params):
+        _check_states(optimizer, state_dict, name, key, param)
+    return [(*pair, param) for pair, param in zip(saved, params)]
+
+
+def _checked_groups(optimizer: Fused, state_dict: Any) -> list[dict[str, Any]]:
+    """Return the groups of a state dict, with the options that torch adds to older ones."""
+    expected = f"state_dict: expected one of {name_of(optimizer)}, with 'state' and 'param_groups'"
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"{expected}, got {type(state_dict).__name__}")
+    if not {"state", "param_groups"} <= state_dict.keys():
+        raise ValueError(f"{expected}, got one with {listed(state_dict) or 'nothing'}")
+    states, groups = state_dict["state"], state_dict["param_groups"]
+    if not isinstance(states, Mapping):
+        raise TypeError(f"{expected}, got {type(states).__name__} as 'state'")
+    if not isinstance(groups, Sequence) or not all(isinstance(g, Mapping) for g in groups):
+        raise TypeError(f"{expected}, got {groups!r:.80} as 'param_groups'")
+    added = _added_options(drop_in_of(optimizer))
+    for i, group in enumerate(groups):
+        if not hasattr(group.get("params"), "__len__"):
+            raise ValueError(f"{expected}, got param_groups[{i}] without a list as 'params'")
+        missing = missing_options(optimizer, {**added, **group})
+        if missing:
+            what = f"param_groups[{i}] without {listed(missing)}"
+            raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
+    return [{**added, **group} for group in groups]
+
+
+def _check_states(
+    optimizer: Fused, state_dict: Mapping[str, Any], label: str, key: Any, param: torch.Tensor
+) -> None:
+    """Check that a parameter's states are those of the class, and fit the parameter."""
+    own = state_dict["state"].get(key, {})
+    if not isinstance(own, Mapping):
+        what = f"state_dict: state of {label}"
+        raise TypeError(f"{what}: expected a dict, got {type(own).__name__}")
+    given = {name for name, value in own.items() if value is not None}
+    missing = _required_states(drop_in_of(optimizer)) - given
+    if own and missing:
+        what = f"state of {label} without {listed(sorted(missing))}"
+        raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
+    for name in sorted(given & optimizer._names_of("states")):
+        _check_array(own[name], param, f"state_dict: state {name!r} of {label}")
+    for name in sorted(given & optimizer._names_of("carried")):
+        number_in(own, name, label, "state_dict: ")
+    if "step" in own:
+        count_in(own, label, "state_dict: ")
+
+
+def _check_array(array: Any, param: torch.Tensor, what: str) -> None:
+    checked_state(array, param, what)
+    if array.layout is not torch.strided:
+        raise TypeError(f"{what}: expected a dense tensor, got layout {array.layout}")
+    if not array.is_complex() and str(array.dtype).removeprefix("torch.") not in FLOATS:
+        raise TypeError(f"{what}: expected one of {', '.join(FLOATS)}, got {array.dtype}")
+
+
+def _unlike(optimizer: Fused, state_dict: Mapping[str, Any]) -> str:
+    """Return the beginning of an error that names the optimizer the state dict is like."""
+    own, states = name_of(optimizer), state_dict["state"].values()
+    dicts = [states_of_one for states_of_one in states if isinstance(states_of_one, Mapping)]
+    theirs = likeliest(state_dict["param_groups"], dicts)
+    if isinstance(state_dict.get("optimizer"), str):
+        theirs = f"gpuopt.{state_dict['optimizer']}"
+    like = f" that looks like one of {theirs}" if theirs and own not in theirs.split(" or ") else ""
+    return f"state_dict: expected one of {own}, got one{like}"
+
+
+@cache
+def _added_options(drop_in: Any) -> dict[str, Any]:
+    """Return the options that a class adds to groups saved before it had them."""
+    blank = drop_in.__new__(drop_in)
+    groups: list[dict[str, Any]] = [{"params": []}]
+    blank.__setstate__({"state": defaultdict(dict), "param_groups": groups, "defaults": {}})
+    return {name: value for name, value in groups[0].items() if name != "params"}
+
+
+@cache
+def _required_states(drop_in: Any) -> frozenset[str]:
+    """Return the entries that a parameter's states have under all options, if it has any.
+
+    torch looks for ``step`` among them while it loads.
+    """
+    rules = [RULES[name] for name in drop_in._rules]
+    always = frozenset.intersection(*(frozenset((*r.states, *r.carried)) for r in rules))
+    theirs = next(base for base in drop_in.__mro__ if base.__module__.startswith("torch.optim"))
+    counts = drop_in._counts and theirs is not torch.optim.Optimizer
+    return always | {"step"} if counts else always
+
+
+def _size(group: Group) -> int:
+    return len(group["params"])

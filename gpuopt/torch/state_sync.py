@@ -1,0 +1,154 @@
+"""An optimizer's ``state``, as torch has it, to and from the states of its step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..arrays import describe
+from ..engine.step import FusedStep
+from ..rules.rounding import SEED
+from .inactive import States
+from .local_tensors import LocalTensors
+from .shard_seeds import ShardSeeds
+from .state_values import number_in
+from .step_counts import StepCounts
+
+
+class StateSync:
+    """Copies states, step counts and carried numbers between ``state`` and a `FusedStep`.
+
+    The states are the same memory on both sides; only numbers are copied.
+    """
+
+    def __init__(
+        self,
+        step: FusedStep,
+        tensors: LocalTensors,
+        carried: frozenset[str],
+        state_dtype: torch.dtype | None,
+    ) -> None:
+        """Store the two sides.
+
+        Args:
+            step: that updates the parameters.
+            tensors: of the parameters.
+            carried: the names of the numbers that the optimizer's rules carry.
+            state_dtype: of states that no step has updated yet; None for the default.
+        """
+        self._step, self._tensors, self._carried = step, tensors, carried
+        self._state_dtype = state_dtype
+        self._seeds = ShardSeeds(tensors.shards, step.tail, state_dtype)
+
+    def load(self, state: States, names: frozenset[str], counts: StepCounts) -> None:
+        """Give the step what ``state`` holds, unless it has the same already.
+
+        Args:
+            state: of each parameter, by torch's names.
+            names: the states of every rule that the optimizer may use.
+            counts: the exact counts behind the step tensors.
+
+        Raises:
+            TypeError, ValueError: a state does not fit its parameter, or a number is not one.
+        """
+        steps, states, carried = [], [], []
+        for i, param in enumerate(self._tensors.params):
+            own = state.get(param) or {}
+            arrays = {
+                n: self._tensors.local_state(i, n, own[n]) for n in names if own.get(n) is not None
+            }
+            count, numbers = self._numbers(i, param, own, arrays, counts)
+            steps.append(count)
+            states.append(arrays if count else {n: self._unused(a) for n, a in arrays.items()})
+            carried.append(numbers)
+        known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
+        if known != (steps, carried) or not _same_memory(states, self._step.states):
+            self._step.load(steps, states, carried)
+        if any(states):
+            self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
+
+    def save(
+        self,
+        state: dict[torch.Tensor, dict[str, Any]],
+        step_tensors: Sequence[tuple[Any, torch.dtype]],
+        counted: bool,
+        counts: StepCounts,
+    ) -> None:
+        """Write what the step has into ``state``.
+
+        Args:
+            state: of each parameter, by torch's names.
+            step_tensors: for each group, the device (None: the parameter's) and the dtype of
+                torch's step tensors.
+            counted: whether torch keeps step counts. Stochastic rounding needs them anyway.
+            counts: is told the exact counts behind the step tensors.
+        """
+        steps, carried = self._step.steps.tolist(), self._step.carried
+        for i, (param, states) in enumerate(zip(self._tensors.params, self._step.states)):
+            writes_step = counted or SEED in carried[i]
+            if not steps[i] or not (states or writes_step):  # torch has no entry then
+                continue
+            own = state[param]
+            own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})
+            if not writes_step:
+                continue
+            name = self._tensors.names[i]
+            if "step" not in own or counts.read(param, own, name) != steps[i]:
+                device, dtype = step_tensors[self._step.group_of[i]]
+                device = device or param.device
+                _write_number(own, "step", float(steps[i]), dtype, device)
+                counts.note(param, own["step"], steps[i])
+                for name, number in self._saved_numbers(i, carried[i]).items():
+                    _write_number(own, name, number, torch.float64, device)
+
+    def _numbers(
+        self,
+        i: int,
+        param: torch.Tensor,
+        own: Mapping[str, Any],
+        arrays: Mapping[str, torch.Tensor],
+        counts: StepCounts,
+    ) -> tuple[int, dict[str, float]]:
+        """Return a parameter's step count and the numbers that it carries."""
+        name = self._tensors.names[i]
+        count = counts.read(param, own, name) if "step" in own else int(bool(arrays))
+        given = [n for n in self._carried if n in own and count]
+        numbers = {n: number_in(own, n, name) for n in given}
+        if self._seeds.needed(i, arrays):
+            numbers[SEED] = self._seeds.of_shard(i, numbers.get(SEED))
+        return count, numbers
+
+    def _saved_numbers(self, i: int, carried: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the numbers that a parameter carries; the seed is the whole tensor's."""
+        return {**carried, SEED: self._seeds.whole[i]} if i in self._seeds.whole else carried
+
+    def _unused(self, array: torch.Tensor) -> torch.Tensor:
+        """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
+        if self._state_dtype is not None:
+            return array.to(self._state_dtype)
+        return array.float() if array.element_size() < 4 else array
+
+
+def _write_number(
+    own: dict[str, Any], name: str, number: float, dtype: torch.dtype, device: Any
+) -> None:
+    """Write a number into a parameter's states: in place, as torch does."""
+    tensor = own.get(name)
+    if isinstance(tensor, torch.Tensor) and tensor.dtype is dtype and not tensor.is_inference():
+        tensor.detach().fill_(number)
+    else:
+        own[name] = torch.tensor(number, dtype=dtype, device=device)
+
+
+def _same_memory(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these are the same tensors by name, or views of the same memory."""
+    return all(
+        mine.keys() == theirs.keys()
+        and all(
+            mine[name] is theirs[name] or describe(mine[name], name) == describe(theirs[name], name)
+            for name in mine
+        )
+        for mine, theirs in zip(one, other)
+    )

@@ -1,0 +1,144 @@
+"""The fused step over an optimizer's torch parameters: DTensors, complex and inactive ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter, is_
+from typing import Any
+
+import torch
+
+from ..arrays import bare, fill, mark_written
+from ..engine.groups import Groups
+from ..engine.step import FusedStep
+from ..engine.tail import Tail
+from .complex_tensors import as_real
+from .inactive import States, is_inactive, with_placeholders
+from .local_tensors import LocalTensors
+from .shards import Shards
+from .state_sync import StateSync
+from .without_numba import warn_without_numba
+
+GRAD = attrgetter("grad")
+"""In a map, the fastest way to many gradients."""
+
+
+class TensorStep:
+    """A fused step over the parameters of an optimizer.
+
+    The step updates what `LocalTensors` makes of the parameters. In place of an inactive parameter
+    it has an empty tensor.
+
+    Attributes:
+        step: the step.
+        tensors: what it updates.
+        states: loads and saves the optimizer's ``state``.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[torch.Tensor],
+        names: Sequence[str],
+        sizes: Sequence[int],
+        carried: frozenset[str],
+        tail: Tail,
+        state_dtype: str | None,
+        state: States,
+        norm_group: Any = None,
+    ) -> None:
+        """Describe and check the parameters.
+
+        Args:
+            params: the parameters.
+            names: of the parameters, for error messages.
+            sizes: the number of parameters of each group, in their order.
+            carried: the names of the numbers that the optimizer's rules carry.
+            tail: the tail of the optimizer.
+            state_dtype: of states that no step has updated yet.
+            state: of each parameter, by torch's names.
+            norm_group: see `shards.Shards`.
+
+        Raises:
+            TypeError, ValueError: a parameter cannot be updated.
+        """
+        self._sizes = list(sizes)
+        inactive = [i for i, p in enumerate(params) if is_inactive(p, state)]
+        self._inactive = [params[i] for i in inactive]
+        shards = self._shards = Shards(with_placeholders(params, inactive), names, norm_group)
+        if tail.measures or tail.stats:
+            shards.check_on_mesh("stats" if tail.stats else "clip_norm, skip_nonfinite")
+        self.tensors = LocalTensors(params, names, shards)
+        group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
+        self.step = FusedStep(
+            self.tensors.views, names, group_of, tail, shards.process_groups, shards.norm_groups
+        )
+        dtype = state_dtype and getattr(torch, state_dtype)
+        self.states = StateSync(self.step, self.tensors, carried, dtype)
+        self._on_cpu = any(p.device.type == "cpu" for p in shards.locals)
+
+    def fits(
+        self, params: Sequence[torch.Tensor], sizes: Sequence[int], state: States | None
+    ) -> bool:
+        """Whether this is still the step of these parameters, in these groups.
+
+        Args:
+            params: the parameters.
+            sizes: the number of parameters of each group.
+            state: of each parameter, if it may have changed since the last step.
+        """
+        return (
+            self._sizes == sizes
+            and all(map(is_, params, self.tensors.params))
+            and all(map(is_, map(GRAD, self._inactive), repeat(None)))
+            and not (state and any(map(state.get, self._inactive)))
+            and self.tensors.fit(params)
+        )
+
+    def differs_in_complexity(self, params: Sequence[torch.Tensor]) -> bool:
+        """Whether a real parameter has become complex since, or the other way round."""
+        return any(p.is_complex() != (i in self.tensors.complex) for i, p in enumerate(params))
+
+    def run(
+        self,
+        grads: Sequence[torch.Tensor | None],
+        groups: Groups,
+        found_inf: torch.Tensor | None = None,
+    ) -> None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            grads: the gradient of each parameter, or None.
+            groups: what each group's options ask for.
+            found_inf: skips the step if it is not 0; the host does not wait for a device's.
+
+        Raises:
+            TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
+        """
+        shards = self._shards.of(grads)
+        if found_inf is not None:
+            found_inf = self._shards.any(found_inf)
+        active_complex = [i for i in self.tensors.complex if grads[i] is not None]
+        real = {i: as_real(shards[i]) for i in active_complex}
+        own = [real.get(i, shard) for i, shard in enumerate(shards)] if real else shards
+        zeroed = self.step.tail.zero_grads
+        # `as_real` has copied these, so that the step zeroes the copies.
+        conjugated = [i for i in active_complex if zeroed and shards[i].is_conj()]
+        memories = {i: as_real(bare(shards[i])) for i in conjugated}
+        if memories:
+            self.step.check([memories.get(i, grad) for i, grad in enumerate(own)])
+        if self._on_cpu:
+            warn_without_numba()
+        self.step.run(own, groups, found_inf)
+        if zeroed:
+            self._shards.zero_redistributed(grads, shards)
+            _zero(memories, shards)
+        sharded = [i for i in self._shards.indices if grads[i] is not None]
+        mark_written([self.tensors.params[i] for i in (*active_complex, *sharded)])
+
+
+def _zero(memories: Mapping[int, torch.Tensor], grads: Sequence[Any]) -> None:
+    """Zero conjugated gradients, through real tensors in their memory."""
+    for memory in memories.values():
+        fill(memory, 0.0)
+    mark_written([grads[i] for i in memories])
