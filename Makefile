@@ -21,7 +21,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 PIP := PYTHONWARNINGS=ignore $(BIN)/python $(PIP_INSTALL)
 OLD_TRITON := 3.6.0
 OLD_VENV := $(VENV)/triton-$(OLD_TRITON)
-SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.cuh' -o -name py.typed)
+SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*.cuh' -o -name py.typed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -11,8 +11,8 @@ from ..engine.low_precision import BITS_16
 from ..engine.measure import MEASURE, Measure
 from ..engine.tail import Tail
 from ..kernels.storage import STORAGE, compute_dtype
-from ..rules import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.registry import RULES, Rule, Stage
+from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT
 from .spelling import dtype_of
 

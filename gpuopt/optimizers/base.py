@@ -114,17 +114,12 @@ class Optimizer(TailMethods):
         """Check the arguments and take the arrays."""
         defaults = self._definition.defaults
         own = {name: options.pop(name, default) for name, default in defaults.items()}
-        self._begin(params, own, state_dtype, options)
+        self._begin(params, own, {"state_dtype": state_dtype, **options})
 
-    def _begin(
-        self,
-        params: Any,
-        options: Mapping[str, Any],
-        state_dtype: str | None,
-        tail: Mapping[str, Any],
-    ) -> None:
+    def _begin(self, params: Any, options: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Check the arguments and take the arrays; ``options`` are the defaults of all groups."""
-        self._state_dtype = checked_state_dtype(state_dtype)
+        tail = dict(more)
+        self._state_dtype = checked_state_dtype(tail.pop("state_dtype", None))
         refuse_unknown(type(self), tail, options)
         around = tail_of(**tail)
         self._structure, arrays, own = parse(params)
@@ -339,4 +334,4 @@ def class_of(definition: Definition, module: str) -> type[Optimizer]:
     names.update(_definition=definition, __signature__=signature(definition))
     if definition.name != "Optimizer":
         names.update(__init__=constructor(definition), __doc__=docstring(definition))
-    return type(Optimizer)(definition.name, (Optimizer,), names)
+    return type(definition.name, (Optimizer,), names)

@@ -6,7 +6,6 @@ from .base import Optimizer as Optimizer
 
 __all__ = [
     "ASGD",
-    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -20,6 +19,7 @@ __all__ = [
     "RMSProp",
     "RMSprop",
     "Rprop",
+    "SGD",
 ]
 
 class Adadelta(Optimizer):
@@ -946,7 +946,7 @@ class RMSprop(Optimizer):
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
         lr: learning rate, at least 0.
-        alpha: how much of the running means stays, at least 0.
+        alpha: how much of the running means stays, in [0, 1].
         eps: added to the denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
         momentum: how much of the momentum buffer stays, at least 0.

@@ -28,17 +28,20 @@ STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). R
 "bfloat16" and "float16" is stochastic"""
 
 
-def constructor(definition: Definition) -> Callable[..., None]:
-    """Return the ``__init__`` of an optimizer over plain arrays."""
-    names = definition.defaults
-    by_place = [f"{name}={name}_default" for name in names if name not in definition.keyword_only]
-    by_name = [f"{name}={name}_default" for name in definition.keyword_only]
-    arguments = ["self", "params", *by_place, "*", *by_name, "state_dtype=None", "**tail"]
+def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:
+    """Return an ``__init__`` that calls ``self._begin(params, options, more)``.
+
+    Args:
+        definition: the optimizer's.
+        flags: keyword arguments that are options, too, with their defaults.
+    """
+    names = {**definition.defaults, **flags}
+    by_name = (*definition.keyword_only, *flags)
+    by_place = [f"{name}={name}_default" for name in names if name not in by_name]
+    named = [f"{name}={name}_default" for name in by_name]
+    arguments = ", ".join(["self", "params", *by_place, "*", *named, "**more"])
     options = ", ".join(f"{name!r}: {name}" for name in names)
-    source = (
-        f"def __init__({', '.join(arguments)}):\n"
-        f"    self._begin(params, {{{options}}}, state_dtype, tail)\n"
-    )
+    source = f"def __init__({arguments}):\n    self._begin(params, {{{options}}}, more)\n"
     known = {f"{name}_default": value for name, value in names.items()}
     made = function_from(source, "__init__", {"__name__": __name__, **known})
     made.__doc__ = "Check the arguments and take the arrays."
@@ -93,7 +96,7 @@ def docstring(
     parts += [textwrap.fill(" ".join(text.split()), WIDTH) for text in paragraphs]
     parts.append("Args:\n" + "\n".join(map(_argument, described, described.values())))
     parts.append("Raises:\n    TypeError, ValueError: an argument cannot be used; it is named.")
-    parts.append(">>> import numpy as np\n" + (example or definition.example).strip())
+    parts.append((example or f">>> import numpy as np\n{definition.example.strip()}").strip())
     parts.append(f"{definition.source}.")
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -99,7 +99,7 @@ add_rule(
 )
 
 _CHOICES = ("momentum", "centered")
-_RULES = {
+_RULES: dict[tuple[bool, ...], str] = {
     (False, False): "rmsprop",
     (False, True): "rmsprop_centered",
     (True, False): "rmsprop_momentum",

@@ -24,36 +24,9 @@ except ModuleNotFoundError as _error:
         f"gpuopt.torch needs torch: pip install 'gpuopt[torch]' ({_error})", name=_error.name
     ) from None
 
-from .classes import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    Momentum,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
+from . import classes
+from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
 from .in_backward import StepInBackward
 
-__all__ = [
-    "ASGD",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Lion",
-    "Momentum",
-    "NAdam",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "StepInBackward",
-]
+__all__ = ["StepInBackward"]
+__all__ += classes.__all__

@@ -1,6 +1,6 @@
-"""What a drop-in is made with: checked by name where torch's own check would not say which it is.
+"""The arguments of drop-ins, checked where torch's own check would not name the wrong one.
 
-torch compares an argument with a number, and fails with what Python says of that comparison.
+torch compares an argument with a number, and raises what Python says of that comparison.
 """
 
 from __future__ import annotations
@@ -10,53 +10,60 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ..optimizers.options import PAIRS
+from ..optimizers.constructors import tail_parameters
 from ..optimizers.unknown import refuse_unknown
-from .group_options import RANGES
+from ..rules.definitions import Definition
 
-_NUMBERS = frozenset(name for name, accepted in RANGES.items() if len(accepted) == 1)
-"""The options that are one number; the pairs are `PAIRS`."""
+OWN = ("state_dtype", "norm_group")
+"""What every drop-in takes besides torch's arguments and the options of a tail."""
 
-_BESIDE = ("state_dtype", "norm_group")
-"""What every drop-in takes beside torch's arguments and those of a tail."""
+
+def own_parameters() -> list[inspect.Parameter]:
+    """Return what every drop-in takes besides torch's arguments, as parameters."""
+    only = inspect.Parameter.KEYWORD_ONLY
+    return [*(inspect.Parameter(name, only, default=None) for name in OWN), *tail_parameters()]
 
 
 def check_arguments(
-    optimizer: type, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]
+    optimizer: Any, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]
 ) -> None:
-    """Check what goes to a constructor of torch's.
+    """Check the arguments of one of torch's constructors.
 
     Args:
         optimizer: whose constructor was called.
         init: torch's, bound.
-        args: its arguments by place.
+        args: its arguments by position.
         options: its arguments by name.
 
     Raises:
-        TypeError, ValueError: it has no such argument, or that takes a number and was given none.
+        TypeError, ValueError: an argument does not exist, or it takes a number and was given none.
     """
     names = _names(getattr(init, "__func__", init))
     if names is not None:
-        refuse_unknown(optimizer, [name for name in options if name not in names], _BESIDE)
-    check_numbers({**dict(zip(names or (), args)), **options})
+        unknown = [name for name in options if name not in names]
+        refuse_unknown(type(optimizer), unknown, (*optimizer._definition.defaults, *OWN))
+    check_numbers(optimizer._definition, {**dict(zip(names or (), args)), **options})
 
 
-def check_numbers(arguments: Mapping[str, Any]) -> None:
-    """Check those arguments that are numbers, or pairs of them.
+def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
+    """Check that the arguments that take numbers, or pairs of numbers, were given them.
 
     Raises:
-        TypeError, ValueError: one is none.
+        TypeError, ValueError: one was not.
     """
     for name, value in arguments.items():
-        if name in PAIRS:
+        option = definition.by_name.get(name)
+        if option is None or not option.ranges:
+            continue
+        if len(option.ranges) == 1:
+            _check_number(name, value)
+        else:
             for i, part in enumerate(_two(name, value)):
                 _check_number(f"{name}[{i}]", part)
-        elif name in _NUMBERS:
-            _check_number(name, value)
 
 
 def _check_number(name: str, value: Any) -> None:
-    text = isinstance(value, (str, bytes))  # NumPy has texts with __float__
+    text = isinstance(value, (str, bytes))  # NumPy's texts have __float__
     if text or not hasattr(type(value), "__float__"):
         raise TypeError(f"{name}: expected a number, got {value!r:.80}")
 
@@ -72,7 +79,7 @@ def _two(name: str, value: Any) -> tuple[Any, Any]:
 
 @cache
 def _names(init: Callable[..., None]) -> tuple[str, ...] | None:
-    """Return the arguments of a constructor in their order; None, if it takes any."""
+    """Return the arguments of a constructor in their order; None if it takes any."""
     _, *parameters = inspect.signature(init).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None

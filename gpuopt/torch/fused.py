@@ -13,13 +13,14 @@ from ..engine.step import FusedStep
 from ..engine.tail import Tail, TailOptions, tail_of
 from ..optimizers.options import checked_state_dtype
 from ..optimizers.state_dicts import OF_TAILS
-from ..rules.registry import RULES, Rule
+from ..rules.definitions import Definition
+from ..rules.registry import Rule
 from ..rules.rounding import SEED
-from .arguments import check_arguments
+from .arguments import check_arguments, check_numbers, own_parameters
 from .grad_scaler import GradScalerSupport
+from .group_options import check_group, torch_ranges
 from .group_plan import PlannedParamGroups
 from .inference_mode import ordinary
-from .known_optimizers import register_optimizer
 from .param_groups import DIFFERENTIABLE
 from .serialization import Serializable
 from .shared_attributes import SHARED, Shared, new_shared
@@ -33,14 +34,8 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
     it up to date; the next step then loads it again, since it may have been changed.
     """
 
-    _rules: ClassVar[tuple[str, ...]]
-    """The names of all rules that its options may pick."""
-    _names: ClassVar[Mapping[str, str]] = {}
-    """torch's names of options that are called otherwise in the rules."""
-    _left_out: ClassVar[Mapping[str, Any]] = {}
-    """Options that a saved group may lack, where no class of torch's knows them."""
-    _counts: ClassVar[bool] = True
-    """Whether torch keeps a step count for each parameter."""
+    _added_flags: ClassVar[Mapping[str, Any]] = {}
+    """The flags that saved groups may lack where no class of torch's adds them."""
 
     # Pickles and deep copies have only those of these that `__getstate__` names.
     _tensor_step = Shared()
@@ -72,33 +67,39 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
         tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
         self._tail = self._tail_at_first = tail
-        check_arguments(type(self), super().__init__, args, options)
+        check_arguments(self, super().__init__, args, options)
         with ordinary():
             super().__init__(*args, **options)
         if self.defaults.get("fused") or self._runs_when_skipped():
             self._step_supports_amp_scaling = True
 
     def __init_subclass__(cls) -> None:
-        """Say what a class takes: what torch's takes, and the options of a tail.
-
-        Unless it has a constructor of its own; but it would inherit the signature of its base.
-        """
+        """Set the signature: that of the class's own constructor, or torch's with our options."""
         super().__init_subclass__()
-        if "_rules" in vars(cls):
-            register_optimizer(cls, cls._names_of("states"))
-        own = cls.__init__ is not Fused.__init__
-        known = inspect.signature(cls.__init__ if own else super().__init__)
+        theirs = cls.__init__ is Fused.__init__
+        known = inspect.signature(super().__init__ if theirs else cls.__init__)
         given = list(known.parameters.values())[1:]
-        if not own:
-            only = inspect.Parameter.KEYWORD_ONLY
-            more = [inspect.Parameter(n, only, default=None) for n in ("state_dtype", "norm_group")]
-            around = inspect.Parameter("tail", inspect.Parameter.VAR_KEYWORD)
-            given = [*(p for p in given if p.kind is not p.VAR_KEYWORD), *more, around]
+        maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
+        if theirs or isinstance(vars(maker).get("_definition"), Definition):
+            given = [*(p for p in given if p.kind is not p.VAR_KEYWORD), *own_parameters()]
         cls.__signature__ = known.replace(parameters=given)  # type: ignore[attr-defined]
 
-    def _rule(self, group: Mapping[str, Any]) -> str:
-        """Return the name of the rule that a group's options pick; lr is none of them."""
-        return self._rules[0]
+    def _begin(self, params: Any, options: dict[str, Any], more: Mapping[str, Any]) -> None:
+        """Check the options of a class that torch.optim does not have, and construct."""
+        check_numbers(self._definition, options)
+        lr = options.get("lr")
+        if isinstance(lr, torch.Tensor) and lr.numel() != 1:
+            raise ValueError(f"lr: expected a number or a tensor of one float, got {lr!r:.80}")
+        check_group(None, options, options, torch_ranges(self._definition), ())
+        Fused.__init__(self, params, options, **more)
+
+    def _rule_for(self, group: Mapping[str, Any]) -> Rule:
+        """Return the rule that a group's options choose."""
+        definition = self._definition
+        # An older torch does not have every option that chooses.
+        return definition.rule_for(
+            {name: name in self.defaults and group[name] for name in definition.choices}
+        )
 
     # --- what `TailMethods` asks for ------------------------------------------------------------
 
@@ -187,7 +188,7 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
                 params,
                 self._param_names(),
                 sizes,
-                self._names_of("carried"),
+                self._carried_names(),
                 self._tail,
                 self._state_dtype,
                 self._state,
@@ -196,7 +197,7 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True
         if self._states_exposed:
-            step.states.load(self._state, self._names_of("states"), self._step_counts)
+            step.states.load(self._state, self._state_names(), self._step_counts)
             self._states_exposed = False
         self._stepped_groups = list(self.param_groups)
         return step
@@ -218,16 +219,18 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
             names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
         return names
 
-    @classmethod
-    def _names_of(cls, part: str) -> frozenset[str]:
-        """Return the names of the states, or of what is carried, of all rules it may use."""
-        names = {name for rule in cls._rules for name in getattr(RULES[rule], part)}
-        return frozenset(names | (OF_TAILS if part == "states" else {SEED}))
+    def _state_names(self) -> frozenset[str]:
+        """Return the names of the states of all its rules, and of the tail's."""
+        return self._definition.state_names | OF_TAILS
+
+    def _carried_names(self) -> frozenset[str]:
+        """Return the names of the numbers that tensors carry from step to step."""
+        return self._definition.carried_names | {SEED}
 
     def _accepted_rule(self, group: Mapping[str, Any]) -> Rule:
         if group.get("differentiable"):
             raise ValueError(DIFFERENTIABLE)
-        return RULES[self._rule(group)]
+        return self._rule_for(group)
 
 
 def _checked_group(group: Any) -> Any:

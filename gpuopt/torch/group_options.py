@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
+from functools import cache
 from typing import Any
 
 from ..arrays import scalars
 from ..messages.warn import warn
 from ..optimizers.whole import OF_OPTIMIZERS, how_to_set
-from ..rules import ranges
-from ..rules.ranges import Range
+from ..rules.definitions import Definition
+from ..rules.ranges import FINITE, NOT_NEGATIVE, Range
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]
 """What a group may repeat of the options of the whole optimizer: their values now, and at first."""
 
-RANGES: Ranges = {
-    "lr": (ranges.NOT_NEGATIVE,),
-    "weight_decay": (ranges.NOT_NEGATIVE,),
-    "eps": (ranges.NOT_NEGATIVE,),
-    "beta": (ranges.BELOW_ONE,),
-    "betas": (ranges.BELOW_ONE, ranges.BELOW_ONE),
-    "momentum": (ranges.NOT_NEGATIVE,),
-    "dampening": (ranges.ANY,),
-    "lr_decay": (ranges.NOT_NEGATIVE,),
-    "initial_accumulator_value": (ranges.NOT_NEGATIVE,),
-    "rho": (ranges.UP_TO_ONE,),
-    "momentum_decay": (ranges.NOT_NEGATIVE,),
-    "alpha": (ranges.NOT_NEGATIVE,),
-    "lambd": (ranges.ANY,),
-    "t0": (ranges.ANY,),
-    "etas": (ranges.SHRINKING, ranges.GROWING),
-    "step_sizes": (ranges.ANY, ranges.ANY),
-}
-"""What torch's constructors accept, by option; but some of them accept NaN."""
+
+@cache
+def torch_ranges(definition: Definition) -> Ranges:
+    """Return what torch's constructors accept, by option; but some of them accept NaN."""
+    # An infinite learning rate, say, is an error over plain arrays alone.
+    return {
+        option.name: tuple(NOT_NEGATIVE if r is FINITE else r for r in option.ranges)
+        for option in definition.options
+        if option.ranges
+    }
+
 
 _ROUNDING = 1e-12
 """Of the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which is a zero."""
@@ -44,12 +37,16 @@ _ALIKE = 0.85
 
 
 def check_group(
-    place: int, group: Mapping[str, Any], names: Iterable[str], accepted: Ranges, whole: Whole
+    place: int | None,
+    group: Mapping[str, Any],
+    names: Iterable[str],
+    accepted: Ranges,
+    whole: Whole,
 ) -> None:
     """Check options of a group.
 
     Args:
-        place: the group's among all of the optimizer.
+        place: the group's index; None: these are the defaults.
         group: its options.
         names: of those to check.
         accepted: what the optimizer's options accept.
@@ -67,7 +64,8 @@ def check_group(
             elif name in accepted:
                 _check_value(name, group, accepted[name])
         except ValueError as error:
-            raise ValueError(f"param_groups[{place}]: {error}") from None
+            where = "" if place is None else f"param_groups[{place}]: "
+            raise ValueError(f"{where}{error}") from None
 
 
 def check_changed(

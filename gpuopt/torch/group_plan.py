@@ -46,7 +46,7 @@ class PlannedParamGroups(CheckedParamGroups):
         self._check_groups()
         self._planned_sizes = list(map(len, self.param_groups))
         names = [name for name in self.defaults if name not in _IMPLEMENTATION_FLAGS]
-        reads = self._names, self._accepted_rule, self._numbers_of
+        reads = self._definition.parts, self._accepted_rule, self._numbers_of
         checks = partial(check_options, self), self._check_changed
         return Plan(names, *reads, self._tail, self._state_dtype, *checks, self._repeated())
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..optimizers.whole import OF_OPTIMIZERS
+
 _IN_ALL = frozenset({"params", "foreach", "capturable", "differentiable", "fused"})
 
 
@@ -28,11 +30,6 @@ def register_optimizer(optimizer: type, states: Iterable[str]) -> None:
     else:
         theirs = getattr(torch.optim, name, optimizer)
     _DROP_INS[name] = _Optimizer(_options(theirs), frozenset(states))
-
-
-def options_of(name: str) -> frozenset[str]:
-    """Return the options of a drop-in, without the flags that all optimizers have."""
-    return _DROP_INS[name].options
 
 
 def likeliest(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str, Any]]) -> str:
@@ -81,4 +78,4 @@ def _of_torch() -> dict[str, _Optimizer]:
 def _options(optimizer: type) -> frozenset[str]:
     parameters = inspect.signature(optimizer).parameters.values()
     names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-    return frozenset(names) - _IN_ALL - {"state_dtype", "norm_group"}
+    return frozenset(names) - _IN_ALL - OF_OPTIMIZERS

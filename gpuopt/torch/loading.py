@@ -9,7 +9,6 @@ import torch
 
 from ..engine.compose import within
 from ..optimizers.state_dicts import OF_TAILS
-from ..rules.registry import RULES
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
 
@@ -74,7 +73,7 @@ class LoadedStates:
         own = self.rest["state"].get(key)
         if not own:
             return
-        numbers = {"step", *optimizer._names_of("carried")}
+        numbers = {"step", *optimizer._carried_names()}
         tensors = {
             name: value
             for name, value in own.items()
@@ -91,7 +90,7 @@ class LoadedStates:
 
 def _unused(optimizer: Fused, group: Mapping[str, Any], param: torch.Tensor) -> frozenset[str]:
     """Return the states of tails that no step of this optimizer would update."""
-    update = within(RULES[optimizer._rule(group)], optimizer._tail)
+    update = within(optimizer._rule_for(group), optimizer._tail)
     used = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
     return OF_TAILS - used.keys()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..optimizers.options import PAIRS
-from ..rules.registry import RULES
-from .known_optimizers import options_of
-
 if TYPE_CHECKING:
     from .fused import Fused
 
 Group = Mapping[str, Any]
+
+FLAGS = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
+"""The arguments of torch's optimizers that say how torch does a step, with their defaults."""
+
+ADDED_FLAGS = {"maximize": False, **FLAGS}
+"""What torch adds to groups that were saved before its optimizers had it."""
 
 
 def check_options(optimizer: Fused) -> None:
@@ -32,21 +34,21 @@ def check_options(optimizer: Fused) -> None:
 
 def missing_options(optimizer: Fused, group: Group) -> list[str]:
     """Return the options of an optimizer's class that a group lacks."""
-    known = options_of(name_of(optimizer)) & optimizer.defaults.keys()
+    known = optimizer._definition.defaults.keys()
     return [name for name in optimizer.defaults if name in known - group.keys()]
 
 
 def torch_name(optimizer: Fused, name: str) -> str:
     """Return torch's name of a rule's hyperparameter: ``betas[0]`` for beta1."""
-    for pair, names in PAIRS.items():
-        if name in names and pair in optimizer.defaults:
-            return f"{pair}[{names.index(name)}]"
-    return optimizer._names.get(name, name)
+    for option, parts in optimizer._definition.parts.items():
+        if name in parts:
+            return option if len(parts) == 1 else f"{option}[{parts.index(name)}]"
+    return name
 
 
 def drop_in_of(optimizer: Fused) -> Any:
     """Return the class of gpuopt.torch that an optimizer's class is, or is derived from."""
-    return next(base for base in type(optimizer).__mro__ if "_rules" in vars(base))
+    return next(base for base in type(optimizer).__mro__ if "_definition" in vars(base))
 
 
 def name_of(optimizer: Fused) -> str:
@@ -76,7 +78,7 @@ class _ReadOptions(dict[str, Any]):
 
 def _step_reads_missing(optimizer: Fused, group: Group) -> bool:
     read = _ReadOptions(group, optimizer.defaults)
-    rule = RULES[optimizer._rule(read)]
+    rule = optimizer._rule_for(read)
     by_step = (*rule.hyperparameters, *rule.initial.values(), "weight_decay", "maximize")
     names = {*read.missing, *(torch_name(optimizer, name).partition("[")[0] for name in by_step)}
     return not names & optimizer.defaults.keys() <= group.keys()

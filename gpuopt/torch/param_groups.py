@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -11,8 +11,9 @@ from ..engine.tail import Tail
 from ..optimizers.state_dicts import skipped_in
 from ..optimizers.tail_methods import TailMethods
 from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
+from ..rules.definitions import Definition
 from .arguments import check_numbers
-from .group_options import RANGES, Ranges, Whole, check_changed, check_group, names_in
+from .group_options import Whole, check_changed, check_group, names_in, torch_ranges
 from .shared_attributes import Shared
 
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
@@ -21,8 +22,8 @@ DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use to
 class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     """Options of groups, checked in the constructor, in added groups, and when they change."""
 
-    _ranges: ClassVar[Ranges] = RANGES
-    """The accepted values of each option."""
+    _definition: Definition
+    """What the class is made from; `by_rule.Optimizer` has one for each object."""
 
     norm_group = OptimizerOption("_norm_group")
 
@@ -76,7 +77,8 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         if self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
             raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
         index = len(self.param_groups) - 1
-        _check_numbers(index, {name: group[name] for name in self.defaults if name in group})
+        own = {name: group[name] for name in self.defaults if name in group}
+        _check_numbers(self._definition, index, own)
         self._check_all([group], index)
         self._check_names([group])
 
@@ -87,12 +89,12 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
 
     def _check_changed(self, names: Sequence[str]) -> None:
         """Check the options that have changed in some group."""
-        check_changed(self.param_groups, names, self._ranges, self._whole())
+        check_changed(self.param_groups, names, torch_ranges(self._definition), self._whole())
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
-        whole = self._whole()
+        whole, ranges = self._whole(), torch_ranges(self._definition)
         for index, group in enumerate(groups, first):
-            check_group(index, group, group, self._ranges, whole)
+            check_group(index, group, group, ranges, whole)
 
     def _check_names(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Warn of misspelt names in groups, once each."""
@@ -120,9 +122,9 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         return skipped_in(state_dict)
 
 
-def _check_numbers(index: int, options: Mapping[str, Any]) -> None:
+def _check_numbers(definition: Definition, index: int, options: Mapping[str, Any]) -> None:
     """Check the options of a group that are numbers, as the constructor checks its arguments."""
     try:
-        check_numbers(options)
+        check_numbers(definition, options)
     except (TypeError, ValueError) as error:
         raise type(error)(f"param_groups[{index}]: {error}") from None

@@ -44,8 +44,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     _state: Any
     _states_exposed: Any
     _stepped_groups: Any
-    _counts: ClassVar[bool]
-    _left_out: ClassVar[Mapping[str, Any]]
+    _added_flags: ClassVar[Mapping[str, Any]]
 
     @property
     @torch._disable_dynamo  # a compiled loop that reads it would be recompiled at its first steps
@@ -55,8 +54,9 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         step: TensorStep | None = self._tensor_step
         if step is not None and not self._states_exposed:
             with self._alone():
+                counts = self._definition.counts_steps
                 step_tensors = [self._step_tensor_of(group) for group in self._stepped_groups]
-                step.states.save(self._state, step_tensors, self._counts, self._step_counts)
+                step.states.save(self._state, step_tensors, counts, self._step_counts)
                 self._states_exposed = True
         states: defaultdict[torch.Tensor, Any] = self._state
         return states
@@ -128,7 +128,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
                 setattr(self, name, rest.pop(name))
         super().__setstate__(rest)
         for group in self.param_groups:
-            for name, value in self._left_out.items():
+            for name, value in self._added_flags.items():
                 group.setdefault(name, value)
 
     def _is_copied(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..arrays import FLOATS
-from ..rules.registry import RULES
+from ..rules.definitions import Definition
 from .known_optimizers import likeliest
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .state_values import checked_state, count_in, number_in
@@ -71,13 +71,13 @@ def _check_states(
         what = f"state_dict: state of {label}"
         raise TypeError(f"{what}: expected a dict, got {type(own).__name__}")
     given = {name for name, value in own.items() if value is not None}
-    missing = _required_states(drop_in_of(optimizer)) - given
+    missing = _required_states(optimizer._definition, drop_in_of(optimizer)) - given
     if own and missing:
         what = f"state of {label} without {listed(sorted(missing))}"
         raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
-    for name in sorted(given & optimizer._names_of("states")):
+    for name in sorted(given & optimizer._state_names()):
         _check_array(own[name], param, f"state_dict: state {name!r} of {label}")
-    for name in sorted(given & optimizer._names_of("carried")):
+    for name in sorted(given & optimizer._carried_names()):
         number_in(own, name, label, "state_dict: ")
     if "step" in own:
         count_in(own, label, "state_dict: ")
@@ -112,15 +112,15 @@ def _added_options(drop_in: Any) -> dict[str, Any]:
 
 
 @cache
-def _required_states(drop_in: Any) -> frozenset[str]:
+def _required_states(definition: Definition, drop_in: Any) -> frozenset[str]:
     """Return the entries that a parameter's states have under all options, if it has any.
 
     torch looks for ``step`` among them while it loads.
     """
-    rules = [RULES[name] for name in drop_in._rules]
-    always = frozenset.intersection(*(frozenset((*r.states, *r.carried)) for r in rules))
+    names = (frozenset((*rule.states, *rule.carried)) for rule in definition.all_rules)
+    always = frozenset.intersection(*names)
     theirs = next(base for base in drop_in.__mro__ if base.__module__.startswith("torch.optim"))
-    counts = drop_in._counts and theirs is not torch.optim.Optimizer
+    counts = definition.counts_steps and theirs is not torch.optim.Optimizer
     return always | {"step"} if counts else always
 
 

@@ -7,9 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
+from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
 from tests.tolerances import TOLERANCES  # noqa: E402
 
-CLASSES = [name for name in ours.__all__ if issubclass(getattr(ours, name), torch.optim.Optimizer)]
+CLASSES = list(DEFINITIONS)
 """All optimizers."""
 
 OF_TORCH = [name for name in CLASSES if hasattr(torch.optim, name)]

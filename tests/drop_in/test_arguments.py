@@ -9,16 +9,18 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
-from gpuopt.optimizers.options import PAIRS  # noqa: E402
-from gpuopt.torch.arguments import _NUMBERS  # noqa: E402
+from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
 
 TAKES = {
     name: [p for p in inspect.signature(getattr(ours, name)).parameters if p != "params"]
     for name in CLASSES
 }
-NUMBERS = [(name, option) for name in CLASSES for option in TAKES[name] if option in _NUMBERS]
-OF_PAIRS = [(name, option) for name in CLASSES for option in TAKES[name] if option in PAIRS]
+KINDS = {n: len(o.ranges) for d in DEFINITIONS.values() for n, o in d.by_name.items()}
+"""By option, of how many numbers it is; 0: a flag."""
+
+NUMBERS = [(name, option) for name in CLASSES for option in TAKES[name] if KINDS.get(option) == 1]
+OF_PAIRS = [(name, option) for name in CLASSES for option in TAKES[name] if KINDS.get(option) == 2]
 
 
 def made(name, **options):
@@ -29,9 +31,9 @@ def test_every_argument_of_torchs_that_is_a_number_is_checked():
     for name in OF_TORCH:
         for option, one in inspect.signature(getattr(torch.optim, name)).parameters.items():
             if type(one.default) in (int, float):
-                assert option in _NUMBERS, (name, option)
+                assert KINDS[option] == 1, (name, option)
             if type(one.default) is tuple:
-                assert option in PAIRS, (name, option)
+                assert KINDS[option] == 2, (name, option)
 
 
 @pytest.mark.parametrize(("name", "option"), NUMBERS)
@@ -113,7 +115,7 @@ def test_a_made_optimizer_in_place_of_its_class():
 
 
 def first_of(option, given):
-    return (given, 0.5) if option in PAIRS else given
+    return (given, 0.5) if KINDS[option] == 2 else given
 
 
 @pytest.mark.parametrize(("name", "option"), NUMBERS + OF_PAIRS)

@@ -426,7 +426,7 @@ def test_lion_follows_the_sign():
 def test_arguments_that_make_no_sense(name, options):
     if "bad" in options:
         options = {"beta": 1.0} if name == "Momentum" else {"betas": (0.9, 1.0)}
-    with pytest.raises(ValueError, match=r"Invalid|Tensor lr"):
+    with pytest.raises(ValueError, match=r"^\w+(\[1\])?: expected a number .*, got "):
         getattr(ours, name)(parameters(), **options)
 
 

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
+from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OPTIONS, give_gradients, parameters  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
@@ -42,7 +43,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", [n for n in CLASSES if getattr(ours, n)._counts])
+@pytest.mark.parametrize("name", [n for n in CLASSES if DEFINITIONS[n].counts_steps])
 def test_looking_does_not_change_the_count(name, look):
     param, optimizer = counted(MANY - 2, name)
     for step in range(1, 11):

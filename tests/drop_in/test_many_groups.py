@@ -80,7 +80,7 @@ def test_a_changed_rate_works_out_nothing_else(monkeypatch):
     optimizer = two_groups(weight_decay=0.1)
     before = optimizer._groups()
     assert optimizer._groups() is before
-    monkeypatch.setattr(drop_ins.Adam, "_rule", lambda *_: pytest.fail("a rule"))
+    monkeypatch.setattr(drop_ins.Adam, "_rule_for", lambda *_: pytest.fail("a rule"))
     monkeypatch.setattr(plan, "updates_for", lambda *_: pytest.fail("updates"))
     optimizer.param_groups[1]["lr"] = 0.25
     after = optimizer._groups()

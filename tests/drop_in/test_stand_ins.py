@@ -1,6 +1,7 @@
 """What frameworks put in an optimizer's place, and classes that users derive."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
 
@@ -9,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
+from gpuopt import Tail  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH, give_gradients, parameters  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
@@ -109,7 +111,8 @@ def test_the_first_to_ask_may_be_the_stand_in(kind):
 def test_signatures_are_torchs_and_more(name):
     mine = inspect.signature(getattr(ours, name)).parameters
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
-    assert [*mine][len(theirs) :] == ["state_dtype", "norm_group", "tail"]
+    tail = [field.name for field in dataclasses.fields(Tail)]
+    assert [*mine][len(theirs) :] == ["state_dtype", "norm_group", *tail]
     assert [(p.name, p.kind, p.default) for p in [*mine.values()][: len(theirs)]] == [
         (p.name, p.kind, p.default) for p in theirs.values()
     ]

@@ -1,0 +1,64 @@
+"""The drop-in of any registered rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.optim.optimizer import ParamsT
+
+from ..rules.definitions import Definition, definition_for
+from .fused import Fused
+from .missing_options import ADDED_FLAGS, FLAGS
+
+
+class Optimizer(Fused):
+    """An optimizer of torch's kind that steps by a registered rule.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts.
+        rule: the name of a registered rule; all groups have it.
+        **options: the rule's hyperparameters, ``weight_decay``, ``maximize``, torch's flags
+            (``foreach``, ``capturable``, ``differentiable``, ``fused``), ``state_dtype``,
+            ``norm_group``, and the tail's options, as `gpuopt.Tail` describes them.
+
+    Raises:
+        TypeError, ValueError: there is no such rule, or an argument cannot be used.
+
+    >>> import torch
+    >>> w = torch.zeros(1, requires_grad=True)
+    >>> opt = Optimizer([w], rule="momentum", lr=0.5, beta=0.5)
+    >>> for _ in range(2):
+    ...     w.grad = torch.ones(1)
+    ...     opt.step()
+    >>> w.tolist()
+    [-1.25]
+    """
+
+    _added_flags = ADDED_FLAGS
+
+    def __init__(self, params: ParamsT, rule: str, **options: Any) -> None:
+        """Check the arguments, and construct."""
+        self.defaults = {"rule": rule}  # torch sets all of them; the definition is needed before
+        known = {**self._definition.defaults, **FLAGS}
+        own = {name: options.pop(name, default) for name, default in known.items()}
+        self._begin(params, {"rule": rule, **own}, options)
+
+    @property
+    def _definition(self) -> Definition:  # type: ignore[override]  # of the object, not the class
+        return definition_for(self.defaults["rule"])
+
+    def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
+        super()._check_all(groups, first)
+        rule = self.defaults["rule"]
+        for i, group in enumerate(groups, first):
+            if group.get("rule", rule) != rule:
+                raise ValueError(
+                    f"param_groups[{i}]: rule: expected {rule!r}, the rule of the whole optimizer, "
+                    f"got {group['rule']!r:.80}"
+                )
+
+    def _check_changed(self, names: Sequence[str]) -> None:
+        super()._check_changed(names)
+        if "rule" in names:
+            self._check_all(self.param_groups)

@@ -1,0 +1,1238 @@
+"""The drop-ins for torch.optim. Written by `make stubs`."""
+
+from typing import Any
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+from .by_rule import Optimizer as Optimizer
+from .fused import Fused
+
+__all__ = [
+    "ASGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSProp",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+]
+
+class Adadelta(Fused, torch.optim.Adadelta):
+    r"""Steps whose size follows from the sizes of the gradients and of earlier steps.
+
+    .. math::
+        s = \rho s + (1-\rho) g^2, \quad
+        \Delta = \sqrt{u + \epsilon} / \sqrt{s + \epsilon} \cdot g, \quad
+        u = \rho u + (1-\rho) \Delta^2, \quad p = p - lr \cdot \Delta
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        rho: how much of the running means stays, in [0, 1].
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Adadelta
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Adadelta([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Zeiler, 2012.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-06,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Adagrad(Fused, torch.optim.Adagrad):
+    r"""Gradients divided by the root of the sum of all their squares.
+
+    .. math::
+        S = S + g^2, \quad
+        p = p - \frac{lr}{1 + (t-1) \, lr\_decay} \cdot \frac{g}{\sqrt{S} + \epsilon}
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        lr_decay: how fast lr falls with the step count t, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        initial_accumulator_value: where S starts, at least 0.
+        eps: added to the denominator, at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Adagrad
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Adagrad([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Duchi, Hazan and Singer, 2011.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Adam(Fused, torch.optim.Adam):
+    r"""Momentum over RMSProp, both corrected for their start at zero.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = p - lr \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    ``amsgrad``: the largest v so far in place of v.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        amsgrad: divide by the largest v so far: it never shrinks.
+        maximize: climb instead of descending.
+        decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
+            gradient.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Adam
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Adam([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Kingma and Ba, 2015; amsgrad: Reddi, Kale and Kumar, 2018.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class AdamW(Fused, torch.optim.AdamW):
+    r"""Adam with weight decay decoupled from the gradient.
+
+    .. math::
+        p = (1 - lr \cdot weight\_decay) \, p, \quad \text{then as Adam}
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        amsgrad: divide by the largest v so far: it never shrinks.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import AdamW
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = AdamW([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Loshchilov and Hutter, 2019.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Adamax(Fused, torch.optim.Adamax):
+    r"""Adam with the infinity norm in place of the 2-norm.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad u = \max(\beta_2 u, |g| + \epsilon), \quad
+        p = p - \frac{lr}{1-\beta_1^t} \cdot \frac{m}{u}
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the average and of the infinity norm, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Adamax
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Adamax([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Kingma and Ba, 2015, section 7.1.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class ASGD(Fused, torch.optim.ASGD):
+    r"""Gradient descent whose parameters are averaged in the state ``ax``.
+
+    .. math::
+        p = (1 - \lambda \eta) p - \eta g, \quad ax = ax + \mu (p - ax), \quad
+        \eta = \frac{lr}{(1 + \lambda \, lr \, t)^\alpha}, \quad \mu = \frac{1}{\max(1, t - t_0)}
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        lambd: how fast the step size falls.
+        alpha: the power by which it falls.
+        t0: the step from which on ``ax`` averages.
+        weight_decay: L2 penalty; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import ASGD
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = ASGD([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Polyak and Juditsky, 1992.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        lambd: float = 0.0001,
+        alpha: float = 0.75,
+        t0: float = 1000000.0,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        *,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Lion(Fused):
+    r"""The sign of an interpolated momentum, with decoupled decay.
+
+    .. math::
+        p = (1 - lr \lambda) p - lr \cdot sign(\beta_1 m + (1-\beta_1) g), \quad
+        m = \beta_2 m + (1-\beta_2) g
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: weights of m in the update, and in its own average, each in [0, 1).
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Lion
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Lion([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0001,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Momentum(Fused):
+    r"""Momentum with the learning rate inside the velocity.
+
+    .. math::
+        v = \beta v + lr \cdot g, \quad p = p - v
+
+    With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
+
+    `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters
+    while lr stays the same. After a change of lr, here the velocity keeps the steps it was built
+    from; there the whole velocity is rescaled at once.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        beta: how much of the velocity stays, in [0, 1).
+        weight_decay: L2 penalty; at least 0.
+        nesterov: step from where the velocity leads.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Momentum
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Momentum([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        beta: float = 0.9,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class NAdam(Fused, torch.optim.NAdam):
+    r"""Adam with Nesterov's momentum.
+
+    .. math::
+        \mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \psi}), \quad
+        p = p - lr \frac{(1-\mu_t) g / (1-\prod_{i \le t} \mu_i) +
+        \mu_{t+1} m / (1-\prod_{i \le t+1} \mu_i)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    m and v as Adam's; :math:`\psi` is ``momentum_decay``.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        momentum_decay: how fast the momentum approaches beta1, at least 0.
+        decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
+            gradient.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import NAdam
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = NAdam([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Dozat, 2016.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        momentum_decay: float = 0.004,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class RAdam(Fused, torch.optim.RAdam):
+    r"""Adam that divides by the root of v only once the variance of that is known.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = p - lr \cdot r_t \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    While the rectification r is not defined (the first 5 steps at the default betas), :math:`p = p
+    - lr \cdot m / (1-\beta_1^t)`.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
+            gradient.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import RAdam
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = RAdam([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Liu et al., 2020.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class RMSProp(Fused):
+    r"""Gradients divided by the root of their running mean square.
+
+    .. math::
+        s = \beta s + (1-\beta) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)
+
+    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the
+    running mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+    :math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
+
+    `RMSprop` is the same with torch.optim's names and defaults.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        beta: how much of the running means stays, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        momentum: how much of the momentum buffer stays, in [0, 1).
+        centered: divide by the standard deviation.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import RMSProp
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = RMSProp([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Tieleman and Hinton, 2012; centered: Graves, 2013.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        beta: float = 0.9,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class RMSprop(Fused, torch.optim.RMSprop):
+    r"""Gradients divided by the root of their running mean square, as torch.optim has it.
+
+    .. math::
+        s = \alpha s + (1-\alpha) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)
+
+    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the
+    running mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+    :math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
+
+    `RMSProp` is the same with beta for alpha, by default 0.9.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        alpha: how much of the running means stays, in [0, 1].
+        eps: added to the denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        momentum: how much of the momentum buffer stays, at least 0.
+        centered: divide by the standard deviation.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import RMSprop
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = RMSprop([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Tieleman and Hinton, 2012; centered: Graves, 2013.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        *,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class Rprop(Fused, torch.optim.Rprop):
+    r"""Steps by the sign of the gradient alone; each element has its own step size.
+
+    .. math::
+        s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
+        \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
+
+    Where the sign turns, p stays. ``lr`` is the first step size.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        etas: factors of a step size where the sign of the gradient turns, and where it stays.
+        step_sizes: the smallest and the largest step size.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Rprop
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Rprop([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Riedmiller and Braun, 1993.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.01,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-06, 50),
+        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class SGD(Fused, torch.optim.SGD):
+    r"""Gradient descent, with torch.optim's momentum: the learning rate stays outside.
+
+    .. math::
+        v = \mu v + (1-d) g, \quad p = p - lr \cdot v
+
+    ``v = g`` at the first step, and where the momentum is 0. With ``nesterov`` :math:`p = p - lr (g
+    + \mu v)`. `Momentum` has the learning rate inside the velocity; both give the same parameters
+    until lr changes.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        momentum: how much of the velocity stays, at least 0.
+        dampening: dampens the gradient by this part.
+        weight_decay: L2 penalty; at least 0.
+        nesterov: step from where the velocity leads.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
+            "bfloat16" and "float16" is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the factor joins the update. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as the weights are at their first step (also one that is skipped, as masters do), and
+            rests as they do.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+            next step.
+        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+            2**32).
+        stats: keep norms, largest values and counts of what is not finite, of each tensor.
+        zero_grads: write zeros over the gradients, also of a step that is skipped.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import SGD
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = SGD([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Robbins and Monro, 1951; Sutskever et al., 2013.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
