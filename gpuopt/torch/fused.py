@@ -132,7 +132,8 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
 
         Raises:
             RuntimeError: a gradient is sparse; nothing has been changed.
-            TypeError, ValueError: a tensor does not fit; nothing has been changed.
+            TypeError, ValueError: a tensor or an option is not accepted; nothing has been changed.
+            NotAvailableError: inside `ema_weights`.
         """
         self._check_not_swapped("step")
         loss = None
@@ -231,8 +232,12 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
 
 
 def _checked_group(group: Any) -> Any:
-    """Return a process group, ``"world"`` or None."""
-    kinds = getattr(torch.distributed, "ProcessGroup", ())  # torch may be built without
-    if group is None or isinstance(group, kinds) or (isinstance(group, str) and group == "world"):
+    """Return a process group, ``"world"`` or None.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    types = getattr(torch.distributed, "ProcessGroup", ())  # torch may be built without it
+    if group is None or isinstance(group, types) or (isinstance(group, str) and group == "world"):
         return group
     raise TypeError(f"norm_group: expected None, 'world' or a process group, got {group!r}")
