@@ -27,7 +27,7 @@ from .tensor_step import GRAD, TensorStep
 
 
 class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
-    """A base class that stands before one of torch.optim's and replaces its step.
+    """The base class that a drop-in lists before torch.optim's class, to replace its step.
 
     Options, their checks, schedulers, hooks and state dicts stay torch's. Reading ``state`` brings
     it up to date; the next step then loads it again, since it may have been changed.
@@ -103,7 +103,7 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
     # --- what `TailMethods` asks for ------------------------------------------------------------
 
     def _step_taken(self) -> FusedStep:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).step
 
     def _take_tail(self, tail: Tail) -> None:
@@ -111,11 +111,11 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         self._tail, self._plan = tail, None
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).tensors.by_parameter(values)
 
     def _fixed(self) -> Container[int]:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).tensors.indices_of_views()
 
     def _labels(self) -> Sequence[str]:
@@ -140,11 +140,11 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with self._alone():
+        with self._locked():
             self._update()
         return loss
 
-    def _alone(self) -> Any:
+    def _locked(self) -> Any:
         """Return a context for one thread at a time, outside of `torch.inference_mode`.
 
         A step may replace tables that another thread's step still uses.
