@@ -84,7 +84,7 @@ class Given:
                 and list(map(_PARAMS, self._groups)) == self._containers
                 and (not self._groups or [*self._given] == self._groups)
             )
-        except Exception:  # any library's error, if comparing two arrays is not simply True
+        except Exception:  # comparing the arrays of other libraries may raise anything
             same = False
         if not same:
             self._check_members()
