@@ -1,4 +1,4 @@
-"""Optimizer states on disk, as safetensors: written whole or not at all."""
+"""Optimizer states in safetensors files, which are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ..kernels.storage import STORAGE
 FORMAT = "gpuopt-optimizer-1"
 
 _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
-"""The parts of a state dict that are written as they are."""
+"""The entries of a state dict that are written as JSON."""
 
 
 class Stored:
     """An array from a file: its values in storage form (bfloat16 as uint16), and its dtype."""
 
     def __init__(self, values: npt.NDArray[Any], dtype: str) -> None:
-        """Hold ``values`` of ``dtype``."""
+        """Store the values and their dtype."""
         self.values, self.dtype = values, dtype
 
 
 def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
-    """Write a state dict; an interrupted write leaves the old file as it was.
+    """Write a state dict to a file; an interrupted write leaves an old file unchanged.
 
-    bfloat16 states are written as their 16 bits (U16).
+    bfloat16 states are written as their bits, in uint16.
 
     Raises:
         OSError: the file cannot be written.
@@ -63,21 +63,21 @@ def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what `write` wrote; the arrays come as `Stored`.
+    """Return the state dict in a file that `write` wrote, with arrays as `Stored`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is truncated, or not a file of gpuopt's.
+        ValueError: it is truncated, or was not written by gpuopt.
     """
     library = _safetensors()
     name = os.fspath(path)
-    open(name, "rb").close()  # an OSError that names the file, whatever the library would raise
+    open(name, "rb").close()  # raises an OSError that names the file; the library's may not
     try:
         with library.safe_open(name, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise ValueError(
-                    f"{name}: not a file of gpuopt's: expected format {FORMAT!r}, "
+                    f"{name}: not a gpuopt file: expected format {FORMAT!r}, "
                     f"got {header.get('format')!r}"
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
@@ -86,7 +86,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return _assemble(header, tensors)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: a damaged file of gpuopt's: {error!r}") from None
+        raise ValueError(f"{name}: a damaged gpuopt file: {error!r}") from None
 
 
 def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
@@ -100,7 +100,9 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
     for name, dtype in dtypes.items():
         text, _, state_name = name.rpartition(".")
         if tensors[name].dtype != STORAGE[dtype]:
-            raise ValueError(f"{name} is said to be {dtype}, and is {tensors[name].dtype}")
+            raise ValueError(
+                f"{name}: the header says {dtype}, the tensor is {tensors[name].dtype}"
+            )
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
     return {"optimizer": header["optimizer"], "state": state, **whole}
 
@@ -117,7 +119,7 @@ def _safetensors() -> Any:
 
 
 def _replace(target: Path, write_to: Callable[[str], None]) -> None:
-    """Write a temporary file beside ``target``, flush it to disk, and rename it."""
+    """Write a temporary file next to ``target``, flush it to disk, and rename it to ``target``."""
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(target))
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

@@ -1,4 +1,4 @@
-"""The containers that the arrays came in: who rebinds a member would go on training the old one."""
+"""The containers that the arrays came in, watched for members that were replaced."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _PARAMS = itemgetter("params")
 class Given:
     """The caller's lists and dicts, and the arrays that were in them.
 
-    Iterators are not watched, nor containers that make new objects whenever somebody looks into
-    them.
+    A caller who puts another array into one expects the optimizer to update that one, but it keeps
+    updating the old array. Iterators are not watched, nor containers that make new objects at each
+    access.
     """
 
     __slots__ = (
@@ -35,11 +36,11 @@ class Given:
     )
 
     def __init__(self, params: Any, structure: Structure, arrays: Sequence[Any]) -> None:
-        """Note what is where.
+        """Remember the containers and their members.
 
         Args:
             params: what the caller gave.
-            structure: what `params.parse` made of it.
+            structure: its structure, as `params.parse` returns it.
             arrays: the arrays in it, in order.
         """
         self._given = params
@@ -52,27 +53,30 @@ class Given:
         start = 0
         for i, members in enumerate(structure.groups):
             keys = range(members) if isinstance(members, int) else members
-            places = slice(start, start := start + len(keys))
+            own = slice(start, start := start + len(keys))
             container = self._containers[i] if structure.grouped else params
-            held = container.values() if isinstance(container, Mapping) else container
-            if _are(held, arrays[places]):
-                self._live.append(held)
-                self._known += arrays[places]
+            members_now = container.values() if isinstance(container, Mapping) else container
+            if _has_members(members_now, arrays[own]):
+                self._live.append(members_now)
+                self._known += arrays[own]
                 path = (i, "params") if structure.grouped else ()
                 self._paths += [(*path, key) for key in keys]
-                self._names += structure.names[places]
+                self._names += structure.names[own]
         unsure = [i for i, array in enumerate(self._known) if _may_equal_another(array)]
-        self._unsure = itemgetter(0, 0, *unsure)  # of two at least, it makes a tuple
+        self._unsure = itemgetter(0, 0, *unsure)  # with at least two items, it returns a tuple
 
     def check(self) -> None:
-        """Raise ValueError if another array stands where the optimizer's was given.
+        """Check that no member has been replaced by another array.
 
-        Members that were added or taken out change nothing: the optimizer has its own list.
+        Members may be added or removed: the optimizer has a list of its own.
+
+        Raises:
+            ValueError: one has been replaced.
         """
         known, live = self._known, self._live
         if not known:
             return
-        try:  # lists compare identities first, in C: for 500 arrays ten times as fast as `is`
+        try:  # list equality compares identities first, in C: for 500 arrays ten times faster
             now = list(live[0] if len(live) == 1 else chain.from_iterable(live))
             same = (
                 now == known
@@ -80,12 +84,13 @@ class Given:
                 and list(map(_PARAMS, self._groups)) == self._containers
                 and (not self._groups or [*self._given] == self._groups)
             )
-        except Exception:  # whatever a library raises where another array is no plain True or False
+        except Exception:  # comparing the arrays of other libraries may raise anything
             same = False
         if not same:
-            self._look()
+            self._check_members()
 
-    def _look(self) -> None:
+    def _check_members(self) -> None:
+        """Check the members one by one; another object over the same memory is accepted."""
         for i, path in enumerate(self._paths):
             found = self._given
             for key in path:
@@ -94,23 +99,23 @@ class Given:
                 continue
             if not _same_memory(found, self._known[i]):
                 raise ValueError(
-                    f"{self._names[i]}: no longer the array that the optimizer was given, and "
-                    "updates: write into that one (array[...] = values), or make a new optimizer; "
-                    "if the container is for something else now, give the optimizer a copy of it"
+                    f"{self._names[i]}: no longer the array that the optimizer was given and still "
+                    "updates: write into that array (array[...] = values) or make a new optimizer; "
+                    "to use the container for something else, give the optimizer a copy of it"
                 )
             self._known[i] = found
 
 
-def _are(held: Any, arrays: Sequence[Any]) -> bool:
-    """Whether these are the members of a container, or of a view of values, at each look."""
-    if not isinstance(held, (tuple, MutableSequence, ValuesView)):
+def _has_members(container: Any, arrays: Sequence[Any]) -> bool:
+    """Whether a container, or a dict's view of values, has these very arrays at each access."""
+    if not isinstance(container, (tuple, MutableSequence, ValuesView)):
         return False
-    members = list(held)
+    members = list(container)
     return len(members) == len(arrays) and all(map(is_, members, arrays))
 
 
 def _may_equal_another(array: Any) -> bool:
-    """Whether ``array == another`` may be a plain True: of several elements, it is none."""
+    """Whether ``array == another`` may be True: with several elements it is an array."""
     several = array.numel() if is_torchs(array) else array.size if type(array) is np.ndarray else 0
     return bool(several < 2)
 

@@ -1,4 +1,4 @@
-"""What a load says where what was saved and what is kept of a tail are not the same."""
+"""Warnings of a load, if the saved states of a tail are not those that the optimizer uses."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from ..engine.tail import Tail
 from ..messages.warn import warn
 
 OPTIONS = {"ema": "ema_decay", "master": "master_weights", "kahan_comp": "kahan_sum"}
-"""The states of a tail, and the option that each comes from."""
+"""The states of a tail, and the option that makes each."""
 
 
 def warn_of_tails(saved: Iterable[Any], kept: Iterable[Mapping[str, Any]], tail: Tail) -> None:
-    """Warn of states of a tail that are left out, and of averages that begin anew.
+    """Warn of states of a tail that were not loaded, and of averages that start anew.
 
     Args:
-        saved: of each parameter, the states in a state dict.
-        kept: of each parameter, those that were loaded.
+        saved: the states of each parameter in the state dict.
+        kept: the states of each parameter that were loaded.
         tail: of the optimizer that loaded them.
     """
     states = [own for own in saved if isinstance(own, Mapping) and not _is_new(own)]
-    held = {name for own in kept for name in own}
+    loaded = {name for own in kept for name in own}
     for name, option in OPTIONS.items():
-        if name not in held and any(name in own for own in states):
-            _warn(f"{name!r} was saved, and is left out: {option} is not in use here")
+        if name not in loaded and any(name in own for own in states):
+            _warn(f"{name!r} was saved but is not loaded: {option} is not in use here")
     if tail.ema_decay is not None and any(own and "ema" not in own for own in states):
         _warn(
-            "averages were not saved, and ema_decay is in use here: "
-            "they begin anew, as the weights are at the next step"
+            "averages were not saved, but ema_decay is in use here: "
+            "they start anew from the weights at the next step"
         )
 
 

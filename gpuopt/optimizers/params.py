@@ -1,4 +1,4 @@
-"""The structures in which arrays come: a list, a dict of named arrays, or a list of groups."""
+"""The structures that arrays are given in: a list, a dict of named arrays, or a list of groups."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Key = int | str
 
 @dataclass(frozen=True)
 class Structure:
-    """Where each array of an optimizer stands in what the user passes.
+    """The structure of the parameters, in which gradients are given too.
 
     Attributes:
-        grouped: whether the arrays came as a list of groups.
-        groups: for each group, its keys: names (from a dict) or None and a count (a list).
-        keys: of every array, in order: its name, or its place among all arrays.
-        names: what errors call each.
-        group_of: the group of each.
+        grouped: whether the arrays were given as a list of groups.
+        groups: for each group, the names of its arrays (a dict) or their number (a list).
+        keys: of every array, in order: its name, or its index among all arrays.
+        names: of every array, for error messages.
+        group_of: the index of every array's group.
     """
 
     grouped: bool
@@ -47,7 +47,7 @@ class Structure:
         return flat
 
     def unflatten(self, values: Sequence[Any]) -> Any:
-        """Return values, one an array in their order, in the structure of the parameters."""
+        """Return values, one for each array in order, in the structure of the parameters."""
         rest = iter(values)
         made: list[Any] = []
         for members in self.groups:
@@ -59,10 +59,11 @@ class Structure:
 
 
 def parse(params: Any) -> tuple[Structure, list[Any], list[dict[str, Any]]]:
-    """Return the structure of ``params``, the arrays in order, and each group's own options.
+    """Return the structure of ``params``, the arrays in order, and the options of each group.
 
     Raises:
-        TypeError, ValueError: it is none of the three structures, or empty.
+        TypeError: it is none of the three structures.
+        ValueError: a list or dict is empty, or a name is given twice.
     """
     grouped = isinstance(params, (list, tuple)) and any(isinstance(p, Mapping) for p in params)
     groups = [_group(g, i) for i, g in enumerate(params)] if grouped else [{"params": params}]
@@ -98,7 +99,7 @@ def _members(params: Any, name: str) -> dict[Key, Any]:
         if wrong:
             raise TypeError(f"{name}: expected names as keys, got {wrong[0]!r}")
         members: dict[Key, Any] = dict(params)
-    elif _is_no_list(params):
+    elif not _is_listlike(params):
         raise TypeError(f"{name}: expected a list or a dict of arrays, got {_shown(params)}")
     else:
         members = dict(enumerate(params))
@@ -107,11 +108,11 @@ def _members(params: Any, name: str) -> dict[Key, Any]:
     return members
 
 
-def _is_no_list(params: Any) -> bool:
-    """An array can be iterated over, too, but each row of it is not meant; a set has no order."""
+def _is_listlike(params: Any) -> bool:
+    """Whether it can be a list of arrays: not an array, whose rows are not meant, nor a set."""
     array = hasattr(params, "__array_interface__") or hasattr(params, "__dlpack__")
     other = isinstance(params, (str, bytes, set, frozenset))
-    return other or array or not hasattr(params, "__iter__")
+    return hasattr(params, "__iter__") and not (array or other)
 
 
 def _check_keys(keys: Sequence[Key]) -> None:
@@ -136,7 +137,7 @@ def _flatten_group(grads: Any, members: tuple[str, ...] | int, name: str) -> lis
         unknown = [key for key in grads if key not in members]
         raise ValueError(
             f"{name}: expected the keys of the parameters; missing {missing}, unknown {unknown} "
-            "(None lets an array rest)"
+            "(None stands for no gradient)"
         )
     return [grads[key] for key in members]
 

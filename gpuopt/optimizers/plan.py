@@ -1,4 +1,4 @@
-"""What follows from the options of all groups: worked out again only where one has changed."""
+"""Rules, stages and numbers of all groups, recomputed only for the options that have changed."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from ..engine.tail import Tail
 from ..rules.registry import Rule
 
 RATE = "lr"
-"""The option that picks neither a rule nor a stage."""
+"""The option that decides neither the rule nor a stage."""
 
 FACTOR = "grad_factor"
 
 _DEFAULTS = {"maximize": False, "weight_decay": 0.0}
-"""What a group wants that says nothing of these."""
+"""The values for a group without these options."""
 
 _NUMBERS = frozenset({float, int, bool, np.float64, np.float32})
 _CONSTANT = _NUMBERS | {type(None), str}
-"""The types of values that never change."""
+"""The types of values that are immutable."""
 
 _Values = Sequence[Any]
 """An option's value in each group."""
 
 
 class Plan:
-    """The options of all groups as the last step saw them, and what they want by those.
+    """The options of all groups at the last step, and the `Groups` made from them.
 
-    What are the very objects of the last step has not changed. Of an option that has, the numbers
-    of all groups are read anew, and those of all others stay.
+    Values that are the same objects as at the last step have not changed. If an option has changed
+    in some group, its numbers are read again for all groups; the other options keep theirs.
 
     Attributes:
         rules: of each group.
-        groups: what they want.
-        live: by option, what was seen of its values, where one may change and stay the same object.
+        groups: of the last step.
+        live: by option, what `seen` returned for its values, if one of them is mutable.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Plan:
         check_changed: Callable[[Sequence[str]], None] = lambda names: None,
         others: Sequence[str] = (),
     ) -> None:
-        """Nothing is known yet.
+        """Make an empty plan.
 
         Args:
-            names: the options that count.
+            names: the options that a step depends on.
             parts: by option, the hyperparameters of rules that it sets.
-            rule_of: returns the rule of a group; may look at any option but lr.
-            numbers_of: returns the numbers that a column of values stands for, or raises.
-            tail: what surrounds the update.
+            rule_of: returns the rule for a group's options; must not depend on lr.
+            numbers_of: returns the values of a hyperparameter, one for each group, as numbers.
+            tail: the tail of the optimizer.
             state_dtype: of states.
-            check_present: raises if groups lack an option that a step reads.
-            check_changed: raises if an option of these that have changed is not accepted.
+            check_present: raises if a group lacks an option that a step reads.
+            check_changed: raises if one of the options that have changed is not accepted.
             others: options that groups may have, and that are only checked.
         """
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
@@ -75,13 +75,13 @@ class Plan:
         self._rule_of, self._numbers_of = rule_of, numbers_of
         self._check_present, self._check_changed = check_present, check_changed
         self._tail, self._state_dtype = tail, state_dtype
-        self._values_of = itemgetter(*names)  # with the defaults they are several: a tuple
+        self._values_of = itemgetter(*names)  # returns a tuple: with the defaults there are several
         self._rows: list[tuple[Any, ...]] = []
         self._values: dict[str, _Values] = {}
         self._numbers: dict[str, Column] = {}
         self._tensors: dict[str, _Values] = {}
-        self._wanted: frozenset[str] = frozenset()
-        self._around = tail.numbers()
+        self._used: frozenset[str] = frozenset()
+        self._tail_numbers = tail.numbers()
         self._factor: Any = None
         self._factor_seen: Any = None
         self.rules: list[Rule] = []
@@ -89,19 +89,19 @@ class Plan:
         self.live: dict[str, _Values] = {}
 
     def take(self, options: Sequence[Mapping[str, Any]], factor: Any) -> Groups:
-        """Return what groups want; the same object as long as no option changes.
+        """Return what a step does for each group; the same object as long as no option changes.
 
         Args:
             options: of each group.
             factor: what gradients are multiplied by: a number, or a tensor on a device.
 
         Raises:
-            TypeError, ValueError: an option is not accepted; the next step looks at it again.
+            TypeError, ValueError: an option is not accepted; the next step checks it again.
         """
         rows = self._read(options)
         groups, factor_seen = self.groups, seen(factor)
         known = factor_seen == self._factor_seen
-        if groups is not None and known and not self.live and self._are(rows):
+        if groups is not None and known and not self.live and self._has_rows(rows):
             return groups
         values: dict[str, _Values] = dict(zip(self._gives, zip(*rows)))
         changed = [name for name, column in values.items() if self._differs(name, column)]
@@ -109,12 +109,12 @@ class Plan:
             self._check_changed(changed)
         if groups is None or not known or changed:
             groups = self._new(options, values, changed, factor)
-            self._factor, self._factor_seen = factor, factor_seen  # kept, so that its id stays its
+            self._factor, self._factor_seen = factor, factor_seen  # kept: its id stays unique
         self._rows, self._values = rows, values
         return groups
 
     def _read(self, options: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-        """Return the values of each group, in the order of their names."""
+        """Return the option values of each group, in the order of the names."""
         try:
             return list(map(self._values_of, options))
         except KeyError:
@@ -123,13 +123,13 @@ class Plan:
                 self._check_present()
             return [tuple(own.get(n, _DEFAULTS.get(n)) for n in names) for own in options]
 
-    def _are(self, rows: Sequence[tuple[Any, ...]]) -> bool:
-        """Whether these are the very objects of the last step."""
+    def _has_rows(self, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether these values are the same objects as at the last step."""
         pairs = map(is_, chain.from_iterable(rows), chain.from_iterable(self._rows))
         return len(rows) == len(self._rows) and all(pairs)
 
     def _differs(self, name: str, column: _Values) -> bool:
-        """Whether a column holds other values than at the last step."""
+        """Whether an option has another value in some group than at the last step."""
         known = self._values.get(name, ())
         if len(known) == len(column) and all(map(is_, column, known)):
             return name in self.live and list(map(seen, column)) != self.live[name]
@@ -142,12 +142,12 @@ class Plan:
         changed: Sequence[str],
         factor: Any,
     ) -> Groups:
-        """Take over the columns that have changed; nothing, if one of them is not accepted."""
-        before, rules, wanted = self.groups, self.rules, self._wanted
+        """Return groups with the columns that have changed; an error leaves the plan as it was."""
+        before, rules, used = self.groups, self.rules, self._used
         others = before is None or any(name != RATE for name in changed)
         if others:
             rules = [self._rule_of(group) for group in options]
-            wanted = _wanted(rules)
+            used = _used_by(rules)
         numbers, tensors, live = dict(self._numbers), dict(self._tensors), dict(self.live)
         for name in changed:
             live.pop(name, None)
@@ -157,13 +157,13 @@ class Plan:
                 numbers.pop(part, None)
                 tensors.pop(part, None)
         for name, parts in self._gives.items():
-            if all(part in numbers or part not in wanted for part in parts):
+            if all(part in numbers or part not in used for part in parts):
                 continue
-            for part, column in zip(parts, _apart(name, len(parts), values[name])):
+            for part, column in zip(parts, _split(name, len(parts), values[name])):
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
-        common = {**self._around, FACTOR: scalars.number_of(factor)}
+        common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
             updates = updates_for(rules, numbers, common[FACTOR], self._tail)
@@ -172,13 +172,13 @@ class Plan:
             followed[FACTOR] = [factor] * len(rules)
         dtypes = (self._state_dtype,) * len(rules)
         self.groups = groups = Groups(updates, dtypes, numbers, common, followed, before)
-        self.rules, self.live, self._wanted = rules, live, wanted
+        self.rules, self.live, self._used = rules, live, used
         self._numbers, self._tensors = numbers, tensors
         return groups
 
 
 def as_floats(column: Sequence[Any]) -> list[float] | None:
-    """Return plain numbers as floats, all at once; None, if there is anything else among them."""
+    """Return numbers as floats, or None if one is not a plain number."""
     if not _NUMBERS.issuperset(map(type, column)):
         return None
     try:
@@ -187,14 +187,18 @@ def as_floats(column: Sequence[Any]) -> list[float] | None:
         return None
 
 
-def _wanted(rules: Sequence[Rule]) -> frozenset[str]:
-    """Return the hyperparameters that some rules and their stages want."""
+def _used_by(rules: Sequence[Rule]) -> frozenset[str]:
+    """Return the hyperparameters that some rules and their stages use."""
     of_rules = {n for r in set(rules) for n in (*r.hyperparameters, *r.initial.values())}
     return frozenset(of_rules.union(_DEFAULTS))
 
 
-def _apart(name: str, count: int, column: _Values) -> list[_Values]:
-    """Return the columns of what an option holds: itself, or both numbers of a pair."""
+def _split(name: str, count: int, column: _Values) -> list[_Values]:
+    """Return the columns of an option: itself, or one for each number of a pair.
+
+    Raises:
+        ValueError: a value is not a pair.
+    """
     if count == 1:
         return [column]
     pairs = [tuple(value) if isinstance(value, Iterable) else () for value in column]
@@ -205,7 +209,7 @@ def _apart(name: str, count: int, column: _Values) -> list[_Values]:
 
 
 def _is_live(column: _Values) -> bool:
-    """Whether one of some values may change and stay the same object."""
+    """Whether one of some values is mutable, so that it may change and stay the same object."""
     types = set(map(type, column))
     if types == {tuple}:
         types = set(map(type, chain.from_iterable(column)))
@@ -213,7 +217,10 @@ def _is_live(column: _Values) -> bool:
 
 
 def seen(value: Any) -> Any:
-    """Return what changes whenever an option's value does."""
+    """Return something that compares unequal when an option's value has changed.
+
+    That is the value of a number, also of a tensor on the host, and the id of any other array.
+    """
     if isinstance(value, (tuple, list)):
         return tuple(map(seen, value))
     if not scalars.is_array(value):

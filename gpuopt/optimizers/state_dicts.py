@@ -1,4 +1,4 @@
-"""State dicts: what an optimizer needs to continue with the same bits, checked before use."""
+"""State dicts: all that an optimizer needs to continue with the same bits, checked before use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .params import Key, Structure
 from .whole import OF_OPTIMIZERS, how_to_set
 
 OF_TAILS = frozenset(OPTIONS)
-"""The states that come from what surrounds the update."""
+"""The states that a tail may have."""
 
 LAST_STEP = int(np.iinfo(np.int64).max)
 """Steps are counted in int64."""
@@ -31,15 +31,15 @@ LAST_STEP = int(np.iinfo(np.int64).max)
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a state dict says.
+    """The contents of a state dict.
 
     Attributes:
         groups: the options of each group.
-        state_dtype: of states that are still to be made.
-        steps: how many updates each array has had.
+        state_dtype: of new states.
+        steps: the number of updates of each array.
         states: the states of each array, by name.
         carried: the numbers that each array carries from step to step, by name.
-        skipped_steps: how many steps changed nothing.
+        skipped_steps: the number of skipped steps.
     """
 
     groups: tuple[Options, ...]
@@ -52,7 +52,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads state dicts for one optimizer; the attributes are that optimizer's."""
+    """Reads state dicts for an optimizer, which has the same attributes."""
 
     optimizer: str
     structure: Structure
@@ -62,23 +62,23 @@ class Reader:
     tail: Tail
 
     def read(self, state_dict: Mapping[str, Any]) -> Contents:
-        """Return what ``state_dict`` says, in arrays of its own.
+        """Return the contents of a state dict, in new arrays.
 
         Raises:
             TypeError, ValueError: it is of another optimizer, or of other arrays.
         """
         _check_shape(state_dict, self.optimizer)
         groups = self._groups(state_dict["param_groups"])
-        held = state_dict["state"]
-        if not isinstance(held, Mapping):
-            raise TypeError(f"state_dict: expected a dict as 'state', got {type(held).__name__}")
-        unknown = [key for key in held if key not in self.structure.keys]
+        given = state_dict["state"]
+        if not isinstance(given, Mapping):
+            raise TypeError(f"state_dict: expected a dict as 'state', got {type(given).__name__}")
+        unknown = [key for key in given if key not in self.structure.keys]
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
         for i, key in enumerate(self.structure.keys):
             rule = self.definition.rule_for(groups[self.structure.group_of[i]])
-            step, arrays, numbers = self._state(i, held.get(key, {"step": 0}), rule)
+            step, arrays, numbers = self._state(i, given.get(key, {"step": 0}), rule)
             steps.append(step)
             states.append(arrays)
             carried.append(numbers)
@@ -97,23 +97,24 @@ class Reader:
         return tuple(_options(self.definition, group) for group in groups)
 
     def _state(
-        self, i: int, held: Mapping[str, Any], rule: Rule
+        self, i: int, own: Mapping[str, Any], rule: Rule
     ) -> tuple[int, dict[str, Any], dict[str, float]]:
+        """Return the step count, the states and the carried numbers of array ``i``."""
         name = f"state_dict: state of {self.structure.names[i]}"
-        if not isinstance(held, Mapping):
-            raise TypeError(f"{name}: expected a dict, got {type(held).__name__}")
-        step = held.get("step")
+        if not isinstance(own, Mapping):
+            raise TypeError(f"{name}: expected a dict, got {type(own).__name__}")
+        step = own.get("step")
         if not isinstance(step, (int, np.integer)) or isinstance(step, bool):
             raise TypeError(f"{name}: expected an integer as step, got {step!r}")
         if not 0 <= step < LAST_STEP:
             raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
         update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
         carried = (*update.carried_names, SEED)
-        numbers = {n: _number(held[n], f"{name}[{n!r}]") for n in carried if n in held}
+        numbers = {n: _number(own[n], f"{name}[{n!r}]") for n in carried if n in own}
         # Options that were changed leave the states of another rule behind.
         accepted = self.definition.state_names | update.own_states.keys()
-        others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would bring the last on
-        arrays = {key: value for key, value in held.items() if key not in others}
+        others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would update the last
+        arrays = {key: value for key, value in own.items() if key not in others}
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
             raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}")
         states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
@@ -121,10 +122,10 @@ class Reader:
 
 
 def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
-    """Return how many skipped steps a state dict tells of, if it does.
+    """Return the number of skipped steps in a state dict, or None if there is none.
 
     Raises:
-        ValueError: that is not a count.
+        ValueError: it is not a count.
     """
     count = state_dict.get("skipped_steps")
     if count is None:
@@ -156,10 +157,19 @@ def snapshot(
     state: Mapping[Key, Mapping[str, Any]],
     skipped_steps: int,
 ) -> dict[str, Any]:
-    """Return a state dict of copies; the arguments are `Reader`'s, and the live states."""
+    """Return a state dict of copies.
+
+    Args:
+        optimizer: the name of its class.
+        structure: of its arrays.
+        groups: the options of each group.
+        state_dtype: of new states.
+        state: of each array, by key: its step, states and carried numbers.
+        skipped_steps: the number of skipped steps.
+    """
     copies = {
-        key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in held.items()}
-        for key, held in state.items()
+        key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in own.items()}
+        for key, own in state.items()
     }
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
@@ -174,7 +184,7 @@ def snapshot(
 
 
 def _plain(group: Options) -> dict[str, Any]:
-    """Return options as plain values; waits for a tensor on a device."""
+    """Return options as plain values; waits for the devices of tensors."""
     return {name: value_of(v) if is_array(v) else v for name, v in group.items()}
 
 
@@ -209,7 +219,7 @@ def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
 
 
 def _state_like(param: Any, array: Any, name: str) -> Any:
-    """Return a state of ``param`` with the values and the dtype of ``array``."""
+    """Return a new state of ``param`` with the values and the dtype of ``array``."""
     values, dtype = _values_of(array, name)
     shape = describe(param, name).shape
     if values.shape != shape:

@@ -1,4 +1,4 @@
-"""What every optimizer tells of the steps that it took, beside its states."""
+"""Methods and attributes that all optimizers have for their tail: norm, statistics, EMA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .whole import OptimizerOption, how_to_set
 
 
 class TailMethods:
-    """The norm, the statistics and the averages of an optimizer; `Tail` says who makes them."""
+    """The norm, the statistics and the EMA of an optimizer; `Tail` describes their options."""
 
     __slots__ = ()
 
@@ -33,35 +33,35 @@ class TailMethods:
 
     _state_dtype: str | None
     _swapped: Any
-    """Whether the parameters are their averages at the moment; the optimizers have it."""
+    """Whether the EMA weights are swapped in; the optimizers have this attribute."""
 
     def _step_taken(self) -> FusedStep:
-        """Return the step behind the optimizer."""
+        """Return the optimizer's fused step."""
         raise NotImplementedError
 
     def _like_params(self, values: Sequence[Any]) -> Any:
-        """Return values, one a parameter, as the parameters were given."""
+        """Return values, one for each parameter, in the structure of the parameters."""
         raise NotImplementedError
 
     def _labels(self) -> Sequence[Any]:
-        """Return what each parameter is called."""
+        """Return the name or index of each parameter."""
         raise NotImplementedError
 
     def _fixed(self) -> Container[int]:
-        """Return the places of the parameters whose memory others know."""
+        """Return the indices of the parameters whose memory has views, and must stay theirs."""
         return ()
 
     @property
     def tail(self) -> Tail:
-        """What surrounds the update; `change` changes its numbers."""
+        """The options of the tail; `change` changes its numbers."""
         return self._step_taken().tail
 
     def change(self, **numbers: float) -> None:
         """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
 
         Raises:
-            TypeError, ValueError: another option, one that is not in use, or a value that is not
-                accepted.
+            TypeError, ValueError: the option is another, is not in use, or does not accept the
+                value.
 
         >>> import numpy as np
         >>> from gpuopt import SGD
@@ -76,7 +76,7 @@ class TailMethods:
         self._take_tail(tail)
 
     def _whole_options(self) -> dict[str, Any]:
-        """Return the options in use that are not a group's, by name."""
+        """Return the options of the whole optimizer that are in use, by name."""
         given = {**self.tail.in_use(), "state_dtype": self.state_dtype}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -85,7 +85,7 @@ class TailMethods:
 
     @property
     def grad_norm(self) -> float:
-        """The 2-norm of all gradients of the last step, unscaled, before clipping.
+        """The 2-norm of all unscaled gradients of the last step, before clipping.
 
         Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
         """
@@ -94,16 +94,16 @@ class TailMethods:
 
     @property
     def skipped_steps(self) -> int:
-        """How many steps changed nothing for ``skip_nonfinite``; waits for a device."""
+        """The number of steps that ``skip_nonfinite`` skipped; waits for a device."""
         self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
         return self._step_taken().norm.skipped()
 
-    @property  # and no plain method, so that nobody hides it who takes it for the option
+    @property  # not a method: assigning to it, as if it were the option, must fail
     def stats(self) -> Callable[[], dict[Any, TensorStats]]:
-        """``stats()``: the statistics of each parameter at the last step; waits for a device.
+        """``stats()`` returns each parameter's statistics at the last step; waits for a device.
 
-        Needs ``stats=True``. After a step that ``skip_nonfinite`` skipped, the gradient's are those
-        that it was skipped for.
+        Needs ``stats=True``. After a skipped step, the statistics of the gradients are those of the
+        step that ``skip_nonfinite`` skipped.
 
         >>> import numpy as np
         >>> from gpuopt import SGD
@@ -125,10 +125,10 @@ class TailMethods:
 
     @property
     def ema(self) -> Any:
-        """The averaged weights, in the structure of the parameters; the live arrays.
+        """The EMA of the weights, in the structure of the parameters; not copies.
 
-        Where a parameter has had no update yet, the parameter itself. Needs ``ema_decay``. Not
-        inside `ema_weights`, where the parameters are the averages.
+        For a parameter without an update yet, this is the parameter itself. Needs ``ema_decay``.
+        Not available inside `ema_weights`, where the parameters have these values.
         """
         self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
         self._check_not_swapped("ema")
@@ -137,12 +137,13 @@ class TailMethods:
 
     @contextmanager
     def ema_weights(self) -> Iterator[None]:
-        """Let the parameters be the averaged weights inside a ``with``, for an evaluation.
+        """Return a context in which the parameters have the values of their EMA, for evaluation.
 
-        torch tensors exchange their memory with the averages', without a copy; DTensors and other
-        arrays their elements. Inside, the optimizer refuses to step, and to save or load.
+        torch tensors swap memory with their EMA, without a copy; DTensors and other arrays swap
+        elements. Inside, the optimizer does not step, save or load: it raises NotAvailableError.
 
         Raises:
+            NotAvailableError: ``ema_decay`` is not in use, or the weights are swapped already.
             ValueError: a parameter has become read-only; nothing has been changed.
 
         >>> import numpy as np

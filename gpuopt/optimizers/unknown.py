@@ -1,4 +1,4 @@
-"""Arguments of optimizers that do not exist: what the optimizer takes, and what may be meant."""
+"""Errors for unknown arguments of optimizers, with the known ones and a suggestion."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _TORCHS = ("capturable", "differentiable", "foreach", "fused")
 
 
 def refuse_unknown(optimizer: type, given: Iterable[str], further: Iterable[str] = ()) -> None:
-    """Raise for the first argument that an optimizer does not have.
+    """Check that an optimizer has all arguments that it was given.
 
     Args:
-        optimizer: its class; what its constructor names, it takes.
-        given: the names of the arguments that go beyond those.
-        further: what it takes beside them, and beside the options of a tail.
+        optimizer: its class; the arguments of its constructor are known.
+        given: the names of the other arguments that it was given.
+        further: names that are known besides those, and besides the options of a tail.
 
     Raises:
-        TypeError: there is one.
+        TypeError: a name is unknown.
     """
     known = dict.fromkeys((*_named(optimizer), *further, *TailOptions.__annotations__))
     for name in given:
@@ -39,7 +39,7 @@ def _named(optimizer: type) -> list[str]:
 
 
 def _elsewhere(optimizer: type, name: str) -> str:
-    """Return who does have an argument, if it is known."""
+    """Return a hint at the optimizer that has an argument, or "" if there is none."""
     if optimizer.__module__.startswith("gpuopt.torch"):
         return ""
     if name in _TORCHS:

@@ -1,4 +1,4 @@
-"""The options of a whole optimizer, as opposed to a group's: read as attributes, never assigned."""
+"""The options of the whole optimizer, not of a group: attributes that cannot be assigned."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from typing import Any
 from ..engine.tail import CHANGEABLE, TailOptions
 
 OF_OPTIMIZERS = frozenset({*TailOptions.__annotations__, "state_dtype", "norm_group"})
-"""The options that no group has."""
+"""The options of the whole optimizer."""
 
 
 def how_to_set(name: str) -> str:
-    """Return what errors say of an option that was set in a way that has no effect."""
-    later = (
-        f", and opt.change({name}=...) changes it" if name in CHANGEABLE else ", it stays as it is"
-    )
-    return f"{name}: an option of the whole optimizer; give it to the constructor{later}"
+    """Return an error message that says how to set such an option."""
+    later = f"opt.change({name}=...) changes it" if name in CHANGEABLE else "it cannot be changed"
+    return f"{name}: an option of the whole optimizer; give it to the constructor; {later} later"
 
 
 def check_of_group(name: str) -> None:
-    """Raise TypeError if the name of a group's option is that of one of the optimizer's."""
+    """Check that a name is not that of an option of the whole optimizer.
+
+    Raises:
+        TypeError: it is.
+    """
     if name in OF_OPTIMIZERS:
         raise TypeError(how_to_set(name))
 
 
 class OptimizerOption:
-    """An attribute that shows an option and says how to set it."""
+    """A read-only attribute with the value of an option; the error says how to set it."""
 
     def __init__(self, where: str = "") -> None:
-        """Take the attribute that holds the value: by default `tail`'s of the same name."""
+        """Take the name of the attribute with the value; the default is `tail`'s, by its name."""
         self._where = where
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -42,5 +44,5 @@ class OptimizerOption:
         return self if optimizer is None else self._value(optimizer)
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        """Refuse: nothing would follow from it."""
+        """Raise AttributeError: assigning would have no effect."""
         raise AttributeError(how_to_set(self._name))

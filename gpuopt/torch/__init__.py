@@ -2,23 +2,23 @@
 
 from gpuopt.torch import Adam        # in place of torch.optim
 
-A second optimizer from a first:
+Ways to make a second optimizer from a first:
 
 ===========================  ==============  =====================================================
 way                          parameters      groups, states and step counts
 ===========================  ==============  =====================================================
-``copy.copy``                the same        the same, until either loads a state dict, as torch's
+``copy.copy``                shared          shared until either loads a state dict, as in torch
 ``copy.deepcopy``, pickle    copies          copies, with exact counts
-``b.load_state_dict(a's)``   b's own         copies; counts as float32 has them (torch's format)
+``b.load_state_dict(a's)``   b's own         copies; counts rounded to float32 (torch's format)
 ``gpuopt`` (arrays): copies  refused         refused
 ``gpuopt``: load_state_dict  its own         copies, with exact counts
 ===========================  ==============  =====================================================
 
-torch.optim's own ``load_state_dict`` shares tensors with the state dict that it is given.
+torch.optim's own ``load_state_dict`` shares tensors with the state dict.
 """
 
 try:
-    import torch as _torch  # noqa: F401 - to say what to install, where it is not there
+    import torch as _torch  # noqa: F401 - to say what to install if it is missing
 except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         f"gpuopt.torch needs torch: pip install 'gpuopt[torch]' ({_error})", name=_error.name

@@ -28,7 +28,7 @@ from .tensor_step import GRAD, TensorStep
 
 
 class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
-    """A base class that stands before one of torch.optim's and replaces its step.
+    """The base class that a drop-in lists before torch.optim's class, to replace its step.
 
     Options, their checks, schedulers, hooks and state dicts stay torch's. Reading ``state`` brings
     it up to date; the next step then loads it again, since it may have been changed.
@@ -104,7 +104,7 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
     # --- what `TailMethods` asks for ------------------------------------------------------------
 
     def _step_taken(self) -> FusedStep:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).step
 
     def _take_tail(self, tail: Tail) -> None:
@@ -112,11 +112,11 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         self._tail, self._plan = tail, None
 
     def _like_params(self, values: Sequence[Any]) -> dict[torch.Tensor, torch.Tensor]:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).tensors.by_parameter(values)
 
     def _fixed(self) -> Container[int]:
-        with self._alone():
+        with self._locked():
             return self._tensor_step_for(self._params()).tensors.indices_of_views()
 
     def _labels(self) -> Sequence[str]:
@@ -133,18 +133,19 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
 
         Raises:
             RuntimeError: a gradient is sparse; nothing has been changed.
-            TypeError, ValueError: a tensor does not fit; nothing has been changed.
+            TypeError, ValueError: a tensor or an option is not accepted; nothing has been changed.
+            NotAvailableError: inside `ema_weights`.
         """
         self._check_not_swapped("step")
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with self._alone():
+        with self._locked():
             self._update()
         return loss
 
-    def _alone(self) -> Any:
+    def _locked(self) -> Any:
         """Return a context for one thread at a time, outside of `torch.inference_mode`.
 
         A step may replace tables that another thread's step still uses.
@@ -234,8 +235,12 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
 
 
 def _checked_group(group: Any) -> Any:
-    """Return a process group, ``"world"`` or None."""
-    kinds = getattr(torch.distributed, "ProcessGroup", ())  # torch may be built without
-    if group is None or isinstance(group, kinds) or (isinstance(group, str) and group == "world"):
+    """Return a process group, ``"world"`` or None.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    types = getattr(torch.distributed, "ProcessGroup", ())  # torch may be built without it
+    if group is None or isinstance(group, types) or (isinstance(group, str) and group == "world"):
         return group
     raise TypeError(f"norm_group: expected None, 'world' or a process group, got {group!r}")

@@ -38,7 +38,7 @@ class PlannedParamGroups(CheckedParamGroups):
         factor = self._grad_factor()
         groups = plan.take(self.param_groups, factor)
         if rules and rules is not plan.rules and rules != plan.rules:
-            self.state  # noqa: B018 - loaded anew by this: a new rule may lack a state (momentum)
+            self.state  # noqa: B018 - has the step load its states again: a new rule may lack some
         return groups
 
     def _new_plan(self) -> Plan:

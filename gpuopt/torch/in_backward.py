@@ -1,4 +1,4 @@
-"""The optimizer inside the backward pass: each gradient is used, and freed, as it is ready."""
+"""Optimizer steps inside the backward pass: each gradient is used and freed once it is ready."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from .state_dict_checks import check_state_dict
 class StepInBackward:
     """Updates each parameter as soon as its gradient is complete, and frees the gradient.
 
-    There is never more than a few gradients in memory, and ``loss.backward()`` is the whole step:
+    Only a few gradients are in memory at a time, and ``loss.backward()`` is the whole step. So
     there is no ``optimizer.step()`` for GradScaler to call, no clipping by the norm of all
-    gradients, and no accumulation over several backward passes. A frozen parameter is updated once
-    it is thawed.
-    Copies and pickles are hooked to the parameters that come with them.
+    gradients, and no accumulation over several backward passes. A frozen parameter is updated as
+    soon as it requires gradients again. Copies and pickles hook the parameters that are copied
+    with them.
 
     Args:
-        params: the parameters, or groups as dicts, as an optimizer takes them; each once.
-        optimizer: makes an optimizer from a list of one group, such as `gpuopt.torch.Adam`.
+        params: the parameters, or groups as dicts, as an optimizer takes them.
+        optimizer: called with a list of one group, returns an optimizer: `gpuopt.torch.Adam`, say.
         options: of the optimizer; neither ``clip_norm`` nor ``skip_nonfinite``.
 
     Attributes:
-        optimizers: one for each parameter, in their order; schedulers may be put on each.
+        optimizers: one for each parameter, in order. A scheduler needs each of them.
+
+    Raises:
+        TypeError: ``optimizer`` is not callable, or does not return an optimizer; or ``params`` is
+            a tensor.
+        ValueError: a parameter is given twice, or an option needs all gradients at once.
 
     >>> from gpuopt.torch import SGD
     >>> w = torch.ones(2, requires_grad=True)
@@ -44,36 +49,35 @@ class StepInBackward:
         optimizer: Callable[..., torch.optim.Optimizer],
         **options: Any,
     ) -> None:
-        """Hook the optimizers to the parameters."""
+        """Make an optimizer for each parameter, and hook them."""
         given: Any = optimizer
         if not callable(given):
-            name = type(given).__name__
             raise TypeError(
-                "optimizer: expected what makes one, such as gpuopt.torch.AdamW, with its options "
-                f"behind it (lr=1e-3), got one that is made: an object of {name}"
+                "optimizer: expected a class such as gpuopt.torch.AdamW, followed by its options "
+                f"(lr=1e-3), got an object of class {type(given).__name__}"
             )
         global_ones = [n for n in ("clip_norm", "skip_nonfinite") if options.get(n)]
         if global_ones:
             raise ValueError(
-                f"{global_ones[0]}: it needs all gradients at once, and a step in the backward "
-                "pass has one"
+                f"{global_ones[0]}: needs all gradients at once, but a step in the backward pass "
+                "has only one"
             )
         self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
         if any(not isinstance(one, torch.optim.Optimizer) for one in self.optimizers):
             raise TypeError(
-                "optimizer: expected what makes an optimizer of gpuopt.torch or torch.optim, "
-                f"got {given!r:.80}"
+                "optimizer: expected a class of gpuopt.torch or torch.optim, or a function that "
+                f"makes such an optimizer, got {given!r:.80}"
             )
         for i, one in enumerate(self.optimizers):
             _take_seed(i, one)
         self._hooks = self._hook_all()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle and deepcopy take along."""
+        """Return what pickles and deep copies have."""
         return {"optimizers": self.optimizers, "hooked": bool(self._hooks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Hook the copied optimizers to their parameters, if the others were."""
+        """Hook the copied optimizers to their parameters, if the originals were hooked."""
         self.optimizers = state["optimizers"]
         self._hooks = self._hook_all() if state["hooked"] else []
 
@@ -85,7 +89,7 @@ class StepInBackward:
         """Load what `state_dict` returned.
 
         Raises:
-            TypeError, ValueError: it is no such thing, or of another number of parameters; nothing
+            TypeError, ValueError: it is something else, or of another number of parameters; nothing
                 has been changed.
         """
         saved = state_dict.get("optimizers") if isinstance(state_dict, dict) else None
@@ -96,7 +100,7 @@ class StepInBackward:
                 f"state_dict: expected {len(self.optimizers)} optimizers, got {len(saved)}"
             )
         for i, own in enumerate(saved):
-            _check_of_one_parameter(i, own)
+            _check_one_parameter(i, own)
         for one, own in zip(self.optimizers, saved):
             if isinstance(one, Fused) and not one._optimizer_load_state_dict_pre_hooks:
                 check_state_dict(one, own)
@@ -104,13 +108,13 @@ class StepInBackward:
             one.load_state_dict(own)
 
     def remove(self) -> None:
-        """Take the hooks away: backward passes leave gradients again."""
+        """Remove the hooks: backward passes keep gradients again."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def __enter__(self) -> StepInBackward:
-        """Stay hooked inside the block."""
+        """Return this object; its hooks are removed at the end of the block."""
         return self
 
     def __exit__(
@@ -119,7 +123,7 @@ class StepInBackward:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the hooks away."""
+        """Remove the hooks."""
         self.remove()
 
     def _hook_all(self) -> list[Any]:
@@ -149,9 +153,9 @@ def _one_by_one(params: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
-    """Give one optimizer a seed of its own: each is alone, and would round as the first one.
+    """Give an optimizer a seed of its own: with one parameter each, all would round alike.
 
-    Whatever its options are: a checkpoint may bring states in 16 bits.
+    This does not depend on its options: a checkpoint may have states in 16 bits.
     """
     if isinstance(one, Fused):
         tail = one.tail
@@ -163,7 +167,7 @@ def _several(params: Any) -> Iterable[Any]:
 
 
 def _hooked(optimizer: torch.optim.Optimizer) -> list[Any]:
-    """Hook an optimizer to its parameter; not to one that can never have a gradient."""
+    """Return the hook of an optimizer on its parameter; none if that can have no gradient."""
 
     def update(param: torch.Tensor) -> None:
         optimizer.step()
@@ -174,13 +178,14 @@ def _hooked(optimizer: torch.optim.Optimizer) -> list[Any]:
         return []
     frozen = not param.requires_grad
     try:
-        param.requires_grad_(True)  # torch hooks no other
+        param.requires_grad_(True)  # torch refuses to hook a frozen one
         return [param.register_post_accumulate_grad_hook(update)]
     finally:
         param.requires_grad_(not frozen)
 
 
-def _check_of_one_parameter(i: int, saved: Any) -> None:
+def _check_one_parameter(i: int, saved: Any) -> None:
+    """Check that a state dict at index ``i`` is one of a single parameter."""
     groups = saved.get("param_groups") if isinstance(saved, dict) else None
     if not groups or "state" not in saved:
         raise TypeError(f"state_dict: expected an optimizer's state dict at {i}, got {saved!r:.80}")

@@ -66,7 +66,7 @@ class LocalTensors:
         return self.shards.to_dtensor(i, own)
 
     def by_parameter(self, values: Sequence[torch.Tensor]) -> dict[torch.Tensor, torch.Tensor]:
-        """Return a tensor of the step for each parameter, by parameter and as torch has it."""
+        """Return values of the step, one for each parameter, as torch has them, by parameter."""
         pairs = zip(self.params, values, self.views)
         return {
             p: p if value is view else self.to_torch(i, value)

@@ -83,7 +83,7 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         self._check_names([group])
 
     def _check_groups(self) -> None:
-        """Check all groups; anybody may have written into them."""
+        """Check all groups: they are plain dicts, which any code may change."""
         self._check_all(self.param_groups)
         self._check_names(self.param_groups)
 

@@ -53,7 +53,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         """The states and the step of each parameter, by torch's names; waits for devices."""
         step: TensorStep | None = self._tensor_step
         if step is not None and not self._states_exposed:
-            with self._alone():
+            with self._locked():
                 counts = self._definition.counts_steps
                 step_tensors = [self._step_tensor_of(group) for group in self._stepped_groups]
                 step.states.save(self._state, step_tensors, counts, self._step_counts)

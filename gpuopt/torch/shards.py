@@ -180,8 +180,8 @@ class Shards:
         param: Any = self._params[i]
         if any(placement.is_partial() for placement in param.placements):
             raise ValueError(
-                f"{self._names[i]}: expected shards or replicas, got a DTensor that is still to be "
-                f"summed: {param.placements}"
+                f"{self._names[i]}: expected a DTensor with Shard and Replicate placements, got "
+                f"{param.placements}"
             )
 
     def _placed_as_parameter(self, i: int, grad: Any) -> Any:

@@ -43,7 +43,7 @@ class StateSync:
         self._seeds = ShardSeeds(tensors.shards, step.tail, state_dtype)
 
     def load(self, state: States, names: frozenset[str], counts: StepCounts) -> None:
-        """Give the step what ``state`` holds, unless it has the same already.
+        """Load ``state`` into the step, unless the step has the same already.
 
         Args:
             state: of each parameter, by torch's names.
@@ -134,7 +134,11 @@ class StateSync:
 def _write_number(
     own: dict[str, Any], name: str, number: float, dtype: torch.dtype, device: Any
 ) -> None:
-    """Write a number into a parameter's states: in place, as torch does."""
+    """Write a number into a parameter's states.
+
+    In place, like the states: a state dict shares these tensors, and its step stays that of its
+    states.
+    """
     tensor = own.get(name)
     if isinstance(tensor, torch.Tensor) and tensor.dtype is dtype and not tensor.is_inference():
         tensor.detach().fill_(number)

@@ -23,7 +23,7 @@ class _Rounded(NamedTuple):
 class StepCounts:
     """The counts that an optimizer's step tensors cannot hold: float32 has no odd ones from 2**24.
 
-    A step tensor stands for the exact count it was written for, until somebody changes it.
+    A step tensor stands for the exact count it was written for, until it is changed.
     """
 
     def __init__(self, exact: Iterable[tuple[torch.Tensor, torch.Tensor, int]] = ()) -> None:

@@ -122,9 +122,7 @@ class TensorStep:
         real = {i: as_real(shards[i]) for i in active_complex}
         own = [real.get(i, shard) for i, shard in enumerate(shards)] if real else shards
         zeroed = self.step.tail.zero_grads
-        # `as_real` has copied these, so that the step zeroes the copies.
-        conjugated = [i for i in active_complex if zeroed and shards[i].is_conj()]
-        memories = {i: as_real(bare(shards[i])) for i in conjugated}
+        memories = _memory_of_conjugated(shards, active_complex) if zeroed and real else {}
         if memories:
             self.step.check([memories.get(i, grad) for i, grad in enumerate(own)])
         if self._on_cpu:
@@ -137,8 +135,13 @@ class TensorStep:
         mark_written([self.tensors.params[i] for i in (*active_complex, *sharded)])
 
 
+def _memory_of_conjugated(grads: Sequence[Any], indices: Sequence[int]) -> dict[int, torch.Tensor]:
+    """Return the memory of conjugated gradients: `as_real` copies them, so no step zeroes it."""
+    return {i: as_real(bare(grads[i])) for i in indices if grads[i].is_conj()}
+
+
 def _zero(memories: Mapping[int, torch.Tensor], grads: Sequence[Any]) -> None:
-    """Zero conjugated gradients, through real tensors in their memory."""
+    """Zero conjugated gradients, through their memory."""
     for memory in memories.values():
         fill(memory, 0.0)
     mark_written([grads[i] for i in memories])

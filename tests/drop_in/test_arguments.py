@@ -140,5 +140,5 @@ def test_a_group_may_hold_what_is_no_option_of_its_class():
 
 @pytest.mark.parametrize("maker", [gpuopt.AdamW, list])
 def test_a_step_in_backward_takes_optimizers_of_torch(maker):
-    with pytest.raises(TypeError, match=r"^optimizer: expected what makes an "):
+    with pytest.raises(TypeError, match=r"^optimizer: expected a class of gpuopt"):
         ours.StepInBackward([torch.ones(3, requires_grad=True)], maker)

@@ -210,3 +210,16 @@ def test_a_state_dict_of_arrays_is_copied():
         return [(own, optimizer.state_dict()) for own, optimizer in made]
 
     assert str(two(lambda given: given)) == str(two(copy.deepcopy))
+
+
+def test_pickles_have_the_names_that_older_ones_have():
+    _, optimizer = begun("Adam")
+    param = optimizer.param_groups[0]["params"][0]
+    own = {"_tail", "_tail_at_first", "_state_dtype", "_norm_group", "_skipped_before"}
+    names = {"param_groups", "defaults", "state", *own, "_step_supports_amp_scaling"}
+    assert optimizer.__getstate__().keys() == names
+    optimizer.state[param]["step"].fill_(2.0**24)
+    optimizer.step()
+    saved = optimizer.__getstate__()
+    assert saved.keys() == {*names, "_exact"}
+    assert [count for _, _, count in saved["_exact"]] == [2**24 + 1]

@@ -322,7 +322,7 @@ def test_missing_and_unknown_keys(backend):
     pair = Pair("dict")
     grads = pair.good()
     without = {key: value for key, value in grads.items() if key != "layer.3"}
-    with pair.refuses(ValueError, "grads", "missing ['layer.3']", "unknown []", "None lets"):
+    with pair.refuses(ValueError, "grads", "missing ['layer.3']", "unknown []", "no gradient"):
         pair.optimizer.step(without)
     with pair.refuses(ValueError, "grads", "missing []", "unknown ['other']"):
         pair.optimizer.step({**grads, "other": grads["layer.0"]})

@@ -243,7 +243,7 @@ def test_files_of_others(saved, tmp_path):
         "another version": {"format": "gpuopt-optimizer-0"},
     }.items():
         LIBRARY.save_file(tensors, tmp_path / name, header)
-        refused_file(pair, tmp_path / name, "not a file of gpuopt's", "gpuopt-optimizer-1")
+        refused_file(pair, tmp_path / name, "not a gpuopt file", "gpuopt-optimizer-1")
 
 
 def test_a_model_of_torch(saved, tmp_path):
@@ -254,7 +254,7 @@ def test_a_model_of_torch(saved, tmp_path):
     pair, _ = saved
     for dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float32):
         save_file({"w": torch.zeros(3, 5, dtype=dtype)}, tmp_path / "model", {"format": "pt"})
-        refused_file(pair, tmp_path / "model", "not a file of gpuopt's", "'pt'")
+        refused_file(pair, tmp_path / "model", "not a gpuopt file", "'pt'")
 
 
 def rewritten(path, change):
@@ -299,7 +299,7 @@ DAMAGE = {
 def test_a_file_of_ours_with_something_wrong_in_it(saved, case):
     pair, path = saved
     rewritten(path, DAMAGE[case])
-    refused_file(pair, path, "a damaged file of gpuopt's")
+    refused_file(pair, path, "a damaged gpuopt file")
 
 
 MISFIT = {

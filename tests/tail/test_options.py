@@ -71,7 +71,7 @@ def test_every_drop_in_takes_a_tail(name):
 
 def test_a_step_in_the_backward_pass_knows_no_norm():
     for option in ({"clip_norm": 1.0}, {"skip_nonfinite": True}):
-        with pytest.raises(ValueError, match=f"{next(iter(option))}: it needs all gradients"):
+        with pytest.raises(ValueError, match=f"{next(iter(option))}: needs all gradients"):
             StepInBackward([torch.ones(2)], gpuopt.torch.SGD, lr=0.1, **option)
 
 

@@ -102,7 +102,7 @@ def test_a_checkpoint_of_torchs_gets_its_tail_on_the_way():
     theirs = torch.optim.Adam(params, lr=0.1)
     step_torch(theirs, params, range(2))
     ours = gpuopt.torch.Adam(params, lr=0.1, ema_decay=0.5, master_weights=True)
-    with pytest.warns(RuntimeWarning, match="averages were not saved, and ema_decay is in use"):
+    with pytest.warns(RuntimeWarning, match="averages were not saved, but ema_decay is in use"):
         ours.load_state_dict(theirs.state_dict())
     step_torch(ours, params, [2])
     for param in params:
@@ -121,8 +121,8 @@ def test_torch_loads_a_checkpoint_with_a_tail():
     step_torch(theirs, params, [2])
 
 
-LEFT_OUT = "'ema' was saved, and is left out: ema_decay is not in use here"
-ANEW = "averages were not saved, and ema_decay is in use here: they begin anew"
+LEFT_OUT = "'ema' was saved but is not loaded: ema_decay is not in use here"
+ANEW = "averages were not saved, but ema_decay is in use here: they start anew"
 
 
 def stepped(make, **tail):
@@ -176,7 +176,7 @@ def test_a_checkpoint_before_the_first_step_has_no_averages_to_miss(make):
 )
 def test_masters_and_compensations_that_are_lost_are_named(make, option, state):
     saved, other = stepped(make, **{option: True}).state_dict(), stepped(make)
-    with pytest.warns(RuntimeWarning, match=f"{state!r} was saved, and is left out: {option} is"):
+    with pytest.warns(RuntimeWarning, match=f"{state!r} was saved but is not loaded: {option} is"):
         other.load_state_dict(saved)
 
 
@@ -187,7 +187,7 @@ def test_arrays_go_on_without_what_is_left_out(tmp_path):
     run_of(first := Adam(params, lr=0.1, ema_decay=0.5), range(1))
     first.save(tmp_path / "state")
     second = Adam(params, lr=0.1)
-    with pytest.warns(RuntimeWarning, match="'ema' was saved, and is left out"):
+    with pytest.warns(RuntimeWarning, match="'ema' was saved but is not loaded"):
         second.load(tmp_path / "state")
     run_of(second, range(1, 2))
     for mine, theirs in zip(params, whole):

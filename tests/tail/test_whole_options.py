@@ -55,7 +55,7 @@ KINDS = pytest.mark.parametrize("new", [of_arrays, of_torch])
 
 
 def the_way(option):
-    later = rf"opt\.change\({option}=\.\.\.\)" if option in CHANGEABLE else "stays as it is"
+    later = rf"opt\.change\({option}=\.\.\.\)" if option in CHANGEABLE else "cannot be changed"
     return rf"{option}: an option of the whole optimizer; .*the constructor.*{later}"
 
 
