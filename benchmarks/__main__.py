@@ -17,14 +17,14 @@ from pathlib import Path
 from gpuopt.inspection.spelling import ALIASES
 
 from . import lines, targets
-from .arena import DTYPES, import_torch
 from .arguments import known_threads, part, positive, size_text, sizes, writable
+from .buffers import DTYPES, import_torch
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
-from .contender import Unavailable
 from .models import MODELS, Shapes
 from .peers import PEERS
 from .report import load_average, markdown, show, show_machine, show_table
+from .step import Unavailable
 from .suites import SUITES, Asked, suite
 from .timing import threads
 

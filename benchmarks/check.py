@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .arena import Arena, as_float64
+from .buffers import SharedBuffers, as_float64
 from .cases import Case
-from .contender import Maker
+from .contender import Contender
 from .timing import Clock
 
 Doubles = npt.NDArray[np.float64]
@@ -35,7 +35,11 @@ and AdamW without its decay is 500 off."""
 
 
 def difference(
-    case: Case, contender: Maker, reference: Maker, dtype: str = "float32", device: str = "cpu"
+    case: Case,
+    contender: Contender,
+    reference: Contender,
+    dtype: str = "float32",
+    device: str = "cpu",
 ) -> float:
     """Return how far two contenders' parameters are apart after some steps.
 
@@ -53,8 +57,8 @@ def difference(
 
 def same_formula(
     case: Case,
-    contender: Maker,
-    reference: Maker,
+    contender: Contender,
+    reference: Contender,
     dtype: str = "float32",
     device: str = "cpu",
     rough: bool = False,
@@ -71,20 +75,22 @@ def same_formula(
     return None
 
 
-def first_step(case: Case, contender: Maker, dtype: str, device: str, clock: Clock) -> float:
+def first_step(case: Case, contender: Contender, dtype: str, device: str, clock: Clock) -> float:
     """Return the seconds of the first step that a contender ever makes of a rule and dtype."""
-    return clock.first(contender(case, Arena(SHAPES, case.rule.states, dtype, device)))
+    return clock.first(contender(case, SharedBuffers(SHAPES, case.rule.states, dtype, device)))
 
 
-def _trajectory(case: Case, contender: Maker, dtype: str, device: str) -> tuple[Doubles, Doubles]:
+def _trajectory(
+    case: Case, contender: Contender, dtype: str, device: str
+) -> tuple[Doubles, Doubles]:
     """Return the parameters before and after some steps on gradients of every size."""
-    arena = Arena(SHAPES, case.rule.states, dtype, device)
-    grads = as_float64(arena.flat["grads"]).astype(np.float32)
+    buffers = SharedBuffers(SHAPES, case.rule.states, dtype, device)
+    grads = as_float64(buffers.flat["grads"]).astype(np.float32)
     first = grads * np.float32(10.0) ** np.linspace(-6, 3, len(grads), dtype=np.float32)
-    start = as_float64(arena.flat["params"])
-    step = contender(case, arena)
+    start = as_float64(buffers.flat["params"])
+    step = contender(case, buffers)
     with step.around():
         for scale in SCALES:
-            arena.fill("grads", first * np.float32(scale))
+            buffers.fill("grads", first * np.float32(scale))
             step.run()
-    return start, as_float64(arena.flat["params"])
+    return start, as_float64(buffers.flat["params"])

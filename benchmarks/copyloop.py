@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 from gpuopt.kernels.threads import for_each_share
 
-from .arena import Arena
+from .buffers import SharedBuffers
 from .cases import Case
-from .contender import Step, Unavailable
+from .step import Step, Unavailable
 
 PIECE = 1 << 14
 
 
-def copy_loop(case: Case, arena: Arena) -> Step:
-    """Return a step that moves all bytes of ``arena`` that a step of the rule has to move."""
-    if arena.device != "cpu":
+def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
+    """Return a step that moves all bytes of ``buffers`` that a step of the rule has to move."""
+    if buffers.device != "cpu":
         from .cuda import copy_step
 
-        return copy_step(arena)
+        return copy_step(buffers)
     # 16-bit floats as whole numbers, which move the same bytes.
-    arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in arena.flat.values()]
+    arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in buffers.flat.values()]
     zeros = [array.dtype.type(0) for array in arrays]
     move = _compiled(len(arrays))
     size = len(arrays[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .arena import Arena, import_torch
-from .contender import Step, Unavailable
+from .buffers import SharedBuffers, import_torch
+from .step import Step, Unavailable
 
 WARM_UP, SAMPLE = 1, 20
 """Milliseconds that `do_bench` runs a step unmeasured, and measured."""
@@ -46,15 +46,15 @@ class DeviceClock:
             return float(found) / 1e3
 
 
-def copy_step(arena: Arena) -> Step:
+def copy_step(buffers: SharedBuffers) -> Step:
     """Return a step in which the device copies half the bytes of all lists, and so moves them all.
 
     A step reads all lists, and writes all but the gradients.
     """
     torch = import_torch()
-    written = arena.bytes - arena.flat["grads"].nbytes
-    half = (arena.bytes + written) // 2
-    source, target = (torch.zeros(half, dtype=torch.uint8, device=arena.device) for _ in range(2))
+    written = buffers.bytes - buffers.flat["grads"].nbytes
+    half = (buffers.bytes + written) // 2
+    source, target = (torch.zeros(half, dtype=torch.uint8, device=buffers.device) for _ in range(2))
     return Step(lambda: target.copy_(source))
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from gpuopt.kernels.storage import STORAGE
 
-from .arena import Arena, state_dtype
+from .buffers import SharedBuffers, state_dtype
 from .cases import Case
 from .check import first_step, same_formula
-from .contender import Maker, Step, Unavailable
+from .contender import Contender
 from .copyloop import copy_loop
 from .lines import Group, Line, Place
 from .memory import extra_bytes
 from .models import Shapes, elements
 from .ours import OURS, reference
 from .peers import ROUGH
+from .step import Step, Unavailable
 from .timing import Clock, HostClock, Timing, cache_bytes, interleaved
 
 COPY = "copy"
@@ -50,7 +51,7 @@ def measure(
     place: Place,
     case: Case,
     shapes: Shapes,
-    makers: Mapping[str, Maker],
+    contenders: Mapping[str, Contender],
     rounds: int,
     cold: bool = True,
 ) -> Group:
@@ -60,34 +61,34 @@ def measure(
         place: what the lines are about.
         case: the rule.
         shapes: the tensors of the model.
-        makers: the contenders by name, gpuopt's first.
+        contenders: the contenders by name, gpuopt's first.
         rounds: how many samples of each.
         cold: empty the caches before each step; where the tensors are four times as large as those
             and more, the rest of a step pushes out what it began with.
     """
     dtype, device = place.dtype, place.device
-    arena = Arena(shapes, case.rule.states, dtype, device)
-    clock = clock_of(device, cold and arena.bytes < 4 * cache_bytes())
+    buffers = SharedBuffers(shapes, case.rule.states, dtype, device)
+    clock = clock_of(device, cold and buffers.bytes < 4 * cache_bytes())
     steps: dict[str, Step] = {}
     left_out: dict[str, str] = {}
     warm_ups: dict[str, float] = {}
     extra: dict[str, int | None] = {}
 
-    def prepare(name: str, maker: Maker) -> str | None:
-        first = first_step(case, maker, dtype, device, clock)
-        problem = same_formula(case, maker, reference(case), dtype, device, name in ROUGH)
+    def prepare(name: str, contender: Contender) -> str | None:
+        first = first_step(case, contender, dtype, device, clock)
+        problem = same_formula(case, contender, reference(case), dtype, device, name in ROUGH)
         if problem is None:
-            step = maker(case, arena)
+            step = contender(case, buffers)
             warm_ups[name] = first + clock.first(step)
             extra[name] = extra_bytes(step) if device == "cpu" else None
             steps[name] = step
         return problem
 
-    for name, maker in makers.items():
-        problem, error = attempt(lambda name=name, maker=maker: prepare(name, maker))
+    for name, contender in contenders.items():
+        problem, error = attempt(lambda name=name, contender=contender: prepare(name, contender))
         if problem or error:
             left_out[name] = problem or error
-    copy, error = attempt(lambda: copy_loop(case, arena))
+    copy, error = attempt(lambda: copy_loop(case, buffers))
     if error:
         left_out[COPY] = error
     failed: dict[str, Exception] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from .contender import Step
+from .step import Step
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -18,13 +18,22 @@ def extra_bytes(step: Step) -> int | None:
     gc.collect()
     try:
         _RESET.write_text("5")  # the peak starts anew
-        before = _status("VmRSS")
+        before = resident_bytes()
         with step.around():
             step.run()
             step.run()
         return max(_status("VmHWM") - before, 0)
     except OSError:
         return None
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process.
+
+    Raises:
+        OSError: the operating system does not report it.
+    """
+    return _status("VmRSS")
 
 
 def _status(field: str) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 
 from gpuopt import BackendError, use_backend
 
-from .arena import Arena, as_torch, import_torch
+from .buffers import SharedBuffers, as_torch, import_torch
 from .cases import Case
-from .contender import Maker, Step, Unavailable
+from .contender import Contender
+from .step import Step, Unavailable
 
 
 def _as_cupy(tensor: Any) -> Any:
@@ -21,30 +22,30 @@ def _as_cupy(tensor: Any) -> Any:
     return cupy.from_dlpack(tensor)
 
 
-def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, arena: Arena) -> Step:
+def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, buffers: SharedBuffers) -> Step:
     """Return the step of an optimizer over plain arrays."""
     if case.optimizer is None:
         raise Unavailable(f"gpuopt.{case.torch} is there as a drop-in for torch.optim alone")
     around = partial(use_backend, backend)
     try:
         with around():
-            optimizer = case.optimizer([wrap(p) for p in arena.params], **case.options)
+            optimizer = case.optimizer([wrap(p) for p in buffers.params], **case.options)
     except BackendError as error:
         raise Unavailable(str(error)) from None
     # Not load_state_dict, which copies: all contenders update the same memory.
-    states = [{name: wrap(state) for name, state in each.items()} for each in arena.states]
-    optimizer._fused.load([0] * len(arena.params), states)
-    grads = [wrap(g) for g in arena.grads]
+    states = [{name: wrap(state) for name, state in each.items()} for each in buffers.states]
+    optimizer._fused.load([0] * len(buffers.params), states)
+    grads = [wrap(g) for g in buffers.grads]
     return Step(lambda: optimizer.step(grads), around)
 
 
-def _drop_in(backend: str, case: Case, arena: Arena) -> Step:
+def _drop_in(backend: str, case: Case, buffers: SharedBuffers) -> Step:
     """Return the step of a drop-in for torch.optim, with states of its own."""
     torch = import_torch()
     import gpuopt.torch as drop_ins
 
-    params = [torch.nn.Parameter(as_torch(p)) for p in arena.params]
-    for param, grad in zip(params, arena.grads):
+    params = [torch.nn.Parameter(as_torch(p)) for p in buffers.params]
+    for param, grad in zip(params, buffers.grads):
         param.grad = as_torch(grad)
     around = partial(use_backend, backend)
     try:
@@ -59,7 +60,7 @@ def _itself(array: Any) -> Any:
     return array
 
 
-OURS: dict[str, dict[str, Maker]] = {
+OURS: dict[str, dict[str, Contender]] = {
     "cpu": {
         "numba": partial(_arrays, "numba", _itself),
         "numba, torch tensors": partial(_arrays, "numba", as_torch),
@@ -75,6 +76,6 @@ OURS: dict[str, dict[str, Maker]] = {
 """gpuopt's contenders by device and name: the backend, and what it gets if not NumPy's arrays."""
 
 
-def reference(case: Case) -> Maker:
+def reference(case: Case) -> Contender:
     """Return the contender that says what a rule is: the rule itself, run by NumPy."""
     return OURS["cpu"]["numpy"] if case.optimizer else partial(_drop_in, "numpy")

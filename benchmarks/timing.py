@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from gpuopt.kernels.threads import for_each_share
 
-from .contender import Step
+from .step import Step
 
 SHORTEST = 0.01
 """Seconds that one sample takes at least: of short steps, it is the mean of many."""

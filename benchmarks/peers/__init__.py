@@ -1,12 +1,12 @@
 """What gpuopt is compared with: each is used where it is installed, and named where it is not."""
 
-from ..contender import Maker
+from ..contender import Contender
 from .cupy_forms import CUPY_FORMS
 from .numpy_forms import NUMPY_FORMS
 from .packages import PACKAGES
 from .torch_optim import TORCH_FORMS
 
-PEERS: dict[str, dict[str, Maker]] = {
+PEERS: dict[str, dict[str, Contender]] = {
     "cpu": {**TORCH_FORMS, **PACKAGES["cpu"], **NUMPY_FORMS},
     "cuda": {**TORCH_FORMS, **PACKAGES["cuda"], **CUPY_FORMS},
 }

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..arena import Arena
+from ..buffers import SharedBuffers
 from ..cases import Case, Options
-from ..contender import Maker, Step, Unavailable
+from ..contender import Contender
+from ..step import Step, Unavailable
 from .torch_optim import parameters
 
 
@@ -32,7 +33,7 @@ class Package:
     install: str
     optimizers: Mapping[str, tuple[str, Options]]
 
-    def step(self, case: Case, arena: Arena) -> Step:
+    def step(self, case: Case, buffers: SharedBuffers) -> Step:
         """Return the step of the package's optimizer, with states of its own."""
         try:
             module = importlib.import_module(self.module)
@@ -42,7 +43,7 @@ class Package:
             raise Unavailable(f"{self.module} has no {case.name}")
         name, more = self.optimizers[case.name]
         options: dict[str, Any] = {**case.torch_options, **more}
-        return Step(getattr(module, name)(parameters(arena), **options).step)
+        return Step(getattr(module, name)(parameters(buffers), **options).step)
 
 
 _FULL: Options = {"quantize": False, "master_weight_bits": None}
@@ -104,7 +105,7 @@ def _deepspeed(name: str, decoupled: str) -> Package:
     )
 
 
-PACKAGES: dict[str, dict[str, Maker]] = {
+PACKAGES: dict[str, dict[str, Contender]] = {
     device: {name: partial(Package.step, package) for name, package in packages.items()}
     for device, packages in {
         "cpu": {

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arena import Arena, as_float64, import_torch
+from ..buffers import SharedBuffers, as_float64, import_torch
 from ..cases import CASES, Case
-from ..contender import Maker
+from ..contender import Contender
 from ..lines import Group, Line, Place
 from ..measure import attempt
 from ..models import Shapes, elements
@@ -39,13 +39,13 @@ def run(asked: Asked) -> Iterator[Group]:
             yield _compare(place, CASES[rule], {**OURS[asked.device], **peers}, asked.steps)
 
 
-def _compare(place: Place, case: Case, makers: dict[str, Maker], steps: int) -> Group:
+def _compare(place: Place, case: Case, contenders: dict[str, Contender], steps: int) -> Group:
     expected, error = attempt(lambda: exact(case, place.dtype, steps))
     if error:
-        return Group(place, [], dict.fromkeys(makers, error))
+        return Group(place, [], dict.fromkeys(contenders, error))
     lines, left_out = [], {}
-    for name, maker in makers.items():
-        actual, error = attempt(lambda maker=maker: _after(case, maker, place, steps))
+    for name, contender in contenders.items():
+        actual, error = attempt(lambda contender=contender: _after(case, contender, place, steps))
         if error:
             left_out[name] = error
             continue
@@ -64,25 +64,25 @@ def _gradients(size: int, steps: int) -> Iterator[npt.NDArray[np.float32]]:
         yield random.standard_normal(size, np.float32) * np.float32(1e-3)
 
 
-def _after(case: Case, maker: Maker, place: Place, steps: int) -> Doubles:
-    arena = Arena(SHAPES, case.rule.states, place.dtype, place.device)
-    step = maker(case, arena)
+def _after(case: Case, contender: Contender, place: Place, steps: int) -> Doubles:
+    buffers = SharedBuffers(SHAPES, case.rule.states, place.dtype, place.device)
+    step = contender(case, buffers)
     with step.around():
-        for gradients in _gradients(len(arena.flat["grads"]), steps):
-            arena.fill("grads", gradients)
+        for gradients in _gradients(len(buffers.flat["grads"]), steps):
+            buffers.fill("grads", gradients)
             step.run()
-    return as_float64(arena.flat["params"])
+    return as_float64(buffers.flat["params"])
 
 
 def exact(case: Case, dtype: str, steps: int) -> Doubles:
     """Return the parameters after some steps of torch.optim in float64."""
     torch = import_torch()
-    arena = Arena(SHAPES, case.rule.states, dtype)
-    param = torch.nn.Parameter(torch.from_numpy(as_float64(arena.flat["params"])))
+    buffers = SharedBuffers(SHAPES, case.rule.states, dtype)
+    param = torch.nn.Parameter(torch.from_numpy(as_float64(buffers.flat["params"])))
     optimizer = getattr(torch.optim, case.torch)([param], **case.torch_options, foreach=False)
-    for gradients in _gradients(len(arena.flat["grads"]), steps):
-        arena.fill("grads", gradients)
-        param.grad = torch.from_numpy(as_float64(arena.flat["grads"]))
+    for gradients in _gradients(len(buffers.flat["grads"]), steps):
+        buffers.fill("grads", gradients)
+        param.grad = torch.from_numpy(as_float64(buffers.flat["grads"]))
         optimizer.step()
     found: Any = param.detach().numpy()
     return found

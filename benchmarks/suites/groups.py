@@ -13,12 +13,12 @@ from typing import Any
 
 import gpuopt
 
-from ..arena import import_torch
-from ..contender import Step
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt, timed
 from ..models import Shapes, elements
 from ..peers.torch_optim import FORMS
+from ..step import Step
 from ..timing import HostClock, interleaved
 from . import Asked
 from .tail import TOLERANCE, new_params

@@ -18,13 +18,13 @@ from unittest import mock
 import gpuopt
 from gpuopt.engine import dispatch
 
-from ..arena import import_torch
+from ..buffers import import_torch
 from ..cases import CASES
-from ..contender import Step
 from ..lines import Group, Line, Place
 from ..measure import attempt, measure, timed
 from ..ours import OURS
 from ..peers import PEERS
+from ..step import Step
 from ..timing import interleaved
 from . import Asked
 
@@ -44,8 +44,8 @@ def run(asked: Asked) -> Iterator[Group]:
         for rule in asked.rules:
             place = Place("host", rule, "float32", f"{count} tensors", device)
             shapes = ((ELEMENTS,),) * count
-            makers = {**OURS[device], **peers}
-            yield measure(place, CASES[rule], shapes, makers, asked.rounds, cold=False)
+            contenders = {**OURS[device], **peers}
+            yield measure(place, CASES[rule], shapes, contenders, asked.rounds, cold=False)
         if device == "cpu" and "adam" in asked.rules:
             yield _nothing_launched(count, asked.rounds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..arena import import_torch
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt
 from . import Asked

@@ -17,11 +17,11 @@ from gpuopt.engine.measure import MEASURE
 from gpuopt.engine.tail import tail_of
 from gpuopt.rules.registry import RULES
 
-from ..arena import import_torch
-from ..contender import Step
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt, clock_of, timed
 from ..models import Shapes, elements
+from ..step import Step
 from ..timing import interleaved
 from . import Asked
 

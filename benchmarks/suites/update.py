@@ -15,9 +15,9 @@ from . import Asked
 def run(asked: Asked) -> Iterator[Group]:
     """Yield a group for each model, rule and dtype."""
     peers = {name: PEERS[asked.device][name] for name in asked.peers}
-    makers = {**OURS[asked.device], **peers}
+    contenders = {**OURS[asked.device], **peers}
     for model, shapes in asked.models.items():
         for rule in asked.rules:
             for dtype in asked.dtypes:
                 place = Place("update", rule, dtype, model, asked.device)
-                yield measure(place, CASES[rule], shapes, makers, asked.rounds, asked.cold)
+                yield measure(place, CASES[rule], shapes, contenders, asked.rounds, asked.cold)

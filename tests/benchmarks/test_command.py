@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures, scaling, state_dtype
+from benchmarks import lines, pictures, state_dtype
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
+from benchmarks.scaling import __main__ as scaling
 from benchmarks.suites import SUITES, groups, memory
 
 ROOT = Path(__file__).parents[2]

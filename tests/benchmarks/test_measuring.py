@@ -12,8 +12,8 @@ import pytest
 
 import benchmarks
 from benchmarks import cuda, memory, timing
-from benchmarks.contender import Step
 from benchmarks.models import MODELS, elements
+from benchmarks.step import Step
 
 
 def test_extra_memory_is_seen():

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .contender import Unavailable
 from .models import Shape
+from .step import Unavailable
 
 ALIGNMENT = 32
 """Elements: each tensor begins at a multiple of 64 bytes, as torch allocates them."""
@@ -62,7 +62,7 @@ def as_float64(array: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return array.double().cpu().numpy()
 
 
-class Arena:
+class SharedBuffers:
     """Parameters, gradients and states, each list in one piece of memory.
 
     On the CPU the lists are NumPy's, on a CUDA device they are torch's.
