@@ -1,4 +1,4 @@
-"""How much memory a step takes beyond parameters, gradients and states."""
+"""The memory that a step allocates beyond parameters, gradients and states."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def extra_bytes(step: Step) -> int | None:
-    """Return how far the resident memory rises above its start during two steps.
+    """Return the rise of the peak resident memory during two steps.
 
-    None where the operating system does not say (only Linux does, and not in every container).
+    None if the operating system does not report it (Linux does, but not in every container).
     """
     gc.collect()
     try:
-        _RESET.write_text("5")  # the peak starts anew
+        _RESET.write_text("5")  # resets the peak
         before = resident_bytes()
-        with step.around():
+        with step.context():
             step.run()
             step.run()
         return max(_status("VmHWM") - before, 0)

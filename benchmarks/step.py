@@ -18,8 +18,8 @@ class Step:
 
     Attributes:
         run: takes the step; all of its Python is timed.
-        around: returns a context manager in which to run it; entering it is not timed.
+        context: returns a context manager in which to run it; entering it is not timed.
     """
 
     run: Callable[[], object]
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext

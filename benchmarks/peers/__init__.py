@@ -1,4 +1,4 @@
-"""What gpuopt is compared with: each is used where it is installed, and named where it is not."""
+"""The peers that gpuopt is compared with: used if installed, otherwise listed as left out."""
 
 from ..contender import Contender
 from .cupy_forms import CUPY_FORMS
@@ -13,4 +13,4 @@ PEERS: dict[str, dict[str, Contender]] = {
 """The peers by device and name."""
 
 ROUGH = ("torch compile", "torchao", "FlashOptim", "apex", "DeepSpeed")
-"""Peers that are given more room, since they compute ``1 - beta**step`` in float32."""
+"""Peers with a wider tolerance, since they compute ``1 - beta**step`` in float32."""

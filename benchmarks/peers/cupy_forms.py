@@ -1,4 +1,4 @@
-"""Adam as CuPy's users write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
+"""Adam as users of CuPy write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _kernel() -> Update:
 def _fused() -> Update:
     cupy = _cupy()
 
-    # Called with proxies of CuPy's, which have no public type.
+    # CuPy calls it with proxies, which have no public type.
     @cupy.fuse()
     def adam(g, beta1, rest1, beta2, rest2, unbias1, unbias2, lr, eps, p, m, v):  # type: ignore[no-untyped-def]
         m *= beta1

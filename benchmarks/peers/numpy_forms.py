@@ -1,4 +1,4 @@
-"""NumPy as textbooks write it, and the same through numexpr."""
+"""The textbook form in NumPy, and with numexpr."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..step import Step, Unavailable
 def _textbook(case: Case, buffers: SharedBuffers) -> Step:
     textbook = case.textbook
     if textbook is None:
-        raise Unavailable(f"no textbook's form of {case.name} here")
+        raise Unavailable(f"no textbook form of {case.name} here")
     if buffers.dtype not in ("float32", "float64"):
-        raise Unavailable("the textbook's form rounds every operation to 16 bits")
+        raise Unavailable("the textbook form rounds every operation to 16 bits")
     options = {k: v for k, v in case.options.items() if not isinstance(v, bool)}
-    # Copies, since the textbook replaces its states: their memory is not extra, all have it.
+    # Copies, since the textbook form replaces its states; made here, they do not count as extra.
     states = [[state.copy() for state in of_tensor.values()] for of_tensor in buffers.states]
     steps = count(1)
 
@@ -41,7 +41,7 @@ _EXPRESSIONS = {
         "p - lr*(s0*unbias1)/(sqrt(s1*unbias2) + eps)",
     ),
 }
-"""By rule, what each state becomes, and then the parameter."""
+"""For each rule, the new value of each state, then of the parameter."""
 
 
 def _numexpr(case: Case, buffers: SharedBuffers) -> Step:

@@ -1,7 +1,7 @@
-"""Packages with optimizers of torch's interface, each made to compute the rule unquantized.
+"""Packages with torch's optimizer interface, with options that disable quantization.
 
-The names and options are those of: apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
-FlashOptim 0.1.4, optimi 0.3.3, DeepSpeed (2026). Those that need a GPU have not run here.
+Names and options are those of apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
+FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed (2026). Those that need a GPU have not been run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .torch_optim import parameters
 
 @dataclass(frozen=True)
 class Package:
-    """Where a package's optimizers are.
+    """A package and its optimizers.
 
     Attributes:
-        module: what is imported.
-        install: how to get it.
-        optimizers: by rule, the class's name and the options beyond the rule's own.
+        module: the module to import.
+        install: how to install it.
+        optimizers: for each rule, the class and its options beyond the rule's.
     """
 
     module: str
@@ -34,7 +34,7 @@ class Package:
     optimizers: Mapping[str, tuple[str, Options]]
 
     def step(self, case: Case, buffers: SharedBuffers) -> Step:
-        """Return the step of the package's optimizer, with states of its own."""
+        """Return the step of the package's optimizer, which allocates its own states."""
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:

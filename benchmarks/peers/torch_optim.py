@@ -1,4 +1,4 @@
-"""torch.optim, in every form that it has."""
+"""torch.optim in each of its implementations."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FORMS = {
     "torch foreach": {"foreach": True},
     "torch for-loop": {"foreach": False},
 }
-"""The forms that torch's optimizers have, and the options that pick them."""
+"""torch's implementations, and the options that select them."""
 
 COMPILED = "torch compile"
 
 
 def parameters(buffers: SharedBuffers) -> list[Any]:
-    """Return torch's parameters over the memory of an buffers, with their gradients."""
+    """Return torch parameters, with gradients, over the shared buffers."""
     torch = import_torch()
     params = [torch.nn.Parameter(as_torch(p)) for p in buffers.params]
     for param, grad in zip(params, buffers.grads):
@@ -39,7 +39,7 @@ def _optimizer(form: Mapping[str, bool], case: Case, buffers: SharedBuffers) -> 
         raise Unavailable(f"torch.optim.{case.torch} has no {', '.join(missing)}")
     params = parameters(buffers)
     optimizer = kind(params, **case.torch_options, **form)
-    # torch's names are the registry's. States in 16 bits, or with more in them, it makes itself.
+    # The registry's state names are torch's. States of another dtype torch allocates itself.
     if case.optimizer is not None and state_dtype(buffers.dtype) == buffers.dtype:
         for param, states in zip(params, buffers.states):
             if states:
@@ -56,7 +56,7 @@ def _step(form: Mapping[str, bool], case: Case, buffers: SharedBuffers) -> Step:
 def _compiled(case: Case, buffers: SharedBuffers) -> Step:
     optimizer = _optimizer({"foreach": True}, case, buffers)
     torch = import_torch()
-    torch.compiler.reset()  # or it gives up after eight optimizers that are gone
+    torch.compiler.reset()  # otherwise it stops recompiling after eight optimizers
     run: Callable[[], object] = torch.compile(lambda: optimizer.step())
     return Step(run)
 

@@ -36,18 +36,18 @@ TAILS = {
     "float32, clip_norm": ("float32", Tail(clip_norm=1.0)),
     "bfloat16, master_weights, clip_norm": ("bfloat16", Tail(clip_norm=1.0, master_weights=True)),
 }
-"""What is computed: AdamW with these."""
+"""Dtype and tail of each variant of AdamW."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """What the fullest rank has to do, and to hold.
+    """The work and memory of the first rank, which holds the most.
 
     Attributes:
-        elements: of parameters.
-        empty: tensors of which the last rank has nothing.
-        launches: tables.
-        table_bytes: of all tables on the device, and of what the norm needs.
+        elements: of its parameters.
+        empty: tensors of which the last rank's shard is empty.
+        launches: one per table.
+        table_bytes: of all tables on the device, the norm's buffers included.
         memory: bytes of parameters, gradients and states.
         traffic: bytes that a step reads and writes.
     """
@@ -61,7 +61,7 @@ class Rank:
 
 
 def on_rank(shapes: Shapes, ranks: int, dtype: str, tail: Tail) -> Rank:
-    """Build the tables of the first rank, over memory that nobody has, and add up."""
+    """Return the costs of the first rank, from its tables over memory that is never allocated."""
     (update,) = updates_for([RULES["adamw"]], _NO_OPTIONS, tail=tail)
     update = update.for_params(dtype)
     dtypes = _dtypes(update, dtype)
@@ -81,7 +81,7 @@ def on_rank(shapes: Shapes, ranks: int, dtype: str, tail: Tail) -> Rank:
 
 
 def _dtypes(update: Update, dtype: str) -> tuple[str, ...]:
-    """Return what each list of an update holds."""
+    """Return the dtype of each list of an update."""
     wide = compute_dtype(dtype)
     own = update.own_states
     states = [dtype if n in own and own[n].narrow else wide for n in update.states]
@@ -100,7 +100,7 @@ def _entries(shapes: Shapes, update: Update, dtypes: Sequence[str]) -> Iterator[
 
 
 def _bytes(table: Table) -> int:
-    """Return what a table takes on a device; the norm has a row of partials for each chunk."""
+    """Return the size of a table on a device; the norm adds a row of partials per chunk."""
     arrays = (table.addresses, table.sizes, table.chunks, table.coefficients, table.carried)
     steps_and_groups = 16 * len(table.sizes)
     return (
@@ -109,7 +109,7 @@ def _bytes(table: Table) -> int:
 
 
 def show_computed(models: Sequence[str], ranks: Sequence[int], gpu: str) -> None:
-    """Print a table for each kind of training."""
+    """Print a table for each variant."""
     bandwidth = next(g.bandwidth for g in GPUS if g.name == gpu)
     head = ("", "ranks", "elements", "empty", "launches", "tables", "memory", "traffic", "floor")
     for what, (dtype, tail) in TAILS.items():
@@ -119,11 +119,11 @@ def show_computed(models: Sequence[str], ranks: Sequence[int], gpu: str) -> None
             for n in ranks
         ]
         notes = [
-            "of the rank with most: memory is parameters, gradients and states; traffic is what a",
-            f"step reads and writes; floor is traffic at {bandwidth:,.0f} GB/s, published for an",
-            f"{gpu}, without launches and the all-gather of 24 bytes a rank; empty: tensors of",
-            "which the last rank has nothing. All begin on 16 bytes (what does not, as FSDP2's",
-            "gradients of few rows, has a table of its own). Computed, not measured.",
+            "Computed, not measured, for the first rank, which holds the most. Empty: tensors of",
+            "which the last rank's shard is empty. Memory: parameters, gradients and states.",
+            f"Floor: the traffic at {bandwidth:,.0f} GB/s, the published bandwidth of the {gpu},",
+            "without launches and the all-gather of 24 bytes per rank. All tensors are aligned to",
+            "16 bytes (others, such as FSDP2's gradients of few rows, get a table of their own).",
         ]
         show_table(f"AdamW, {what}", head, rows, notes)
 

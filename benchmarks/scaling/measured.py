@@ -24,12 +24,12 @@ from ..report import seconds_text, show_table
 
 @dataclass(frozen=True)
 class Measured:
-    """What one rank measured of one optimizer.
+    """One optimizer on one rank.
 
     Attributes:
         elements: of its shards.
-        milliseconds: of a step, with clipping.
-        bytes: resident memory for each element: of parameter, gradient and states.
+        milliseconds: per step, with clipping.
+        bytes: resident memory per element, of parameters, gradients and states.
     """
 
     elements: int
@@ -38,7 +38,7 @@ class Measured:
 
 
 def measure(optimizer: str, model: str, ranks: int, rounds: int) -> Measured:
-    """Start processes over gloo; return the slowest time, and the first rank's memory."""
+    """Start the processes; return the slowest time and the first rank's memory."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __name__]
         options = [str(ranks), folder, optimizer, model, str(rounds)]
@@ -46,15 +46,15 @@ def measure(optimizer: str, model: str, ranks: int, rounds: int) -> Measured:
             subprocess.Popen([*command, str(rank), *options], text=True, stdout=subprocess.PIPE)
             for rank in range(ranks)
         ]
-        told = [process.communicate()[0] for process in processes]
+        outputs = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise RuntimeError("a process failed; see above")
-    found = [Measured(**json.loads(text.splitlines()[-1])) for text in told]
+    found = [Measured(**json.loads(text.splitlines()[-1])) for text in outputs]
     return replace(found[0], milliseconds=max(one.milliseconds for one in found))
 
 
-def be_a_rank(rank: int, ranks: int, folder: str, optimizer: str, model: str, rounds: int) -> None:
-    """Measure one rank, and print it."""
+def run_rank(rank: int, ranks: int, folder: str, optimizer: str, model: str, rounds: int) -> None:
+    """Measure one rank; print the result as JSON."""
     import torch
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
@@ -64,19 +64,19 @@ def be_a_rank(rank: int, ranks: int, folder: str, optimizer: str, model: str, ro
     shapes = MODELS[model]
     dtype, make = OPTIMIZERS[optimizer]
     mesh = init_device_mesh("cpu", (ranks,))
-    found = _alone(make, shapes, getattr(torch, dtype), mesh, rounds)
+    found = _cost(make, shapes, getattr(torch, dtype), mesh, rounds)
     count = elements(shard(shapes, ranks, rank))
     dist.destroy_process_group()
     print(json.dumps(asdict(Measured(count, found[0], found[1] / count))))
 
 
-def _ours(params: list[Any], **tail: Any) -> Any:
+def _gpuopt_step(params: list[Any], **tail: Any) -> Any:
     import gpuopt.torch
 
     return gpuopt.torch.AdamW(params, lr=1e-3, clip_norm=1.0, **tail).step
 
 
-def _torchs(params: list[Any]) -> Any:
+def _torch_step(params: list[Any]) -> Any:
     import torch
 
     opt = torch.optim.AdamW(params, lr=1e-3, fused=True)
@@ -89,19 +89,19 @@ def _torchs(params: list[Any]) -> Any:
 
 
 OPTIMIZERS = {
-    "gpuopt, float32": ("float32", _ours),
-    "torch, float32": ("float32", _torchs),
-    "gpuopt, bfloat16, master_weights": ("bfloat16", partial(_ours, master_weights=True)),
+    "gpuopt, float32": ("float32", _gpuopt_step),
+    "torch, float32": ("float32", _torch_step),
+    "gpuopt, bfloat16, master_weights": ("bfloat16", partial(_gpuopt_step, master_weights=True)),
 }
-"""Of each the dtype of its parameters, and what makes a step from them."""
+"""For each, the dtype of its parameters, and a function that returns the step over them."""
 
 
-def _alone(make: Any, shapes: Shapes, dtype: Any, mesh: Any, rounds: int) -> tuple[float, int]:
-    """Return the median milliseconds of a step, and the bytes that became resident."""
+def _cost(make: Any, shapes: Shapes, dtype: Any, mesh: Any, rounds: int) -> tuple[float, int]:
+    """Return the median milliseconds of a step, and the resident bytes it added."""
     import torch.distributed as dist
 
     small = make(_params(((4, 4),) * 2, dtype, mesh))
-    small()  # what is imported and compiled is not the optimizer's memory
+    small()  # imports and compiles, which is not the optimizer's memory
     before = resident_bytes()
     step = make(_params(shapes, dtype, mesh))
     step()
@@ -116,7 +116,7 @@ def _alone(make: Any, shapes: Shapes, dtype: Any, mesh: Any, rounds: int) -> tup
 
 
 def _params(shapes: Shapes, dtype: Any, mesh: Any) -> list[Any]:
-    """Return parameters and gradients of a model, sharded over the mesh, each shard touched."""
+    """Return parameters and gradients of a model, sharded over the mesh and initialized."""
     import torch
     from torch.distributed.tensor import DTensor, Shard
 
@@ -125,19 +125,19 @@ def _params(shapes: Shapes, dtype: Any, mesh: Any) -> list[Any]:
     for whole, local in zip(shapes, own):
         stride = torch.empty(whole, device="meta").stride()
 
-        def spread(value: float, whole: Any = whole, local: Any = local, at: Any = stride) -> Any:
+        def sharded(value: float, whole: Any = whole, local: Any = local, at: Any = stride) -> Any:
             part = torch.full(local, value, dtype=dtype)
             return DTensor.from_local(
                 part, mesh, [Shard(0)], run_check=False, shape=whole, stride=at
             )
 
-        made.append(torch.nn.Parameter(spread(0.1)))
-        made[-1].grad = spread(1e-3)
+        made.append(torch.nn.Parameter(sharded(0.1)))
+        made[-1].grad = sharded(1e-3)
     return made
 
 
 def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
-    """Print what processes on this CPU measured."""
+    """Print the measurements of processes on this CPU."""
     head = ("", "processes", "elements", "AdamW", "step", "x gpuopt", "bytes an element")
     rows = []
     for n in ranks:
@@ -148,13 +148,13 @@ def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
             measured = seconds_text(own.milliseconds / 1e3), f"{times:.2f}", f"{own.bytes:.2f}"
             rows.append((model, str(n), f"{own.elements:,}", name, *measured))
     notes = [
-        "Clipped by the norm of all shards, over gloo on this CPU, whose cores the processes",
-        "share; the slowest rank's median. torch: clip_grad_norm_ and AdamW(fused=True). Each in",
-        "processes of its own. Elements and bytes are the first rank's: resident memory for each",
-        "element, of parameter, gradient and states, after a step (the sum of their sizes is 16).",
+        "Median of the slowest rank, clipping by the norm of all shards included. The processes",
+        "share this CPU's cores and communicate over gloo; each optimizer has its own processes.",
+        "torch: clip_grad_norm_ and AdamW(fused=True). Elements and bytes are the first rank's:",
+        "resident memory per element after a step (parameter, gradient and states add up to 16).",
     ]
     show_table("Measured: a step of sharded parameters", head, rows, notes)
 
 
 if __name__ == "__main__":
-    be_a_rank(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:6], int(sys.argv[6]))
+    run_rank(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:6], int(sys.argv[6]))

@@ -134,7 +134,7 @@ def test_all_contenders_update_the_same_memory():
         needs(contender)
         before = buffers.flat["params"].copy(), buffers.flat["exp_avg"].copy()
         step = CPU[contender](CASES["adam"], buffers)
-        with step.around():
+        with step.context():
             step.run()
         assert (buffers.flat["params"] != before[0]).any()
         assert (buffers.flat["exp_avg"] != before[1]).any()
