@@ -204,7 +204,7 @@ def _compare(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     found = sorted(changes(old, new, given.by == "copy"), key=lambda change: -change.worse)
-    title = f"{given.new} beside {given.old}"
+    title = f"{given.new} compared with {given.old}"
     show_table(title, HEAD, [change.row(given.threshold) for change in found], [])
     failed = [change for change in found if change.failed(given.threshold)]
     print(f"{len(failed)} of gpuopt's figures are worse by more than {given.threshold:.0%}")

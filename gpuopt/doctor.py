@@ -224,7 +224,7 @@ def _sections(found: Report) -> Sections:
             )
             for name, backend in found["backends"].items()
         ],
-        "What each kind of array gets": [
+        "Backend of each kind of array": [
             (kind, choice["backend"] or "none", choice["reason"])
             for kind, choice in found["arrays"].items()
         ],

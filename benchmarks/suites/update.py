@@ -1,4 +1,4 @@
-"""Whole steps over the tensors of models, beside the peers."""
+"""Whole steps over the tensors of models, compared with the peers."""
 
 from __future__ import annotations
 

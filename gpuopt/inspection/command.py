@@ -121,9 +121,10 @@ def sources_of(request: Request) -> list[Case]:
     others |= {"--json": request.json is not None, "--dump": request.dump is not None}
     if any(others.values()):
         given = ", ".join(option for option, is_given in others.items() if is_given)
-        raise BadOptionError(f"--source shows code and ends: it does not go with {given}")
+        raise BadOptionError(f"--source only prints code; it cannot be combined with {given}")
     if request.source not in RULES:
-        raise BadOptionError(f"--source: {request.source!r} is none of {', '.join(RULES)}")
+        accepted = ", ".join(RULES)
+        raise BadOptionError(f"--source: got {request.source!r}, expected one of {accepted}")
     return cases_of(replace(plain, archs=request.archs or ("90",)))
 
 
@@ -145,7 +146,8 @@ def _chosen(
         try:
             chosen.append(read(name))
         except ValueError:
-            raise BadOptionError(f"{option}: {name!r} is none of {takes}, {ALL}") from None
+            text = f"{option}: got {name!r}, expected one of {takes}, {ALL}"
+            raise BadOptionError(text) from None
     return list(dict.fromkeys(chosen))
 
 

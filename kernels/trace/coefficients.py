@@ -65,7 +65,7 @@ class CoefficientTrace(Trace):
             return operand.name
         if _is_number(operand):
             return float(operand)
-        self.refuse(f"the constant {operand!r} beside {name}")
+        self.refuse(f"the constant {operand!r} as an operand of {name}")
 
 
 def trace_coefficients(

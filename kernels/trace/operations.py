@@ -103,8 +103,8 @@ class Trace:
         if isinstance(operand, float) and _exact_in_float32(operand):
             return operand
         self.refuse(
-            f"the constant {operand!r} beside {name} (only floats that float32 holds exactly, "
-            "such as 0.0, 0.5 or 2.0, keep the bits equal; make it a coefficient)"
+            f"the constant {operand!r} as an operand of {name} (only floats that are exact in "
+            "float32, such as 0.0, 0.5 or 2.0, are allowed; make it a coefficient)"
         )
 
     def result(self, value: object) -> str:
