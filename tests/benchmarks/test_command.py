@@ -1,4 +1,4 @@
-"""Each suite, in seconds: what it writes, and what it shows."""
+"""The output of each suite, with small inputs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whoever is timed computes the rule, and whoever does not is named."""
+"""Contenders that are timed compute the rule; others are listed as left out."""
 
 import dataclasses
 import sys
@@ -30,9 +30,9 @@ WRONG = {
     "adamw": lambda p, g, s, step, weight_decay, **rest: textbook.adam(p, g, s, step, **rest),
     "amsgrad": textbook.adam,
 }
-"""For each rule a formula that is nearly the right one."""
+"""For each rule, a slightly wrong formula."""
 ALWAYS = ("numba, drop-in", "torch foreach", "torch for-loop")
-"""Who knows every rule; others are named where they do not, or are not installed."""
+"""Contenders that implement every rule; others are left out where they do not."""
 
 
 def needs(contender):

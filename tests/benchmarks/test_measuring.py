@@ -1,4 +1,4 @@
-"""Times, memory, threads, and what is measured on a device."""
+"""Measurement of times, memory and threads, and of kernels on a device."""
 
 import doctest
 import importlib

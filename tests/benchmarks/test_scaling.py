@@ -1,4 +1,4 @@
-"""The scaling page: its shards are torch's, its tables those that a step builds."""
+"""The scaling pages have torch's shards and the tables of a real step."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -51,7 +51,7 @@ def test_the_table_is_that_of_a_step():
 
 
 class Counting:
-    """Memory of a device that counts what is copied there."""
+    """Device memory that counts the copied bytes."""
 
     bytes = 0
 
