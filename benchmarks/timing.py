@@ -57,7 +57,7 @@ class Timing:
         return low, first, third
 
     def ratio(self, other: Timing) -> float:
-        """Return the speedup over ``other``: the median of its rounds."""
+        """Return the speedup over ``other``: the median over the rounds."""
         return float(np.median(np.divide(other.samples, self.samples)))
 
 
