@@ -1,15 +1,15 @@
-# make demo           train with every method and compare them: a table and compare.png
-# make test           lint, types, tests, and what the next four do
-# make inspect        compile the GPU code, without a GPU, and hold it to its limits (Linux)
-# make interpret      the tests of the Triton backend in Triton's interpreter: minutes
-# make interpret-old  most of them in the oldest Triton that gpuopt takes: minutes more
-# make simulate-old   the kernels that the oldest Triton compiles, on the simulated device
-# make gpu-test       the tests that need a CUDA device and a CUDA build of torch
-# make bench          the speed of a step on this CPU, beside its peers
-# make gpu-bench      ... on a CUDA device, with pictures, in build/bench
+# make demo           compare all methods on real data: prints a table, writes compare.png
+# make test           lint, types, tests, and the next four
+# make inspect        compile the GPU code, without a GPU, and check its limits (Linux)
+# make interpret      test the Triton backend in Triton's interpreter: minutes
+# make interpret-old  test most of it in the oldest supported Triton: minutes more
+# make simulate-old   test the kernels of the oldest Triton on the simulated device
+# make gpu-test       run the tests that need a CUDA device and a CUDA build of torch
+# make bench          benchmark a step on this CPU, compared with its peers
+# make gpu-bench      benchmark on a CUDA device, with plots, in build/bench
 #
-# Each creates .venv and installs what it needs; the second time it starts at once.
-# PYTHON=python3.12 picks the interpreter that .venv is made from, VENV=... its place.
+# Each creates .venv and installs its dependencies, once.
+# PYTHON=python3.12 selects the interpreter for .venv, VENV=... its path.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -33,7 +33,7 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/gpuopt compare
 
-# Triton has wheels for Linux alone.
+# Triton has wheels only for Linux.
 test: lint types unit \
     $(if $(filter Linux,$(shell uname -s)),interpret interpret-old simulate-old inspect)
 
@@ -55,9 +55,9 @@ inspect: $(VENV)/.test
 	@echo '== GPU code'
 	@$(BIN)/gpuopt inspect --check --backend all
 
-# Triton's interpreter cannot run in several threads at once, and takes minutes over sums of chunks;
-# compiled, both are tested by `unit`. The oldest is spared what takes longest and is no rule's own,
-# and tails: its interpreter adds up no blocks with a NumPy of today.
+# Triton's interpreter is not thread-safe and takes minutes for partials; `unit` tests both compiled.
+# The oldest Triton skips the slowest tests that are not specific to a rule, and tails: with current
+# NumPy its interpreter cannot reduce blocks.
 INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton tests/backends \
     --ignore tests/backends/test_threads.py --ignore tests/backends/test_tail_on_device.py
 SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
@@ -77,7 +77,7 @@ simulate-old: $(OLD_VENV)/.interpret
 	@echo '== the Triton backend, compiled by Triton $(OLD_TRITON), simulated'
 	@$(OLD_VENV)/bin/python $(SIMULATE)
 
-# Says in one line what is missing, where every test would.
+# doctor reports in one line what is missing, instead of every test.
 gpu-test: $(VENV)/.test
 	@$(BIN)/gpuopt doctor --require triton,cupy
 	@$(BIN)/python -m pytest -q --cuda gpu -m gpu tests/gpu tests/backends
@@ -85,7 +85,7 @@ gpu-test: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-# All suites; then the sizes, for the roofline.
+# All suites, then the sizes for the roofline plot.
 gpu-bench: $(VENV)/.test
 	@mkdir -p build/bench
 	@$(BIN)/python -m benchmarks --device cuda --suite update tail host groups accuracy memory \
@@ -94,7 +94,7 @@ gpu-bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks render build/bench/suites.json build/bench/sizes.json \
 	    --plot build/bench --report build/bench/report.md
 
-# One environment; each stamp says that the extra of its name is installed in it.
+# One environment; a stamp per installed extra.
 $(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo '== installing gpuopt[$*] into $(VENV)'
 	@$(PIP) --editable '.[$*]'
@@ -110,8 +110,8 @@ $(OLD_VENV)/.interpret: pyproject.toml | $(BIN)/python
 	    --editable '.[interpret]' triton==$(OLD_TRITON)
 	@touch $@
 
-# mypy does not see through the editable mapping of kernels/: it gets an installed copy.
-# build/lib goes first, since setuptools would install what was deleted from the sources.
+# mypy does not follow the editable mapping of kernels/, so it checks an installed copy.
+# build/lib is removed first: setuptools would install files deleted from the sources.
 build/typed/.stamp: $(SOURCES) pyproject.toml $(VENV)/.test
 	@rm -rf build/lib build/typed
 	@$(PIP) --no-deps --no-build-isolation --target build/typed .

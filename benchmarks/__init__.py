@@ -1,1 +1,1 @@
-"""How fast a step is, beside its peers. Not installed; run from the root of the sources."""
+"""The speed of a step, compared with peers. Not installed; run from the root of the sources."""

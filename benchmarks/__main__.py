@@ -1,4 +1,4 @@
-"""The command of the benchmarks.
+"""The benchmarks' command line.
 
 python -m benchmarks --suite update --rule adam --model gpt2 --json new.json
 python -m benchmarks compare old.json new.json --threshold 0.1
@@ -17,15 +17,15 @@ from pathlib import Path
 from gpuopt.inspection.spelling import ALIASES
 
 from . import lines, targets
-from .arena import DTYPES, import_torch
 from .arguments import known_threads, part, positive, size_text, sizes, writable
+from .buffers import DTYPES, import_torch
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
-from .contender import Unavailable
 from .models import MODELS, Shapes
 from .peers import PEERS
 from .report import load_average, markdown, show, show_machine, show_table
-from .suites import SUITES, Asked, suite
+from .step import Unavailable
+from .suites import SUITES, Settings, suite
 from .timing import threads
 
 ALL = "all"
@@ -33,7 +33,7 @@ DEFAULT_MODELS = ("gpt2", "resnet50", "tiny500")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit code."""
+    """Run the command; return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"compare": _compare, "render": _render}
     if arguments and arguments[0] in commands:
@@ -54,10 +54,10 @@ def _measure(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
     if elsewhere := [name for name in given.peers if name not in peers]:
-        parser.error(f"--peers: on another device than {given.device}: {', '.join(elsewhere)}")
+        parser.error(f"--peers: not available on {given.device}: {', '.join(elsewhere)}")
     if not writable((given.json, given.report), given.plot):
         return 2
-    asked = Asked(
+    settings = Settings(
         rules=_some(given.rule or ["adam"], CASES),
         dtypes=_some(given.dtype or ["float32"], DTYPES),
         models=_models(given),
@@ -76,7 +76,7 @@ def _measure(arguments: Sequence[str]) -> int:
     groups = []
     with threads(given.threads):
         for name in given.suite or ["update"]:
-            for group in suite(name).run(asked):
+            for group in suite(name).run(settings):
                 show(group)
                 groups.append(group)
     met = targets.rows(groups)
@@ -88,7 +88,7 @@ def _measure(arguments: Sequence[str]) -> int:
 
 
 def _without_files(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments but for where things go, which is the caller's own affair.
+    """Return the arguments without the paths of outputs, which do not affect the measurement.
 
     >>> _without_files(["--rule", "sgd", "--json", "out.json", "--plot=docs"])
     ['--rule', 'sgd']
@@ -101,8 +101,8 @@ def _without_files(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def _some(asked: Sequence[str], known: Sequence[str] | dict[str, object]) -> list[str]:
-    return list(known) if ALL in asked else list(dict.fromkeys(asked))
+def _some(wanted: Sequence[str], known: Sequence[str] | dict[str, object]) -> list[str]:
+    return list(known) if ALL in wanted else list(dict.fromkeys(wanted))
 
 
 def _models(given: argparse.Namespace) -> dict[str, Shapes]:
@@ -128,8 +128,8 @@ def _parser(here: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=(
-            "Measure gpuopt beside its peers. `compare OLD.json NEW.json` says what became "
-            "slower; `render RUN.json ...` makes pictures and a report of what was measured."
+            "Measure gpuopt and its peers. `compare OLD.json NEW.json` reports regressions; "
+            "`render RUN.json ...` draws plots and writes a report."
         ),
     )
     known_peers = dict.fromkeys(name for peers in PEERS.values() for name in peers)
@@ -145,24 +145,25 @@ def _parser(here: int) -> argparse.ArgumentParser:
     several("suite", list(SUITES), "update")
     several("rule", [*CASES, ALL], "adam")
     several("dtype", [*DTYPES, ALL], "float32", lambda text: ALIASES.get(text, text))
-    several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}, unless there is a size")
-    several("peers", list(known_peers), "all of the device")
+    several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}; none with --size")
+    several("peers", list(known_peers), "all for the device")
     add = parser.add_argument
-    add("--size", nargs="+", type=sizes, help="elements of one tensor: 16m, or 1k..1G by eights")
+    add("--size", nargs="+", type=sizes, help="elements of one tensor: 16m; 1k..1G in steps of 8x")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--rounds", type=positive, default=9, help="samples of each contender")
-    add("--threads", type=positive, default=here, help="for gpuopt and torch alike")
-    add("--warm-cache", action="store_true", help="do not empty the caches before each step")
-    add("--tensors", nargs="+", type=positive, default=[1, 148, 500, 5000], help="of suite host")
-    add("--steps", type=positive, default=100, help="of suite accuracy")
-    add("--json", type=Path, metavar="FILE", help="where all of it goes as data")
+    add("--rounds", type=positive, default=9, help="samples per contender")
+    add("--threads", type=positive, default=here, help="CPU threads for gpuopt and torch")
+    add("--warm-cache", action="store_true", help="do not flush the caches before each step")
+    counts = [1, 148, 500, 5000]
+    add("--tensors", nargs="+", type=positive, default=counts, help="suite host: how many tensors")
+    add("--steps", type=positive, default=100, help="suite accuracy: steps before comparing")
+    add("--json", type=Path, metavar="FILE", help="write all results as JSON")
     _add_outputs(parser)
     return parser
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="where pictures go")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="where a Markdown report goes")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write plots to this folder")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a Markdown report")
 
 
 def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | None) -> int:
@@ -177,7 +178,7 @@ def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | 
         for file in files:
             print(f"wrote {file}")
         if not files:
-            print(f"no picture: the runs have figures for none; {NEEDS}", file=sys.stderr)
+            print(f"no plot: the runs lack the figures for one; {NEEDS}", file=sys.stderr)
             return 1
     return 0
 
@@ -188,14 +189,14 @@ def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | 
 def _compare(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks compare",
-        description="Show what became slower; exit with 1 where gpuopt did, beyond a threshold.",
+        description="Compare two runs; exit with 1 if gpuopt regressed beyond a threshold.",
     )
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument("--threshold", type=part, default=THRESHOLD, help="0.1: by 10%%")
-    parser.add_argument(
-        "--by", choices=("time", "copy"), default="time", help="copy: as a part of a copy's speed"
-    )
+    add = parser.add_argument
+    add("--threshold", type=part, default=THRESHOLD, help="allowed slowdown; 0.1 is 10%%")
+    by = "compare times, or speeds relative to the copy loop"
+    add("--by", choices=("time", "copy"), default="time", help=by)
     given = parser.parse_args(arguments)
     try:
         old, new = lines.read(given.old), lines.read(given.new)
@@ -203,7 +204,7 @@ def _compare(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     found = sorted(changes(old, new, given.by == "copy"), key=lambda change: -change.worse)
-    title = f"{given.new} beside {given.old}"
+    title = f"{given.new} compared with {given.old}"
     show_table(title, HEAD, [change.row(given.threshold) for change in found], [])
     failed = [change for change in found if change.failed(given.threshold)]
     print(f"{len(failed)} of gpuopt's figures are worse by more than {given.threshold:.0%}")
@@ -212,7 +213,8 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def _render(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks render", description="Pictures and a report of runs, as one."
+        prog="python -m benchmarks render",
+        description="Draw plots and write a report of one or more runs.",
     )
     parser.add_argument("runs", type=Path, nargs="+")
     _add_outputs(parser)

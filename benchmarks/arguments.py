@@ -1,4 +1,4 @@
-"""What the command checks of its arguments."""
+"""Parsing and checking of command-line arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def writable(files: Sequence[Path | None], plot: Path | None = None) -> bool:
-    """Find out before the work, not after it, whether files and pictures can be written."""
+    """Return whether files and plots can be written; if not, print why."""
     try:
         for path in filter(None, files):
             path.open("ab").close()
@@ -32,7 +32,7 @@ def writable(files: Sequence[Path | None], plot: Path | None = None) -> bool:
 
 
 def known_threads() -> int | None:
-    """Return how many threads a step uses; None, and say why, where the environment is wrong."""
+    """Return the number of threads; None, after printing why, if the environment is invalid."""
     try:
         return thread_count()
     except ValueError as error:  # of GPUOPT_NUM_THREADS
@@ -41,21 +41,21 @@ def known_threads() -> int | None:
 
 
 def positive(text: str) -> int:
-    """Return the number of things that an argument asks for."""
+    """Return an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def whole(text: str) -> int:
-    """Return a whole number of at least 0."""
+    """Return an integer of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
     return int(text)
 
 
 def part(text: str) -> float:
-    """Return a part: 0.1 is a tenth."""
+    """Return a fraction of at least 0."""
     try:
         number = float(text)
     except ValueError:
@@ -66,7 +66,7 @@ def part(text: str) -> float:
 
 
 def sizes(text: str) -> list[int]:
-    """Return the sizes that a text names: one, or a range in steps of eight.
+    """Return the sizes in a text: one, or a range in which each is 8 times the last.
 
     >>> sizes("16m"), sizes("1k..100k")
     ([16777216], [1024, 8192, 65536, 102400])
@@ -75,7 +75,7 @@ def sizes(text: str) -> list[int]:
     low = _size(first)
     high = _size(last) if dots else low
     if not 1 <= low <= high:
-        raise argparse.ArgumentTypeError(f"expected such as 16m or 1k..1G, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
     found = [low]
     while found[-1] < high:
         found.append(min(8 * found[-1], high))
@@ -86,12 +86,12 @@ def _size(text: str) -> int:
     digits = text.rstrip("kKmMgG")
     unit = text[len(digits) :].lower()
     if not digits.isdigit() or unit not in _UNITS:
-        raise argparse.ArgumentTypeError(f"expected such as 16m or 1k..1G, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
     return int(digits) * _UNITS[unit]
 
 
 def size_text(size: int) -> str:
-    """Return a size as it is written on the command line.
+    """Return a size in the notation of the command line.
 
     >>> size_text(1 << 24), size_text(1000)
     ('16m', '1000')

@@ -1,4 +1,4 @@
-"""The rules that are timed: gpuopt's, torch's and the textbook's form of each."""
+"""The rules that are timed, each in gpuopt's, torch's and the textbook form."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Case:
     """One rule, and how each contender calls it.
 
     Attributes:
-        name: what ``--rule`` calls it.
+        name: the value of ``--rule``.
         rule: its entry in the registry.
-        optimizer: gpuopt's over plain arrays, or None where there is a drop-in alone.
-        options: of gpuopt's optimizer; those that are no flags go to the textbook, too.
+        optimizer: gpuopt's class for plain arrays; None if there is only a drop-in.
+        options: of gpuopt's optimizer; the textbook form takes all but the flags.
         torch: the name of the optimizer in torch.optim.
         torch_options: its options.
-        textbook: one tensor's update, of `benchmarks.textbook`, or None.
-        note: what is to be said about the comparison.
+        textbook: the function of `benchmarks.textbook` that updates one tensor, or None.
+        note: a remark on the comparison.
     """
 
     name: str
@@ -52,7 +52,7 @@ _DROP_INS: dict[str, Options] = {
     "Rprop": {"lr": 1e-2},
     "ASGD": {"lr": 1e-2},
 }
-"""Rules that are timed through `gpuopt.torch` alone, by torch's names."""
+"""Rules that are timed only through `gpuopt.torch`, by torch's names."""
 
 CASES: dict[str, Case] = {
     case.name: case

@@ -1,49 +1,52 @@
-"""Whether a contender computes the rule: found out before its time is taken."""
+"""Check that a contender computes the rule, before it is timed."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from .arena import Arena, as_float64
+from .buffers import SharedBuffers, as_float64
 from .cases import Case
-from .contender import Maker
+from .contender import Contender
 from .timing import Clock
 
 Doubles = npt.NDArray[np.float64]
 
 SHAPES = ((4099,), (33, 7), (1,), (64,))
 SCALES = (1.0, 2.0**-6, -(2.0**-5))
-"""The gradients of each step over the first: small ones follow, so that AMSGrad is not Adam."""
+"""Factors on the gradients of the steps: decreasing, so that AMSGrad differs from Adam."""
 
 TOLERANCE = {
-    # Rounding only: every step rounds the parameter once, and the update a few times, in
-    # whatever order the contender has; up to 6 roundings were seen. The nearest wrong formulas
-    # (no decay, Adam for AMSGrad) are more than 100 off.
+    # Rounding only: every step rounds the parameter once and the update a few times, in an order
+    # that differs between contenders; up to 6 roundings were seen. The nearest wrong formulas
+    # (no decay, Adam for AMSGrad) differ by more than 100.
     "float32": 16 * 2.0**-24,
     "float64": 16 * 2.0**-53,
-    # Peers keep their states in 16 bits, too, and the update is as rough. That the formula is
-    # right, they show in float32 first; this is to see that nothing falls apart.
+    # Peers keep their states in 16 bits, too, so the update is as coarse. The formula is checked
+    # in float32 first; this only detects gross errors.
     "bfloat16": 16 * 2.0**-8,
     "float16": 16 * 2.0**-11,
 }
-"""The difference that is still the same formula, as a part of the values it is made of."""
+"""The largest difference that counts as the same formula, relative to the values."""
 
 ROUGH = 10.0
-"""Times as much for peers that round ``1 - beta**step`` to float32: up to 119 roundings were seen,
-and AdamW without its decay is 500 off."""
+"""Factor on the tolerance for peers that round ``1 - beta**step`` to float32: up to 119 roundings
+were seen, and AdamW without its decay differs by 500."""
 
 
 def difference(
-    case: Case, contender: Maker, reference: Maker, dtype: str = "float32", device: str = "cpu"
+    case: Case,
+    contender: Contender,
+    reference: Contender,
+    dtype: str = "float32",
+    device: str = "cpu",
 ) -> float:
-    """Return how far two contenders' parameters are apart after some steps.
+    """Return the largest difference of two contenders' parameters after some steps.
 
-    Returns:
-        The largest difference, as a part of the parameter plus the largest update.
+    The difference is relative to the parameter plus the largest update.
 
     Raises:
-        Unavailable: one of them cannot run here.
+        Unavailable: a contender cannot run here.
     """
     start, expected = _trajectory(case, reference, dtype, "cpu")
     _, actual = _trajectory(case, contender, dtype, device)
@@ -53,15 +56,15 @@ def difference(
 
 def same_formula(
     case: Case,
-    contender: Maker,
-    reference: Maker,
+    contender: Contender,
+    reference: Contender,
     dtype: str = "float32",
     device: str = "cpu",
     rough: bool = False,
 ) -> str | None:
-    """Return None if two contenders compute the same, or what is wrong.
+    """Return None if two contenders compute the same, else a message.
 
-    The formula is compared in float32, where it is sharp, and then in the dtype that is asked for.
+    They are compared in float32, where the tolerance is tight, and then in the given dtype.
     """
     for each in dict.fromkeys(("float32", dtype)):
         apart = difference(case, contender, reference, each, device)
@@ -71,20 +74,22 @@ def same_formula(
     return None
 
 
-def first_step(case: Case, contender: Maker, dtype: str, device: str, clock: Clock) -> float:
-    """Return the seconds of the first step that a contender ever makes of a rule and dtype."""
-    return clock.first(contender(case, Arena(SHAPES, case.rule.states, dtype, device)))
+def first_step(case: Case, contender: Contender, dtype: str, device: str, clock: Clock) -> float:
+    """Return the seconds of a contender's first step of a rule and dtype, compilation included."""
+    return clock.first(contender(case, SharedBuffers(SHAPES, case.rule.states, dtype, device)))
 
 
-def _trajectory(case: Case, contender: Maker, dtype: str, device: str) -> tuple[Doubles, Doubles]:
-    """Return the parameters before and after some steps on gradients of every size."""
-    arena = Arena(SHAPES, case.rule.states, dtype, device)
-    grads = as_float64(arena.flat["grads"]).astype(np.float32)
+def _trajectory(
+    case: Case, contender: Contender, dtype: str, device: str
+) -> tuple[Doubles, Doubles]:
+    """Return the parameters before and after some steps on gradients of many magnitudes."""
+    buffers = SharedBuffers(SHAPES, case.rule.states, dtype, device)
+    grads = as_float64(buffers.flat["grads"]).astype(np.float32)
     first = grads * np.float32(10.0) ** np.linspace(-6, 3, len(grads), dtype=np.float32)
-    start = as_float64(arena.flat["params"])
-    step = contender(case, arena)
-    with step.around():
+    start = as_float64(buffers.flat["params"])
+    step = contender(case, buffers)
+    with step.context():
         for scale in SCALES:
-            arena.fill("grads", first * np.float32(scale))
+            buffers.fill("grads", first * np.float32(scale))
             step.run()
-    return start, as_float64(arena.flat["params"])
+    return start, as_float64(buffers.flat["params"])

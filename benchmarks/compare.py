@@ -1,4 +1,4 @@
-"""What became slower, or less exact, between two runs."""
+"""Regressions between two runs, in speed and in accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .lines import Line, Place, Run
 from .report import Row, seconds_text
 
 THRESHOLD = 0.1
-"""The part by which a figure of gpuopt's may be worse before it is a failure."""
+"""The relative change for the worse in one of gpuopt's figures that counts as a failure."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Change:
     """One contender in two runs.
 
     Attributes:
-        place: what its lines are about.
-        contender: who.
-        ours: whether it is judged; peers are shown, since they tell the machine from the code.
-        before: the figure of the first run.
-        after: of the second, or None if it is missing there.
-        unit: ``"s"``, ``"of copy"`` (the more, the better), or ``"ulp"``.
+        place: what was measured.
+        contender: its name.
+        ours: whether it can fail; peers are listed to reveal changes of the machine.
+        before: the figure in the first run.
+        after: the figure in the second run; None if it is missing there.
+        unit: ``"s"``, ``"of copy"`` (higher is better), or ``"ulp"``.
     """
 
     place: Place
@@ -34,14 +34,14 @@ class Change:
 
     @property
     def worse(self) -> float:
-        """By which part the second is worse; negative where it is better."""
+        """The relative change for the worse; negative for an improvement."""
         if self.after is None:
             return float("inf")
         better = (self.after, self.before) if self.unit == "of copy" else (self.before, self.after)
         return better[1] / better[0] - 1 if better[0] else float(better[1] > 0) * float("inf")
 
     def failed(self, threshold: float) -> bool:
-        """Whether it is gpuopt's, and worse by more than that, or missing."""
+        """Return whether it is gpuopt's and missing, or worse by more than the threshold."""
         return self.ours and self.worse > threshold
 
     def row(self, threshold: float) -> Row:
@@ -66,12 +66,12 @@ def _part(change: Change) -> str:
 
 
 def changes(before: Run, after: Run, by_copy: bool = False) -> Iterator[Change]:
-    """Yield what became of every line of the first run that has a figure.
+    """Yield the change of every line of the first run that has a figure.
 
     Args:
         before: the first run.
         after: the second.
-        by_copy: compare the parts of the copy's speed, where there are any, and not the times.
+        by_copy: compare speeds relative to the copy loop where they exist, instead of times.
     """
     now = {(line.place, line.contender): line for g in after.groups for line in g.lines}
     for group in before.groups:

@@ -1,7 +1,7 @@
-"""A loop that only moves a step's bytes: what the machine's memory allows.
+"""A loop that only moves the bytes of a step: the machine's memory bandwidth.
 
-It reads every list and writes all but the gradients, in place, through the threads that a step
-uses. Adding zero keeps the compiler from leaving anything out, and all values as they are.
+It reads every list and writes all but the gradients, in place, on the threads that a step uses.
+Adding zero changes no value, and the compiler cannot remove it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 from gpuopt.kernels.threads import for_each_share
 
-from .arena import Arena
+from .buffers import SharedBuffers
 from .cases import Case
-from .contender import Step, Unavailable
+from .step import Step, Unavailable
 
 PIECE = 1 << 14
 
 
-def copy_loop(case: Case, arena: Arena) -> Step:
-    """Return a step that moves all bytes of ``arena`` that a step of the rule has to move."""
-    if arena.device != "cpu":
+def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
+    """Return a step that moves the bytes that a step of the rule has to move."""
+    if buffers.device != "cpu":
         from .cuda import copy_step
 
-        return copy_step(arena)
-    # 16-bit floats as whole numbers, which move the same bytes.
-    arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in arena.flat.values()]
+        return copy_step(buffers)
+    # 16-bit floats as integers, which move the same bytes.
+    arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in buffers.flat.values()]
     zeros = [array.dtype.type(0) for array in arrays]
     move = _compiled(len(arrays))
     size = len(arrays[0])
@@ -44,7 +44,7 @@ def _compiled(lists: int) -> Any:
     try:
         import numba
 
-        # LLVM's limit of run-time overlap tests is raised there; without, no vector code.
+        # It raises LLVM's limit of run-time alias checks; otherwise the loop is not vectorized.
         importlib.import_module("gpuopt.kernels.numba.launch")
     except ImportError as error:
         raise Unavailable(f"the copy loop needs Numba: {error}") from None
@@ -52,12 +52,12 @@ def _compiled(lists: int) -> Any:
     zeros = [f"zero{i}" for i in range(lists)]
     source = [
         f"def move({', '.join((*names, *zeros))}, first, last):",
-        # From 0: where an index might be negative, Numba's code is not vectorized.
+        # From 0: Numba does not vectorize where an index might be negative.
         *(f"    {name} = {name}[first:last]" for name in names),
         "    for i in range(last - first):",
         "        a0[i] += zero1 * a1[i]",
         *(f"        {name}[i] += {zero}" for name, zero in zip(names[2:], zeros[2:])),
     ]
     namespace: dict[str, Any] = {}
-    exec("\n".join(source), namespace)  # the text is our own, above
+    exec("\n".join(source), namespace)  # generated above
     return numba.njit(nogil=True)(namespace["move"])

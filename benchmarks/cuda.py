@@ -1,25 +1,25 @@
-"""What is measured of a step on a CUDA device. None of it has run on a GPU yet."""
+"""Measurements on a CUDA device. Not yet run on a GPU."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from .arena import Arena, import_torch
-from .contender import Step, Unavailable
+from .buffers import SharedBuffers, import_torch
+from .step import Step, Unavailable
 
 WARM_UP, SAMPLE = 1, 20
-"""Milliseconds that `do_bench` runs a step unmeasured, and measured."""
+"""Milliseconds that `do_bench` spends on warm-up and on measurement."""
 
 
 class DeviceClock:
-    """The device's time by CUDA events, with a cold L2 before every step.
+    """Device time from CUDA events, with a cold L2 cache before every step.
 
-    ``triton.testing.do_bench`` writes a buffer of that size between two steps.
+    ``triton.testing.do_bench`` overwrites a buffer of the cache's size between steps.
     """
 
     def __init__(self) -> None:
-        """Find what measures."""
+        """Import the timer; raise `Unavailable` without Triton."""
         try:
             from triton.testing import do_bench
         except ImportError:
@@ -27,8 +27,8 @@ class DeviceClock:
         self._do_bench, self._torch = do_bench, import_torch()
 
     def first(self, step: Step) -> float:
-        """Return the seconds of one step as the host sees it, the device's work included."""
-        with step.around():
+        """Return the wall-clock seconds of one step, including the wait for the device."""
+        with step.context():
             self._torch.cuda.synchronize()
             start = time.perf_counter()
             step.run()
@@ -36,33 +36,34 @@ class DeviceClock:
             return time.perf_counter() - start
 
     def repeats(self, step: Step) -> int:
-        """Return 1: `do_bench` finds out by itself how often to run a step."""
+        """Return 1: `do_bench` chooses the number of repeats itself."""
         return 1
 
     def sample(self, step: Step, repeats: int) -> float:
         """Return the median seconds of some steps."""
-        with step.around():
+        with step.context():
             found = self._do_bench(step.run, warmup=WARM_UP, rep=SAMPLE, return_mode="median")
             return float(found) / 1e3
 
 
-def copy_step(arena: Arena) -> Step:
-    """Return a step in which the device copies half the bytes of all lists, and so moves them all.
+def copy_step(buffers: SharedBuffers) -> Step:
+    """Return a step in which the device copies as many bytes as an optimizer step moves.
 
-    A step reads all lists, and writes all but the gradients.
+    An optimizer step reads all lists and writes all but the gradients; a copy moves each of its
+    bytes twice.
     """
     torch = import_torch()
-    written = arena.bytes - arena.flat["grads"].nbytes
-    half = (arena.bytes + written) // 2
-    source, target = (torch.zeros(half, dtype=torch.uint8, device=arena.device) for _ in range(2))
+    written = buffers.bytes - buffers.flat["grads"].nbytes
+    half = (buffers.bytes + written) // 2
+    source, target = (torch.zeros(half, dtype=torch.uint8, device=buffers.device) for _ in range(2))
     return Step(lambda: target.copy_(source))
 
 
 def launches(step: Step) -> int:
-    """Return how many kernels a step launches, as torch's profiler counts them."""
+    """Return the number of kernels that a step launches, from torch's profiler."""
     torch = import_torch()
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with step.around():
+    with step.context():
         torch.cuda.synchronize()
         with torch.profiler.profile(activities=activities) as profile:
             step.run()
@@ -76,9 +77,9 @@ def _is_kernel(event: Any) -> bool:
 
 
 def host_seconds(step: Step, repeats: int = 20) -> float:
-    """Return the seconds that a step keeps the host, which does not wait for the device."""
+    """Return the host seconds per step, without waiting for the device."""
     torch = import_torch()
-    with step.around():
+    with step.context():
         torch.cuda.synchronize()
         start = time.perf_counter()
         for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""What a run writes down: a line for each contender, as `schema.json` says."""
+"""The data of a run: a line for each contender, in the format of `schema.json`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 @dataclass(frozen=True)
 class Place:
-    """What a line is about.
+    """What was measured.
 
     Attributes:
-        suite: which suite took it.
-        rule: as ``--rule`` calls it.
+        suite: the suite that measured it.
+        rule: the value of ``--rule``.
         dtype: of parameters and gradients.
-        model: a model's name, a size, or how many tensors.
+        model: a model's name, a size, or a number of tensors.
         device: ``"cpu"`` or ``"cuda"``.
     """
 
@@ -36,24 +36,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """One contender's figures; None where there is no such figure.
+    """The figures of one contender; None where one was not measured.
 
     Attributes:
-        place: what it is about.
-        contender: who.
-        ours: whether that is gpuopt.
-        tensors: how many.
-        elements: of all tensors.
-        bytes: the least that a step of the rule has to move.
+        place: what was measured.
+        contender: its name.
+        ours: whether it is gpuopt.
+        tensors: the number of tensors.
+        elements: of all tensors together.
+        bytes: the minimum that a step of the rule has to move.
         seconds: ``median``, ``min``, ``quartiles``, ``samples``, ``steps_per_sample``.
-        warm_up_seconds: the first steps, with all that is compiled in them.
+        warm_up_seconds: the first steps, compilation included.
         gigabytes_per_second: ``bytes`` over the median.
-        of_copy: the speed as a part of a copy's of the same bytes, in the same run.
-        times_as_fast_as: by peer.
-        extra_bytes: of memory, beyond parameters, gradients and states.
-        launches: kernels a step.
-        host_seconds: how long a step keeps the host of a device.
-        ulps: ``steps``, ``median``, ``p99`` and ``max`` of the parameters' errors.
+        of_copy: the speed relative to the copy loop's in the same run.
+        times_as_fast_as: the speedup over each peer.
+        extra_bytes: memory beyond parameters, gradients and states.
+        launches: kernels launched per step.
+        host_seconds: host time per step on a device.
+        ulps: the parameters' errors (``median``, ``p99``, ``max``) after ``steps``.
     """
 
     place: Place
@@ -74,19 +74,19 @@ class Line:
 
     @property
     def median(self) -> float | None:
-        """The median of the seconds."""
+        """The median seconds of a step."""
         return None if self.seconds is None else float(self.seconds["median"])
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that were taken together, in turns.
+    """Lines measured together, with interleaved samples.
 
     Attributes:
-        place: what they are about.
-        lines: one a contender.
-        left_out: who has no line, and why.
-        notes: what is to be said about the comparison.
+        place: what was measured.
+        lines: one per contender.
+        left_out: the contenders without a line, and why.
+        notes: remarks on the comparison.
     """
 
     place: Place
@@ -95,24 +95,24 @@ class Group:
     notes: Sequence[str] = ()
 
     def line(self, contender: str) -> Line | None:
-        """Return a contender's line, if it has one."""
+        """Return the line of a contender, or None."""
         return next((line for line in self.lines if line.contender == contender), None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A whole run.
+    """One run of the benchmarks.
 
     Attributes:
-        facts: where, when and how.
-        groups: what was measured.
+        facts: the machine, the date and the command.
+        groups: the measurements.
     """
 
     facts: Mapping[str, Any]
     groups: Sequence[Group]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the run as plain data."""
+        """Return the run as JSON data."""
         groups = [
             {
                 **asdict(group.place),
@@ -125,7 +125,7 @@ class Run:
         return {"schema": SCHEMA, **self.facts, "groups": groups}
 
     def dumps(self) -> str:
-        """Return the run as text."""
+        """Return the run as JSON text."""
         return json.dumps(self.to_json(), indent=1) + "\n"
 
     @staticmethod
@@ -133,7 +133,7 @@ class Run:
         """Return the run that `to_json` wrote.
 
         Raises:
-            ValueError: it is no such thing, or of another version.
+            ValueError: it has another schema.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"expected schema {SCHEMA}, got {data.get('schema')!r}")
@@ -152,20 +152,20 @@ def _without_place(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(path: Path) -> Run:
-    """Read a file.
+    """Return the run in a file.
 
     Raises:
-        ValueError: it holds no run.
-        OSError: it cannot be read.
+        ValueError: the file is not a run of the benchmarks.
+        OSError: the file cannot be read.
     """
     try:
         return Run.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} holds no run of the benchmarks: {error}") from None
+        raise ValueError(f"{path} is not a run of the benchmarks: {error}") from None
 
 
 def merged(runs: Iterable[Run]) -> Run:
-    """Return one run with the groups of several, the facts of the first, and all the commands."""
+    """Return one run with the groups of all, the facts of the first, and every command."""
     several = list(runs)
     commands = dict.fromkeys(str(run.facts["command"]) for run in several)
     facts = {**several[0].facts, "command": "; ".join(commands)}
@@ -175,7 +175,7 @@ def merged(runs: Iterable[Run]) -> Run:
 def facts(
     command: str, device: str, threads: int, rounds: int, load: float | None
 ) -> dict[str, Any]:
-    """Return where, when and how; ``load`` was taken at the start."""
+    """Return the facts of a run; ``load`` is the load average at its start."""
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "date": now.isoformat(timespec="seconds"),

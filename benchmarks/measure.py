@@ -1,4 +1,4 @@
-"""One rule on one model: who computes it, how fast, beside whom, with how much memory."""
+"""Measure one rule on one model: check the contenders, then their time and memory."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ from typing import Any
 
 from gpuopt.kernels.storage import STORAGE
 
-from .arena import Arena, state_dtype
+from .buffers import SharedBuffers, state_dtype
 from .cases import Case
 from .check import first_step, same_formula
-from .contender import Maker, Step, Unavailable
+from .contender import Contender
 from .copyloop import copy_loop
 from .lines import Group, Line, Place
 from .memory import extra_bytes
 from .models import Shapes, elements
 from .ours import OURS, reference
 from .peers import ROUGH
+from .step import Step, Unavailable
 from .timing import Clock, HostClock, Timing, cache_bytes, interleaved
 
 COPY = "copy"
 
 
 def bytes_of(case: Case, dtype: str, shapes: Shapes) -> int:
-    """Return the least bytes that a step has to move: read all, write all but the gradients."""
+    """Return the bytes that a step has to move: read all, write all but the gradients."""
     size, state = STORAGE[dtype].itemsize, STORAGE[state_dtype(dtype)].itemsize
     return case.rule.bytes_per_element(size, size, state) * elements(shapes)
 
 
 def attempt(make: Any) -> tuple[Any, str | None]:
-    """Return what a contender gives and None, or None and why it gives nothing.
+    """Return the result of a call and None, or None and the reason why it failed.
 
-    Whatever is wrong with a contender, the others go on.
+    A contender that fails must not stop the others.
     """
     try:
         return make(), None
     except Unavailable as error:
         return None, str(error)
     except Exception as error:
-        return None, said(error)
+        return None, failure_text(error)
 
 
-def said(error: Exception) -> str:
-    """Return what is said of a contender that failed."""
+def failure_text(error: Exception) -> str:
+    """Return the first line of an error, as the reason why a contender is left out."""
     return f"failed: {type(error).__name__}: {error}".partition("\n")[0]
 
 
@@ -50,49 +51,49 @@ def measure(
     place: Place,
     case: Case,
     shapes: Shapes,
-    makers: Mapping[str, Maker],
+    contenders: Mapping[str, Contender],
     rounds: int,
     cold: bool = True,
 ) -> Group:
-    """Check all contenders, then measure the memory and the time of those that are right.
+    """Check all contenders, then measure the memory and the time of those that are correct.
 
     Args:
-        place: what the lines are about.
+        place: what is measured.
         case: the rule.
         shapes: the tensors of the model.
-        makers: the contenders by name, gpuopt's first.
-        rounds: how many samples of each.
-        cold: empty the caches before each step; where the tensors are four times as large as those
-            and more, the rest of a step pushes out what it began with.
+        contenders: the contenders by name, gpuopt's first.
+        rounds: samples per contender.
+        cold: flush the caches before each step, unless the tensors are at least four times as
+            large: then a step evicts its own first data.
     """
     dtype, device = place.dtype, place.device
-    arena = Arena(shapes, case.rule.states, dtype, device)
-    clock = clock_of(device, cold and arena.bytes < 4 * cache_bytes())
+    buffers = SharedBuffers(shapes, case.rule.states, dtype, device)
+    clock = clock_of(device, cold and buffers.bytes < 4 * cache_bytes())
     steps: dict[str, Step] = {}
     left_out: dict[str, str] = {}
     warm_ups: dict[str, float] = {}
     extra: dict[str, int | None] = {}
 
-    def prepare(name: str, maker: Maker) -> str | None:
-        first = first_step(case, maker, dtype, device, clock)
-        problem = same_formula(case, maker, reference(case), dtype, device, name in ROUGH)
+    def prepare(name: str, contender: Contender) -> str | None:
+        first = first_step(case, contender, dtype, device, clock)
+        problem = same_formula(case, contender, reference(case), dtype, device, name in ROUGH)
         if problem is None:
-            step = maker(case, arena)
+            step = contender(case, buffers)
             warm_ups[name] = first + clock.first(step)
             extra[name] = extra_bytes(step) if device == "cpu" else None
             steps[name] = step
         return problem
 
-    for name, maker in makers.items():
-        problem, error = attempt(lambda name=name, maker=maker: prepare(name, maker))
+    for name, contender in contenders.items():
+        problem, error = attempt(lambda name=name, contender=contender: prepare(name, contender))
         if problem or error:
             left_out[name] = problem or error
-    copy, error = attempt(lambda: copy_loop(case, arena))
+    copy, error = attempt(lambda: copy_loop(case, buffers))
     if error:
         left_out[COPY] = error
     failed: dict[str, Exception] = {}
     timings = interleaved({**({COPY: copy} if copy else {}), **steps}, rounds, clock, failed)
-    left_out.update({name: said(error) for name, error in failed.items()})
+    left_out.update({name: failure_text(error) for name, error in failed.items()})
     steps = {name: step for name, step in steps.items() if name in timings}
     more = _on_device(steps) if device == "cuda" else {}
     total = bytes_of(case, dtype, shapes)
@@ -119,7 +120,7 @@ def measure(
 def timed(
     name: str, timings: Mapping[str, Timing], warm_up: float | None, ours: set[str]
 ) -> dict[str, Any]:
-    """Return the figures of a line that follow from the times of all contenders alone."""
+    """Return the figures of a line that are computed from the times of all contenders."""
     timing = timings[name]
     low, first, third = timing.spread
     peers = [peer for peer in timings if peer not in ours and peer not in (name, COPY)]
@@ -137,7 +138,7 @@ def timed(
 
 
 def clock_of(device: str, cold: bool) -> Clock:
-    """Return what measures time on a device."""
+    """Return the clock for a device."""
     if device == "cpu":
         return HostClock(cold)
     from .cuda import DeviceClock

@@ -1,30 +1,39 @@
-"""How much memory a step takes beyond parameters, gradients and states."""
+"""The memory that a step allocates beyond parameters, gradients and states."""
 
 from __future__ import annotations
 
 import gc
 from pathlib import Path
 
-from .contender import Step
+from .step import Step
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def extra_bytes(step: Step) -> int | None:
-    """Return how far the resident memory rises above its start during two steps.
+    """Return the rise of the peak resident memory during two steps.
 
-    None where the operating system does not say (only Linux does, and not in every container).
+    None if the operating system does not report it (Linux does, but not in every container).
     """
     gc.collect()
     try:
-        _RESET.write_text("5")  # the peak starts anew
-        before = _status("VmRSS")
-        with step.around():
+        _RESET.write_text("5")  # resets the peak
+        before = resident_bytes()
+        with step.context():
             step.run()
             step.run()
         return max(_status("VmHWM") - before, 0)
     except OSError:
         return None
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process.
+
+    Raises:
+        OSError: the operating system does not report it.
+    """
+    return _status("VmRSS")
 
 
 def _status(field: str) -> int:

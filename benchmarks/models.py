@@ -1,4 +1,4 @@
-"""Models as the optimizer sees them: the shapes of their tensors."""
+"""Models as lists of tensor shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Shapes = tuple[Shape, ...]
 
 
 def gpt2(layers: int = 12, width: int = 768, words: int = 50257, context: int = 1024) -> Shapes:
-    """GPT-2's tensors, as its released weights have them: 148 of them, 124M elements."""
+    """Return the shapes of GPT-2's released weights: 148 tensors, 124M elements."""
     norm = ((width,), (width,))
     block = (
         *norm,
@@ -21,7 +21,7 @@ def gpt2(layers: int = 12, width: int = 768, words: int = 50257, context: int = 
 
 
 def resnet50(classes: int = 1000) -> Shapes:
-    """ResNet-50's tensors: 161 of them, 25.6M elements."""
+    """Return the shapes of ResNet-50: 161 tensors, 25.6M elements."""
     shapes: list[Shape] = [(64, 3, 7, 7), (64,), (64,)]
     before = 64
     for blocks, width in ((3, 64), (4, 128), (6, 256), (3, 512)):
@@ -37,7 +37,7 @@ def resnet50(classes: int = 1000) -> Shapes:
 
 
 def llama(layers: int, width: int, keys: int, inner: int, words: int, tied: bool) -> Shapes:
-    """Llama's tensors; ``tied``: the output layer is the words' table, not one of its own."""
+    """Return the shapes of a Llama model; ``tied``: the output layer shares the embedding."""
     block = (
         *((width, width), (keys, width), (keys, width), (width, width)),
         *((inner, width), (inner, width), (width, inner)),
@@ -48,7 +48,7 @@ def llama(layers: int, width: int, keys: int, inner: int, words: int, tied: bool
 
 
 def rows_of(count: int, ranks: int, rank: int) -> int:
-    """Return how many of ``count`` rows a rank has, as FSDP2 and torch.chunk cut them.
+    """Return the number of rows that a rank holds, as FSDP2 and torch.chunk shard them.
 
     >>> [rows_of(5, 4, rank) for rank in range(4)]
     [2, 2, 1, 0]
@@ -58,7 +58,7 @@ def rows_of(count: int, ranks: int, rank: int) -> int:
 
 
 def shard(shapes: Shapes, ranks: int, rank: int) -> Shapes:
-    """Return what one rank has of each tensor."""
+    """Return the shapes of one rank's shards."""
     return tuple((rows_of(shape[0], ranks, rank), *shape[1:]) for shape in shapes)
 
 
@@ -72,11 +72,11 @@ MODELS: dict[str, Shapes] = {
     "llama-1b-shard": shard(LLAMA_1B, 8, 0),
     "tiny500": ((64,),) * 500,
 }
-"""What ``--model`` knows."""
+"""The values of ``--model``."""
 
 
 def elements(shapes: Shapes) -> int:
-    """Return how many elements all tensors have together.
+    """Return the number of elements of all tensors together.
 
     >>> len(MODELS["gpt2"]), elements(MODELS["gpt2"])
     (148, 124439808)

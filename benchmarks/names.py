@@ -1,4 +1,4 @@
-"""What people call what the command line and the data abbreviate."""
+"""Full names, for plots, of what the command line and the data abbreviate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BACKENDS = {"numba": "Numba", "numpy": "NumPy", "triton": "Triton", "cupy": "Cu
 
 
 def rule_name(rule: str) -> str:
-    """Return a rule's name.
+    """Return the full name of a rule.
 
     >>> rule_name("adam"), rule_name("amsgrad")
     ('Adam', 'AMSGrad')
@@ -29,7 +29,7 @@ def rule_name(rule: str) -> str:
 
 
 def model_name(model: str) -> str:
-    """Return the name of a model, or of a size.
+    """Return the full name of a model or a size.
 
     >>> model_name("gpt2"), model_name("64k"), model_name("16m"), model_name("1000")
     ('GPT-2', '64k', '16M', '1000')
@@ -40,15 +40,15 @@ def model_name(model: str) -> str:
 
 
 def is_size(model: str) -> bool:
-    """Whether it is the size of one tensor, as `size_text` writes it."""
+    """Return whether the model is the size of one tensor, in the notation of `size_text`."""
     try:
         return [size_text(size) for size in sizes(model)] == [model]
-    except Exception:  # of argparse; it is no size, and that is the answer
+    except Exception:  # argparse's, if it is not a size
         return False
 
 
 def contender_name(contender: str, ours: bool) -> str:
-    """Return the name of a contender.
+    """Return the full name of a contender.
 
     >>> contender_name("numba, drop-in", True), contender_name("copy", False)
     ('gpuopt, Numba, drop-in', 'copy loop')

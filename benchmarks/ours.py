@@ -8,9 +8,10 @@ from typing import Any
 
 from gpuopt import BackendError, use_backend
 
-from .arena import Arena, as_torch, import_torch
+from .buffers import SharedBuffers, as_torch, import_torch
 from .cases import Case
-from .contender import Maker, Step, Unavailable
+from .contender import Contender
+from .step import Step, Unavailable
 
 
 def _as_cupy(tensor: Any) -> Any:
@@ -21,60 +22,60 @@ def _as_cupy(tensor: Any) -> Any:
     return cupy.from_dlpack(tensor)
 
 
-def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, arena: Arena) -> Step:
+def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, buffers: SharedBuffers) -> Step:
     """Return the step of an optimizer over plain arrays."""
     if case.optimizer is None:
-        raise Unavailable(f"gpuopt.{case.torch} is there as a drop-in for torch.optim alone")
-    around = partial(use_backend, backend)
+        raise Unavailable(f"gpuopt has {case.torch} only as a drop-in for torch.optim")
+    context = partial(use_backend, backend)
     try:
-        with around():
-            optimizer = case.optimizer([wrap(p) for p in arena.params], **case.options)
+        with context():
+            optimizer = case.optimizer([wrap(p) for p in buffers.params], **case.options)
     except BackendError as error:
         raise Unavailable(str(error)) from None
-    # Not load_state_dict, which copies: all contenders update the same memory.
-    states = [{name: wrap(state) for name, state in each.items()} for each in arena.states]
-    optimizer._fused.load([0] * len(arena.params), states)
-    grads = [wrap(g) for g in arena.grads]
-    return Step(lambda: optimizer.step(grads), around)
+    # load_state_dict would copy: all contenders update the same memory.
+    states = [{name: wrap(state) for name, state in each.items()} for each in buffers.states]
+    optimizer._fused.load([0] * len(buffers.params), states)
+    grads = [wrap(g) for g in buffers.grads]
+    return Step(lambda: optimizer.step(grads), context)
 
 
-def _drop_in(backend: str, case: Case, arena: Arena) -> Step:
-    """Return the step of a drop-in for torch.optim, with states of its own."""
+def _drop_in(backend: str, case: Case, buffers: SharedBuffers) -> Step:
+    """Return the step of a drop-in for torch.optim, which allocates its own states."""
     torch = import_torch()
     import gpuopt.torch as drop_ins
 
-    params = [torch.nn.Parameter(as_torch(p)) for p in arena.params]
-    for param, grad in zip(params, arena.grads):
+    params = [torch.nn.Parameter(as_torch(p)) for p in buffers.params]
+    for param, grad in zip(params, buffers.grads):
         param.grad = as_torch(grad)
-    around = partial(use_backend, backend)
+    context = partial(use_backend, backend)
     try:
-        with around():
+        with context():
             optimizer = getattr(drop_ins, case.torch)(params, **case.torch_options)
     except BackendError as error:
         raise Unavailable(str(error)) from None
-    return Step(optimizer.step, around)
+    return Step(optimizer.step, context)
 
 
-def _itself(array: Any) -> Any:
+def _unchanged(array: Any) -> Any:
     return array
 
 
-OURS: dict[str, dict[str, Maker]] = {
+OURS: dict[str, dict[str, Contender]] = {
     "cpu": {
-        "numba": partial(_arrays, "numba", _itself),
+        "numba": partial(_arrays, "numba", _unchanged),
         "numba, torch tensors": partial(_arrays, "numba", as_torch),
         "numba, drop-in": partial(_drop_in, "numba"),
-        "numpy": partial(_arrays, "numpy", _itself),
+        "numpy": partial(_arrays, "numpy", _unchanged),
     },
     "cuda": {
-        "triton": partial(_arrays, "triton", _itself),
+        "triton": partial(_arrays, "triton", _unchanged),
         "triton, drop-in": partial(_drop_in, "triton"),
         "cupy": partial(_arrays, "cupy", _as_cupy),
     },
 }
-"""gpuopt's contenders by device and name: the backend, and what it gets if not NumPy's arrays."""
+"""gpuopt's contenders by device and name: the backend, and its input if not NumPy arrays."""
 
 
-def reference(case: Case) -> Maker:
-    """Return the contender that says what a rule is: the rule itself, run by NumPy."""
+def reference(case: Case) -> Contender:
+    """Return the contender that others are checked against: the rule itself, run by NumPy."""
     return OURS["cpu"]["numpy"] if case.optimizer else partial(_drop_in, "numpy")

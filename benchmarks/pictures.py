@@ -1,4 +1,4 @@
-"""Pictures of a run: speed against size, times as fast as each peer, time against tensors."""
+"""Plots of a run: bandwidth against size, speedup over each peer, time against tensor count."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .models import MODELS
 from .names import contender_name, is_size, model_name, rule_name
 from .report import described
 
-STYLES: dict[str, Style] = {  # gpuopt's by backend, in blue; relatives share a colour
+STYLES: dict[str, Style] = {  # gpuopt's in blue; contenders of one family share a colour
     "numba": (BLUE, "-"),
     "numba, torch tensors": (BLUE, "--"),
     "numba, drop-in": (BLUE, ":"),
@@ -54,21 +54,21 @@ STYLES: dict[str, Style] = {  # gpuopt's by backend, in blue; relatives share a 
     COPY: (GREY, "-"),
 }
 OTHERS: Style = (GREY, "-.")
-ROOM = 3.0  # times the longest bar, for its number
+ROOM = 3.0  # width of the axis over the longest bar, for its label
 
 ROOFLINE, RATIOS, TENSORS = "roofline.png", "ratios.png", "tensors.png"
 Drawn = tuple[str, list[Entry], Callable[[Any], None]]
-"""A title, a legend, and what draws panels into a figure."""
+"""A title, a legend, and a function that draws the panels into a figure."""
 
 NEEDS = (
-    f"{ROOFLINE} needs suite update on two sizes or more, {RATIOS} suite update on a model beside "
-    f"a peer, {TENSORS} suite host with two numbers of tensors or more"
+    f"{ROOFLINE} needs suite update with two or more sizes, {RATIOS} suite update with a model and "
+    f"a peer, {TENSORS} suite host with two or more values of --tensors"
 )
-"""What each picture is made from."""
+"""The measurements that each plot needs."""
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
-    """Write the pictures that a run has figures for; return their files.
+    """Write the plots that a run has figures for; return their files.
 
     Raises:
         ModuleNotFoundError: without matplotlib.
@@ -89,7 +89,7 @@ def draw(run: Run, folder: Path) -> list[Path]:
 
 
 def _first(groups: Iterable[Group], fits: Callable[[Group], bool]) -> list[Group]:
-    """Return the groups that fit and are of the rule and dtype of the first of them."""
+    """Return the matching groups that share rule and dtype with the first of them."""
     found = [group for group in groups if group.lines and fits(group)]
     return [
         group
@@ -104,7 +104,7 @@ Points = dict[str, list[tuple[float, float]]]
 
 
 def _points(groups: Sequence[Group], point: Callable[[Line], tuple[float, float | None]]) -> Points:
-    """Return the points of each contender's curve, where there is something to show."""
+    """Return the points of each contender's curve, without missing figures."""
     points: Points = {}
     for line in (line for group in groups for line in group.lines):
         x, y = point(line)
@@ -114,7 +114,7 @@ def _points(groups: Sequence[Group], point: Callable[[Line], tuple[float, float 
 
 
 def _looks(groups: Sequence[Group], points: Points) -> dict[str, Entry]:
-    """Return how each contender is drawn, and its name: gpuopt's first, the copy last."""
+    """Return the style and full name of each contender: gpuopt's first, the copy loop last."""
     lines = {line.contender: line for group in groups for line in group.lines}
     order = sorted(points, key=lambda name: (name == COPY, not lines[name].ours))
     return {name: (_look(lines[name]), contender_name(name, lines[name].ours)) for name in order}
@@ -218,7 +218,7 @@ def _ratios(groups: Sequence[Group]) -> Drawn | None:
 
 
 def _bars(panel: Any, ratios: Sequence[float | None]) -> None:
-    """Draw a bar from 1 for each ratio, with its number beside it."""
+    """Draw a bar from 1 for each ratio, with its value beside it."""
     for row, ratio in enumerate(ratios):
         if ratio is not None:
             panel.barh(row, ratio - 1, left=1, height=0.7, color=BLUE if ratio >= 1 else ORANGE)
@@ -236,5 +236,5 @@ def _bars(panel: Any, ratios: Sequence[float | None]) -> None:
 
 
 def _best(group: Group) -> Line:
-    """Return gpuopt's line that people get by default: the first."""
+    """Return gpuopt's first line: its default."""
     return next((line for line in group.lines if line.ours), group.lines[0])

@@ -1,4 +1,4 @@
-"""What was measured, as tables for people: on the screen, and in Markdown."""
+"""Tables of the results, on the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Row = tuple[str, ...]
 
 
 def load_average() -> float | None:
-    """Return how many processes wanted a processor in the last minute, where it is known."""
+    """Return the load average of the last minute, or None if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def show_machine(load: float | None, threads: int) -> None:
-    """Print where the times are taken, and whether others are at work there."""
+    """Print the machine, and a warning if it is busy."""
     cpu = machine_report()["devices"]["cpu"]
     print(f"{cpu['name']}, {cpu['cores']} cores, {_count(threads, 'thread')} a step")
     if load is not None and load > 0.5:
-        print(f"The load average is {load:.1f}: other work disturbs the times, torch's most.")
+        print(f"The load average is {load:.1f}: other work distorts the times, torch's most.")
     print(flush=True)
 
 
@@ -33,7 +33,7 @@ def show(group: Group) -> None:
 
 
 def title(group: Group) -> str:
-    """Return what stands above a group."""
+    """Return the title of a group."""
     place = group.place
     text = f"{place.suite}: {place.rule}, {place.dtype}, {place.model}, {place.device}"
     if not group.lines:
@@ -46,12 +46,12 @@ def title(group: Group) -> str:
 
 
 def notes(group: Group) -> list[str]:
-    """Return what stands below a group."""
+    """Return the notes below a group."""
     return [*group.notes, *(f"without {name}: {why}" for name, why in group.left_out.items())]
 
 
 def cells(group: Group) -> tuple[Row, list[Row]]:
-    """Return the head and the rows of a group; a column that nobody fills is not there."""
+    """Return the header and the rows of a group, without empty columns."""
     peers = list(dict.fromkeys(peer for line in group.lines for peer in line.times_as_fast_as))
     columns: dict[str, Callable[[Line], str]] = {
         **_COLUMNS,
@@ -104,12 +104,12 @@ _COLUMNS: dict[str, Callable[[Line], str]] = {
 }
 
 
-_LESS_WANTED = ("warm-up", "quartiles", "min", "extra MiB", "host", "launches", "GB/s")
-"""The columns that go first, in this order, where there is no room for all."""
+_LESS_IMPORTANT = ("warm-up", "quartiles", "min", "extra MiB", "host", "launches", "GB/s")
+"""The columns that are dropped first, in this order, on a narrow terminal."""
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a time with three digits.
+    """Return a time with three significant digits.
 
     >>> seconds_text(0.0123), seconds_text(1.5), seconds_text(4.2e-5)
     ('12.3 ms', '1.50 s', '42.0 us')
@@ -160,11 +160,11 @@ def _markdown_row(row: Row) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in row)} |"
 
 
-# --- the screen ---------------------------------------------------------------------------------
+# --- terminal -----------------------------------------------------------------------------------
 
 
 def show_table(title: str, head: Row, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Print a table, in colour where somebody is looking, and its notes below it."""
+    """Print a table, in colour on a terminal, and its notes below it."""
     if not _show_rich(title, head, rows):
         print(title)
         for line in _aligned((head, *rows)):
@@ -175,7 +175,7 @@ def show_table(title: str, head: Row, rows: Sequence[Row], notes: Sequence[str])
 
 
 def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield rows as text, the first column to the left, the others to the right."""
+    """Yield rows as text, the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
@@ -183,7 +183,7 @@ def _aligned(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
-    """Show it in colour where somebody is looking; False where rich is missing."""
+    """Print the table in colour; return False without rich or a terminal."""
     try:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
@@ -198,7 +198,7 @@ def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    left_out = fit(console, table, _LESS_WANTED)
+    left_out = fit(console, table, _LESS_IMPORTANT)
     console.print(table)
     if left_out:
         console.print(left_out, style="dim")

@@ -1,12 +1,11 @@
-"""Compare the states of every rule in 16 bits with those in float32, until they are stationary.
+"""Compare the stationary states of every rule in 16 bits with those in float32.
 
     python -m benchmarks.state_dtype
 
-1,280 elements are stepped under a stationary gradient (normal, of mean 0.5 and deviation 1) for
-five times as long as the states remember, 5/(1-beta) steps, and as long again after it fell
-tenfold. The table has, of both halves and all betas, the largest relative difference of the mean
-of each state. A state that is rounded to nearest stays where it is, since a step moves it by less
-than half a unit.
+1,280 elements take 5/(1-beta) steps, five time constants of the states, with a normal gradient of
+mean 0.5 and standard deviation 1, then as many with a tenth of it. The table shows the largest
+relative difference of each state's mean, over both halves and all betas. A state that is rounded
+to nearest would not move: a step changes it by less than half an ulp.
 """
 
 from __future__ import annotations
@@ -30,33 +29,33 @@ ELEMENTS = 1280
 BETAS = (0.9, 0.99, 0.999, 0.9999)
 DTYPES = ("bfloat16", "float16")
 SLOW = ("beta", "beta1", "beta2", "rho", "momentum")
-"""What rules call the share of a state that each step keeps."""
+"""The hyperparameters that are the decay rate of a state."""
 
 LIMIT = 0.03
-"""The largest difference of a mean that passes: the noise of 1,280 elements is below it."""
+"""The largest relative difference of a mean that passes; the noise of 1,280 elements is below."""
 
 Means = list[dict[str, float]]
 """The mean of each state, at the end of both halves."""
 
 
 def group_of(rule: str, beta: float, state_dtype: str | None) -> Group:
-    """Return a rule with options under which its states remember about 1/(1-beta) steps."""
+    """Return a rule with options that give its states a time constant of 1/(1-beta) steps."""
     found = RULES[rule]
     slow = dict.fromkeys([name for name in SLOW if name in found.hyperparameters], beta)
-    begun = {"t0": 10.0} if "t0" in found.hyperparameters else {}  # ASGD averages from here on
+    begun = {"t0": 10.0} if "t0" in found.hyperparameters else {}  # ASGD starts averaging here
     around = {"seed": 0.0, **dict.fromkeys(found.initial.values(), 0.0)}
     options = {**around, **found.hyperparameters, "lr": 1e-3, **slow, **begun}
     return Group(compose(found), options, state_dtype)
 
 
 def means(rule: str, beta: float, state_dtype: str | None, steps: int) -> Means:
-    """Step and return the means.
+    """Return the means of the states after each half.
 
     Args:
         rule: its name.
-        beta: the share of a state that each step keeps.
+        beta: the decay rate of the states.
         state_dtype: of the states; None for float32.
-        steps: of each half.
+        steps: per half.
     """
     group = group_of(rule, beta, state_dtype)
     fused = FusedStep([np.zeros(ELEMENTS, np.float32)], ["p"], [0])
@@ -93,8 +92,8 @@ def measure(
 
     Args:
         rules: their names.
-        betas: what each is tried with.
-        steps: of each half; None for 5/(1-beta).
+        betas: the decay rates.
+        steps: per half; None for 5/(1-beta).
     """
     for rule in rules:
         worst: dict[str, dict[str, float]] = {dtype: {} for dtype in DTYPES}
@@ -108,7 +107,7 @@ def measure(
 
 
 def row(rule: str, worst: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
-    """Return a line of the table.
+    """Return a row of the table.
 
     >>> row("momentum", {"bfloat16": {"v": 0.004}, "float16": {"v": 0.05}})
     ('momentum', 'v 0.4%', 'v 5.0%', 'NO: float16')
@@ -119,26 +118,26 @@ def row(rule: str, worst: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return 1 if a mean is too far off."""
+    """Run the command; return 1 if a mean differs by more than `LIMIT`."""
     with_states = [name for name, rule in RULES.items() if rule.states]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.state_dtype")
     parser.add_argument("--rules", nargs="+", choices=with_states, default=with_states)
     parser.add_argument("--betas", nargs="+", type=float, default=BETAS)
-    parser.add_argument("--steps", type=positive, help="of each half, instead of 5/(1-beta)")
+    parser.add_argument("--steps", type=positive, help="per half; default: 5/(1-beta)")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    asked = parser.parse_args(arguments)
-    if not all(0.0 <= beta < 1.0 for beta in asked.betas):
+    given = parser.parse_args(arguments)
+    if not all(0.0 <= beta < 1.0 for beta in given.betas):
         parser.error("--betas: expected numbers in [0, 1)")
     threads = known_threads()
-    if threads is None or not writable([asked.json]):
+    if threads is None or not writable([given.json]):
         return 2
     show_machine(load_average(), threads)
-    found = dict(measure(asked.rules, asked.betas, asked.steps))
-    title = f"States in 16 bits: difference of their means from float32's, betas {asked.betas}"
+    found = dict(measure(given.rules, given.betas, given.steps))
+    title = f"States in 16 bits: difference of their means from float32's, betas {given.betas}"
     rows = [row(rule, worst) for rule, worst in found.items()]
     show_table(title, ("rule", *DTYPES, f"within {LIMIT:.0%}"), rows, [])
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
     return int(any(line[-1] != "yes" for line in rows))
 
 

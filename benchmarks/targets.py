@@ -1,4 +1,4 @@
-"""How fast gpuopt means to be on a CPU, in float32, and which of it a run has shown."""
+"""gpuopt's speed targets on a CPU, and which of them a run met."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from .lines import Group, Line
 
 @dataclass(frozen=True)
 class Target:
-    """One promise: that a figure of a line is at least so much.
+    """A minimum speedup over a peer.
 
     Attributes:
-        model: on which model; every rule of the update suite that was measured on it counts.
-        rules: of which rules.
-        ours: who promises it.
-        peer: how many times as fast as whom, or ``"copy"``, or ``"torch"``: its fastest form.
-        least: that many times.
+        model: the model.
+        rules: the rules; the slowest measured one counts.
+        ours: gpuopt's contender.
+        peer: the peer, ``"copy"``, or ``"torch"`` for torch's fastest form.
+        least: the minimum speedup.
+        suite: the suite that measures it.
+        dtype: of parameters and gradients.
     """
 
     model: str
@@ -29,12 +31,12 @@ class Target:
     dtype: str = "float32"
 
     def measured(self, groups: Iterable[Group]) -> float | None:
-        """Return the least ratio that was seen, or None where there was none."""
+        """Return the lowest measured speedup, or None."""
         found = []
         for group in groups:
             place = group.place
-            asked = (self.suite, self.dtype, self.model)
-            if (place.suite, place.dtype, place.model) == asked and place.rule in self.rules:
+            wanted = (self.suite, self.dtype, self.model)
+            if (place.suite, place.dtype, place.model) == wanted and place.rule in self.rules:
                 line = group.line(self.ours)
                 ratio = line and _ratio(line, self.peer)
                 if ratio:
@@ -42,11 +44,11 @@ class Target:
         return min(found, default=None)
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
+        """Return the target as text."""
         rules = self.rules[0] if len(self.rules) == 1 else f"{self.rules[0]}, ..."
         where = "" if self.suite == "update" else f"{self.suite}, {self.dtype}, "
-        promise = f"{self.ours} at least {self.least:.2g} x {self.peer}"
-        return f"{where}{rules} on {self.model}: {promise}"
+        minimum = f"{self.ours} at least {self.least:.2g} x {self.peer}"
+        return f"{where}{rules} on {self.model}: {minimum}"
 
 
 def _ratio(line: Line, peer: str) -> float | None:
@@ -62,7 +64,7 @@ def _ratio(line: Line, peer: str) -> float | None:
 _ADAM = ("adam",)
 _FUSED = ("momentum", "adam", "adamw", "adagrad")
 _OTHERS = ("rmsprop", "adadelta", "adamax", "nadam", "radam", "rprop", "asgd")
-"""The rules that torch has a fused kernel for, and those that it has none for."""
+"""The rules with a fused kernel in torch, and those without."""
 
 _TAIL = "gpuopt, drop-in"
 
@@ -91,7 +93,7 @@ TARGETS = (
 
 
 def rows(groups: Sequence[Group]) -> list[tuple[str, str, str]]:
-    """Return which targets were met, of those that were measured."""
+    """Return a row for each measured target: met or missed."""
     found = []
     for target in TARGETS:
         measured = target.measured(groups)

@@ -1,4 +1,4 @@
-"""The rules as textbooks write them: whole arrays, a temporary for every operation.
+"""The rules in textbook form: whole arrays, a temporary for every operation.
 
 Each updates the parameter ``p`` in place, with its gradient ``g``, and replaces its states in
 the list ``s``; ``step`` is 1 for the first update.
@@ -15,13 +15,13 @@ def sgd(p, g, s, step, lr):
 
 
 def momentum(p, g, s, step, lr, beta):
-    """Momentum, lr inside the velocity."""
+    """Momentum with lr inside the velocity."""
     s[0] = beta * s[0] + lr * g
     p -= s[0]
 
 
 def rmsprop(p, g, s, step, lr, beta, eps):
-    """RMSProp, eps outside the root."""
+    """RMSProp with eps outside the root."""
     s[0] = beta * s[0] + (1 - beta) * g**2
     p -= lr * g / (np.sqrt(s[0]) + eps)
 
@@ -36,7 +36,7 @@ def adam(p, g, s, step, lr, betas, eps):
 
 
 def adamw(p, g, s, step, lr, betas, eps, weight_decay):
-    """Adam behind decoupled weight decay."""
+    """Adam after decoupled weight decay."""
     p -= lr * weight_decay * p
     adam(p, g, s, step, lr, betas, eps)
 

@@ -1,4 +1,4 @@
-"""Times of several contenders, taken in turns, so that a busy machine disturbs all alike."""
+"""Interleaved timing of contenders, so that a busy machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ import numpy as np
 import numpy.typing as npt
 from gpuopt.kernels.threads import for_each_share
 
-from .contender import Step
+from .step import Step
 
 SHORTEST = 0.01
-"""Seconds that one sample takes at least: of short steps, it is the mean of many."""
+"""Minimum seconds of a sample, which is the mean of several steps if they are short."""
 
 MOST_COLD = 20
-"""Steps of a sample at most, where the cache is emptied before each."""
+"""Maximum steps of a sample with a cold cache, which is flushed before each."""
 
 T = TypeVar("T")
 
 PAUSE = 0.005
-"""Seconds between two contenders: OpenMP's threads go on spinning after their work."""
+"""Seconds between two samples: OpenMP's threads spin for a while after their work."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of one step of one contender.
+    """The seconds per step of one contender.
 
     Attributes:
-        samples: one a round.
-        repeats: how many steps a sample is the mean of.
-        warm_up: the first step, with all that is compiled or built in it.
+        samples: one per round.
+        repeats: the number of steps in a sample.
+        warm_up: the first step, compilation included.
     """
 
     samples: tuple[float, ...]
@@ -47,43 +47,43 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The median."""
+        """The median sample."""
         return float(np.median(self.samples))
 
     @property
     def spread(self) -> tuple[float, float, float]:
-        """The least, and the first and third quartile."""
+        """The minimum, the first and the third quartile."""
         low, first, third = np.percentile(self.samples, (0, 25, 75)).tolist()
         return low, first, third
 
     def ratio(self, other: Timing) -> float:
-        """Return how many times as long ``other`` takes: the median over the rounds."""
+        """Return the speedup over ``other``: the median over the rounds."""
         return float(np.median(np.divide(other.samples, self.samples)))
 
 
 class Clock(Protocol):
-    """Something that takes times."""
+    """Measures the time of steps."""
 
     def first(self, step: Step) -> float:
-        """Return the seconds of one step, as it comes."""
+        """Return the seconds of one step, without warm-up or cache flush."""
 
     def repeats(self, step: Step) -> int:
-        """Return how many steps make a sample."""
+        """Return the number of steps per sample."""
 
     def sample(self, step: Step, repeats: int) -> float:
-        """Return the seconds of a step, from that many of them."""
+        """Return the seconds per step over that many steps."""
 
 
 class HostClock:
-    """The time that the host sees, all of Python included.
+    """Host time, Python included.
 
     Args:
-        cold: empty the caches before every step, outside the clock: as after a backward pass.
-        processor: take the processor's time, of all threads, in place of the clock's.
+        cold: flush the caches before every step, untimed, as a backward pass would.
+        processor: measure the processor time of all threads instead of wall-clock time.
     """
 
     def __init__(self, cold: bool = False, processor: bool = False) -> None:
-        """Take what is to be done between two steps."""
+        """Store the options."""
         self._cold, self._processor = cold, processor
 
     def _mean(self, step: Step, repeats: int, cold: bool) -> float:
@@ -91,16 +91,16 @@ class HostClock:
         return _mean(step, repeats, cold, now)
 
     def first(self, step: Step) -> float:
-        """Return the seconds of one step, as it comes."""
+        """Return the seconds of one step, without warm-up or cache flush."""
         return self._mean(step, 1, False)
 
     def repeats(self, step: Step) -> int:
-        """Return how many steps take the shortest time that is worth measuring."""
+        """Return the number of steps that take `SHORTEST` seconds."""
         wanted = max(1, round(SHORTEST / self._mean(step, 1, self._cold)))
         return min(wanted, MOST_COLD) if self._cold else wanted
 
     def sample(self, step: Step, repeats: int) -> float:
-        """Return the mean seconds of some steps."""
+        """Return the mean seconds of a step."""
         return self._mean(step, repeats, self._cold)
 
 
@@ -110,13 +110,13 @@ def interleaved(
     clock: Clock | None = None,
     failed: MutableMapping[str, Exception] | None = None,
 ) -> dict[str, Timing]:
-    """Return the times of all steps: every round takes one sample of each.
+    """Return the times of all steps; each round takes one sample of each.
 
     Args:
         steps: by name.
-        rounds: how many samples of each.
-        clock: what takes the times.
-        failed: takes the error of a step that fails, and the others go on; without it, none do.
+        rounds: samples per step.
+        clock: measures the times; a `HostClock` by default.
+        failed: collects the errors of failed steps, which are dropped; None: they are raised.
     """
     clock, alive = clock or HostClock(), dict(steps)
 
@@ -141,7 +141,7 @@ def interleaved(
     samples, order = [], list(steps)
     for _ in range(rounds):
         samples.append(each([name for name in order if name in alive], sample))
-        order = [*order[1:], *order[:1]]  # nobody always follows the same one
+        order = [*order[1:], *order[:1]]  # so that each has different predecessors
     return {
         name: Timing(tuple(taken[name] for taken in samples), repeats[name], warm_ups[name])
         for name in alive
@@ -149,9 +149,9 @@ def interleaved(
 
 
 def _mean(step: Step, repeats: int, cold: bool, now: Callable[[], float]) -> float:
-    """Return the mean seconds of some steps in a row, the cache emptied before each or not."""
+    """Return the mean seconds of consecutive steps, the cache flushed before each if cold."""
     run, collects, taken = step.run, gc.isenabled(), 0.0
-    with step.around():
+    with step.context():
         gc.disable()
         try:
             if cold:
@@ -175,7 +175,7 @@ def _mean(step: Step, repeats: int, cold: bool, now: Callable[[], float]) -> flo
 
 
 def cache_bytes() -> int:
-    """Return the size of the largest cache, where Linux says it; else 32 MiB."""
+    """Return the size of the largest cache if Linux reports more than 32 MiB, else 32 MiB."""
     found = [32 << 20]
     for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = file.read_text().strip()
@@ -185,7 +185,7 @@ def cache_bytes() -> int:
 
 
 _PIECE = 1 << 12
-"""Numbers of the filler: what a thread writes is a multiple of it."""
+"""Each thread writes a multiple of this many elements of the filler."""
 
 
 @cache
@@ -194,11 +194,10 @@ def _filler() -> npt.NDArray[Any]:
 
 
 def empty_cache() -> None:
-    """Write memory twice as large as the largest cache, on as many threads as a step has.
+    """Write memory twice the size of the largest cache, on as many threads as a step uses.
 
-    A step finds what it would after taking turns among copies of its tensors that are larger than
-    the cache: nothing of its own, and lines that go back to memory first. The copies would cost
-    each contender their memory. Each core has caches of its own: one thread would leave others'.
+    A step then finds none of its own data in the caches, only dirty lines that must be written
+    back first. All threads take part because each core has private caches.
     """
     filler = _filler()
 
@@ -214,7 +213,7 @@ def empty_cache() -> None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Give gpuopt and torch the same number of threads inside the block."""
+    """Set the number of threads of gpuopt and torch inside the block."""
     variable, torch = "GPUOPT_NUM_THREADS", sys.modules.get("torch")
     before, before_torch = os.environ.get(variable), torch and torch.get_num_threads()
     os.environ[variable] = str(count)

@@ -1,17 +1,17 @@
-"""Measure which of the warnings of `gpuopt compare` come true, and which troubles they miss.
+"""Measure the precision and recall of the warnings of `gpuopt compare`.
 
     python -m benchmarks.warnings --seeds 20
 
-It trains the runs of `gpuopt compare`, and runs that are made to fail. Whether a warning came true,
-the rest of its run decides:
+It trains the runs of `gpuopt compare`, and runs designed to fail. A warning is correct if in the
+rest of its run:
 
-- overfitting: the test loss never again beats its best by then;
-- vanishing gradient: to the end, the layer's norm stays below the limit and the loss high;
-- exploding gradient: to the end, the training loss stays high, or the run ends at NaN;
+- overfitting: the test loss never improves on its best so far;
+- vanishing gradient: the layer's norm stays below the limit and the loss stays high;
+- exploding gradient: the training loss stays high, or becomes NaN;
 - NaN: always, since the training stops.
 
-A run that needed a warning of overfitting is one that ends with a test loss well above its lowest,
-and a lower training loss than then; of the others, one that ends no better than guessing.
+A run needed a warning of overfitting if it ends with a test loss well above its lowest, and a lower
+training loss than then; it needed one of the others if it ends no better than guessing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
 STOCHASTIC = "stochastic"
-"""Left out of the runs that are made to fail: it takes a step for each image, and minutes."""
+"""Left out of the runs designed to fail: it takes a step for each image, and minutes."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Scenario:
     """A set of runs, one for each method and seed.
 
     Attributes:
-        name: what the table calls it.
-        kinds: the warnings that are counted together, and their name in the table.
-        settings: of the runs, but for the seed.
-        lr: the learning rate of all methods, or None: each method's own.
-        images: how many to train on, or None: all.
+        name: the title of its table.
+        kinds: the rows of the table: a name, and the kinds of warning counted in it.
+        settings: of all runs; the seed is replaced.
+        lr: the learning rate of all methods; None for each method's own.
+        images: the number of training images; None for all.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Scenario:
 
     @property
     def ordinary(self) -> bool:
-        """Whether these are the runs of `gpuopt compare`."""
+        """Return whether these are the runs of `gpuopt compare`."""
         return self.name == ORDINARY
 
     def runs(self, digits: Digits, seed: int) -> Iterator[Result]:
-        """Train them."""
+        """Train each method; yield the results."""
         some = digits if self.images is None else first(digits, self.images)
         for method in DEFAULT:
             if self.ordinary or method.name != STOCHASTIC:
@@ -97,13 +97,13 @@ SCENARIOS = (
 
 
 def first(digits: Digits, count: int) -> Digits:
-    """Fewer images to train on, and the same to test on."""
+    """Return the data with only the first training images."""
     train = digits.train
     return Digits(Split(train.images[:count], train.labels[:count]), digits.test)
 
 
 def came_true(finding: Finding, epochs: Sequence[Epoch]) -> bool:
-    """Whether the rest of the run is as the warning says."""
+    """Return whether the rest of the run confirms the warning."""
     before, rest = epochs[: finding.epoch + 1], epochs[finding.epoch + 1 :]
     if finding.kind == OVERFITTING:
         best = min(epoch.test_loss for epoch in before)
@@ -116,7 +116,7 @@ def came_true(finding: Finding, epochs: Sequence[Epoch]) -> bool:
 
 
 def needed(kinds: Sequence[str], epochs: Sequence[Epoch]) -> bool:
-    """Whether a run ended in trouble that these warnings are about."""
+    """Return whether a run ended in a state that these warnings describe."""
     final, best = epochs[-1], min(epochs, key=lambda epoch: epoch.test_loss)
     if OVERFITTING in kinds:
         return final.test_loss > OVERFITTED * best.test_loss and final.train_loss < best.train_loss
@@ -124,7 +124,7 @@ def needed(kinds: Sequence[str], epochs: Sequence[Epoch]) -> bool:
 
 
 def row(name: str, kinds: Sequence[str], results: Sequence[Result]) -> tuple[str, ...]:
-    """Return a line of a table."""
+    """Return a row of a table."""
     found = [(result, each) for result in results for each in single(result.findings, kinds)]
     true = sum(came_true(finding, result.epochs) for result, finding in found)
     warned = {id(result) for result, _ in found}
@@ -136,14 +136,14 @@ def row(name: str, kinds: Sequence[str], results: Sequence[Result]) -> tuple[str
 
 
 def single(findings: Sequence[Finding], kinds: Sequence[str]) -> Iterator[Finding]:
-    """Yield those of some kinds, layer by layer: one that names three layers is three warnings."""
+    """Yield the findings of some kinds, one for each layer that they name."""
     for finding in (finding for finding in findings if finding.kind in kinds):
         for layer in finding.layers or (0,):
             yield replace(finding, layers=(layer,) if layer else ())
 
 
 def share(part: int, whole: int) -> str:
-    """Return a percentage, or a hyphen where there is nothing to have a part of.
+    """Return a percentage, or a hyphen if ``whole`` is 0.
 
     >>> share(19, 20), share(0, 0)
     ('95%', '-')
@@ -158,16 +158,16 @@ HEAD = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit code."""
+    """Run the command; return its exit code."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.warnings")
-    parser.add_argument("--seeds", type=positive, default=20, help="how many")
-    parser.add_argument("--first", type=whole, default=0, help="the first of them")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--seeds", type=positive, default=20, help="number of seeds")
+    parser.add_argument("--first", type=whole, default=0, help="first seed")
+    given = parser.parse_args(arguments)
     show_machine(load_average(), thread_count())
     digits = data.load()
-    seeds = range(asked.first, asked.first + asked.seeds)
+    seeds = range(given.first, given.first + given.seeds)
     with threadpool_limits(1, "blas"):
         for scenario in SCENARIOS:
             results = [result for seed in seeds for result in scenario.runs(digits, seed)]

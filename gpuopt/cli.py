@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 EXTRAS = {"inspect": "inspect", "warm": "triton"}
-"""The extra that brings what a command needs, where it is not the demo's."""
+"""The extra that a command needs, if not the demo's."""
 
 
 def main() -> None:
-    """Run the command line; without what it is written with, say what to install."""
+    """Run the command line; if a library is missing, print how to install it."""
     arguments = sys.argv[1:]
     try:
         code = plain(arguments)
@@ -28,8 +28,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(_needs(error.name, arguments[0] if arguments else ""), file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # as `gpuopt doctor | head`; typer does the same
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left is flushed at exit
+    except BrokenPipeError:  # `gpuopt doctor | head`; typer does the same
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the flush at exit goes there
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -42,7 +42,7 @@ def _needs(missing: str | None, command: str) -> str:
 
 
 def application() -> "typer.Typer":
-    """Put the commands together; typer is imported here, so that gpuopt can do without it."""
+    """Return the typer application; typer is imported here because it is optional."""
     import typer
 
     from gpuopt.demo.commands import compare, sweep
@@ -55,45 +55,45 @@ def application() -> "typer.Typer":
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
-    def show_version(asked: bool) -> None:
-        if asked:
+    def show_version(requested: bool) -> None:
+        if requested:
             print(version_line())
             raise typer.Exit
 
     Version = typer.Option(
-        *VERSION, callback=show_version, is_eager=True, help="Print the version, and end."
+        *VERSION, callback=show_version, is_eager=True, help="Show the version and exit."
     )
 
     @app.callback()
     def options(version: Annotated[bool, Version] = False) -> None:
-        """Fused optimizer steps: compare methods, and see what this machine can run."""
+        """Fused optimizer steps: compare methods, inspect GPU code, check this machine."""
 
     app.command()(compare)
     app.command()(sweep)
 
-    Rules = Annotated[str, typer.Option(help="Rules, with commas between them, or all.")]
+    Rules = Annotated[str, typer.Option(help="Comma-separated rules, or all.")]
     Dtypes = Annotated[
         str,
         typer.Option(
-            help="Dtypes such as bfloat16 (or bf16), or param:grad:state, with commas, or all."
+            help="Comma-separated dtypes such as bfloat16 (bf16) or param:grad:state, or all."
         ),
     ]
-    ARCHS = "Architectures such as sm_90 (or 90), with commas between them, or all"
+    ARCHS = "Comma-separated architectures such as sm_90 (90), or all"
     Variants = Annotated[
         str,
         typer.Option(
-            help="plain, decay, scale, scale_decay, misaligned, or with a tail: clip_ema, master, "
-            "rounding, kahan, zero_grads, stats, whole, measure; with commas, or all."
+            help="Comma-separated variants, or all: plain, decay, scale, scale_decay, misaligned; "
+            "with a tail: clip_ema, master, rounding, kahan, zero_grads, stats, whole, measure."
         ),
     ]
 
-    # Its options are read without typer, which it does not need.
+    # argparse reads its options, so that it runs without typer, too.
     @app.command(
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
     def doctor(context: typer.Context) -> None:
-        """Say what this machine can run: versions, devices, backends and their reasons."""
+        """Show what this machine can run: versions, devices, backends, and why."""
         raise typer.Exit(examine_machine(context.args))
 
     @app.command()
@@ -103,26 +103,27 @@ def application() -> "typer.Typer":
         arch: Annotated[str, typer.Option(help=f"{ARCHS}.")] = "",
         variant: Variants = "",
         backend: Annotated[
-            str, typer.Option(help="Whose code: triton, cupy, both with a comma, or all.")
+            str, typer.Option(help="Comma-separated backends: triton, cupy; or all.")
         ] = "triton",
         check: Annotated[
-            bool, typer.Option("--check", help="Hold the gate; exit code 1 if anything fails.")
+            bool, typer.Option("--check", help="Check the limits; exit code 1 if any is exceeded.")
         ] = False,
         json: Annotated[
-            Path | None, typer.Option(help="A file for the facts; - prints them as JSON.")
+            Path | None, typer.Option(help="Write the facts to this JSON file; - for stdout.")
         ] = None,
         dump: Annotated[
-            Path | None, typer.Option(help="A folder for source, PTX, cubin and a manifest.")
+            Path | None,
+            typer.Option(help="Write source, PTX, cubin and a manifest to this folder."),
         ] = None,
         source: Annotated[
-            str, typer.Option(help="A rule: print the code that is compiled for it, and end.")
+            str, typer.Option(help="Print the code that is compiled for this rule, and exit.")
         ] = "",
     ) -> None:
-        """Compile the GPU code, without a GPU, and say what an element costs.
+        """Compile the GPU code, without a GPU, and report the cost per element.
 
-        Bytes, instructions, registers, exactness, and what limits it on which GPU. Without
-        options: Adam, float32, sm_90. With `--check`: every rule, and float32, bfloat16 (with
-        float32 states) and float64 on every architecture.
+        The report has bytes, instructions, registers, exactness, and the bottleneck on each GPU.
+        Without options: Adam, float32, sm_90. With `--check`: every rule in float32, bfloat16
+        (with float32 states) and float64, on every architecture.
         """
         from gpuopt.inspection.command import Request
         from gpuopt.inspection.command import inspect as examine
@@ -134,15 +135,17 @@ def application() -> "typer.Typer":
     @app.command()
     def warm(
         rule: Rules,
-        arch: Annotated[str, typer.Option(help=f"{ARCHS}. [default: here]")] = "",
+        arch: Annotated[str, typer.Option(help=f"{ARCHS}.", show_default="this machine's")] = "",
         dtype: Dtypes = "float32",
         variant: Variants = "",
-        backend: Annotated[str, typer.Option(help="triton, cupy, or all.")] = "triton",
+        backend: Annotated[
+            str, typer.Option(help="Comma-separated backends: triton, cupy; or all.")
+        ] = "triton",
     ) -> None:
-        """Compile ahead of time, so that the first step on a GPU need not wait.
+        """Compile ahead of time, so that the first step on a GPU starts at once.
 
-        It fills the caches of Triton (TRITON_CACHE_DIR) and CuPy (CUPY_CACHE_DIR), for an
-        architecture that need not be here.
+        Fills the caches of Triton (TRITON_CACHE_DIR) and CuPy (CUPY_CACHE_DIR), for any
+        architecture; no GPU is needed.
         """
         from gpuopt.inspection.warm import warm as compile_ahead
 

@@ -1,4 +1,4 @@
-"""What the command line does without typer: ``gpuopt doctor`` and ``gpuopt --version``."""
+"""The commands that run without typer: ``gpuopt doctor`` and ``gpuopt --version``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ VERSION = ("--version", "-V")
 
 
 def version_line() -> str:
-    """Return what ``gpuopt --version`` prints: of the gpuopt that runs, installed or not."""
+    """Return the output of ``gpuopt --version``."""
     from gpuopt import __version__
 
     return f"gpuopt {__version__}"
 
 
 def plain(arguments: Sequence[str]) -> int | None:
-    """Do what the arguments ask for, and return the exit code; None if that needs typer."""
+    """Run a command that needs no typer and return its exit code; None for other commands."""
     if len(arguments) == 1 and arguments[0] in VERSION:
         print(version_line())
         return 0
@@ -27,25 +27,25 @@ def plain(arguments: Sequence[str]) -> int | None:
 
 
 def doctor(arguments: Sequence[str]) -> int:
-    """Read the options of ``gpuopt doctor``, and examine this machine; return the exit code.
+    """Run ``gpuopt doctor`` and return its exit code.
 
     Raises:
-        SystemExit: an option is wrong, or help was asked for.
+        SystemExit: an option is invalid, or ``--help`` was given.
     """
     parser = argparse.ArgumentParser(
         prog="gpuopt doctor",
-        description="Say what this machine can run: versions, devices, backends and their reasons.",
+        description="Show what this machine can run: versions, devices, backends, and why.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="A file for the report; - prints it as JSON."
+        "--json", type=Path, metavar="FILE", help="Write the report as JSON; - for stdout."
     )
     parser.add_argument(
         "--require",
         action="append",
         default=[],
         metavar="NAMES",
-        help="Backends, with commas between them, that must be usable.",
+        help="Comma-separated backends; exit code 1 if one cannot run.",
     )
     given = parser.parse_args(arguments)
     from gpuopt.doctor import doctor as examine

@@ -1,4 +1,4 @@
-"""What this machine can run: versions, devices, backends, and what each kind of array gets."""
+"""Report what this machine can run: versions, devices, backends, and the backend of each array."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PACKAGES = {
     "matplotlib": ("matplotlib",),
     "scikit-learn": ("scikit-learn",),
 }
-"""The packages that gpuopt can use, and the distributions that bring each."""
+"""The packages that gpuopt can use, and the distributions that provide each."""
 
 VARIABLES = (
     BACKEND,
@@ -44,7 +44,7 @@ VARIABLES = (
     "NUMBA_DISABLE_JIT",
     "TRITON_INTERPRET",
 )
-"""The environment variables that change what runs."""
+"""The environment variables that affect what runs."""
 
 KINDS = (
     ("NumPy array", "numpy", "cpu"),
@@ -52,20 +52,20 @@ KINDS = (
     ("torch CUDA tensor", "torch", "cuda"),
     ("CuPy array", "cupy", "cuda"),
 )
-"""Sharding of arrays: what each is called, the package it comes from, the device it lies on."""
+"""The kinds of array: label, package, device."""
 
 
 def doctor(require: Sequence[str], json_path: Path | None) -> int:
-    """Print what this machine can run, and say by the exit code whether it is enough.
+    """Print the report, and return the exit code.
 
     Args:
-        require: names of backends that must be usable (a name may be several, with commas).
-            The one that ``GPUOPT_BACKEND`` names must be, too.
-        json_path: where the report goes as JSON, too; ``-`` for standard output, alone.
+        require: names of backends, possibly comma-separated, that must be able to run; the one
+            that ``GPUOPT_BACKEND`` names is always required.
+        json_path: a file for the report as JSON; ``-`` prints only JSON.
 
     Returns:
-        0 if all is well, 1 if a required backend cannot run, 2 for arguments that make no sense:
-        an unknown backend, or a file that cannot be written.
+        0 on success, 1 if a required backend cannot run, 2 for an unknown backend or a file that
+        cannot be written.
     """
     names = [name.strip() for item in require for name in item.split(",") if name.strip()]
     for name in names:
@@ -86,8 +86,8 @@ def doctor(require: Sequence[str], json_path: Path | None) -> int:
 
 
 def report() -> Report:
-    """Gather the report as plain data, ready for JSON."""
-    from . import __version__  # of the gpuopt that runs, which another may be installed beside
+    """Return the report as JSON data."""
+    from . import __version__  # the running version; the installed one may differ
 
     packages = {name: _version(*distributions) for name, distributions in PACKAGES.items()}
     return {
@@ -112,7 +112,7 @@ def report() -> Report:
 
 
 def compute_capabilities() -> tuple[list[str], str | None]:
-    """Return those of the GPUs of this machine, as in ``9.0``, and why there are none."""
+    """Return the compute capabilities of this machine's GPUs (``9.0``), or why there are none."""
     found = _cuda()
     return [gpu["compute_capability"] for gpu in found["devices"]], found["problem"]
 
@@ -148,7 +148,7 @@ def _cpu_name() -> str:
 
 
 def _cuda() -> Report:
-    """Ask the driver's own tool, so that no heavy library need be there, or be imported."""
+    """Query nvidia-smi, which needs no import of torch or CuPy."""
     fields = ("name", "memory.total", "compute_cap", "driver_version")
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
     try:
@@ -166,10 +166,10 @@ def _cuda() -> Report:
 
 
 def _choice(place: Place) -> Report:
-    """Return which backend the arrays of a place get, and why; None where none can."""
+    """Return the backend for arrays in a place, and why; None if no backend can run."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the reason says it, too
+            warnings.simplefilter("ignore")  # the reason contains them
             explanation = explain_places([place])
     except (BackendError, ValueError) as error:
         return {"backend": None, "reason": str(error)}
@@ -199,7 +199,7 @@ Sections = dict[str, list[tuple[str, str, str]]]
 
 
 def _sections(found: Report) -> Sections:
-    """Return the report as headings with rows of three cells."""
+    """Return the report as rows of three cells under headings."""
     cpu, cuda = found["devices"]["cpu"], found["devices"]["cuda"]
     threads = cpu["problem"] or f"{cpu['cores']} cores, {cpu['threads']} threads a step"
     devices = [("cpu", cpu["name"], threads)]
@@ -224,7 +224,7 @@ def _sections(found: Report) -> Sections:
             )
             for name, backend in found["backends"].items()
         ],
-        "What each kind of array gets": [
+        "Backend of each kind of array": [
             (kind, choice["backend"] or "none", choice["reason"])
             for kind, choice in found["arrays"].items()
         ],
@@ -242,7 +242,7 @@ def _show(sections: Sections) -> None:
 
 
 def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:
-    """Return a section as plain text, its columns aligned.
+    """Return a section as plain text with aligned columns.
 
     >>> print(_text("Devices", [("cpu", "fast", "2 cores"), ("cuda", "none", "")]))
     Devices
@@ -255,7 +255,7 @@ def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:
 
 
 def _show_rich(sections: Sections) -> bool:
-    """Show it in colour, reasons wrapped in their column; False where rich is missing."""
+    """Print the report in colour, with wrapped reasons; return False without rich."""
     try:
         from rich.console import Console
         from rich.table import Table

@@ -1,17 +1,17 @@
-"""The errors that gpuopt raises, beside ValueError and TypeError."""
+"""The errors that gpuopt raises besides ValueError and TypeError."""
 
 from __future__ import annotations
 
 
 class BackendError(RuntimeError):
-    """A backend was asked for that cannot run here; the message says what is missing."""
+    """The requested backend cannot run here; the message says what is missing."""
 
 
 class NotAvailableError(RuntimeError, AttributeError):
-    """An attribute that an optimizer does not have with its options, or not at the moment.
+    """An attribute that an optimizer lacks with its options, or at the moment.
 
-    As an AttributeError it lets `hasattr` and the default of `getattr` answer.
+    It is an AttributeError, so that `hasattr` and the default of `getattr` work.
     """
 
 
-BackendError.__module__ = "gpuopt"  # where everybody imports it from: tracebacks name it so
+BackendError.__module__ = "gpuopt"  # the public name, shown in tracebacks

@@ -1,4 +1,4 @@
-"""The environment variables that gpuopt reads, and those that look as if it did."""
+"""The environment variables that gpuopt reads, and warnings of misspelt ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .messages.warn import warn
 BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"
 REQUIRE_GPU = "GPUOPT_REQUIRE_GPU"
-"""Of the tests: fail where there is no GPU, in place of skipping."""
+"""For the tests: without a GPU, fail instead of skipping."""
 
 KNOWN = (BACKEND, NUM_THREADS, REQUIRE_GPU)
 
 
 def unknown_variables() -> dict[str, str]:
-    """Return the variables that begin as gpuopt's do and are none, each with what is to be said."""
+    """Return the unknown variables with gpuopt's prefix, each with a message."""
     unknown = sorted(name for name in os.environ if name.startswith("GPUOPT_"))
     return {
         name: f"unknown, and ignored{did_you_mean(name, KNOWN)}"
@@ -28,6 +28,6 @@ def unknown_variables() -> dict[str, str]:
 
 @cache
 def warn_of_unknown_variables() -> None:
-    """Name them, once in a process."""
+    """Warn of them, once per process."""
     for name, problem in unknown_variables().items():
         warn(f"environment variable {name}: {problem}")

@@ -1,7 +1,6 @@
-"""Roundings to 16 bits that stand inside a rule, in NumPy: what every compiler has its own of.
+"""Rounding to 16 bits inside a rule, in NumPy; each compiler has its own version.
 
-A rule computes in float32. What these return is float32 again, a value that 16 bits hold, so
-storing it changes nothing more.
+The results are float32 values that the 16-bit dtype represents exactly.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ import numpy as np
 from .storage import decode_bfloat16, encode_bfloat16
 
 ROUNDS = 10
-"""Of Philox, as its authors recommend."""
+"""Rounds of Philox, as its authors recommend."""
 
 STREAM = 65536.0
-"""What is added to ``seed_high`` for each further stream of random words: the seed of a tensor has
-32 bits, and the number of the stream stands above them."""
+"""The offset of ``seed_high`` from one stream of random words to the next: a tensor's seed has 32
+bits, and the bits above it hold the number of the stream."""
 
 STREAM_KEY = ("seed_high", "seed_low", "step_high", "step_low")
-"""The coefficients that say, with the element, which random word it is."""
+"""The coefficients that, with the element's index, determine the random word."""
 
 
 def round_bfloat16(x: Any) -> Any:
@@ -36,18 +35,18 @@ def round_float16(x: Any) -> Any:
 def stochastic_bfloat16(
     x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
-    """Return one of the two bfloat16 around a float32, the nearer one more often.
+    """Round float32 stochastically to bfloat16; the expectation is the float32 value.
 
-    The expectation is the float32 itself: the low 16 bits of the element's random word are added
-    to the 16 bits that are then cut off. What bfloat16 holds stays; infinities and NaN stay.
+    The low 16 bits of the element's random word are added to the bits that are then truncated.
+    Values that bfloat16 represents, infinities and NaN are unchanged.
 
     Args:
         x: float32 values.
-        element: int64, where each stands in its tensor.
-        seed_high: with ``seed_low`` a number below 2**40, ``high * 65536 + low``.
-        seed_low: see there.
-        step_high: with ``step_low`` another; another step or seed gives other bits.
-        step_low: see there.
+        element: int64, the index of each in its tensor.
+        seed_high: the seed, below 2**40, is ``seed_high * 65536 + seed_low``.
+        seed_low: see ``seed_high``.
+        step_high: the step is ``step_high * 65536 + step_low``.
+        step_low: see ``step_high``.
 
     Croci et al., "Stochastic rounding: implementation, error analysis and applications", 2022.
     """
@@ -58,7 +57,7 @@ def stochastic_bfloat16(
 def stochastic_bfloat16_high(
     x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
-    """Round as `stochastic_bfloat16` does, by the other half of the same random word."""
+    """Round like `stochastic_bfloat16`, with the high half of the same random word."""
     word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
     return _dithered_bfloat16(np.float32(x), word >> np.uint32(16))
 
@@ -71,12 +70,12 @@ def _dithered_bfloat16(x: Any, dither: Any) -> Any:
 def stochastic_float16(
     x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
-    """Return one of the two float16 around a float32, the nearer one more often.
+    """Round float32 stochastically to float16; the expectation is the float32 value.
 
-    The arguments are those of `stochastic_bfloat16`. Below 2**-14, float16 has the multiples of
-    2**-24: a random number of 24 bits in (0, 1) is compared with the fraction of that unit, so
-    that averages far below the unit are kept, too. Finite values beyond 65504 become 65504: an
-    average that became infinite would stay so for ever, and make NaN of the next quotient.
+    The arguments are those of `stochastic_bfloat16`. Below 2**-14, where the spacing of float16 is
+    2**-24, a random number of 24 bits in (0, 1) is compared with the fraction, which preserves
+    averages far below the spacing. Finite values beyond 65504 saturate: an average that became
+    infinite would stay infinite, and the next quotient would be NaN.
     """
     word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
     x = np.float32(x)
@@ -94,14 +93,14 @@ def stochastic_float16(
 
 
 def whole(high: Any, low: Any) -> Any:
-    """Return ``high * 65536 + low`` of two floats that are integers, as int64."""
+    """Return ``high * 65536 + low`` as int64; both are floats with integer values."""
     return np.int64(high) * np.int64(65536) + np.int64(low)
 
 
 def random_bits(element: Any, seed: Any, step: Any) -> Any:
-    """Return 32 random bits for each element: a word of the Philox block that it falls into.
+    """Return 32 random bits per element: one word of a Philox block.
 
-    Four neighbours share a block: the counter is (element // 4, step), the key the seed.
+    The block's counter is (element // 4, step) and its key is the seed.
 
     Args:
         element: int64.
@@ -116,7 +115,7 @@ def random_bits(element: Any, seed: Any, step: Any) -> Any:
 
 
 def philox(counter: tuple[Any, ...], key: tuple[Any, Any]) -> tuple[Any, ...]:
-    """Return the four 32-bit words of Philox4x32-10 at a counter of four words.
+    """Return the four 32-bit words of Philox4x32-10 for a counter of four words.
 
     >>> [hex(word) for word in philox((np.uint64(0),) * 4, (np.uint64(0),) * 2)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']

@@ -1,8 +1,8 @@
-"""How elements lie in memory, and how a rule's values come from them and go back.
+"""Conversion between stored elements and the values that a rule computes with.
 
-A rule computes in float32 (float64 for float64 parameters), whatever is stored. Decoding is
-exact; encoding rounds to nearest, ties to even. bfloat16 is held as its 16 bits, so that no
-package is needed for it.
+A rule computes in float32 (float64 for float64 parameters) for every storage dtype. Decoding is
+exact; encoding rounds to nearest, ties to even. bfloat16 is stored as its bits in uint16, which
+needs no further package.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ STORAGE: dict[str, np.dtype[Any]] = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(np.uint16),
 }
-"""What NumPy holds the elements of a dtype in."""
+"""The NumPy dtype that stores the elements of each dtype."""
 
 
 def compute_dtype(params: str) -> str:
-    """Return the dtype that a rule computes in for parameters of a dtype."""
+    """Return the compute dtype for parameters of a dtype."""
     return "float64" if params == "float64" else "float32"
 
 
@@ -32,7 +32,7 @@ def decode_bfloat16(bits: Any) -> Any:
 
 
 def encode_bfloat16(values: Any) -> Any:
-    """Return the bfloat16 bits nearest to float32 values; a NaN stays a NaN."""
+    """Return the bits of the nearest bfloat16 values; NaN stays NaN."""
     bits = values.view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)
@@ -46,9 +46,9 @@ def decode(stored: npt.NDArray[Any], dtype: str, compute: str) -> npt.NDArray[An
 
 
 def encode(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    """Return values as the elements that are stored.
+    """Return values as elements of the storage dtype.
 
-    float64 goes to the 16-bit types by way of float32, as in torch and on the GPU.
+    float64 is rounded to float32 before a 16-bit dtype, as in torch and on the GPU.
     """
     if dtype in ("float16", "bfloat16"):
         values = values.astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""What a kernel asks of the table that it walks, and of the update that it applies."""
+"""The interfaces of tables and updates that the backends use, and sums of partials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
-"""What is known of a part of a tensor: in float64 the sum of the squares of its elements, the
-largest absolute value among those that are not NaN, and how many are infinite or NaN."""
+"""The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
+and the number of elements that are infinite or NaN."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the partials of two parts together; ``a`` and ``b`` are [..., 3]."""
+    """Return the combined partials of two chunks; ``a`` and ``b`` are [..., 3]."""
     total: npt.NDArray[np.float64] = a + b
     total[..., 1] = np.fmax(a[..., 1], b[..., 1])
     return total
 
 
 def together(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the partials of all parts together; ``partials`` is [n, 3]."""
+    """Return the combined partials of all chunks; ``partials`` is [n, 3]."""
     sums: npt.NDArray[np.float64] = partials.sum(axis=0)
     sums[1] = np.fmax.reduce(partials[:, 1], initial=0.0)
     return sums
@@ -32,7 +32,7 @@ def partials_of_tensors(
 ) -> npt.NDArray[np.float64]:
     """Return the partials of whole tensors, [n_tensors, n_watched, 3], from those of chunks.
 
-    The chunks of a tensor are added one after the other, so the result depends on nothing else.
+    The chunks of a tensor are added in order, so its result does not depend on other tensors.
     """
     whole = np.zeros((n_tensors, *partials.shape[1:]))
     np.add.at(whole, chunks[:, 0], partials)
@@ -42,15 +42,15 @@ def partials_of_tensors(
 
 
 class Update(Hashable, Protocol):
-    """What a backend asks of a composed update."""
+    """A composed update, as the backends use it."""
 
     @property
     def function(self) -> Any:
-        """The pure NumPy function of values and coefficients."""
+        """The pure NumPy function of one element's values and the coefficients."""
 
     @property
     def coefficients_function(self) -> Any:
-        """The pure NumPy function of the step, the carried numbers and the options."""
+        """The pure NumPy function from step, carried numbers and options to coefficients."""
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -58,25 +58,25 @@ class Update(Hashable, Protocol):
 
     @property
     def read(self) -> tuple[int, ...]:
-        """Which of the lists its values come from."""
+        """The indices of the lists that it reads."""
 
     @property
     def written(self) -> tuple[int, ...]:
-        """Which of the lists its results replace."""
+        """The indices of the lists that it writes."""
 
     @property
     def watched_names(self) -> tuple[str, ...]:
-        """What it returns behind its results, of which sums and maxima are wanted."""
+        """The values returned after the results, whose partials are computed."""
 
     @property
     def wants_sums(self) -> bool:
-        """Whether of what is watched only the sums and counts matter, and nothing is written."""
+        """Whether it writes nothing and only sums and counts of the watched value are needed."""
 
     @property
     def random_streams(self) -> tuple[int, ...]:
-        """The streams of random words that it rounds by.
+        """The streams of random words for stochastic rounding.
 
-        For each it takes, behind the values, the place of the element in its tensor.
+        For each, the function takes the element's index in its tensor, after the values.
         """
 
     @property
@@ -93,23 +93,23 @@ class Update(Hashable, Protocol):
 
 
 class Table(Protocol):
-    """What a backend asks of a table; `gpuopt.engine.table.Table` says what each part holds."""
+    """A table, as the backends use it; see `gpuopt.engine.table.Table`."""
 
     @property
     def update(self) -> Update:
-        """What all its tensors get."""
+        """The update of all its tensors."""
 
     @property
     def device(self) -> str:
-        """Where they lie."""
+        """The device of all its arrays."""
 
     @property
     def library(self) -> str:
-        """Whose arrays the parameters are: ``"numpy"``, ``"torch"`` or ``"cupy"``."""
+        """The library of the parameters: ``"numpy"``, ``"torch"`` or ``"cupy"``."""
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Of each list."""
+        """The dtype of each list."""
 
     @property
     def vectors(self) -> bool:
@@ -117,7 +117,7 @@ class Table(Protocol):
 
     @property
     def addresses(self) -> npt.NDArray[np.int64]:
-        """One row a list, one column a tensor."""
+        """One row per list, one column per tensor."""
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -129,12 +129,12 @@ class Table(Protocol):
 
     @property
     def coefficients(self) -> npt.NDArray[Any]:
-        """One row a tensor."""
+        """One row per tensor."""
 
     @property
     def partials(self) -> npt.NDArray[np.float64]:
-        """Of each chunk, for each thing that is watched, what `PARTIALS` says."""
+        """The `PARTIALS` of each chunk and watched value."""
 
     @property
     def carried(self) -> npt.NDArray[np.float64]:
-        """One row a tensor."""
+        """One row per tensor."""

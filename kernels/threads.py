@@ -1,7 +1,7 @@
-"""A small thread pool over equal shares of work.
+"""A thread pool that splits work into equal shares.
 
-The kernels release the GIL, so plain threads run them side by side. Nothing here depends on
-Numba's own threading layers, some of which abort when two threads use them at once.
+The kernels release the GIL, so Python threads run them in parallel. Numba's threading layers are
+not used: some abort when two threads enter them at once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 SMALL = 1 << 16
-"""Elements below which handing work to other threads takes longer than doing it."""
+"""Below this number of elements, one thread is faster."""
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
 
 def thread_count() -> int:
-    """Return how many threads a step uses: GPUOPT_NUM_THREADS, or the usable processors.
+    """Return the number of threads of a step: GPUOPT_NUM_THREADS, or the available CPUs.
 
     Raises:
         ValueError: the variable is not a positive integer.
@@ -38,15 +38,18 @@ def thread_count() -> int:
 
 
 def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]) -> None:
-    """Call ``work(first, last)`` over all items, one share of equal weight a thread.
+    """Call ``work(first, last)`` over all items, on threads with shares of equal weight.
 
-    Returns when every share is done, also when the wait is interrupted.
+    Returns after every share is finished, even if interrupted.
 
     Args:
-        work: updates the items from ``first`` up to ``last``.
-        ends: the summed weight of all items up to and with each.
+        work: updates the items from ``first`` to ``last``, exclusive.
+        ends: the cumulative weight of the items.
+
+    Raises:
+        ValueError: GPUOPT_NUM_THREADS is invalid; nothing has been updated.
     """
-    threads = thread_count()  # a wrong number is an error before anything has changed
+    threads = thread_count()
     total = int(ends[-1]) if len(ends) else 0
     count = 1 if total < SMALL else min(threads, len(ends))
     if count == 1:
@@ -70,9 +73,9 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
 
 
 def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[None]:
-    """Hand one share over; it is cancelled where no further thread can be started.
+    """Submit a share to the pool; return it cancelled if no thread can be started.
 
-    The pool may refuse work and yet keep it in its queue. A cancelled share stays undone there.
+    The pool may raise and still keep the work in its queue, where a cancelled share does nothing.
     """
     share: Future[None] = Future()
 
@@ -95,7 +98,7 @@ def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[N
 def _finish(shares: list[Future[None]]) -> None:
     try:
         wait([share for share in shares if not share.cancelled()])
-    except BaseException:  # Ctrl-C: memory must not change after the call is over
+    except BaseException:  # Ctrl-C: memory must not change after the call has returned
         _finish(shares)
         raise
 
@@ -109,7 +112,7 @@ def _get_pool() -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    """A forked child has none of its parent's threads."""
+    """Discard the pool in a forked child, which does not inherit the threads."""
     global _pool, _lock
     _pool, _lock = None, Lock()
 

@@ -1,4 +1,4 @@
-"""Device memory through torch: values that follow the host's without anyone waiting."""
+"""Device memory through torch, with asynchronous copies from the host."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .device_table import StagingPool
 
 
 class TorchMemory:
-    """The memory of one device, in torch's current stream of it, or in CuPy's.
+    """The memory of one device, on torch's or CuPy's current stream.
 
-    The kernels that a simulation runs on the CPU find the CPU's memory here.
+    The device may be the CPU, for simulated kernels.
     """
 
     def __init__(self, device: str, library: str) -> None:
-        """Take a device by name, and the library whose current stream counts."""
+        """Take the name of a device, and the library whose current stream is used."""
         self._device = torch.device(device)
         self._of_cupy = library == "cupy"
         self._streams: set[int] = set()
 
     def current(self) -> AbstractContextManager[Any]:
-        """Make the device current, and CuPy's stream torch's for CuPy's arrays."""
+        """Make the device current; for CuPy arrays, also make CuPy's stream torch's current one."""
         device: AbstractContextManager[Any] = torch.cuda.device(
             self._device if self._device.type == "cuda" else -1
         )
@@ -40,11 +40,11 @@ class TorchMemory:
         return stack
 
     def stream(self) -> int:
-        """Return the address of the current stream."""
+        """Return the handle of the current stream."""
         return int(torch.cuda.current_stream().cuda_stream)
 
     def address(self, array: torch.Tensor) -> int:
-        """Return where a tensor lies."""
+        """Return the address of a tensor."""
         return int(array.data_ptr())
 
     def upload(self, values: npt.NDArray[Any]) -> torch.Tensor:
@@ -56,12 +56,12 @@ class TorchMemory:
         return StagedArray(values, str(self._device))
 
     def read(self, array: torch.Tensor) -> npt.NDArray[Any]:
-        """Return a copy on the host; waits for the device."""
+        """Return a copy on the host; synchronizes."""
         host: npt.NDArray[Any] = array.cpu().numpy().copy()
         return host
 
     def hold(self, arrays: Sequence[torch.Tensor]) -> bool:
-        """Tell torch's allocator of the current stream; return whether it is being captured."""
+        """Record the current stream's use of the arrays; return whether it is being captured."""
         if not arrays[0].is_cuda:
             return False
         if torch.cuda.is_current_stream_capturing():
@@ -74,7 +74,7 @@ class TorchMemory:
         return False
 
     def copy_number(self, array: torch.Tensor, rows: int | slice, column: int, number: Any) -> None:
-        """Copy a tensor of one float, or an array of CuPy's, to places of a tensor."""
+        """Copy a torch or CuPy scalar on the device to elements of a tensor."""
         if not isinstance(number, torch.Tensor):
             number = torch.as_tensor(number)
         array[rows, column].copy_(number.detach().reshape(()))
@@ -86,15 +86,14 @@ def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
 
 
 class StagedArray:
-    """A device tensor that the host rewrites now and then.
+    """A device tensor that the host rewrites through pinned memory, asynchronously.
 
-    Values go through pinned memory, so the copy is part of the stream and the host goes on at
-    once. torch's allocator hands a pinned block out again only after the copies from it are
-    done; graphs take theirs from a reserve.
+    torch's allocator reuses a pinned block only after the copies from it have finished; a captured
+    graph takes its block from the pool and keeps it.
 
     Attributes:
         array: the device tensor.
-        reserve: the blocks of graphs; None where nothing is pinned.
+        pool: the blocks for graphs; None on the CPU.
     """
 
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
@@ -103,7 +102,7 @@ class StagedArray:
         self.pool = StagingPool(self._new_block) if self.array.is_cuda else None
 
     def send(self, values: npt.NDArray[Any]) -> None:
-        """Make the device tensor hold ``values``, in the order of the current stream."""
+        """Copy ``values`` to the device tensor on the current stream."""
         source = torch.from_numpy(values)
         if self.pool is None:
             self.array.copy_(source)

@@ -1,6 +1,7 @@
 """Imports run one way, from the command line down to the kernels, and few modules lie flat."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,14 @@ FLOOR |= {wing: i for i, wing in enumerate(ORDER)}
 FLAT = {"__init__", "__main__", "checkout", "cli", "command", "doctor", "errors", "variables"}
 
 
-def modules():
+def modules(*folders):
     """Each module by its full name, and its file."""
     found = {}
-    for folder in ("gpuopt", "kernels"):
+    for folder in folders or ("gpuopt", "kernels"):
         for file in (ROOT / folder).rglob("*.py"):
             parts = file.relative_to(ROOT).with_suffix("").parts
             name = ".".join(parts).removesuffix(".__init__")
-            found[name if folder == "gpuopt" else f"gpuopt.{name}"] = file
+            found[f"gpuopt.{name}" if folder == "kernels" else name] = file
     return found
 
 
@@ -60,6 +61,16 @@ def test_imports_run_down(name):
     for other in imported(name, modules()[name]):
         theirs = wing(other) if other.startswith("gpuopt.") else None
         assert theirs in (None, own) or FLOOR[theirs] < FLOOR[own], f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "kernels", "tests"])
+def test_no_circular_imports(folder):
+    own = modules(folder)
+    graph = {}
+    for name, file in own.items():
+        names = {o if o in own else o.rpartition(".")[0] for o in imported(name, file)}
+        graph[name] = names & own.keys() - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
 
 
 def test_the_top_is_small():

@@ -1,16 +1,16 @@
-"""What gpuopt is compared with: each is used where it is installed, and named where it is not."""
+"""The peers that gpuopt is compared with: used if installed, otherwise listed as left out."""
 
-from ..contender import Maker
+from ..contender import Contender
 from .cupy_forms import CUPY_FORMS
 from .numpy_forms import NUMPY_FORMS
 from .packages import PACKAGES
 from .torch_optim import TORCH_FORMS
 
-PEERS: dict[str, dict[str, Maker]] = {
+PEERS: dict[str, dict[str, Contender]] = {
     "cpu": {**TORCH_FORMS, **PACKAGES["cpu"], **NUMPY_FORMS},
     "cuda": {**TORCH_FORMS, **PACKAGES["cuda"], **CUPY_FORMS},
 }
 """The peers by device and name."""
 
 ROUGH = ("torch compile", "torchao", "FlashOptim", "apex", "DeepSpeed")
-"""Peers that are given more room, since they compute ``1 - beta**step`` in float32."""
+"""Peers with a wider tolerance, since they compute ``1 - beta**step`` in float32."""

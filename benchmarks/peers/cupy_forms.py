@@ -1,4 +1,4 @@
-"""Adam as CuPy's users write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
+"""Adam as users of CuPy write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from ..arena import Arena
+from ..buffers import SharedBuffers
 from ..cases import Case
-from ..contender import Maker, Step, Unavailable
+from ..contender import Contender
+from ..step import Step, Unavailable
 
 _INPUTS = (
     "T g, float32 beta1, float32 rest1, float32 beta2, float32 rest2, "
@@ -36,7 +37,7 @@ def _kernel() -> Update:
 def _fused() -> Update:
     cupy = _cupy()
 
-    # Called with proxies of CuPy's, which have no public type.
+    # CuPy calls it with proxies, which have no public type.
     @cupy.fuse()
     def adam(g, beta1, rest1, beta2, rest2, unbias1, unbias2, lr, eps, p, m, v):  # type: ignore[no-untyped-def]
         m *= beta1
@@ -55,15 +56,15 @@ def _cupy() -> Any:
         raise Unavailable("CuPy is not installed") from None
 
 
-def _step(make: Callable[[], Update], case: Case, arena: Arena) -> Step:
+def _step(make: Callable[[], Update], case: Case, buffers: SharedBuffers) -> Step:
     cupy = _cupy()
-    if case.name != "adam" or arena.dtype != "float32":
-        raise Unavailable(f"no form of {case.name} in {arena.dtype} here")
+    if case.name != "adam" or buffers.dtype != "float32":
+        raise Unavailable(f"no form of {case.name} in {buffers.dtype} here")
     update, steps = make(), count(1)
     (beta1, beta2), lr, eps = (case.options[name] for name in ("betas", "lr", "eps"))
     tensors = [
         [cupy.from_dlpack(array) for array in (grad, param, *states.values())]
-        for grad, param, states in zip(arena.grads, arena.params, arena.states)
+        for grad, param, states in zip(buffers.grads, buffers.params, buffers.states)
     ]
 
     def run() -> None:
@@ -75,15 +76,15 @@ def _step(make: Callable[[], Update], case: Case, arena: Arena) -> Step:
     return Step(run)
 
 
-def _elementwise(case: Case, arena: Arena) -> Step:
-    return _step(_kernel, case, arena)
+def _elementwise(case: Case, buffers: SharedBuffers) -> Step:
+    return _step(_kernel, case, buffers)
 
 
-def _fuse(case: Case, arena: Arena) -> Step:
-    return _step(_fused, case, arena)
+def _fuse(case: Case, buffers: SharedBuffers) -> Step:
+    return _step(_fused, case, buffers)
 
 
-CUPY_FORMS: dict[str, Maker] = {
+CUPY_FORMS: dict[str, Contender] = {
     "cupy.ElementwiseKernel": _elementwise,
     "cupy.fuse": _fuse,
 }

@@ -1,4 +1,4 @@
-"""NumPy as textbooks write it, and the same through numexpr."""
+"""The textbook form in NumPy, and with numexpr."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import importlib
 from itertools import count
 from typing import Any
 
-from ..arena import Arena
+from ..buffers import SharedBuffers
 from ..cases import Case
-from ..contender import Maker, Step, Unavailable
+from ..contender import Contender
+from ..step import Step, Unavailable
 
 
-def _textbook(case: Case, arena: Arena) -> Step:
+def _textbook(case: Case, buffers: SharedBuffers) -> Step:
     textbook = case.textbook
     if textbook is None:
-        raise Unavailable(f"no textbook's form of {case.name} here")
-    if arena.dtype not in ("float32", "float64"):
-        raise Unavailable("the textbook's form rounds every operation to 16 bits")
+        raise Unavailable(f"no textbook form of {case.name} here")
+    if buffers.dtype not in ("float32", "float64"):
+        raise Unavailable("the textbook form rounds every operation to 16 bits")
     options = {k: v for k, v in case.options.items() if not isinstance(v, bool)}
-    # Copies, since the textbook replaces its states: their memory is not extra, all have it.
-    states = [[state.copy() for state in of_tensor.values()] for of_tensor in arena.states]
+    # Copies, since the textbook form replaces its states; made here, they do not count as extra.
+    states = [[state.copy() for state in of_tensor.values()] for of_tensor in buffers.states]
     steps = count(1)
 
     def run() -> None:
         step = next(steps)
-        for p, g, s in zip(arena.params, arena.grads, states):
+        for p, g, s in zip(buffers.params, buffers.grads, states):
             textbook(p, g, s, step, **options)
 
     return Step(run)
@@ -40,16 +41,16 @@ _EXPRESSIONS = {
         "p - lr*(s0*unbias1)/(sqrt(s1*unbias2) + eps)",
     ),
 }
-"""By rule, what each state becomes, and then the parameter."""
+"""For each rule, the new value of each state, then of the parameter."""
 
 
-def _numexpr(case: Case, arena: Arena) -> Step:
+def _numexpr(case: Case, buffers: SharedBuffers) -> Step:
     try:
         numexpr = importlib.import_module("numexpr")
     except ImportError:
         raise Unavailable("not installed; pip install numexpr") from None
-    if case.name not in _EXPRESSIONS or arena.dtype != "float32":
-        raise Unavailable(f"no form of {case.name} in {arena.dtype} here")
+    if case.name not in _EXPRESSIONS or buffers.dtype != "float32":
+        raise Unavailable(f"no form of {case.name} in {buffers.dtype} here")
     *of_states, of_param = _EXPRESSIONS[case.name]
     options = dict(case.options)
     options["beta1"], options["beta2"] = options.pop("betas", (0.0, 0.0))
@@ -62,7 +63,7 @@ def _numexpr(case: Case, arena: Arena) -> Step:
             "unbias1": 1 / (1 - options["beta1"] ** step),
             "unbias2": 1 / (1 - options["beta2"] ** step),
         }
-        for p, g, states in zip(arena.params, arena.grads, arena.states):
+        for p, g, states in zip(buffers.params, buffers.grads, buffers.states):
             lists = {f"s{i}": state for i, state in enumerate(states.values())}
             known = {**numbers, **lists, "p": p, "g": g}
             for i, expression in enumerate(of_states):
@@ -76,4 +77,4 @@ def _evaluate(numexpr: Any, expression: str, known: dict[str, Any], out: Any) ->
     numexpr.evaluate(expression, known, {}, out=out, casting="same_kind")
 
 
-NUMPY_FORMS: dict[str, Maker] = {"textbook NumPy": _textbook, "numexpr": _numexpr}
+NUMPY_FORMS: dict[str, Contender] = {"textbook NumPy": _textbook, "numexpr": _numexpr}

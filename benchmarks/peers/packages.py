@@ -1,7 +1,7 @@
-"""Packages with optimizers of torch's interface, each made to compute the rule unquantized.
+"""Packages with torch's optimizer interface, with options that disable quantization.
 
-The names and options are those of: apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
-FlashOptim 0.1.4, optimi 0.3.3, DeepSpeed (2026). Those that need a GPU have not run here.
+Names and options are those of apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
+FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed (2026). Those that need a GPU have not been run.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..arena import Arena
+from ..buffers import SharedBuffers
 from ..cases import Case, Options
-from ..contender import Maker, Step, Unavailable
+from ..contender import Contender
+from ..step import Step, Unavailable
 from .torch_optim import parameters
 
 
 @dataclass(frozen=True)
 class Package:
-    """Where a package's optimizers are.
+    """A package and its optimizers.
 
     Attributes:
-        module: what is imported.
-        install: how to get it.
-        optimizers: by rule, the class's name and the options beyond the rule's own.
+        module: the module to import.
+        install: how to install it.
+        optimizers: for each rule, the class and its options beyond the rule's.
     """
 
     module: str
     install: str
     optimizers: Mapping[str, tuple[str, Options]]
 
-    def step(self, case: Case, arena: Arena) -> Step:
-        """Return the step of the package's optimizer, with states of its own."""
+    def step(self, case: Case, buffers: SharedBuffers) -> Step:
+        """Return the step of the package's optimizer, which allocates its own states."""
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:
@@ -42,7 +43,7 @@ class Package:
             raise Unavailable(f"{self.module} has no {case.name}")
         name, more = self.optimizers[case.name]
         options: dict[str, Any] = {**case.torch_options, **more}
-        return Step(getattr(module, name)(parameters(arena), **options).step)
+        return Step(getattr(module, name)(parameters(buffers), **options).step)
 
 
 _FULL: Options = {"quantize": False, "master_weight_bits": None}
@@ -104,7 +105,7 @@ def _deepspeed(name: str, decoupled: str) -> Package:
     )
 
 
-PACKAGES: dict[str, dict[str, Maker]] = {
+PACKAGES: dict[str, dict[str, Contender]] = {
     device: {name: partial(Package.step, package) for name, package in packages.items()}
     for device, packages in {
         "cpu": {

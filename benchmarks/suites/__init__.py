@@ -1,6 +1,6 @@
-"""The suites: each is a module with a ``run`` that yields groups of lines.
+"""The suites: modules whose ``run`` yields groups of lines.
 
-One more is a file, and a line in `SUITES`.
+To add one, write a module and list it in `SUITES`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ SUITES = {
     "accuracy": "benchmarks.suites.accuracy",
     "memory": "benchmarks.suites.memory",
 }
-"""What ``--suite`` knows, and the module of each."""
+"""The values of ``--suite``, and the module of each."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for.
+class Settings:
+    """The settings from the command line.
 
     Attributes:
-        rules: names of `CASES`.
+        rules: keys of `CASES`.
         dtypes: of parameters and gradients.
-        models: the tensors of each, by name.
-        peers: whom to compare with.
+        models: the shapes of each, by name.
+        peers: the names of the peers.
         device: ``"cpu"`` or ``"cuda"``.
-        rounds: samples of each contender.
-        cold: whether the caches are emptied before each step.
-        tensors: how many, for the host's suite.
-        steps: before the errors are looked at.
+        rounds: samples per contender.
+        cold: whether to flush the caches before each step.
+        tensors: the tensor counts of suite host.
+        steps: the steps of suite accuracy.
     """
 
     rules: Sequence[str]
@@ -52,10 +52,10 @@ class Asked:
 
 
 class Suite(Protocol):
-    """What a suite's module has."""
+    """The interface of a suite's module."""
 
-    def run(self, asked: Asked) -> Iterator[Group]:
-        """Yield what was measured, as it comes."""
+    def run(self, settings: Settings) -> Iterator[Group]:
+        """Yield each group when it is measured."""
 
 
 def suite(name: str) -> Suite:

@@ -1,7 +1,7 @@
-"""A group for each parameter, as layer-wise learning rates have: what their steps cost the host.
+"""The host cost of one group per parameter, as with layer-wise learning rates.
 
-The time is that of the processor, of all threads. A step with a changed rate in each group includes
-the assignments of a scheduler.
+The time is the processor time of all threads. A step with changed learning rates includes a
+scheduler's assignments.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import gpuopt
 
-from ..arena import import_torch
-from ..contender import Step
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt, timed
 from ..models import Shapes, elements
 from ..peers.torch_optim import FORMS
+from ..step import Step
 from ..timing import HostClock, interleaved
-from . import Asked
+from . import Settings
 from .tail import TOLERANCE, new_params
 
 SHAPES: Shapes = ((16, 16),) * 465
@@ -28,13 +28,13 @@ ARRAYS, DROP_IN = "gpuopt, arrays", "gpuopt, drop-in"
 LR = 1e-3
 
 
-def run(asked: Asked) -> Iterator[Group]:
-    """Yield a group for each kind of change, and one without many groups."""
+def run(settings: Settings) -> Iterator[Group]:
+    """Yield the timings of many groups with and without changed rates, and of a single group."""
     many = len(SHAPES)
     for groups, changes in ((many, True), (many, False), (1, True)):
         what = f"{groups} group{'s' * (groups > 1)}, {'every' if changes else 'no'} lr changes"
-        place = Place("groups", "adam", "float32", what, asked.device)
-        found, error = attempt(lambda g=groups, c=changes: _timings(g, c, asked))
+        place = Place("groups", "adam", "float32", what, settings.device)
+        found, error = attempt(lambda g=groups, c=changes: _timings(g, c, settings))
         gc.collect()
         if error:
             yield Group(place, [], dict.fromkeys((ARRAYS, DROP_IN), error))
@@ -53,30 +53,32 @@ def run(asked: Asked) -> Iterator[Group]:
         yield Group(place, lines, {}, ["processor time of all threads"])
 
 
-def _timings(groups: int, changes: bool, asked: Asked) -> dict[str, Any]:
-    made = {name: make(groups, asked.device) for name, make in contenders(asked.peers).items()}
+def _timings(groups: int, changes: bool, settings: Settings) -> dict[str, Any]:
+    made = {
+        name: make(groups, settings.device) for name, make in contenders(settings.peers).items()
+    }
     check(made)
     steps = {name: Step(each.changed if changes else each.step) for name, each in made.items()}
-    return interleaved(steps, asked.rounds, HostClock(processor=True))
+    return interleaved(steps, settings.rounds, HostClock(processor=True))
 
 
-def contenders(peers: Sequence[str]) -> dict[str, Callable[[int, str], Contender]]:
-    """Return what makes each, over a number of groups on a device."""
+def contenders(peers: Sequence[str]) -> dict[str, Callable[[int, str], GroupedAdam]]:
+    """Return a constructor for each, which takes the number of groups and the device."""
 
-    def of_torch(form: str) -> Callable[[int, str], Contender]:
-        return lambda groups, device: Torchs(groups, device, **FORMS[form])
+    def of_torch(form: str) -> Callable[[int, str], GroupedAdam]:
+        return lambda groups, device: TorchAdam(groups, device, **FORMS[form])
 
     theirs = {form: of_torch(form) for form in FORMS if form in peers}
     return {ARRAYS: Arrays, DROP_IN: DropIn, **theirs}
 
 
-class Contender:
-    """An optimizer over parameters in groups.
+class GroupedAdam:
+    """Adam over parameters in groups.
 
     Attributes:
-        params: the parameters, as torch's tensors.
-        groups: the optimizer's.
-        step: what takes a step.
+        params: the parameters, as torch tensors.
+        groups: the optimizer's ``param_groups``.
+        step: takes a step.
     """
 
     params: list[Any]
@@ -84,23 +86,23 @@ class Contender:
     step: Callable[[], object]
 
     def __init__(self, groups: int, device: str) -> None:
-        """Make the parameters and their gradients."""
+        """Create the parameters and their gradients."""
         self.params = new_params(SHAPES, "float32", device)
         self._count = count(1)
 
     def changed(self) -> None:
-        """Change the rate of every group, and step."""
+        """Change the learning rate of every group, then step."""
         factor = 1.0 + 1e-3 * (next(self._count) % 100)
         for i, group in enumerate(self.groups):
             group["lr"] = (LR + 1e-6 * i) * factor
         self.step()
 
 
-class Arrays(Contender):
-    """gpuopt over plain arrays: NumPy's on the CPU, torch's on a device."""
+class Arrays(GroupedAdam):
+    """gpuopt over plain arrays: NumPy arrays on the CPU, torch tensors on a device."""
 
     def __init__(self, groups: int, device: str) -> None:
-        """Make it."""
+        """Create the optimizer."""
         super().__init__(groups, device)
         plain = [_plain(p) for p in self.params]
         grads = _parts([_plain(p.grad) for p in self.params], groups)
@@ -109,11 +111,11 @@ class Arrays(Contender):
         self.step = lambda: optimizer.step(grads)
 
 
-class DropIn(Contender):
+class DropIn(GroupedAdam):
     """gpuopt's drop-in for torch.optim."""
 
     def __init__(self, groups: int, device: str) -> None:
-        """Make it."""
+        """Create the optimizer."""
         import gpuopt.torch
 
         super().__init__(groups, device)
@@ -123,12 +125,12 @@ class DropIn(Contender):
         self.groups, self.step = optimizer.param_groups, optimizer.step
 
 
-class Torchs(DropIn):
-    """torch.optim in one of its forms."""
+class TorchAdam(DropIn):
+    """torch.optim in one of its implementations."""
 
     def __init__(self, groups: int, device: str, **form: bool) -> None:
-        """Make it."""
-        Contender.__init__(self, groups, device)
+        """Create the optimizer."""
+        GroupedAdam.__init__(self, groups, device)
         torch = import_torch()
         self._take(torch.optim.Adam(_grouped(self.params, groups), LR, **form))
 
@@ -138,7 +140,7 @@ def _plain(tensor: Any) -> Any:
 
 
 def _parts(items: Sequence[Any], groups: int) -> list[list[Any]]:
-    """Return a list for each group: of one item, or of all."""
+    """Return a list for each group: of one item each, or of all."""
     return [list(items)] if groups == 1 else [[item] for item in items]
 
 
@@ -146,8 +148,8 @@ def _grouped(params: Sequence[Any], groups: int) -> list[dict[str, Any]]:
     return [{"params": part} for part in _parts(params, groups)]
 
 
-def check(made: dict[str, Contender]) -> None:
-    """Raise RuntimeError unless all have the same parameters after three steps."""
+def check(made: dict[str, GroupedAdam]) -> None:
+    """Raise RuntimeError unless all have equal parameters after three steps."""
     torch = import_torch()
     for each in made.values():
         for _ in range(3):

@@ -1,11 +1,10 @@
-"""What a step costs the host: steps over more and more tensors of 64 elements each.
+"""The host cost of a step: increasing numbers of tensors of 64 elements each.
 
-Whole steps come first. Then, on the CPU, steps on the way to a GPU with the launch itself left
-out: `gpuopt.Adam` on the Triton path with its kernel launches replaced by nothing, and
-`torch.optim.Adam(fused=True)` with ``torch._fused_adam_`` replaced by nothing. ``again`` steps with
-the gradients of the last step, ``new`` with new tensor objects each time, as after
-``zero_grad(set_to_none=True)``. What Triton needs to launch a kernel (some tens of microseconds,
-twice a step) is in neither.
+Whole steps come first. Then, on the CPU, steps on the GPU path without launches: `gpuopt.Adam` on
+Triton with its kernel launches stubbed out, and `torch.optim.Adam(fused=True)` with
+``torch._fused_adam_`` stubbed out. ``again`` reuses the gradients of the last step; ``new`` gets
+new tensor objects each time, as after ``zero_grad(set_to_none=True)``. Neither includes Triton's
+launch overhead (some tens of microseconds, twice per step).
 """
 
 from __future__ import annotations
@@ -18,36 +17,36 @@ from unittest import mock
 import gpuopt
 from gpuopt.engine import dispatch
 
-from ..arena import import_torch
+from ..buffers import import_torch
 from ..cases import CASES
-from ..contender import Step
 from ..lines import Group, Line, Place
 from ..measure import attempt, measure, timed
 from ..ours import OURS
 from ..peers import PEERS
+from ..step import Step
 from ..timing import interleaved
-from . import Asked
+from . import Settings
 
 ELEMENTS = 64
-"""Of each tensor."""
+"""Elements of each tensor."""
 
 AGAIN, NEW, OBJECTS = "triton, again", "triton, new", "(new objects)"
 SLOW = ("torch compile",)
-"""Peers that are left out here, since they compile anew for each number of tensors."""
+"""Peers that are left out here, since they recompile for each number of tensors."""
 
 
-def run(asked: Asked) -> Iterator[Group]:
+def run(settings: Settings) -> Iterator[Group]:
     """Yield two groups for each number of tensors."""
-    device = asked.device
-    peers = {name: PEERS[device][name] for name in asked.peers if name not in SLOW}
-    for count in asked.tensors:
-        for rule in asked.rules:
+    device = settings.device
+    peers = {name: PEERS[device][name] for name in settings.peers if name not in SLOW}
+    for count in settings.tensors:
+        for rule in settings.rules:
             place = Place("host", rule, "float32", f"{count} tensors", device)
             shapes = ((ELEMENTS,),) * count
-            makers = {**OURS[device], **peers}
-            yield measure(place, CASES[rule], shapes, makers, asked.rounds, cold=False)
-        if device == "cpu" and "adam" in asked.rules:
-            yield _nothing_launched(count, asked.rounds)
+            contenders = {**OURS[device], **peers}
+            yield measure(place, CASES[rule], shapes, contenders, settings.rounds, cold=False)
+        if device == "cpu" and "adam" in settings.rules:
+            yield _nothing_launched(count, settings.rounds)
 
 
 # --- nothing launched ----------------------------------------------------------------------------
@@ -60,13 +59,13 @@ class NoLaunch:
         """Compile nothing."""
 
     def __getitem__(self, grid: object) -> Callable[..., None]:
-        """Return a launcher."""
+        """Return a launcher that does nothing."""
         return lambda *args, **kwargs: None
 
 
 @contextmanager
 def without_launches() -> Iterator[None]:
-    """Let Triton's path take CPU tensors, and launch nothing."""
+    """Make the Triton path accept CPU tensors, and stub out its launches."""
     from gpuopt.kernels.triton import launch as triton_cuda
 
     stubs: dict[str, Any] = {"SIMULATED_ON": ("cpu",)}
@@ -77,7 +76,7 @@ def without_launches() -> Iterator[None]:
 
 
 def contenders(count: int) -> dict[str, Step]:
-    """Return the steps over ``count`` tensors."""
+    """Return the steps over ``count`` tensors, with stubs as their context."""
     torch = import_torch()
     params = [torch.zeros(ELEMENTS) for _ in range(count)]
     grads = [torch.ones(ELEMENTS) for _ in range(count)]

@@ -1,23 +1,25 @@
-"""Gradients in memory at once: with the step after the backward pass, and inside it."""
+"""Peak memory of gradients: with the step after the backward pass, and inside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from ..arena import import_torch
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt
-from . import Asked
+from . import Settings
 
 LAYERS, WIDTH = 16, 1024
 AFTER, INSIDE = "step after backward", "step inside backward"
 
 
-def run(asked: Asked) -> Iterator[Group]:
-    """Yield one group; the extra bytes are those of the gradients."""
-    place = Place("memory", "adamw", "float32", f"{LAYERS} layers of {WIDTH}x{WIDTH}", asked.device)
-    found, error = attempt(lambda: largest_gradients(LAYERS, WIDTH, asked.device))
+def run(settings: Settings) -> Iterator[Group]:
+    """Yield one group, whose extra bytes are the peak of the gradients."""
+    place = Place(
+        "memory", "adamw", "float32", f"{LAYERS} layers of {WIDTH}x{WIDTH}", settings.device
+    )
+    found, error = attempt(lambda: largest_gradients(LAYERS, WIDTH, settings.device))
     if error:
         yield Group(place, [], {INSIDE: error})
         return
@@ -30,7 +32,7 @@ def run(asked: Asked) -> Iterator[Group]:
 
 
 def largest_gradients(layers: int, width: int, device: str = "cpu") -> dict[str, int]:
-    """Return the most bytes of gradients at once: with the step after backward, and inside."""
+    """Return the peak bytes of gradients, with the step after the backward pass and inside it."""
     torch = import_torch()
     import gpuopt.torch as ours
 

@@ -1,9 +1,9 @@
-"""The tail of a training step: clipping, Adam, an EMA, and for bfloat16 master weights.
+"""The tail of a training step: clipping, Adam, an EMA, and master weights for bfloat16.
 
-Torch's is the best that its user can write: `clip_grad_norm_` with ``foreach=True``, Adam with
-``fused=True``, `torch._foreach_lerp_` for the EMA; for bfloat16, float32 masters beside them, whose
-gradients and parameters `torch._foreach_copy_` converts. Both start from the same numbers and are
-compared before they are timed. Bytes are counted, from the tables and from torch's calls.
+The torch version uses its fastest calls: `clip_grad_norm_` with ``foreach=True``, Adam with
+``fused=True``, `torch._foreach_lerp_` for the EMA; for bfloat16, float32 master weights that
+`torch._foreach_copy_` converts. Both start from the same values and are compared before they are
+timed. Bytes are counted from the tables and from torch's calls.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from gpuopt.engine.measure import MEASURE
 from gpuopt.engine.tail import tail_of
 from gpuopt.rules.registry import RULES
 
-from ..arena import import_torch
-from ..contender import Step
+from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt, clock_of, timed
 from ..models import Shapes, elements
+from ..step import Step
 from ..timing import interleaved
-from . import Asked
+from . import Settings
 
 OURS, TORCHS = "gpuopt, drop-in", "torch calls"
 LR, DECAY, LARGEST = 1e-3, 0.999, 1.0
 
 TOLERANCE = 1e-5
-"""Between the two after a step in float32, whose products they round in another order."""
+"""Between both after a step in float32, since they round in different orders."""
 
 TORCH_BYTES = {"float32": (4, 8, 28, 12), "bfloat16": (6, 4, 8, 28, 12, 6)}
-"""What an element costs torch: [gradients to float32], norm, clipping, Adam, EMA[, to bfloat16]."""
+"""Bytes per element of torch: [gradients to float32,] norm, clipping, Adam, EMA[, to bfloat16]."""
 
 
-def run(asked: Asked) -> Iterator[Group]:
+def run(settings: Settings) -> Iterator[Group]:
     """Yield a group for each dtype and each model."""
-    for dtype in asked.dtypes:
-        for model, shapes in asked.models.items():
-            place = Place("tail", "adam", dtype, model, asked.device)
+    for dtype in settings.dtypes:
+        for model, shapes in settings.models.items():
+            place = Place("tail", "adam", dtype, model, settings.device)
             if dtype not in TORCH_BYTES:
-                why = f"measured in {' and '.join(TORCH_BYTES)} alone"
+                why = f"measured only in {' and '.join(TORCH_BYTES)}"
                 yield Group(place, [], dict.fromkeys((OURS, TORCHS), why))
                 continue
-            timings, error = attempt(lambda p=place, s=shapes: _timings(p, s, asked))
+            timings, error = attempt(lambda p=place, s=shapes: _timings(p, s, settings))
             gc.collect()
             if error:
                 yield Group(place, [], {OURS: error, TORCHS: error})
@@ -67,18 +67,18 @@ def run(asked: Asked) -> Iterator[Group]:
             yield Group(place, lines, {}, [note])
 
 
-def _timings(place: Place, shapes: Shapes, asked: Asked) -> Any:
+def _timings(place: Place, shapes: Shapes, settings: Settings) -> Any:
     check(((1000,), (33, 7), ()), place.dtype, place.device)
     pair = {
-        OURS: Ours(shapes, place.dtype, place.device),
-        TORCHS: Torchs(shapes, place.dtype, place.device),
+        OURS: DropIn(shapes, place.dtype, place.device),
+        TORCHS: TorchCalls(shapes, place.dtype, place.device),
     }
     steps = {name: Step(each.step) for name, each in pair.items()}
-    return interleaved(steps, asked.rounds, clock_of(place.device, cold=False))
+    return interleaved(steps, settings.rounds, clock_of(place.device, cold=False))
 
 
 def bytes_of_ours(dtype: str) -> int:
-    """Return what an element costs here: one read of the gradients, and the update.
+    """Return gpuopt's bytes per element: one read of the gradients, and the update.
 
     >>> bytes_of_ours("float32"), sum(TORCH_BYTES["float32"])
     (40, 52)
@@ -90,13 +90,13 @@ def bytes_of_ours(dtype: str) -> int:
     return size + update.bytes_per_element([dtype, dtype, *["float32"] * len(update.states)])
 
 
-class Ours:
-    """One optimizer with everything in its step."""
+class DropIn:
+    """gpuopt: one optimizer whose step does all of it."""
 
     def __init__(
         self, shapes: Shapes, dtype: str, device: str, lr: float = LR, decay: float = DECAY
     ) -> None:
-        """Make the parameters and their gradients."""
+        """Create the parameters, their gradients and the optimizer."""
         import gpuopt.torch
 
         self.params = new_params(shapes, dtype, device)
@@ -104,7 +104,7 @@ class Ours:
         self.optimizer = gpuopt.torch.Adam(self.params, lr, **options)
 
     def step(self) -> None:
-        """Do all of it."""
+        """Clip, update, average."""
         self.optimizer.step()
 
     def averages(self) -> list[Any]:
@@ -112,13 +112,13 @@ class Ours:
         return [self.optimizer.ema[param] for param in self.params]
 
 
-class Torchs:
-    """What a user of torch writes."""
+class TorchCalls:
+    """torch: separate calls."""
 
     def __init__(
         self, shapes: Shapes, dtype: str, device: str, lr: float = LR, decay: float = DECAY
     ) -> None:
-        """Make the parameters and their gradients."""
+        """Create the parameters, their gradients and the optimizer."""
         self._torch = torch = import_torch()
         self._decay = decay
         self.params = self._masters = new_params(shapes, dtype, device)
@@ -149,10 +149,10 @@ class Torchs:
 
 
 def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
-    """Return parameters with gradients, the same for the same arguments.
+    """Return parameters with gradients; equal arguments give equal values.
 
-    The gradients are small: torch's clipping scales its own in place at each step, down to nothing
-    in the end, where denormals would cost it time. With a norm below the limit both factors are 1.
+    The norm of the gradients is below the limit, so that the factor is 1: torch's clipping scales
+    them in place, and at each step they would shrink, in the end to slow denormals.
     """
     torch = import_torch()
     generator = torch.Generator().manual_seed(0)
@@ -167,13 +167,14 @@ def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
 
 
 def check(shapes: Shapes, dtype: str, device: str) -> None:
-    """Raise RuntimeError unless both have the same averages after three steps.
+    """Raise RuntimeError unless both have equal averages after three steps.
 
-    Each step's gradients are of another size, some beyond the limit: of one size alone, Adam would
-    not notice whether they were clipped. Steps and weights of the averages are large.
+    The magnitude of the gradients differs between steps, and some exceed the limit: with a constant
+    magnitude, Adam's result would not depend on clipping. The learning rate and the weight of the
+    average are large.
     """
     torch = import_torch()
-    pair = Ours(shapes, dtype, device, 0.1, 0.5), Torchs(shapes, dtype, device, 0.1, 0.5)
+    pair = DropIn(shapes, dtype, device, 0.1, 0.5), TorchCalls(shapes, dtype, device, 0.1, 0.5)
     for each in pair:
         given = [param.grad.clone() for param in each.params]
         for size in (1.0, 64.0, 16.0):

@@ -1,4 +1,4 @@
-"""Whole steps over the tensors of models, beside the peers."""
+"""Whole steps over the tensors of models, compared with the peers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from ..lines import Group, Place
 from ..measure import measure
 from ..ours import OURS
 from ..peers import PEERS
-from . import Asked
+from . import Settings
 
 
-def run(asked: Asked) -> Iterator[Group]:
+def run(settings: Settings) -> Iterator[Group]:
     """Yield a group for each model, rule and dtype."""
-    peers = {name: PEERS[asked.device][name] for name in asked.peers}
-    makers = {**OURS[asked.device], **peers}
-    for model, shapes in asked.models.items():
-        for rule in asked.rules:
-            for dtype in asked.dtypes:
-                place = Place("update", rule, dtype, model, asked.device)
-                yield measure(place, CASES[rule], shapes, makers, asked.rounds, asked.cold)
+    peers = {name: PEERS[settings.device][name] for name in settings.peers}
+    contenders = {**OURS[settings.device], **peers}
+    for model, shapes in settings.models.items():
+        for rule in settings.rules:
+            for dtype in settings.dtypes:
+                place = Place("update", rule, dtype, model, settings.device)
+                yield measure(
+                    place, CASES[rule], shapes, contenders, settings.rounds, settings.cold
+                )

@@ -1,7 +1,7 @@
-"""What gpuopt asks of an array: device, address, dtype and memory order.
+"""Access to the arrays of every library: device, address, dtype, strides; copies and fills.
 
-NumPy arrays, torch tensors, CuPy arrays and others that speak DLPack are described without a
-copy. Libraries are recognised through ``sys.modules`` and never imported to look.
+NumPy arrays, torch tensors, CuPy arrays and others that support DLPack are described without a
+copy. Libraries are recognised through ``sys.modules``, never imported to check.
 """
 
 from __future__ import annotations
@@ -42,26 +42,27 @@ __all__ = [
 
 
 def describe(array: Any, name: str) -> Memory:
-    """Return where ``array`` lies.
+    """Return the memory of ``array``.
 
     Args:
-        array: a NumPy array, a torch tensor, a CuPy array, or an array that speaks DLPack or
-            has a ``__cuda_array_interface__``.
-        name: what an error calls it, such as ``"params[0]"``.
+        array: a NumPy array, a torch tensor, a CuPy array, or an array that supports DLPack or
+            ``__cuda_array_interface__``.
+        name: its name in error messages, such as ``"params[0]"``.
 
     Raises:
-        TypeError: it is no such array, or its elements are not floats of a known kind.
+        TypeError: it is not such an array, or its dtype is not in `FLOATS`.
+        ValueError: its strides are not multiples of its element size.
     """
     return _library_of(array, name).describe(array, name)
 
 
 def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
-    """Return a new array of the same library, device, shape and memory order."""
+    """Return a new array of the same library, device, shape and memory order, of a dtype."""
     return _library_of(array, "array").full_like(array, dtype, fill)
 
 
 def copy_as(array: Any, dtype: str) -> Any:
-    """Return a copy of the same library, device and memory order, in a dtype."""
+    """Return a copy of the same library, device and memory order, of a dtype."""
     known = sharing(array) if _library_of(array, "array") is FOREIGN else array
     made = zeros_like(known, dtype)
     if isinstance(made, np.ndarray):
@@ -78,7 +79,7 @@ def to_numpy(array: Any) -> npt.NDArray[Any]:
 
 
 def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
-    """Write ``values``, of the shape and storage dtype of ``array``, into it."""
+    """Copy ``values``, of equal shape and storage dtype, into ``array``."""
     host = _library_of(array, "array").on_host(array)
     describe(host, "array").view[...] = values
     if host is not array:
@@ -86,7 +87,7 @@ def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
 
 
 def assign(target: Any, source: Any) -> None:
-    """Copy between arrays of one shape, dtype and device, of any library and memory order."""
+    """Copy between arrays of equal shape, dtype and device, of any library and memory order."""
     into, of = describe(target, "array"), describe(source, "array")
     if into.device == of.device == "cpu":
         into.view[...] = of.view
@@ -98,17 +99,17 @@ def assign(target: Any, source: Any) -> None:
 
 
 def fill(array: Any, number: float) -> None:
-    """Write a number over every element of an array's memory."""
+    """Set every element of an array's memory to a number."""
     plain = bare(array)
     memory = describe(plain, "array")
     if memory.device == "cpu":
-        memory.view[...] = number  # the bits of 0 are those of every dtype's 0
+        memory.view[...] = number  # bfloat16 is viewed as uint16: only 0 has the same bits
     else:
         assign(plain, zeros_like(plain, memory.dtype, number))
 
 
 def mark_written(tensors: Sequence[Any]) -> None:
-    """Tell autograd that these torch tensors changed (their version counters)."""
+    """Increment the version counters of torch tensors, so that autograd notices the change."""
     if tensors:
         sys.modules["torch"].autograd.graph.increment_version(tensors)
 

@@ -1,4 +1,4 @@
-"""Arrays that share memory: found before anything is written."""
+"""Detection of arrays that share memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from . import Memory
 
 _EFFORT = 10_000
-"""Steps of the search; a pair that is too hard to decide counts as shared."""
+"""Maximum steps of NumPy's search; an undecided pair counts as sharing."""
 
 
 def shares_memory(a: Memory, b: Memory) -> bool:
-    """Whether two arrays have a byte in common."""
+    """Return whether two arrays share a byte."""
     if a.size == 0 or b.size == 0:
         return False
     if a.extent[0] >= b.extent[1] or b.extent[0] >= a.extent[1]:
@@ -30,10 +30,10 @@ def shares_memory(a: Memory, b: Memory) -> bool:
 
 
 class Index:
-    """Arrays sorted by address, to be asked which of them another array overlaps."""
+    """Arrays sorted by address, to find those that another array overlaps."""
 
     def __init__(self, memories: Sequence[Memory]) -> None:
-        """Sort ``memories``; those without elements overlap nothing."""
+        """Sort ``memories``; empty arrays overlap nothing."""
         extents = extents_of(memories)
         self._memories = memories
         self._sorted = np.argsort(extents[:, 0], kind="stable")
@@ -43,11 +43,11 @@ class Index:
     def overlapping(
         self, extents: npt.NDArray[np.int64], memory: Callable[[int], Memory]
     ) -> Iterator[tuple[int, int]]:
-        """Yield (place, place in the index) of each overlapping pair.
+        """Yield (position, position in the index) of each overlapping pair.
 
         Args:
-            extents: int64 [n, 2], the first byte of each array, and the one behind its last.
-            memory: returns the array of a place; asked for those alone that come near another.
+            extents: int64 [n, 2], the first byte of each array, and the byte after its last.
+            memory: returns the array at a position; called only where extents overlap.
         """
         if not len(self._low):
             return
@@ -62,7 +62,7 @@ class Index:
                 k -= 1
 
     def overlaps_within(self) -> Iterator[tuple[int, int]]:
-        """Yield the places of each overlapping pair of its own arrays, the smaller first."""
+        """Yield the positions of each overlapping pair in the index, the smaller first."""
         memories = self._memories
         for place, other in self.overlapping(extents_of(memories), memories.__getitem__):
             if place < other:
@@ -70,5 +70,5 @@ class Index:
 
 
 def extents_of(memories: Sequence[Memory]) -> npt.NDArray[np.int64]:
-    """Return int64 [n, 2]: the first byte of each array, and the one behind its last."""
+    """Return int64 [n, 2]: the first byte of each array, and the byte after its last."""
     return np.array([m.extent for m in memories], np.int64).reshape(-1, 2)

@@ -1,9 +1,8 @@
-"""Which arrays are not where they were, in as little host time as can be.
+"""Detection of arrays whose memory changed since the last step, with little host time.
 
-A NumPy array stays where it is as long as it lives. A torch tensor does not (``p.data = ...``),
-so its address and layout are looked at in every step: memory that was freed in between may come
-back at the same address for fewer or other elements. Of arrays of other libraries nothing is
-known.
+A NumPy array keeps its memory for its lifetime. A torch tensor does not (``p.data = ...``), so its
+address and layout are compared at every step; the address alone is not enough, since freed memory
+may be reused for another shape. Arrays of other libraries always count as changed.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ from . import is_cupys, is_torchs
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen of a list of arrays.
+    """The recorded addresses and layouts of a list of arrays.
 
     Attributes:
-        places: of the torch tensors, if all that are there are torch tensors; None: all places.
-        addresses: theirs.
-        layout: theirs, or None if there are other arrays.
-        signatures: one of each array, if there are others.
-        still: whether the signatures are references to NumPy arrays, all of them.
+        places: positions of the torch tensors in a list of torch tensors and None; None if all
+            are tensors.
+        addresses: of the torch tensors.
+        layout: of the torch tensors; None if there are other arrays.
+        signatures: one per array, if there are other arrays.
+        still: whether all signatures are references to NumPy arrays.
     """
 
     places: list[int] | None = None
@@ -39,7 +39,7 @@ class Snapshot:
     still: bool = False
 
     def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        """Yield each tensor's place, and its address and layout."""
+        """Yield each tensor's position, and its address and layout."""
         assert self.layout is not None
         places = range(len(self.addresses)) if self.places is None else self.places
         return zip(places, zip(self.addresses, *self.layout.columns))
@@ -47,12 +47,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Moves:
-    """What differs between two snapshots.
+    """The differences between two snapshots.
 
     Attributes:
-        changed: places of arrays that came, went, or are of another layout.
-        moved: places of torch tensors that only lie elsewhere.
-        addresses: where these lie.
+        changed: positions of arrays that appeared, disappeared, or changed their layout.
+        moved: positions of torch tensors of which only the address changed.
+        addresses: the new addresses of ``moved``.
     """
 
     changed: Sequence[int] = ()
@@ -61,10 +61,10 @@ class Moves:
 
 
 class Layout:
-    """Strides, dtypes, shapes and devices of torch tensors, to be compared with later ones.
+    """Strides, dtypes, shapes and devices of torch tensors.
 
     Attributes:
-        columns: one list of each property.
+        columns: one list per property.
     """
 
     def __init__(self, tensors: Sequence[Any]) -> None:
@@ -73,18 +73,18 @@ class Layout:
         self._guards = _guards(tensors)
 
     def fits(self, tensors: Sequence[Any]) -> bool:
-        """Whether these tensors are all laid out like those; it may doubt it without reason."""
+        """Return whether these tensors have the same layout; False is possible if they do."""
         if self._guards is not None:
             return bool(self._guards.check(*tensors))
         return _properties(tensors) == self.columns
 
 
 def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple[Snapshot, Moves]:
-    """Return what is seen, and what is not where or what it was.
+    """Return a snapshot, and its differences from the last one.
 
     Args:
         arrays: arrays of any library, or None.
-        last: what was seen the last time; nothing, if None.
+        last: the last snapshot; None if there is none.
     """
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
@@ -118,11 +118,11 @@ def _compare(snapshot: Snapshot, last: Snapshot | None, count: int) -> Moves:
 
 
 def _addresses(arrays: Sequence[Any]) -> list[int] | None:
-    """Return the addresses of torch tensors, or None if there is anything else."""
+    """Return the addresses of torch tensors, or None if there are other values."""
     torch: Any = sys.modules.get("torch")
     try:
         return list(map(torch.Tensor.data_ptr, arrays))
-    except (AttributeError, RuntimeError, TypeError):  # no torch; a sparse tensor; others, None
+    except (AttributeError, RuntimeError, TypeError):  # no torch; a sparse tensor; other values
         return None
 
 
@@ -139,14 +139,14 @@ def _properties(tensors: Sequence[Any]) -> tuple[list[Any], ...]:
 def _guards(tensors: Sequence[Any]) -> Any:
     """Return torch's own check of many tensors at once, or None if this torch has none.
 
-    It compares what `_properties` lists, and what autograd does with the tensors, in C++: a
-    quarter of the time. It is not a public part of torch, so nothing rests on its being there.
+    It compares `_properties` and autograd's flags in C++, in a quarter of the time. It is not
+    public, so it must stay optional.
     """
     try:
         from torch._C._dynamo.guards import TensorGuards
 
         return TensorGuards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None)
-    except Exception:  # whatever another version of torch makes of it
+    except Exception:  # other versions of torch may raise anything
         return None
 
 
@@ -166,10 +166,10 @@ def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot
 
 
 def _are(arrays: Sequence[Any], references: Sequence[Any] | None) -> bool:
-    """Whether these are the very arrays that are referred to."""
+    """Return whether these are the referenced arrays themselves."""
     try:
         return all(map(is_, map(weakref.ref, arrays), references or ()))
-    except TypeError:  # None has no references
+    except TypeError:  # None cannot be referenced weakly
         return False
 
 
@@ -177,7 +177,7 @@ def _signature(array: Any) -> Any:
     if array is None:
         return None
     if isinstance(array, np.ndarray):
-        return weakref.ref(array)  # one object for all references to one array, while it lives
+        return weakref.ref(array)  # always the same object while the array lives
     if is_torchs(array) and array.layout is sys.modules["torch"].strided:
         return (array.data_ptr(), *(column[0] for column in _properties([array])))
     if is_cupys(array):

@@ -1,7 +1,7 @@
 """Arrays of any other library, through DLPack or ``__cuda_array_interface__``.
 
-On the CPU, NumPy shares their memory; on a CUDA device CuPy or torch does, whichever is there.
-States are made by the library that shares.
+On the CPU, NumPy shares their memory; on a CUDA device, CuPy or torch, whichever is installed.
+The sharing library also allocates the states.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .memory import Memory
 from .numpy_arrays import NUMPY
 from .torch_tensors import TORCH
 
-_IMMUTABLE = ("jax", "jaxlib", "tensorflow")  # their arrays must not change, and some say not so
+_IMMUTABLE = ("jax", "jaxlib", "tensorflow")  # not all of them export the read-only flag
 
-_CPU, _CUDA = 1, 2  # DLPack's numbers
+_CPU, _CUDA = 1, 2  # DLPack's device types
 
 
 def speaks(array: Any) -> bool:
-    """Whether an array can be shared by one of the two protocols."""
+    """Return whether an array supports one of the two protocols."""
     return _speaks_dlpack(array) or hasattr(array, "__cuda_array_interface__")
 
 
@@ -36,27 +36,27 @@ def _speaks_dlpack(array: Any) -> bool:
 
 
 def _shared(array: Any, name: str) -> tuple[Library, Any]:
-    """Return an array of a library that we know over the same memory."""
+    """Return an array of a known library over the same memory, and the library."""
     kind = array.__dlpack_device__()[0] if _speaks_dlpack(array) else _CUDA
     if kind not in (_CPU, _CUDA):
         raise TypeError(
-            f"{name}: {type(array).__name__} lies on a device that is neither the CPU nor CUDA"
+            f"{name}: {type(array).__name__} is on a device that is neither the CPU nor CUDA"
         )
     library, module = _library_on_cuda(array, name) if kind == _CUDA else (NUMPY, np)
     try:
         if _speaks_dlpack(array):
             return library, module.from_dlpack(array)
         return library, _through_interface(array, library, module)
-    except Exception as error:  # of many kinds, when a library finds no such device
+    except Exception as error:  # libraries differ in what they raise without such a device
         raise TypeError(f"{name}: {module.__name__} cannot share this array: {error}") from error
 
 
 def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
-    """Return an array over the memory that ``__cuda_array_interface__`` names: no copy."""
+    """Return an array over the memory of ``__cuda_array_interface__``; never a copy."""
     address = array.__cuda_array_interface__["data"][0]
     if library is CUPY:
         number = module.cuda.runtime.pointerGetAttributes(address).device if address else 0
-        with module.cuda.Device(number):  # on any other device it would copy
+        with module.cuda.Device(number):  # with another current device, CuPy would copy
             shared = module.asarray(array)
     else:
         shared = module.as_tensor(array)
@@ -66,18 +66,18 @@ def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
 
 
 def sharing(array: Any) -> Any:
-    """Return an array of a library that we know over the same memory."""
+    """Return an array of a known library over the same memory."""
     return _shared(array, "array")[1]
 
 
 def _library_on_cuda(array: Any, name: str) -> tuple[Library, ModuleType]:
     known = {"cupy": CUPY, "torch": TORCH}
-    for module in sorted(known, key=lambda m: m not in sys.modules):  # what is loaded comes first
+    for module in sorted(known, key=lambda m: m not in sys.modules):  # imported libraries first
         try:
             return known[module], importlib.import_module(module)
         except ImportError:
             continue
-    raise TypeError(f"{name}: {type(array).__name__} lies on CUDA, which takes CuPy or torch")
+    raise TypeError(f"{name}: {type(array).__name__} is on CUDA, which needs CuPy or torch")
 
 
 def _describe_foreign(array: Any, name: str) -> Memory:
@@ -95,10 +95,10 @@ def _writable(array: Any, memory: Memory) -> bool:
 
 
 def _says_read_only(array: Any) -> bool:
-    """Whether the exporter can say that it is read-only, and may have said so.
+    """Return whether the exporter's DLPack version has a read-only flag.
 
-    NumPy marks an array from an exporter without such a flag (DLPack before 1.0) as
-    read-only, too; only the capsule's name tells the two apart.
+    NumPy also marks arrays from exporters without the flag (DLPack before 1.0) as read-only; only
+    the capsule's name distinguishes the two.
     """
     try:
         capsule = array.__dlpack__(max_version=(1, 0))

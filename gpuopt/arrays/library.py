@@ -1,4 +1,4 @@
-"""What gpuopt needs of a library of arrays."""
+"""The interface to an array library."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .memory import Memory
 
 @dataclass(frozen=True)
 class Library:
-    """How the arrays of one library are described, made, read and written.
+    """The operations on the arrays of one library.
 
     Attributes:
-        describe: returns where an array lies; the second argument is its name in errors.
-        full_like: returns a new array of the same device, shape and memory order, of a dtype
-            and filled with a number.
+        describe: returns the memory of an array; the second argument is its name in errors.
+        full_like: returns a new array of the same device, shape and memory order, of a dtype,
+            filled with a number.
         on_host: returns the array, or a copy of it, in the host's memory.
         assign: copies into an array from one of the same library, shape and dtype, or from
             what `on_host` returned.

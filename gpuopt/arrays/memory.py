@@ -1,4 +1,4 @@
-"""Where an array lies: all that the rest of gpuopt knows of it."""
+"""The memory of an array, independent of its library."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import numpy.typing as npt
 from ..kernels.storage import STORAGE
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
-"""The element types that gpuopt takes, by name."""
+"""The dtypes that gpuopt accepts."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Where an array lies; it does not keep the array alive.
+    """Device, address and layout of an array; it does not keep the array alive.
 
     Attributes:
         device: ``"cpu"`` or ``"cuda:0"``.
         address: of the first element.
         dtype: one of `FLOATS`.
-        shape: as the array's.
+        shape: of the array.
         strides: in elements.
         writable: whether the array may be updated.
-        library: whose array it is: ``"numpy"``, ``"torch"`` or ``"cupy"``.
+        library: ``"numpy"``, ``"torch"`` or ``"cupy"``.
     """
 
     device: str
@@ -53,9 +53,9 @@ class Memory:
 
     @cached_property
     def order(self) -> tuple[int, ...] | None:
-        """The strides of the axes longer than one if the array fills its memory, else None.
+        """The strides of the axes longer than one if the array is dense, else None.
 
-        Two arrays of one shape with the same order hold the same element at the same offset.
+        Arrays of equal shape and order have each element at the same offset.
         """
         if self.size == 0:
             return ()
@@ -69,7 +69,7 @@ class Memory:
 
     @cached_property
     def extent(self) -> tuple[int, int]:
-        """The first byte, and the one behind the last."""
+        """The first byte, and the byte after the last."""
         if self.size == 0:
             return self.address, self.address
         reach = [s * (n - 1) for s, n in zip(self.strides, self.shape)]
@@ -87,7 +87,7 @@ class Memory:
 
     @property
     def overlaps_itself(self) -> bool:
-        """Whether two elements may lie at the same place (a broadcast array, say)."""
+        """Whether two elements may share an address, as in a broadcast array."""
         reach = 0
         for stride, extent in sorted((abs(s), n) for s, n in zip(self.strides, self.shape)):
             if extent > 1:
@@ -98,7 +98,7 @@ class Memory:
 
     @property
     def element_aligned(self) -> bool:
-        """Whether every element lies at a multiple of its size."""
+        """Whether the address of every element is a multiple of its size."""
         return self.address % self.itemsize == 0
 
     @cached_property
@@ -109,10 +109,10 @@ class Memory:
         return self._as_numpy()
 
     def may_share(self, other: Memory, effort: Any) -> bool:
-        """Whether two arrays have a byte in common; nothing is read, on no device.
+        """Return whether two arrays share a byte; reads no memory.
 
         Raises:
-            numpy.exceptions.TooHardError: not decided after so many steps of the search.
+            numpy.exceptions.TooHardError: undecided after ``effort`` steps.
         """
         return bool(np.shares_memory(self._as_numpy(), other._as_numpy(), max_work=effort))
 

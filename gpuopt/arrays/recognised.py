@@ -1,4 +1,4 @@
-"""Whose array a value is, without importing any library to look."""
+"""Recognition of torch tensors and CuPy arrays, without imports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def is_torchs(value: Any) -> bool:
-    """Whether it is a tensor of torch's."""
+    """Return whether a value is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def is_cupys(value: Any) -> bool:
-    """Whether it is an array of CuPy's."""
+    """Return whether a value is a CuPy array."""
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)

@@ -1,4 +1,4 @@
-"""Options whose value is an array of one float: a learning rate that a graph reads anew."""
+"""Options that are arrays of one float, such as a learning rate that a captured graph rereads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from . import is_cupys, is_torchs
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is a tensor of torch's or an array of CuPy's."""
+    """Return whether a value is a torch tensor or a CuPy array."""
     return is_torchs(value) or is_cupys(value)
 
 
 def is_one_float(array: Any) -> bool:
-    """Whether it holds one element, and that a float."""
+    """Return whether an array has exactly one element, a float."""
     if is_torchs(array):
         return bool(array.numel() == 1 and array.is_floating_point())
     return bool(array.size == 1 and array.dtype.kind == "f")
@@ -27,20 +27,20 @@ def device_of(array: Any) -> str:
 
 
 def on_host(array: Any) -> bool:
-    """Whether its value can be read without waiting for a device."""
+    """Return whether an array is on the CPU, so that reading it does not synchronize."""
     return device_of(array) == "cpu"
 
 
 def value_of(array: Any) -> float:
-    """Return its value; waits for its device."""
+    """Return the value of an array of one element; synchronizes with its device."""
     return float(array.detach() if is_torchs(array) else array)
 
 
 def number_of(value: Any) -> float:
-    """Return an option as a number; 0.0 for an array on a device, which reads it itself.
+    """Return an option as a number; 0.0 for an array on a device, where the kernel reads it.
 
     Raises:
-        TypeError, ValueError, RuntimeError: it is none; nor is a text that says one.
+        TypeError, ValueError, RuntimeError: it is not a number; strings never are.
     """
     if isinstance(value, (str, bytes)):
         raise TypeError(f"expected a number, got {value!r}")
@@ -50,7 +50,7 @@ def number_of(value: Any) -> float:
 
 
 def number_or_value(value: Any) -> float:
-    """Return a number, or the value of an array, for which it waits."""
+    """Return a number, or the value of an array, which synchronizes."""
     return value_of(value) if is_array(value) else float(value)
 
 
@@ -60,7 +60,7 @@ def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fill(array: Any, value: float) -> None:
-    """Change its value; waits for nobody."""
+    """Set the value of an array, asynchronously."""
     if is_torchs(array):
         with sys.modules["torch"].no_grad():
             array.fill_(value)

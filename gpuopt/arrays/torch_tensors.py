@@ -11,7 +11,7 @@ from .recognised import is_torchs
 
 
 class LazyError(TypeError):
-    """A tensor's memory does not hold its values: torch has yet to negate or conjugate them."""
+    """A tensor with torch's lazy negative or conjugate bit: its memory does not hold its values."""
 
 
 def _describe(tensor: Any, name: str) -> Memory:
@@ -31,17 +31,17 @@ def _describe(tensor: Any, name: str) -> Memory:
 
 
 def is_lazy(array: Any) -> bool:
-    """Whether it is a tensor that torch negates or conjugates only as it reads it."""
+    """Return whether a value is a torch tensor with the negative or conjugate bit."""
     return is_torchs(array) and bool(array.is_neg() or array.is_conj())
 
 
 def resolved(array: Any) -> Any:
-    """Return an array whose memory holds its values: itself, or a copy."""
+    """Return the array, or a copy whose memory holds its values if it is lazy."""
     return array.detach().resolve_conj().resolve_neg() if is_lazy(array) else array
 
 
 def bare(array: Any) -> Any:
-    """Return an array over the same memory that stands for what that holds."""
+    """Return an array over the same memory without the lazy bits."""
     if not is_lazy(array):
         return array
     place = array.storage_offset(), array.size(), array.stride()
@@ -50,13 +50,13 @@ def bare(array: Any) -> Any:
 
 
 def _kind(tensor: Any) -> str:
-    """Return whose kind of tensor it is: DTensors are taken by `gpuopt.torch` alone."""
+    """Return the kind of tensor for an error; only `gpuopt.torch` accepts DTensors."""
     return f"a {type(tensor).__name__}" if not hasattr(tensor, "_spec") else "a DTensor"
 
 
 def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
     torch = sys.modules["torch"]
-    with torch.inference_mode(False):  # what is made in there cannot be changed outside by torch
+    with torch.inference_mode(False):  # torch could not update an inference tensor later
         return torch.full_like(
             tensor, fill, dtype=getattr(torch, dtype), memory_format=torch.preserve_format
         ).requires_grad_(False)

@@ -1,1 +1,1 @@
-"""The demonstration: gradient descent and its relatives on real handwritten digits."""
+"""The demo: variants of gradient descent on real handwritten digits."""

@@ -1,6 +1,6 @@
 """The commands `gpuopt compare` and `gpuopt sweep`.
 
-What only they need is imported when they run: `gpuopt inspect` and `gpuopt doctor` do without.
+Their libraries are imported when they run, since the other commands do not need them.
 """
 
 from __future__ import annotations
@@ -20,39 +20,48 @@ ALL_RATES = ",".join(f"{rate:g}" for rate in RATES)
 OWN = "each method's own"
 MORE = ", ".join(method.name for method in OTHERS)
 
-Also = Annotated[str, typer.Option(help=f"More methods, with commas between them: {MORE}.")]
+Also = Annotated[str, typer.Option(help=f"Comma-separated further methods: {MORE}.")]
 WHOLE: dict[str, Any] = {"parser": options.whole, "metavar": "<int>"}
 REAL: dict[str, Any] = {"parser": options.real, "metavar": "<float>"}
 Epochs = Annotated[int, typer.Option(help="Passes over the training images.", **WHOLE)]
 BatchSize = Annotated[
-    int, typer.Option(help="Images behind each gradient, but in batch and stochastic GD.", **WHOLE)
+    int, typer.Option(help="Images per gradient, except in batch and stochastic GD.", **WHOLE)
 ]
 Seed = Annotated[
-    int, typer.Option(help="Decides the first weights and the order of the images.", **WHOLE)
+    int, typer.Option(help="Seed of the initial weights and the order of the images.", **WHOLE)
 ]
 Backend = Annotated[
     str | None,
-    typer.Option(help="What computes the steps.", show_default="the best that runs here"),
+    typer.Option(help="Backend of the steps.", show_default="the first that can run"),
 ]
-Device = Annotated[str, typer.Option(help="Where all of it is computed: cpu, or cuda, by CuPy.")]
-Json = Annotated[Path | None, typer.Option(help="A file for all the numbers; - prints them.")]
+Device = Annotated[str, typer.Option(help="Device of the training: cpu, or cuda (needs CuPy).")]
+Json = Annotated[Path | None, typer.Option(help="Write all numbers as JSON; - for stdout.")]
 Stats = Annotated[
     bool,
-    typer.Option("--stats", help="Show norms and largest elements of the last steps, too."),
+    typer.Option("--stats", help="Also show norms and largest elements of each last step."),
 ]
-Output = Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")]
+Output = Annotated[Path, typer.Option(help="File of the plot: .png, .svg or .pdf.")]
 Rate = Annotated[
-    float | None, typer.Option(help="Learning rate for all.", show_default=OWN, **REAL)
+    float | None, typer.Option(help="Learning rate of all methods.", show_default=OWN, **REAL)
 ]
-Rates = Annotated[str, typer.Option(help="Learning rates, with commas between them.")]
+Rates = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated learning rates.",
+        show_default="1 and 3 times each power of ten, 0.0001 to 3",
+    ),
+]
 Betas = Annotated[
     str,
-    typer.Option(help="Decays: the beta of Momentum and RMSProp, Adam's first.", show_default=OWN),
+    typer.Option(
+        help="Comma-separated betas of Momentum and RMSProp, or first betas of Adam.",
+        show_default=OWN,
+    ),
 ]
 
 
 def settings(seed: int, epochs: int, batch_size: int, stats: bool = False) -> Settings:
-    """Check what all trials share."""
+    """Return the checked settings of all trials."""
     return Settings(
         stats=stats,
         seed=options.at_least("--seed", seed, 0),
@@ -76,9 +85,9 @@ def compare(
 ) -> None:
     """Train a network on handwritten digits once per method, and compare the methods.
 
-    They are batch, stochastic and mini-batch gradient descent, Momentum, RMSProp and Adam, all
-    from the same start and with the images in the same order. Overfitting, vanishing or
-    exploding gradients and NaN are reported on the way.
+    The methods are batch, stochastic and mini-batch gradient descent, Momentum, RMSProp and Adam,
+    with the same initial weights and the same order of images. Overfitting, vanishing or exploding
+    gradients and NaN are reported during training.
     """
     with imports_of("compare"):
         from gpuopt.demo.runner import Job, execute
@@ -110,10 +119,10 @@ def sweep(
     json: Json = None,
     output: Output = Path("sweep.png"),
 ) -> None:
-    """Show how much each method depends on its learning rate, and on its beta.
+    """Show how sensitive each method is to its learning rate and beta.
 
-    Trains the network of `compare` with each of the learning rates, and with each of the betas,
-    and shows the training losses that they end with.
+    Trains the network of `compare` with each learning rate and each beta, and shows the final
+    training losses.
     """
     with imports_of("sweep"):
         from gpuopt.demo.runner import Job, execute

@@ -18,12 +18,12 @@ from gpuopt.demo.watch import Finding, Watch
 from gpuopt.engine.stats import TensorStats, together
 
 TARGET_ACCURACY = 0.95
-RISEN = 1.001  # by more than the rounding of a loss that stands still
+RISEN = 1.001  # more than the rounding of a constant loss
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all the methods of a comparison share."""
+    """The settings that all methods of a comparison share."""
 
     seed: int = 0
     epochs: int = 30
@@ -33,13 +33,13 @@ class Settings:
     stats: bool = False
 
     def sizes(self, digits: Digits) -> tuple[int, ...]:
-        """Neurons in each layer, from the pixels to the classes."""
+        """Return the neurons of each layer, from the pixels to the classes."""
         return (digits.train.images.shape[1], *self.hidden, CLASSES)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A method with the learning rate and the beta to try it with; None: its own."""
+    """A method with a learning rate and a beta; None for the method's own."""
 
     method: Method
     lr: float | None = None
@@ -47,7 +47,7 @@ class Trial:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate that is used."""
+        """The learning rate in use."""
         return self.method.lr if self.lr is None else self.lr
 
 
@@ -62,7 +62,7 @@ class Result:
     findings: tuple[Finding, ...]
     clock: StepClock
     last_step: TensorStats | None = None
-    """What the last step was like, all arrays together."""
+    """The statistics of the last step over all arrays."""
 
     @property
     def final(self) -> Epoch:
@@ -71,51 +71,51 @@ class Result:
 
     @property
     def diverged(self) -> bool:
-        """Whether it ended at NaN, or worse than guessing after the loss had risen."""
+        """Whether it ended with NaN, or worse than guessing after the loss had risen."""
         losses = [epoch.train_loss for epoch in self.epochs]
         risen = any(after > RISEN * before for before, after in pairwise(losses))
         return not self.final.finite or (losses[-1] > LOSS_OF_GUESSING and risen)
 
     def epochs_to(self, accuracy: float = TARGET_ACCURACY) -> int | None:
-        """The first epoch after which the test accuracy is reached, or None."""
+        """Return the first epoch with this test accuracy, or None."""
         reached = (epoch.number for epoch in self.epochs if epoch.test_accuracy >= accuracy)
         return next(reached, None)
 
 
 class Observer:
-    """Is told what happens while trials run; this one does nothing with it."""
+    """Callbacks for the progress of trials; this base class ignores them."""
 
     def started(self, trial: Trial) -> None:
-        """A trial begins."""
+        """Handle the start of a trial."""
 
     def epoch_ended(self, trial: Trial, epoch: Epoch) -> None:
-        """An epoch of it has ended."""
+        """Handle the end of an epoch."""
 
     def noticed(self, trial: Trial, finding: Finding) -> None:
-        """Something was noticed."""
+        """Handle a warning."""
 
     def ended(self, trial: Trial) -> None:
-        """It is over."""
+        """Handle the end of a trial."""
 
 
 SILENT = Observer()
 
 
 def batch_size_of(method: Method, settings: Settings, digits: Digits) -> int:
-    """Images behind each gradient: the method's own number, else the one in the settings."""
+    """Return the images per gradient: the method's own number, else that of the settings."""
     own = method.batch_size
     return settings.batch_size if own is None else own or len(digits.train)
 
 
 def warm_up(trial: Trial, params: Sequence[Array], stats: bool) -> None:
-    """Step once with copies: a backend may compile at its first step, which nobody should time."""
+    """Step once with copies, so that compilation is not timed."""
     copies = [param.copy() for param in params]
     optimizer = trial.method.build(copies, trial.lr, trial.beta, stats)
     optimizer.step([np.zeros_like(p) for p in copies])
 
 
 def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = SILENT) -> Result:
-    """Train a new network from the seed's start, and watch it."""
+    """Train a new network, initialized from the seed; return the result with its warnings."""
     observer.started(trial)
     initial = mlp.initialise(settings.sizes(digits), settings.seed, settings.gain)
     params = [np.asarray(array, like=digits.train.images) for array in initial]
@@ -154,6 +154,6 @@ def run(trial: Trial, digits: Digits, settings: Settings, observer: Observer = S
 def run_all(
     trials: Iterable[Trial], digits: Digits, settings: Settings, observer: Observer = SILENT
 ) -> Iterator[Result]:
-    """Run one trial after another, yielding each result as it is there."""
+    """Run the trials one by one; yield each result when it is finished."""
     for trial in trials:
         yield run(trial, digits, settings, observer)

@@ -1,4 +1,4 @@
-"""The picture of a comparison."""
+"""The plot of a comparison."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Quantity = Callable[[Epoch], float]
 
 
 def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
-    """Draw losses and accuracy by epoch, and under them the gradient norm of each layer."""
+    """Draw losses and accuracy by epoch, and below them the gradient norm of each layer."""
     with page(TITLE, origin) as sheet:
         sheet.legend(legend_entries(results))
         layers = len(results[0].final.gradient_norms)
@@ -37,7 +37,7 @@ def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
 
 
 def legend_entries(results: Sequence[Result]) -> list[Entry]:
-    """The methods, and what rings and crosses are where there are any."""
+    """Return entries for the methods, and for rings and crosses if there are any."""
     looks = [look_of(STYLES[result.trial.method.name]) for result in results]
     entries = list(zip(looks, labels(results), strict=True))
     mark = {"color": GREY, "linestyle": ""}
@@ -49,7 +49,7 @@ def legend_entries(results: Sequence[Result]) -> list[Entry]:
 
 
 def labels(results: Sequence[Result]) -> list[str]:
-    """Their methods, with the learning rates where these are not all the same."""
+    """Return the names of the methods, with learning rates if these differ."""
     rates = [result.trial.learning_rate for result in results]
     names = [result.trial.method.label for result in results]
     if len(set(rates)) == 1:
@@ -58,12 +58,12 @@ def labels(results: Sequence[Result]) -> list[str]:
 
 
 def finite(result: Result, value: Quantity) -> list[tuple[int, float]]:
-    """A quantity by epoch, where it is a number."""
+    """Return (epoch, value) where the value is finite."""
     return [(e.number, value(e)) for e in result.epochs if isfinite(value(e))]
 
 
 def zeros_of(results: Sequence[Result], *values: Quantity) -> ZeroRows:
-    """Where the zeros of these quantities go, on one scale for all of them."""
+    """Return the rows for zeros of these quantities, on a common scale."""
     return zero_rows([[y for value in values for _, y in finite(r, value)] for r in results])
 
 
@@ -87,7 +87,7 @@ def course_panel(
     value: Quantity,
     zeros: ZeroRows | None = None,
 ) -> None:
-    """Draw a quantity of all results by epoch, with a cross where a method ended at NaN."""
+    """Draw a quantity of all results by epoch, with a cross where a method ended with NaN."""
     for index, result in enumerate(results):
         look = look_of(STYLES[result.trial.method.name])
         points = finite(result, value)
@@ -102,7 +102,7 @@ def course_panel(
 
 
 def overfitted(results: Sequence[Result]) -> list[tuple[Result, Epoch]]:
-    """The results for which the watch noticed overfitting, with the epoch of it."""
+    """Return the results with overfitting, and the epoch of the warning."""
     return [
         (result, result.epochs[finding.epoch])
         for result in results
@@ -112,21 +112,21 @@ def overfitted(results: Sequence[Result]) -> list[tuple[Result, Epoch]]:
 
 
 def mark_overfitting(panel: Axes, results: Sequence[Result]) -> None:
-    """Put a ring where the watch noticed it."""
+    """Draw a ring at each warning of overfitting."""
     for result, epoch in overfitted(results):
         colour, _ = STYLES[result.trial.method.name]
         panel.plot(epoch.number, epoch.test_loss, color=colour, clip_on=False, zorder=3, **RING)
 
 
 def row_of_panels(figure: Figure, grid: GridSpec, row: int, count: int) -> list[Axes]:
-    """Add panels of the same width, which together take a row of the grid."""
+    """Add panels of equal width that fill a row of the grid."""
     width = grid.ncols // count
     places = [grid[row, width * n : width * (n + 1)] for n in range(count)]
     return [figure.add_subplot(place) for place in places]
 
 
 def gradient_panels(panels: Sequence[Axes], results: Sequence[Result]) -> None:
-    """Draw one panel for each layer, on one scale."""
+    """Draw one panel per layer, on a common scale."""
     norms = [norm_of(layer) for layer in range(len(panels))]
     zeros = zeros_of(results, *norms)
     for layer, panel in enumerate(panels):
@@ -139,5 +139,5 @@ def gradient_panels(panels: Sequence[Axes], results: Sequence[Result]) -> None:
 
 
 def norm_of(layer: int) -> Quantity:
-    """Where an epoch has the gradient norm of a layer, counted from 0."""
+    """Return the function that reads the gradient norm of a layer, counted from 0."""
     return lambda epoch: epoch.gradient_norms[layer]

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships: real data, no download."""
+"""The handwritten digits that come with scikit-learn: real data, no download."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ LARGEST_PIXEL = 16.0
 
 @dataclass(frozen=True)
 class Split:
-    """Images, one row of 64 pixels in [0, 1] each, and the digit that each one shows."""
+    """Images, one row of 64 pixels in [0, 1] each, and their labels."""
 
     images: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.labels)
 
 
 @dataclass(frozen=True)
 class Digits:
-    """What the methods learn from, and what they are tested on."""
+    """The training data and the test data."""
 
     train: Split
     test: Split
 
 
 def load() -> Digits:
-    """Load the digits, always split the same way: 1437 to train on, 360 to test on.
-
-    Every digit has the same share of both parts.
+    """Load the digits in a fixed, stratified split: 1437 for training, 360 for testing.
 
     Raises:
         ModuleNotFoundError: scikit-learn is not installed.

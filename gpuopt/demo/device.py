@@ -1,4 +1,4 @@
-"""The digits on a GPU, as CuPy arrays; the network and the optimizers follow them."""
+"""The digits as CuPy arrays, for training on a GPU."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DEVICES = ("cpu", "cuda")
 
 
 class NoDeviceError(RuntimeError):
-    """There is no such device here; the message says what is missing."""
+    """The device is not available; the message says what is missing."""
 
 
 def on_device(digits: Digits, device: str) -> Digits:
     """Return the digits on a device, one of `DEVICES`.
 
     Raises:
-        NoDeviceError: it is not there.
+        NoDeviceError: the device is not available.
     """
     if device == "cpu":
         return digits
@@ -29,11 +29,11 @@ def on_device(digits: Digits, device: str) -> Digits:
         import cupy
     except ImportError as error:
         raise NoDeviceError(
-            f"--device cuda needs CuPy: pip install 'gpuopt[cupy13]', or cupy12 where the driver "
-            f"is for CUDA 12 ({error})"
+            f"--device cuda needs CuPy: pip install 'gpuopt[cupy13]', or cupy12 for a driver for "
+            f"CUDA 12 ({error})"
         ) from None
     if not cupy.cuda.is_available():
-        raise NoDeviceError("--device cuda: there is no CUDA device here that CuPy can use")
+        raise NoDeviceError("--device cuda: CuPy finds no CUDA device")
     return Digits(*(_moved(split, cupy) for split in (digits.train, digits.test)))
 
 
@@ -42,7 +42,7 @@ def _moved(split: Split, library: Any) -> Split:
 
 
 def wait_for(array: Any) -> Callable[[], None]:
-    """Return what waits until the device of an array has done all that it was told."""
+    """Return a function that synchronizes with the device of an array."""
     if type(array) is np.ndarray:
         return lambda: None
     wait: Callable[[], None] = sys.modules["cupy"].cuda.get_current_stream().synchronize

@@ -1,4 +1,4 @@
-"""What the demo needs beyond gpuopt and typer, and what is said where it is missing."""
+"""Optional libraries of the demo, and the message if one is missing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import typer
 
 INSTALL = "pip install 'gpuopt[demo]'"
 CANNOT_RUN = 2
-"""The exit code of a command that lacks something."""
+"""The exit code if a library or device is missing."""
 
 
 @contextmanager
 def imports_of(command: str) -> Iterator[None]:
-    """Around imports: leave, and say what to install, if a library is missing.
+    """Wrap imports: if a library is missing, print how to install it, and exit.
 
     Raises:
-        typer.Exit: with the exit code.
+        typer.Exit: a library is missing.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The methods that are compared: an optimizer, a learning rate and a batch size each."""
+"""The methods to compare, each an optimizer with a learning rate and a batch size."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ class Method:
     """One way to train the network.
 
     Attributes:
-        name: what the command line calls it.
-        label: what tables and pictures call it.
+        name: its name on the command line.
+        label: its name in tables and plots.
         optimizer: its class in gpuopt.
         lr: the learning rate. Of 1 and 3 times the powers of ten, the one with the lowest
             training loss after 30 epochs, averaged over the seeds 0 to 4.
-        options: what else the optimizer is given.
-        batch_size: images behind each gradient where that is what the method is about;
-            0 stands for all of them.
-        beta: the option that --beta sets, where the method remembers earlier gradients.
+        options: further options of the optimizer.
+        batch_size: images per gradient, 0 for all; None for that of the settings.
+        beta: the option that --beta sets; None if there is none.
     """
 
     name: str
@@ -44,7 +43,7 @@ class Method:
         beta: float | None = None,
         stats: bool = False,
     ) -> Optimizer:
-        """Make the optimizer; None keeps the method's learning rate, or the optimizer's beta."""
+        """Return the optimizer; None for the method's learning rate or the default beta."""
         options = {**self.options, "lr": self.lr if lr is None else lr, "stats": stats}
         if beta is not None and self.beta is not None:
             options[self.beta] = (beta, BETA2) if self.beta == "betas" else beta
@@ -87,7 +86,7 @@ METHODS = {method.name: method for method in (*DEFAULT, *OTHERS)}
 
 
 def chosen(also: Iterable[str] = ()) -> tuple[Method, ...]:
-    """The default methods, then the others that were asked for, each once.
+    """Return the default methods, then the further ones, without duplicates.
 
     Raises:
         KeyError: there is no method of that name.

@@ -1,9 +1,9 @@
-"""A multilayer perceptron in plain NumPy: ReLU between the layers, softmax at the end.
+"""A multilayer perceptron in NumPy: ReLU between the layers, softmax at the end.
 
-NumPy's functions go where the arrays are: given CuPy's, all of it is computed on the GPU.
+With CuPy arrays, NumPy's functions run on the GPU.
 
-Its parameters are a flat list of arrays: the weight and the bias of the first layer, then of
-the second, and so on. That list is what an optimizer is given.
+The parameters are a flat list of arrays, as optimizers take it: weight and bias of the first
+layer, then of the second, and so on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Labels = npt.NDArray[np.int64]
 
 
 def initialise(sizes: Sequence[int], seed: int, gain: float = 1.0) -> list[Array]:
-    """Weights from N(0, 2 / inputs) and biases of zero, in float32 (He et al., 2015).
+    """Return weights from N(0, 2 / inputs) and zero biases, in float32 (He et al., 2015).
 
     Args:
-        sizes: neurons in each layer, from the inputs to the classes: (64, 32, 10).
-        seed: the same seed gives the same weights.
-        gain: all weights are this many times as large. In a deep network, gradients vanish where
-            it is below 1, and explode where it is above.
+        sizes: neurons of each layer, from the inputs to the classes: (64, 32, 10).
+        seed: of the random weights.
+        gain: a factor on all weights. In a deep network, gradients vanish below 1, and explode
+            above.
     """
     rng = np.random.default_rng(seed)
     params: list[Array] = []
@@ -36,12 +36,12 @@ def initialise(sizes: Sequence[int], seed: int, gain: float = 1.0) -> list[Array
 
 
 def by_layer(arrays: Sequence[Array]) -> Iterator[tuple[Array, Array]]:
-    """Pair the flat list up again: (weight, bias) for each layer."""
+    """Return (weight, bias) of each layer."""
     return zip(arrays[::2], arrays[1::2], strict=True)
 
 
 def forward(params: Sequence[Array], images: Array) -> list[Array]:
-    """What goes into each layer, beginning with the images, and at the end the logits."""
+    """Return the inputs of each layer, starting with the images, and the logits."""
     values = [images]
     *hidden, (weight, bias) = by_layer(params)
     for hidden_weight, hidden_bias in hidden:
@@ -50,14 +50,14 @@ def forward(params: Sequence[Array], images: Array) -> list[Array]:
 
 
 def log_softmax(logits: Array) -> Array:
-    """log(exp(z) / sum(exp(z))) for each row, without overflow."""
+    """Return log(exp(z) / sum(exp(z))) for each row, without overflow."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     result: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
 
 
 def cross_entropy(logits: Array, labels: Labels) -> float:
-    """Mean of -log p(label)."""
+    """Return the mean of -log p(label)."""
     picked = log_softmax(logits)[_rows(labels), labels]
     return float(-picked.mean(dtype=np.float64))
 
@@ -67,17 +67,17 @@ def _rows(labels: Labels) -> Labels:
 
 
 def accuracy(logits: Array, labels: Labels) -> float:
-    """The share of rows whose largest logit is the label's."""
+    """Return the fraction of rows whose largest logit is the label's."""
     return float((logits.argmax(axis=1) == labels).mean())
 
 
 def backward(params: Sequence[Array], values: Sequence[Array], labels: Labels) -> list[Array]:
-    """Gradient of the cross-entropy for every parameter, in the order of params.
+    """Return the gradient of the cross-entropy for every parameter, in the order of ``params``.
 
     Args:
         params: the parameters.
-        values: what `forward` returned for them.
-        labels: the right class of each row.
+        values: the result of `forward`.
+        labels: the class of each row.
     """
     delta = np.exp(log_softmax(values[-1]))
     delta[_rows(labels), labels] -= 1

@@ -1,4 +1,4 @@
-"""Check what the command line was given; every refusal names the option and what it takes."""
+"""Validation of command-line options; errors name the option and the accepted values."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FILES = ("json", "output")
 
 
 def refuse(option: str, given: object, accepted: str) -> NoReturn:
-    """End with exit code 2 and a message that says what was given and what is accepted."""
+    """Exit with code 2 and a message that names the given and the accepted values."""
     raise typer.BadParameter(f"got {given}, expected {accepted}.", param_hint=f"'{option}'")
 
 
 def listed(text: str) -> list[str]:
-    """The parts of a comma-separated list, without the spaces around them."""
+    """Return the parts of a comma-separated list, stripped."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def names(option: str, text: str, known: Iterable[str]) -> list[str]:
-    """Read a comma-separated list of names; capitals and hyphens do not matter."""
+    """Return the names in a comma-separated list; case is ignored, and hyphens are underscores."""
     accepted = list(known)
     read = [part.lower().replace("-", "_") for part in listed(text)]
     for given in read:
@@ -39,21 +39,21 @@ def names(option: str, text: str, known: Iterable[str]) -> list[str]:
 
 
 def backend(option: str, name: str | None) -> str | None:
-    """Take nothing, or the name of a backend that there is, whether it runs here or not."""
+    """Return None or the name of a known backend, which need not be able to run here."""
     if name is not None and name not in BACKENDS:
         refuse(option, repr(name), f"one of {', '.join(BACKENDS)}")
     return name
 
 
 def device(option: str, name: str) -> str:
-    """Take the kind of a device, whether there is one here or not."""
+    """Return the name of a known device, which need not be present."""
     if name not in DEVICES:
         refuse(option, repr(name), f"one of {', '.join(DEVICES)}")
     return name
 
 
 def whole(text: str) -> int:
-    """Read a whole number; typer's own way of reading one asks pydantic, which has other words."""
+    """Parse an integer; the messages of typer's own parser differ."""
     try:
         return int(text)
     except ValueError:
@@ -61,7 +61,7 @@ def whole(text: str) -> int:
 
 
 def real(text: str) -> float:
-    """Read a number, as `whole` does."""
+    """Parse a number."""
     try:
         return float(text)
     except ValueError:
@@ -69,53 +69,53 @@ def real(text: str) -> float:
 
 
 def learning_rate(option: str, value: float) -> float:
-    """Take a finite number above 0."""
+    """Return a finite number above 0."""
     if not (isfinite(value) and value > 0):
         refuse(option, f"{value:g}", "a finite number above 0")
     return value
 
 
 def decay(option: str, value: float) -> float:
-    """Take a number in [0, 1)."""
+    """Return a number in [0, 1)."""
     if not 0 <= value < 1:
         refuse(option, f"{value:g}", "a number from 0 up to, but not including, 1")
     return value
 
 
 def at_least(option: str, value: int, least: int) -> int:
-    """Take a whole number that is not too small."""
+    """Return an integer of at least ``least``."""
     if value < least:
         refuse(option, value, f"a whole number from {least}")
     return value
 
 
 def numbers(option: str, text: str, check: Callable[[str, float], float]) -> tuple[float, ...]:
-    """Read a comma-separated list of numbers, each of which must pass the check, in order."""
+    """Return the numbers in a comma-separated list, checked, sorted and without duplicates."""
     values = []
     for part in listed(text):
         try:
             values.append(check(option, float(part)))
         except ValueError:
-            refuse(option, repr(part), "numbers with commas between them, such as 0.01,0.1")
+            refuse(option, repr(part), "comma-separated numbers, such as 0.01,0.1")
     if not values:
         refuse(option, repr(text), "at least one number")
     return tuple(sorted(set(values)))
 
 
 def picture(option: str, path: Path) -> Path:
-    """Take a path that can be written, with an ending that names a picture format."""
+    """Return a writable path with the suffix of a plot format."""
     if path.suffix.lower() not in PICTURE_FORMATS:
         refuse(option, repr(str(path)), f"a name that ends in {', '.join(PICTURE_FORMATS)}")
     return writable(option, path)
 
 
 def numbers_file(option: str, path: Path | None) -> Path | None:
-    """Take nothing, a hyphen for standard output, or a path that can be written."""
+    """Return None, a hyphen for standard output, or a writable path."""
     return path if path in (None, STANDARD_OUTPUT) else writable(option, path)
 
 
 def writable(option: str, path: Path) -> Path:
-    """Take a path that can be written: try it now, not after the training."""
+    """Return a writable path; this is checked here, before the training."""
     existed = path.exists()
     try:
         path.open("ab").close()
@@ -127,7 +127,7 @@ def writable(option: str, path: Path) -> Path:
 
 
 def command(context: typer.Context) -> str:
-    """The command with the options that differ from their defaults, but for the files it writes."""
+    """Return the command with the options that differ from their defaults, without output files."""
     words = ["gpuopt", str(context.info_name)]
     for option in context.command.params:
         given = context.params.get(str(option.name))

@@ -20,9 +20,9 @@ from gpuopt.demo.training import Epoch
 
 
 def record(results: Iterable[Result], settings: Settings, digits: Digits) -> dict[str, Any]:
-    """Everything about a run as plain data; NaN and infinity become None.
+    """Return a run as JSON data; NaN and infinity become None.
 
-    Only what has "seconds" in its name differs between two runs with the same settings.
+    Only values with "seconds" in their names differ between two runs with the same settings.
     """
     return {
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
@@ -34,7 +34,7 @@ def record(results: Iterable[Result], settings: Settings, digits: Digits) -> dic
 
 
 def result_record(result: Result) -> dict[str, Any]:
-    """One trial: what it was, how it ended, and how it went."""
+    """Return a trial as JSON data."""
     trial = result.trial
     return {
         "method": trial.method.name,
@@ -57,13 +57,13 @@ def result_record(result: Result) -> dict[str, Any]:
 
 
 def history(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
-    """Turn the epochs into one list for each quantity."""
+    """Return one list per quantity, with a value for each epoch."""
     rows = [asdict(epoch) for epoch in epochs]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def plain(value: Any) -> Any:
-    """Replace what JSON has no number for by None."""
+    """Replace NaN and infinity by None."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -72,7 +72,7 @@ def plain(value: Any) -> Any:
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Write it as JSON; a hyphen stands for standard output."""
+    """Write JSON to a file, or to standard output for a hyphen."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     if path == STANDARD_OUTPUT:
         sys.stdout.write(text)

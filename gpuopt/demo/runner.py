@@ -1,4 +1,4 @@
-"""Run what a command was asked for, and bring the results where they belong."""
+"""Run a job and write its results."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from gpuopt.kernels.threads import thread_count
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NOT_WRITTEN, INTERRUPTED = 1, 130  # exit codes, beside CANNOT_RUN; 130 is the shells' for Ctrl-C
+NOT_WRITTEN, INTERRUPTED = 1, 130  # exit codes besides CANNOT_RUN; shells use 130 for Ctrl-C
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to run and where the results go.
+    """The trials to run and the files to write.
 
     Attributes:
-        trials: what to run.
-        settings: what the trials share.
+        trials: the trials.
+        settings: of all trials.
         backend: the backend to force, or None.
-        picture: the path of the picture.
+        picture: the path of the plot.
         json: the path of the JSON file, or None.
-        command: what was asked for, as the command line says it.
-        device: where the training runs.
+        command: the command line, for captions.
+        device: of the training.
     """
 
     trials: Sequence[Trial]
@@ -54,9 +54,9 @@ class Job:
 
 @dataclass(frozen=True)
 class View:
-    """How a job is shown: while it runs, as tables and as a picture.
+    """The output of a job: progress, tables and plot.
 
-    Tables and picture are made from the results, and a line that says what these come from.
+    Tables and plot are made from the results and a line that describes their origin.
     """
 
     observer: Callable[[Progress], Observer]
@@ -68,7 +68,7 @@ def execute(job: Job, view: View) -> None:
     """Train, print the tables, write the files.
 
     Raises:
-        typer.Exit: with the exit code, where it is not 0.
+        typer.Exit: with a nonzero exit code.
     """
     try:
         digits = load(job.settings)
@@ -90,7 +90,7 @@ def execute(job: Job, view: View) -> None:
 
 
 def load(settings: Settings) -> Digits:
-    """Load the digits; leave if they are missing, or fewer than a batch."""
+    """Load the digits; exit if they are missing, or fewer than a batch."""
     try:
         digits = data.load()
     except ModuleNotFoundError as error:
@@ -101,7 +101,7 @@ def load(settings: Settings) -> Digits:
 
 
 def moved(digits: Digits, device: str) -> Digits:
-    """Bring the digits to a device; leave if it is not there."""
+    """Copy the digits to a device; exit if it is not available."""
     try:
         return on_device(digits, device)
     except NoDeviceError as error:
@@ -109,7 +109,7 @@ def moved(digits: Digits, device: str) -> Digits:
 
 
 def check_backend(name: str | None, digits: Digits) -> None:
-    """Leave if the backend, or what the environment says, cannot run where they are."""
+    """Exit if the backend cannot run on the digits' device, or the environment is invalid."""
     try:
         thread_count()
         with gpuopt.use_backend(name):
@@ -119,12 +119,12 @@ def check_backend(name: str | None, digits: Digits) -> None:
 
 
 def train(job: Job, view: View, digits: Digits) -> tuple[list[Result], bool]:
-    """Run the trials; return the results, and whether Ctrl-C came before the last.
+    """Run the trials; return the results, and whether Ctrl-C interrupted them.
 
-    The network's products are too small to share: with one thread for them the training is
-    faster, and its numbers do not depend on how many cores there are.
+    BLAS gets one thread: the matrix products are too small to parallelize, and the results must not
+    depend on the number of cores.
     """
-    # scikit-learn brings it; it has no types
+    # a dependency of scikit-learn; it has no types
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with (
@@ -136,7 +136,7 @@ def train(job: Job, view: View, digits: Digits) -> tuple[list[Result], bool]:
 
 
 def collect(results: Iterable[Result]) -> tuple[list[Result], bool]:
-    """Return the results that there are, and whether Ctrl-C came before the last."""
+    """Return the finished results, and whether Ctrl-C interrupted them."""
     finished: list[Result] = []
     try:
         for result in results:
@@ -147,7 +147,7 @@ def collect(results: Iterable[Result]) -> tuple[list[Result], bool]:
 
 
 def origin_of(job: Job, digits: Digits) -> str:
-    """Say in a line what the numbers come from."""
+    """Return a line that describes data, network and command."""
     settings = job.settings
     sizes = "-".join(map(str, settings.sizes(digits)))
     epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
@@ -158,7 +158,7 @@ def origin_of(job: Job, digits: Digits) -> str:
 
 
 def save_numbers(content: Mapping[str, Any], path: Path) -> None:
-    """Write the JSON, and say where it is."""
+    """Write the JSON file and print its path."""
     with leave_if_not_written():
         record.save(path, content)
     if path != STANDARD_OUTPUT:
@@ -166,7 +166,7 @@ def save_numbers(content: Mapping[str, Any], path: Path) -> None:
 
 
 def save_picture(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw the picture and say where it is, or what it needs."""
+    """Draw the plot and print its path, or what is missing."""
     try:
         figure = draw()
     except ModuleNotFoundError as error:
@@ -179,7 +179,7 @@ def save_picture(draw: Callable[[], Figure], path: Path) -> None:
 
 @contextmanager
 def leave_if_not_written() -> Iterator[None]:
-    """Turn what goes wrong with a file into a line and an exit code."""
+    """Convert an OSError to a message and an exit code."""
     try:
         yield
     except OSError as error:
@@ -187,6 +187,6 @@ def leave_if_not_written() -> Iterator[None]:
 
 
 def leave(code: int, message: str) -> NoReturn:
-    """Say why on standard error, and exit."""
+    """Print a message to standard error, and exit."""
     messages().print(message)
     raise typer.Exit(code)

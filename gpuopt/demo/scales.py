@@ -1,4 +1,4 @@
-"""The scales of the demo's pictures: decades with a place for zeros, and accuracies."""
+"""The scales of the demo's plots: logarithmic with rows for zeros, and accuracies."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACCURACY_TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
-USUAL_ACCURACY, BEST_ACCURACY = 0.99, 0.999  # how far the scale reaches at least, and at most
-MOST_DECADES = 6  # numbers from left to right
-ROW = 0.04  # the distance between two rows of zeros, as a part of what the values span
+USUAL_ACCURACY, BEST_ACCURACY = 0.99, 0.999  # minimum and maximum of the scale's upper limit
+MOST_DECADES = 6  # tick labels on a horizontal axis
+ROW = 0.04  # the distance between two rows of zeros, relative to the range of the values
 
 
 @dataclass(frozen=True)
 class ZeroRows:
-    """Where a logarithmic scale shows zeros: below all other values, a row for each curve.
+    """The rows for zeros on a logarithmic scale: one per curve, below all other values.
 
     Attributes:
-        heights: the row of each curve that has zeros, by the curve's place.
-        top: where the place for zeros ends; None where there are no zeros.
+        heights: the row of each curve with zeros, by the curve's index.
+        top: the upper edge of the rows; None without zeros.
     """
 
     heights: Mapping[int, float] = field(default_factory=dict)
     top: float | None = None
 
     def height(self, curve: int, value: float) -> float:
-        """Where a value of a curve is drawn."""
+        """Return the height at which a value is drawn."""
         return self.heights[curve] if value == 0 else value
 
 
 def zero_rows(curves: Sequence[Sequence[float]]) -> ZeroRows:
-    """Place the zeros of curves of finite values."""
+    """Return the rows for the zeros of curves of finite values."""
     having = [curve for curve, values in enumerate(curves) if 0 in values]
     if not having:
         return ZeroRows()
@@ -49,7 +49,7 @@ def zero_rows(curves: Sequence[Sequence[float]]) -> ZeroRows:
 
 
 def upright_decades(panels: Sequence[Axes], zeros: ZeroRows | None = None) -> None:
-    """Give the panels the same logarithmic scale for their heights, with plain numbers."""
+    """Give the panels the same logarithmic y-axis with plain numbers."""
     for panel in panels:
         panel.set_yscale("log")
     limits = with_a_decade(*panels[0].get_ylim())
@@ -62,7 +62,7 @@ def upright_decades(panels: Sequence[Axes], zeros: ZeroRows | None = None) -> No
 
 
 def mark_zeros(panel: Axes, top: float) -> None:
-    """Shade the place for zeros and name it."""
+    """Shade and label the rows for zeros."""
     low, high = panel.get_ylim()
     panel.axhspan(low, top, color=SHADE, linewidth=0, zorder=0.5)
     decades = [tick for tick in panel.get_yticks() if top < tick <= high]
@@ -73,7 +73,7 @@ def mark_zeros(panel: Axes, top: float) -> None:
 
 
 def level_decades(panel: Axes, most: int = MOST_DECADES) -> None:
-    """Give the panel a logarithmic scale from left to right, with so many plain numbers at most."""
+    """Give the panel a logarithmic x-axis with at most so many plain numbers."""
     panel.set_xscale("log")
     panel.set_xlim(with_a_decade(*panel.get_xlim()))
     panel.xaxis.get_major_locator().set_params(numticks=most)
@@ -82,7 +82,7 @@ def level_decades(panel: Axes, most: int = MOST_DECADES) -> None:
 
 
 def plain(number: float, _: object = None) -> str:
-    """A number in few characters.
+    """Return a number in few characters.
 
     >>> plain(0.001), plain(1e-6), plain(1e30)
     ('0.001', '1e-6', '1e30')
@@ -92,12 +92,12 @@ def plain(number: float, _: object = None) -> str:
 
 
 def with_a_decade(low: float, high: float) -> tuple[float, float]:
-    """Limits that have a power of ten between them, which gets a number."""
+    """Return limits that include a power of ten, for its label."""
     return (low, high) if high >= 10 * low else (10 ** floor(log10(low)), 10 ** ceil(log10(high)))
 
 
 def accuracy_scale(panel: Axes) -> None:
-    """Give the panel a scale on which to halve the errors is always the same step."""
+    """Give the panel a scale on which halving the error is a constant step."""
     panel.set_yscale("function", functions=(error_halvings, lambda steps: 1 - 2.0**-steps))
     panel.set_yticks(ACCURACY_TICKS, [f"{100 * tick:g}%" for tick in ACCURACY_TICKS])
     panel.set_ylim(0, max(USUAL_ACCURACY, min(panel.dataLim.ymax, BEST_ACCURACY)))
@@ -105,7 +105,7 @@ def accuracy_scale(panel: Axes) -> None:
 
 
 def error_halvings(accuracy: Any) -> Any:
-    """How often all errors must be halved to get there; the best accuracy is as far as it goes."""
+    """Return how often the error must be halved for an accuracy, up to the best accuracy."""
     import numpy as np
 
     return -np.log2(np.maximum(1 - np.asarray(accuracy), 1 - BEST_ACCURACY))

@@ -1,7 +1,7 @@
-"""The look of every picture: fonts, colours, lines, and where title, caption and legend stand.
+"""The style of all plots: fonts, colours, lines, and the layout of title, caption and legend.
 
-The pictures of the demo and those of the benchmarks are drawn on a `page`. Matplotlib is imported
-when one is made, and needs no display.
+The plots of the demo and of the benchmarks are drawn on a `page`. Matplotlib is imported when one
+is created, and needs no display.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.ticker import Locator
 
 BLACK, GREY, PALE, SHADE = "#222222", "#5f5f5f", "#e2e2e2", "#f0f0f0"
-# Okabe and Ito's colours, which the colour-blind tell apart too
+# Okabe and Ito's colours, for colour-blind readers
 ORANGE, SKY, GREEN, PINK, RED, BLUE = (
     *("#e69f00", "#56b4e9", "#009e73"),
     *("#cc79a7", "#d55e00", "#0072b2"),
 )
 Style = tuple[str, str]  # colour and line
-STYLES: dict[str, Style] = {  # relatives share a colour
+STYLES: dict[str, Style] = {  # methods of one family share a colour
     "batch": (GREY, "-"),
     "stochastic": (ORANGE, "-"),
     "minibatch": (SKY, "-"),
@@ -65,28 +65,28 @@ SETTINGS = {
 RING: dict[str, Any] = {"marker": "o", "markersize": 8, "mfc": "white", "mew": 2}
 CROSS: dict[str, Any] = {"marker": "X", "markersize": 8}
 LIMIT: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": "--", "zorder": 1}
-"""A line that a curve is compared with."""
+"""A reference line."""
 
-WIDTH, TALL, FLAT, DPI = 9.0, 5.7, 4.2, 200  # inches: few, so that the text is large on a phone
+WIDTH, TALL, FLAT, DPI = 9.0, 5.7, 4.2, 200  # inches: small, so that text is large on a phone
 MARGIN, GAP = 0.13, 0.09  # inches
 LEFT = MARGIN / WIDTH
 TITLE_SIZE, CAPTION_SIZE = 17, 10
-TITLE_WIDTH, CAPTION_WIDTH = 66, 120  # characters in a line, at most
+TITLE_WIDTH, CAPTION_WIDTH = 66, 120  # maximum characters per line
 MOST_COLUMNS = 6
-Entry = tuple[dict[str, Any], str]  # what a line looks like, and its name
+Entry = tuple[dict[str, Any], str]  # the style of a line, and its label
 
 
 class Page:
-    """A figure with its title, caption and legend at the top, one below the other.
+    """A figure with title, caption and legend at the top.
 
     Attributes:
-        figure: what panels are added to; they share the room below, however much stands above.
+        figure: takes the panels; they share the space below.
     """
 
     figure: Figure
 
     def __init__(self, title: str, caption: str, room: float = TALL) -> None:
-        """Write the title and the caption; the panels get a room that is so many inches high."""
+        """Draw title and caption; ``room`` is the height of the panels in inches."""
         from matplotlib.figure import Figure
 
         self.figure = Figure((WIDTH, room), dpi=DPI, layout="constrained")
@@ -96,7 +96,7 @@ class Page:
         self._write(caption, CAPTION_WIDTH, size=CAPTION_SIZE, color=GREY)
 
     def legend(self, entries: Sequence[Entry]) -> None:
-        """Name lines and markers, row by row, in as few rows as there is room for."""
+        """Add a legend, in row order and with as few rows as fit."""
         from matplotlib.lines import Line2D
 
         lines = [(Line2D([], [], **look), name) for look, name in entries]
@@ -123,7 +123,7 @@ class Page:
         )
 
     def _write(self, text: str, width: int, **how: Any) -> None:
-        """Write the text in lines of so many characters, or of fewer if they are too wide."""
+        """Draw text, wrapped at so many characters, or fewer if the lines are too wide."""
         if not text:
             return
         written = self.figure.text(LEFT, 1, text, va="top", **how)
@@ -139,7 +139,7 @@ class Page:
         return right
 
     def _add(self, item: Text | Legend) -> None:
-        """Put it below what stands at the top, and make the figure higher by as much."""
+        """Add an item below those at the top, and increase the figure's height by its own."""
         item.set_in_layout(False)
         self._head.append((item, item.get_window_extent().height / self.figure.dpi + GAP))
         height = MARGIN + sum(inches for _, inches in self._head) + self._room
@@ -165,7 +165,7 @@ def _move(item: Text | Legend, place: tuple[float, float]) -> None:
 
 @contextmanager
 def page(title: str, caption: str, room: float = TALL) -> Iterator[Page]:
-    """A page; what is drawn inside has its style."""
+    """Yield a new page; plots drawn inside the block have its style."""
     import matplotlib
 
     with matplotlib.rc_context(SETTINGS):
@@ -173,13 +173,13 @@ def page(title: str, caption: str, room: float = TALL) -> Iterator[Page]:
 
 
 def look_of(style: Style) -> dict[str, Any]:
-    """A colour and a line, as matplotlib's arguments."""
+    """Return matplotlib's arguments for a colour and a line."""
     colour, line = style
     return {"color": colour, "linestyle": line}
 
 
 def no_ticks() -> Locator:
-    """Where a scale has no ticks of its own."""
+    """Return a locator without ticks."""
     from matplotlib.ticker import NullLocator
 
     return NullLocator()

@@ -1,4 +1,4 @@
-"""How sensitive each method is to its learning rate, and to the decay of its memory."""
+"""The sensitivity of each method to its learning rate and beta."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCHS = 10
 def trials(
     methods: Iterable[Method], rates: Sequence[float], betas: Sequence[float] = ()
 ) -> list[Trial]:
-    """Every method with every learning rate, and with every beta where it has one."""
+    """Return each method with each learning rate, and with each beta if it has one."""
     return [
         Trial(method, rate, beta)
         for method in methods
@@ -26,7 +26,7 @@ def trials(
 
 @dataclass(frozen=True)
 class Curve:
-    """The results of one method with one beta, by rising learning rate."""
+    """The results of one method with one beta, by increasing learning rate."""
 
     method: Method
     beta: float | None
@@ -34,12 +34,12 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """The method, and its beta where several were tried."""
+        """The method, with its beta if several were tried."""
         return self.method.label + ("" if self.beta is None else f", beta {self.beta:g}")
 
     @property
     def best(self) -> Result | None:
-        """The result with the lowest final training loss; None if all of them diverged."""
+        """The result with the lowest final training loss; None if all diverged."""
         return min(
             (result for result in self.results if not result.diverged),
             key=lambda result: result.final.train_loss,
@@ -47,7 +47,7 @@ class Curve:
         )
 
     def rates_reaching(self, accuracy: float = TARGET_ACCURACY) -> tuple[float, ...]:
-        """The learning rates that end at this test accuracy or above."""
+        """Return the learning rates whose final test accuracy is at least this."""
         return tuple(
             result.trial.learning_rate
             for result in self.results
@@ -56,7 +56,7 @@ class Curve:
 
 
 def curves(results: Iterable[Result]) -> list[Curve]:
-    """Put the results of each method and beta together; they must come in the trials' order."""
+    """Group the results, which must be in the trials' order, by method and beta."""
     grouped = groupby(results, key=lambda result: (result.trial.method.name, result.trial.beta))
     return [
         Curve(group[0].trial.method, group[0].trial.beta, tuple(group))

@@ -1,4 +1,4 @@
-"""The picture of a sweep."""
+"""The plot of a sweep."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ TITLE_WITH_BETA = "Final training loss by learning rate and beta"
 PANELS_IN_A_ROW, DECADES_IN_A_ROW = 3, 11
 ROW_HEIGHT = 2.0  # inches
 FIRST_CROSS, NEXT_CROSS = 1.8 * LOSS_OF_GUESSING, 1.5  # a height, and a factor for each curve
-LOWEST = 0.7  # the scale of the losses reaches down to here at least
-SWATCH = 7  # so thick is no curve
-LIGHTEST = 0.4  # of a method's colour, for the smallest beta
+LOWEST = 0.7  # the scale of the losses includes this
+SWATCH = 7  # line width in the legend, wider than any curve
+LIGHTEST = 0.4  # intensity of a method's colour for the smallest beta
 
 
 def sweep_figure(curves: Sequence[Curve], origin: str) -> Figure:
-    """Draw the final training loss by learning rate; by method if there are several betas."""
+    """Draw the final training loss by learning rate; a panel per method if there are betas."""
     with_beta = [curve for curve in curves if curve.beta is not None]
     return beta_figure(curves, origin) if with_beta else rate_figure(curves, origin)
 
 
 def rate_figure(curves: Sequence[Curve], origin: str) -> Figure:
-    """Draw all the methods into one panel, and the test accuracy into another."""
+    """Draw the losses of all methods into one panel, and the accuracies into another."""
     with page(TITLE, origin, FLAT) as sheet:
         styles = [STYLES[curve.method.name] for curve in curves]
         sheet.legend([(look_of(s), c.label) for s, c in zip(styles, curves, strict=True)])
@@ -59,7 +59,7 @@ def rate_figure(curves: Sequence[Curve], origin: str) -> Figure:
 
 
 def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
-    """Draw a panel for each method that has a beta, and one for all that have none."""
+    """Draw a panel for each method with a beta, and one for all others."""
     groups = by_method(curves)
     columns = min(PANELS_IN_A_ROW, ceil(len(groups) / 2))
     rows = ceil(len(groups) / columns)
@@ -77,7 +77,7 @@ def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
 
 
 def beta_entries(curves: Sequence[Curve]) -> list[Entry]:
-    """The methods without beta, and the betas in the shades of grey that stand for all colours."""
+    """Return entries for the methods without beta, and for the betas in shades of grey."""
     without = [curve for curve in curves if curve.beta is None]
     named = [(look_of(STYLES[curve.method.name]), curve.label) for curve in without]
     betas = sorted({curve.beta for curve in curves if curve.beta is not None})
@@ -89,7 +89,7 @@ def beta_entries(curves: Sequence[Curve]) -> list[Entry]:
 
 
 def label_outside(panels: Sequence[Axes], columns: int) -> None:
-    """Take the numbers from the panels that have another to their left, or below them."""
+    """Remove the tick labels of panels that are not at the left or at the bottom."""
     for index, panel in enumerate(panels):
         if index % columns:
             panel.tick_params(labelleft=False)
@@ -99,7 +99,7 @@ def label_outside(panels: Sequence[Axes], columns: int) -> None:
 
 
 def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
-    """The curves of each panel, by its title."""
+    """Return the curves of each panel, by its title."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
         title = "without beta" if curve.beta is None else curve.method.label
@@ -108,14 +108,14 @@ def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
 
 
 def group_styles(curves: Sequence[Curve]) -> list[Style]:
-    """Each method's own style, or from light to full where one method has several betas."""
+    """Return each method's style, or its shades if there are betas."""
     if curves[0].beta is None:
         return [STYLES[curve.method.name] for curve in curves]
     return shades(STYLES[curves[0].method.name], len(curves))
 
 
 def shades(style: Style, count: int) -> list[Style]:
-    """A style from light to full."""
+    """Return shades of a style, from light to full."""
     from matplotlib.colors import to_hex, to_rgb
 
     colour, line = style
@@ -127,7 +127,7 @@ def shades(style: Style, count: int) -> list[Style]:
 
 
 def loss_panel(panel: Axes, title: str, curves: Sequence[Curve], styles: Sequence[Style]) -> None:
-    """Draw final training losses, and above them a cross for every run that diverged."""
+    """Draw final training losses, and above them a cross for each diverged run."""
     for row, (curve, style) in enumerate(zip(curves, styles, strict=True)):
         height = FIRST_CROSS * NEXT_CROSS**row
         losses = [height if r.diverged else r.final.train_loss for r in curve.results]
@@ -139,7 +139,7 @@ def loss_panel(panel: Axes, title: str, curves: Sequence[Curve], styles: Sequenc
 
 
 def mark_heights(panels: Sequence[Axes]) -> None:
-    """Name what stands for no loss: the height of guessing, and the shaded place of crosses."""
+    """Label the loss of guessing and the shaded rows of crosses."""
     low, high = panels[0].get_ylim()
     low, high, shade = min(low, LOWEST), max(high, FIRST_CROSS), FIRST_CROSS / NEXT_CROSS
     decades = [tick for tick in panels[0].get_yticks() if low < tick < LOSS_OF_GUESSING]
@@ -164,5 +164,5 @@ def accuracy_panel(panel: Axes, curves: Sequence[Curve], styles: Sequence[Style]
 
 
 def rates(results: Sequence[Result]) -> list[float]:
-    """Their learning rates."""
+    """Return the learning rates."""
     return [result.trial.learning_rate for result in results]

@@ -1,4 +1,4 @@
-"""The results as tables for the terminal."""
+"""Tables of the results for the terminal."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from gpuopt.demo.training import Epoch
 Columns = Mapping[str, Iterable[str | Text]]
 CURVES_PER_TABLE = 6
 RATES = "learning rates that"
-"""The head of the only column that wraps: a list."""
+"""The start of the header of the only column that wraps."""
 
-LESS_WANTED = ("ms per\nstep", "backend", "epochs", "lr", "test\nloss")
-"""The columns that go first, in this order, where there is no room for all."""
+LESS_IMPORTANT = ("ms per\nstep", "backend", "epochs", "lr", "test\nloss")
+"""The columns that are dropped first, in this order, on a narrow terminal."""
 
 BEST = "bold green"
 BAD = "red"
 
 
 def loss_text(loss: float) -> str:
-    """Three digits: 0.0123, 1.23e-05, nan."""
+    """Return a loss with three digits: 0.0123, 1.23e-05, nan."""
     return f"{loss:.3g}"
 
 
 def percent(share: float) -> str:
-    """A share as a percentage: 97.5%."""
+    """Return a fraction as a percentage: 97.5%."""
     return f"{100 * share:.1f}%"
 
 
 def epochs_text(epochs: float) -> str:
-    """A number of epochs; infinitely many are never."""
+    """Return a number of epochs; "never" for infinity."""
     return f"{epochs:g}" if isfinite(epochs) else "never"
 
 
 def cells(values: Sequence[float], text: Callable[[float], str], sign: int) -> list[Text]:
-    """One column, its best value marked: the lowest for sign 1, the highest for sign -1."""
+    """Return a column with its best value marked: the lowest for sign 1, the highest for -1."""
     best = min((sign * value for value in values if isfinite(value)), default=None)
     return [Text(text(value), BEST if sign * value == best else "") for value in values]
 
 
 def comparison_columns(results: Sequence[Result]) -> Columns:
-    """The columns of the table by their heads."""
+    """Return the columns by their headers."""
     final = [result.final for result in results]
     to_target = [result.epochs_to(TARGET_ACCURACY) for result in results]
     return {
@@ -68,7 +68,7 @@ def comparison_columns(results: Sequence[Result]) -> Columns:
 
 
 def comparison_tables(results: Sequence[Result], origin: str) -> Iterator[Table | Text]:
-    """One row for each method, and under them what the numbers come from."""
+    """Yield the table of the methods, and the origin of the numbers."""
     yield table_of(comparison_columns(results), left=("method", "backend"))
     if any(result.last_step for result in results):
         yield Text("\nThe last step of each: norms, and largest elements\n", "bold")
@@ -77,7 +77,7 @@ def comparison_tables(results: Sequence[Result], origin: str) -> Iterator[Table 
 
 
 def last_step_columns(results: Sequence[Result]) -> Columns:
-    """What the last step of each method was like, from the statistics of that step."""
+    """Return the columns with the statistics of each method's last step."""
     steps = [(result.trial.method.label, result.last_step) for result in results]
     known = [(label, step) for label, step in steps if step is not None]
     columns: dict[str, list[str | Text]] = {"method": [label for label, _ in known]}
@@ -90,7 +90,7 @@ def last_step_columns(results: Sequence[Result]) -> Columns:
 
 
 def table_of(columns: Columns, left: Sequence[str]) -> Table:
-    """A table from its columns; those not named in left are numbers, aligned to the right."""
+    """Return a table; columns not in ``left`` are right-aligned."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for head in columns:
         side: Literal["left", "right"] = "left" if head in left else "right"
@@ -102,7 +102,7 @@ def table_of(columns: Columns, left: Sequence[str]) -> Table:
 
 
 def sweep_tables(curves: Sequence[Curve], origin: str) -> Iterator[Table | Text]:
-    """Final training loss by learning rate, a few curves to a table; then the best of each."""
+    """Yield tables of final training loss by learning rate, then of the best of each curve."""
     yield Text("Final training loss by learning rate\n", "bold")
     for start in range(0, len(curves), CURVES_PER_TABLE):
         yield table_of(loss_columns(curves[start : start + CURVES_PER_TABLE]), left=())
@@ -113,7 +113,7 @@ def sweep_tables(curves: Sequence[Curve], origin: str) -> Iterator[Table | Text]
 
 
 def loss_columns(curves: Sequence[Curve]) -> Columns:
-    """One column for each curve, one row for each learning rate."""
+    """Return a column for each curve, with a row for each learning rate."""
     rates = [result.trial.learning_rate for result in curves[0].results]
     return {
         "lr": [f"{rate:g}" for rate in rates],
@@ -122,20 +122,20 @@ def loss_columns(curves: Sequence[Curve]) -> Columns:
 
 
 def loss_cells(curve: Curve, rows: int) -> list[Text]:
-    """The final training losses, the best one marked; empty where Ctrl-C came first."""
+    """Return the final training losses, the best one marked; empty cells after Ctrl-C."""
     cells = [loss_cell(result, result is curve.best) for result in curve.results]
     return cells + [Text()] * (rows - len(cells))
 
 
 def loss_cell(result: Result, best: bool) -> Text:
-    """A final training loss, or that there is none to speak of."""
+    """Return a final training loss, or "diverged"."""
     if result.diverged:
         return Text("diverged", BAD)
     return Text(loss_text(result.final.train_loss), BEST if best else "")
 
 
 def summary_columns(curves: Sequence[Curve]) -> Columns:
-    """One row for each curve: its best learning rate, and all that will do."""
+    """Return a row for each curve: its best learning rate, and all that reach the target."""
     best = [curve.best for curve in curves]
     return {
         "method": [curve.label for curve in curves],
@@ -155,11 +155,11 @@ def best_cells(
     text: Callable[[float], str],
     sign: int,
 ) -> list[Text]:
-    """One column of how the best results ended; a hyphen where all diverged."""
+    """Return a column with a final value of the best results; a hyphen if all diverged."""
     values = [value(result.final) if result else nan for result in best]
     return cells(values, lambda value: "-" if isnan(value) else text(value), sign)
 
 
 def rates_text(rates: Sequence[float]) -> str:
-    """All of them, with commas."""
+    """Return the learning rates, comma-separated."""
     return ", ".join(f"{rate:g}" for rate in rates) or "none"

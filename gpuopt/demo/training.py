@@ -1,4 +1,4 @@
-"""Train the network with one optimizer, and measure it after every epoch."""
+"""Train the network with one optimizer, and evaluate it after every epoch."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from gpuopt.demo.mlp import Array
 from gpuopt.engine.stats import TensorStats
 
 LOSS_OF_GUESSING = log(CLASSES)
-quietly = np.errstate(all="ignore")  # a run that diverges is a result here, not a warning
+quietly = np.errstate(all="ignore")  # divergence is a result here, not a warning
 
 
 class Optimizer(Protocol):
-    """What the training loop asks of an optimizer."""
+    """The interface of an optimizer in the training loop."""
 
     @property
     def backend(self) -> str:
-        """The name of what computes the step."""
+        """The name of the backend."""
 
     def step(self, grads: list[Array]) -> None:
         """Update the parameters in place."""
 
     def stats(self) -> Mapping[Any, TensorStats]:
-        """Return what its last step was like, for each array."""
+        """Return the statistics of the last step for each array."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The state after so many passes over the training images; epoch 0 is before the first.
+    """The state after a number of passes over the training images; epoch 0 is the initial state.
 
-    gradient_norms: the norm of the whole training loss's gradient, weight and bias together,
-    for each layer. It is the same quantity whatever batches a method learns from.
+    gradient_norms: for each layer, the norm of the gradient of the loss over all training images,
+    weight and bias together, whatever the batch size.
     """
 
     number: int
@@ -50,23 +50,24 @@ class Epoch:
 
     @property
     def finite(self) -> bool:
-        """Whether the numbers that training goes on from are still numbers."""
+        """Whether the training loss and all gradient norms are finite."""
         return isfinite(self.train_loss) and all(map(isfinite, self.gradient_norms))
 
 
 @dataclass
 class StepClock:
-    """Times of optimizer steps, and of nothing around them, in seconds.
+    """Times of optimizer steps alone, in seconds.
 
     Attributes:
-        wait: returns when the device has done all that it was told.
+        wait: synchronizes with the device.
+        seconds: of each step.
     """
 
     wait: Callable[[], None] = lambda: None
     seconds: list[float] = field(default_factory=list)
 
     def step(self, optimizer: Optimizer, grads: list[Array]) -> None:
-        """Let the optimizer step, and note how long it took."""
+        """Take a step and record its time."""
         self.wait()
         start = perf_counter()
         optimizer.step(grads)
@@ -75,12 +76,12 @@ class StepClock:
 
     @property
     def median(self) -> float:
-        """The typical step: a few that something interrupted do not count."""
+        """The median time of a step, which a few interrupted steps do not affect."""
         return float(np.median(self.seconds)) if self.seconds else 0.0
 
 
 def layer_norms(grads: Sequence[Array]) -> tuple[float, ...]:
-    """Euclidean norm of each layer's gradient, summed in float64."""
+    """Return the Euclidean norm of each layer's gradient, summed in float64."""
     return tuple(
         float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in layer)))
         for layer in mlp.by_layer(grads)
@@ -89,7 +90,7 @@ def layer_norms(grads: Sequence[Array]) -> tuple[float, ...]:
 
 @quietly
 def measure(number: int, params: Sequence[Array], digits: Digits) -> Epoch:
-    """Losses, accuracies and gradient norms over all the images."""
+    """Return losses, accuracies and gradient norms over all images."""
     train, test = digits.train, digits.test
     values = mlp.forward(params, train.images)
     test_logits = mlp.forward(params, test.images)[-1]
@@ -104,7 +105,7 @@ def measure(number: int, params: Sequence[Array], digits: Digits) -> Epoch:
 
 
 def batches(split: Split, batch_size: int, rng: np.random.Generator) -> Iterator[Split]:
-    """All the images once, in a new random order, a batch at a time; the last may be smaller."""
+    """Yield all images in batches, in a new random order; the last batch may be smaller."""
     order = np.asarray(rng.permutation(len(split)), like=split.labels)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
@@ -120,7 +121,7 @@ def pass_over(
     rng: np.random.Generator,
     clock: StepClock,
 ) -> None:
-    """One epoch: a step of the optimizer for every batch."""
+    """Train for one epoch: one step per batch."""
     for batch in batches(digits, batch_size, rng):
         values = mlp.forward(params, batch.images)
         clock.step(optimizer, mlp.backward(params, values, batch.labels))
@@ -136,9 +137,9 @@ def train(
     seed: int,
     clock: StepClock,
 ) -> Iterator[Epoch]:
-    """Yield epoch 0, then every epoch as it ends; stop after one that is no longer finite.
+    """Yield epoch 0, then every epoch when it ends; stop after one that is not finite.
 
-    The order of the images depends on the seed alone, so every method sees the same order.
+    The order of the images depends only on the seed, so it is the same for every method.
     """
     rng = np.random.default_rng(seed)
     epoch = measure(0, params, digits)

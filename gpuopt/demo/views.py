@@ -1,4 +1,4 @@
-"""How each command shows its job."""
+"""The output of each command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpuopt.demo.tables import comparison_tables, sweep_tables
 
 
 def comparison_view(job: Job) -> View:
-    """A bar and a row for each method, and the curves of the training."""
+    """Return the view of `gpuopt compare`: a bar, a row and training curves for each method."""
     return View(
         observer=lambda progress: EachTrial(progress, job.settings.epochs),
         tables=comparison_tables,
@@ -20,7 +20,7 @@ def comparison_view(job: Job) -> View:
 
 
 def sweep_view(job: Job) -> View:
-    """One bar for all, a column for each method, and final losses by learning rate."""
+    """Return the view of `gpuopt sweep`: one bar, a column for each method, final losses."""
     return View(
         observer=lambda progress: AllTrials(progress, len(job.trials)),
         tables=lambda results, origin: sweep_tables(curves(results), origin),

@@ -1,10 +1,10 @@
-"""Watch a run for what can go wrong, and say so once, when it is no passing thing.
+"""Warnings of problems in a training run, each issued once, when the problem persists.
 
-Norms have fixed limits. The gradient of the mean cross-entropy comes from probabilities less right
-answers, whose norm is at most sqrt(2); where weights and images are well scaled, it stays of that
-order in every layer.
+The limits of gradient norms are fixed: the gradient of the mean cross-entropy starts from
+probabilities minus one-hot labels, with a norm of at most sqrt(2), and with well scaled weights and
+images it stays of that order in every layer.
 
-How many warnings come true, `python -m benchmarks.warnings` measures.
+`python -m benchmarks.warnings` measures how many warnings are correct.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ NAN, EXPLODING, VANISHING, OVERFITTING = (
 EXPLODED, VANISHED = 30.0, 1e-3
 STILL_HIGH = 0.5 * LOSS_OF_GUESSING
 OVERFITTED = 1.1  # times the lowest test loss
-PATIENCE = 8  # epochs for which something holds that may pass
+PATIENCE = 8  # epochs that a problem must persist
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was noticed, after which epoch, and in which layers, counted from 1.
+    """A warning, with its epoch and its layers, counted from 1.
 
-    There are no layers where it concerns the network as a whole.
+    ``layers`` is empty if it concerns the whole network.
     """
 
     kind: str
@@ -39,13 +39,13 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """The layers in words."""
+        """The layers as text."""
         numbers = ", ".join(map(str, self.layers))
         return f"layer{'s' if len(self.layers) > 1 else ''} {numbers}" if numbers else ""
 
 
 def nonfinite(epochs: Sequence[Epoch]) -> Finding | None:
-    """The training loss or a gradient is no longer a number."""
+    """Find a training loss or a gradient that is not finite."""
     now = epochs[-1]
     if now.finite:
         return None
@@ -54,7 +54,7 @@ def nonfinite(epochs: Sequence[Epoch]) -> Finding | None:
 
 
 def exploding(epochs: Sequence[Epoch]) -> Finding | None:
-    """A layer's gradient is far larger than the error, and training has made the loss worse."""
+    """Find layers with far too large a gradient, after the training loss has risen."""
     now = epochs[-1]
     if not now.train_loss > epochs[0].train_loss:
         return None
@@ -67,7 +67,7 @@ def exploding(epochs: Sequence[Epoch]) -> Finding | None:
 
 
 def vanishing(epochs: Sequence[Epoch]) -> Finding | None:
-    """A layer has had next to no gradient for a while, with still much to learn."""
+    """Find layers with almost no gradient for `PATIENCE` epochs, while the loss stays high."""
     now, recent = epochs[-1], epochs[-PATIENCE:]
     if len(recent) < PATIENCE or not all(e.train_loss > STILL_HIGH for e in recent):
         return None
@@ -81,9 +81,9 @@ def vanishing(epochs: Sequence[Epoch]) -> Finding | None:
 
 
 def overfitting(epochs: Sequence[Epoch]) -> Finding | None:
-    """The test loss has been well above its lowest for a while, and the training loss has fallen.
+    """Find a test loss well above its lowest for `PATIENCE` epochs, with a lower training loss.
 
-    One epoch that comes near the lowest test loss again, and the while begins anew.
+    An epoch near the lowest test loss restarts the count.
     """
     now, best = epochs[-1], min(epochs, key=lambda epoch: epoch.test_loss)
     if now.number - best.number < PATIENCE or not now.train_loss < best.train_loss:
@@ -102,20 +102,20 @@ CHECKS = (nonfinite, exploding, vanishing, overfitting)
 
 
 def layers_where(epoch: Epoch, holds: Callable[[float], bool]) -> tuple[int, ...]:
-    """The layers, from 1, for whose norm it holds."""
+    """Return the layers, from 1, whose norm satisfies a condition."""
     return tuple(layer for layer, norm in enumerate(epoch.gradient_norms, 1) if holds(norm))
 
 
 class Watch:
-    """Looks at one run after every epoch, and remembers what it has said already."""
+    """Checks a run after every epoch, and issues each warning only once."""
 
     def __init__(self) -> None:
-        """Begin before the run."""
+        """Create it before the run."""
         self._epochs: list[Epoch] = []
         self._said: set[tuple[str, int]] = set()
 
     def look(self, epoch: Epoch) -> Iterator[Finding]:
-        """Yield what is new after this epoch: each kind once for each layer it is found in."""
+        """Yield the new warnings after an epoch: each kind once per layer."""
         self._epochs.append(epoch)
         for check in CHECKS:
             finding = check(self._epochs)

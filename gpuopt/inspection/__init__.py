@@ -1,1 +1,1 @@
-"""The GPU code as facts: what the compilers made of a rule, read without a GPU."""
+"""Inspection of the compiled GPU code, without a GPU."""

@@ -1,4 +1,4 @@
-"""The compilers that can be asked, and what their results depend on."""
+"""The compilers, and the files that their results depend on."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Compiler:
     Attributes:
         name: of the backend.
         module: of this package; its ``compile_case`` compiles a `Case` to `Code`.
-        package: the distribution that compiles.
+        package: the compiler's distribution.
         sources: files of the kernels.
-        install: how to get the package.
-        suffix: of a file with the code that is compiled.
+        install: how to install the package.
+        suffix: of a file with the source.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Compiler:
     suffix: str
 
     def load(self) -> ModuleType:
-        """Import what compiles."""
+        """Import the module."""
         return importlib.import_module(self.module)
 
     def version(self) -> str | None:
@@ -105,7 +105,7 @@ BACKENDS = {
 
 @cache
 def fingerprint(backend: str) -> str:
-    """Return what changes whenever a case of a backend may compile to, or be read as, else."""
+    """Return a hash of everything that can change the facts of a backend's cases."""
     compiler = BACKENDS[backend]
     module = f"{compiler.module.rpartition('.')[2]}.py"
     files = [_KERNELS / name for name in compiler.sources]

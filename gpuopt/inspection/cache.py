@@ -1,7 +1,7 @@
-"""Compiled cases on disk, so that what did not change is not compiled again.
+"""A cache of compiled cases on disk.
 
-An entry is a zip file named by a hash of all that it depends on. One that cannot be read is
-compiled again; there is nothing to invalidate.
+An entry is a zip file named by a hash of everything that it depends on, so entries are never
+invalidated. An unreadable entry is compiled again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .code import Argument, Code
 from .facts import Facts
 
 _KEPT = 4_000
-"""Entries; the oldest of more go."""
+"""Maximum number of entries; beyond, the oldest are deleted."""
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 def folder() -> Path:
-    """Return where entries lie: ``$XDG_CACHE_HOME/gpuopt/inspect``, or ``~/.cache/...``."""
+    """Return the cache folder: ``$XDG_CACHE_HOME/gpuopt/inspect``, or ``~/.cache/...``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return root / "gpuopt" / "inspect"
@@ -40,7 +40,7 @@ def entry_of(case: Case) -> Path:
 
 
 def read_facts(entry: Path) -> Facts | None:
-    """Return the facts of an entry, or None if there are none that can be read."""
+    """Return the facts of an entry, or None if it is missing or unreadable."""
     with suppress(*_UNREADABLE), zipfile.ZipFile(entry) as archive:
         return Facts.from_json(json.loads(archive.read("facts.json")))
     return None
@@ -60,7 +60,7 @@ def read_code(entry: Path) -> Code:
 
 
 def write_entry(entry: Path, facts: Facts, code: Code) -> None:
-    """Write an entry, at once or not at all."""
+    """Write an entry atomically."""
     rest = asdict(code)
     parts = {f"kernel.{kind}": rest.pop(kind) for kind in ("ptx", "cubin", "sass")}
     entry.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def write_entry(entry: Path, facts: Facts, code: Code) -> None:
 
 
 def prune() -> None:
-    """Delete the oldest entries where there are too many."""
+    """Delete the oldest entries beyond the maximum."""
     with suppress(OSError):
         entries = sorted(folder().iterdir(), key=lambda file: file.stat().st_mtime)
         for entry in entries[:-_KEPT]:

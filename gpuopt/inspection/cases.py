@@ -1,4 +1,4 @@
-"""What is inspected: a rule, a variant of it, the dtypes of its lists, and an architecture."""
+"""The kernels to inspect: a rule, its variant, the dtypes of its lists, an architecture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARCHS = (75, 80, 86, 89, 90, 100, 120)
 """The architectures, as in sm_90."""
 
 DTYPES = ("float32", "bfloat16", "float64")
-"""What is inspected when nothing is said: float32, mixed precision, float64."""
+"""The default dtypes: with ``--check`` all of them, else the first."""
 
 
 def _decay(rule: Rule) -> tuple[Stage, ...]:
@@ -42,9 +42,9 @@ VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
     "whole": lambda rule: (CLIP_GRADIENT,),
     "measure": lambda rule: (),
 }
-"""The stages in front of a rule: weight decay, and the factor of maximize, unscaling and
-clipping. ``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes. The rest
-are what `TAILS` puts around it; ``measure`` is the pass that finds the norm, whatever the rule."""
+"""The stages before a rule: weight decay, and the factor of maximize, unscaling and clipping.
+``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes. The others have a
+tail of `TAILS`; ``measure`` is the pass that computes the norm, independent of the rule."""
 
 TAILS = {
     "clip_ema": Tail(clip_norm=1.0, ema_decay=0.999),
@@ -55,7 +55,7 @@ TAILS = {
     "stats": Tail(stats=True),
     "whole": Tail(clip_norm=1.0, ema_decay=0.999, master_weights=True, stats=True, zero_grads=True),
 }
-"""What surrounds the update in a variant; nothing in the others."""
+"""The tail of each variant that has one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,8 +63,8 @@ class Case:
     """One kernel to compile.
 
     Attributes:
-        backend: whose kernel.
-        kernel: ``"update"``, or ``"coefficients"`` for the small one that runs before it.
+        backend: its backend.
+        kernel: ``"update"``, or ``"coefficients"`` for the small kernel that runs before it.
         rule: name of a rule.
         variant: one of `VARIANTS`.
         dtypes: of the parameters, the gradients and the states.
@@ -80,7 +80,7 @@ class Case:
 
     @property
     def update(self) -> Update:
-        """The function that is compiled; not that of the pass that measures."""
+        """The compiled function, except for variant ``measure``."""
         rule = RULES[self.rule]
         whole = within(rule, TAILS.get(self.variant, Tail()), VARIANTS[self.variant](rule))
         update = whole.for_params(self.dtypes[0])
@@ -91,17 +91,17 @@ class Case:
 
     @property
     def walked(self) -> Update | Measure:
-        """What walks over the elements: the update, or what measures."""
+        """The function applied to the elements: the update or the measurement."""
         return MEASURE if self.measures else self.update
 
     @property
     def measures(self) -> bool:
-        """Whether it is the pass that finds the norm: it has no coefficients."""
+        """Whether it is the pass that computes the norm, which has no coefficients."""
         return self.variant == "measure"
 
     @property
     def reduces(self) -> bool:
-        """Whether the threads of a block add up what they see."""
+        """Whether the threads of a block reduce partials."""
         return bool(self.walked.watched_names)
 
     @property
@@ -112,7 +112,7 @@ class Case:
 
     @property
     def floor(self) -> int:
-        """The least bytes that an element can cost."""
+        """The minimum bytes per element."""
         if self.measures:
             return STORAGE[self.dtypes[1]].itemsize
         return self.update.bytes_per_element(self.list_dtypes)
@@ -133,7 +133,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """A short name that is the case's own, and fit for a file."""
+        """A short unique name, valid as a file name."""
         dtypes = dtype_label(self.dtypes).replace(":", "-")
         kernel = "" if self.kernel == "update" else f".{self.kernel}"
         return f"{self.backend}.{self.rule}.{self.variant}.{dtypes}.sm_{self.arch}{kernel}"
@@ -149,13 +149,13 @@ class Case:
 
 
 def dtypes_of(text: str) -> tuple[str, str, str]:
-    """Read the dtypes of parameters, gradients and states.
+    """Return the dtypes of parameters, gradients and states that a text names.
 
-    One name stands for parameters and gradients; the states of 16-bit ones are float32. Names are
-    those that `spelling.dtype_of` takes.
+    A single name is that of parameters and gradients; the states of 16-bit ones are float32.
+    `spelling.dtype_of` reads the names.
 
     Raises:
-        ValueError: it is no such thing.
+        ValueError: it names no dtypes.
 
     >>> dtypes_of("bf16"), dtypes_of("float32:bfloat16:float32")
     (('bfloat16', 'bfloat16', 'float32'), ('float32', 'bfloat16', 'float32'))
@@ -180,7 +180,7 @@ def dtype_label(dtypes: Sequence[str]) -> str:
 
 
 def default_variant(rule: str) -> str:
-    """Return the variant that stands for a rule: AdamW without decay would be Adam."""
+    """Return the default variant of a rule: AdamW has decay, since without it is Adam."""
     return "decay" if RULES[rule].decoupled else "plain"
 
 
@@ -192,7 +192,7 @@ def cases_for(
     archs: Sequence[int],
     kernel: str = "update",
 ) -> list[Case]:
-    """Return all combinations; without variants, each rule's own."""
+    """Return all combinations; without variants, each rule's default."""
     return [
         Case(backend, kernel, rule, variant, dtype, arch)
         for rule in rules

@@ -1,4 +1,4 @@
-"""The gate: what the code of every kernel has to hold, and the exemptions, with their reasons."""
+"""The gate: limits that the code of every kernel must meet, and exemptions with their reasons."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .gpus import ARCH
 from .predict import LIMITERS, predictions
 
 WIDEST = 16
-"""Bytes of an access in the main path, where one dtype is alone."""
+"""Bytes per access in the main path if all lists have one dtype."""
 
 WIDE_ENOUGH = 8
-"""Bytes of an access to the narrower dtype, where two of them meet."""
+"""Minimum bytes per access to the narrower of two dtypes."""
 
 INSTRUCTIONS = {("adam", "plain", ("float32",) * 3): 50}
-"""The most instructions for an element; torch's own fused Adam has 50.5 (sm_90)."""
+"""Maximum instructions per element; torch's fused Adam has 50.5 (sm_90)."""
 
 
 def bytes_at_floor(facts: Facts) -> Iterator[str]:
-    """Every element is read once and written once, and nothing else moves."""
+    """Every element is read once and written once, with no other traffic."""
     if facts.main is not None and facts.main.total_bytes != facts.case.floor:
         yield f"{facts.main.total_bytes:g} bytes per element, and the floor is {facts.case.floor}"
 
 
 def wide_accesses(facts: Facts) -> Iterator[str]:
-    """Every access of the main path is 16 bytes wide, beside a wider dtype at least 8."""
+    """Every access of the main path is 16 bytes wide; at least 8 if another list is wider."""
     if facts.main is None:
         return
     sizes = [_bytes_of(dtype) for dtype in facts.case.list_dtypes]
@@ -50,33 +50,33 @@ def no_local_memory(facts: Facts) -> Iterator[str]:
 
 
 def no_shared_memory(facts: Facts) -> Iterator[str]:
-    """Threads exchange nothing."""
+    """Threads exchange no data."""
     if facts.shared:
         yield f"{facts.shared} bytes of shared memory"
 
 
 def exactly_rounded(facts: Facts) -> Iterator[str]:
-    """Every operation gives the bits of IEEE arithmetic."""
+    """Every operation has the result of IEEE arithmetic."""
     for operation in facts.inexact:
         yield f"not exactly rounded: {operation}"
 
 
 def few_instructions(facts: Facts) -> Iterator[str]:
-    """No more instructions than the limit, where there is one; the setup counts."""
+    """The instructions, setup included, are within the limit, if there is one."""
     limit = INSTRUCTIONS.get((facts.case.rule, facts.case.variant, facts.case.dtypes))
     if facts.main is not None and limit is not None and facts.main.total_instructions > limit:
         yield f"{facts.main.total_instructions:.1f} instructions per element, at most {limit}"
 
 
 def memory_bound(facts: Facts) -> Iterator[str]:
-    """Memory is what limits it, on every GPU of its architecture."""
+    """Memory is the bottleneck on every GPU of the architecture."""
     for one in predictions(facts):
         if one.limiter != LIMITERS["memory"]:
             yield f"{one.gpu.name}: limited by {one.limiter}, {one.fraction:.0%} of peak bandwidth"
 
 
 def main_path_read(facts: Facts) -> Iterator[str]:
-    """The main path of an update was found, and PTX and SASS agree about it."""
+    """The main path of an update was found, and PTX and SASS agree on it."""
     if facts.problem:
         yield facts.problem
 
@@ -95,13 +95,13 @@ CHECKS: dict[str, Callable[[Facts], Iterator[str]]] = {
 
 @dataclass(frozen=True)
 class Exemption:
-    """Cases that need not pass a check.
+    """Cases that are exempt from a check.
 
     Attributes:
-        check: its name.
-        applies: whether a case is one of them.
+        check: the name of the check.
+        applies: returns whether a case is exempt.
         reason: why.
-        message: of the only finding that is exempt; without it, all are.
+        message: the only finding that is exempt; "" for all.
     """
 
     check: str
@@ -122,18 +122,18 @@ EXEMPTIONS = (
     Exemption(
         "main path",
         lambda case: (case.backend, case.rule, case.dtypes[0]) == ("triton", "asgd", "float64"),
-        "LLVM makes two loops of it, one for each outcome of a condition that is the same for a "
-        "whole tensor, and the gate reads one; in float32 it makes one",
+        "LLVM splits it into two loops, one for each outcome of a condition that is uniform for a "
+        "tensor, and the gate reads only one; in float32 there is one",
     ),
     Exemption(
         "width",
         lambda case: not case.vectors,
-        "of misaligned arrays only the alignment of an element is known",
+        "misaligned arrays are only aligned to their elements",
     ),
     Exemption(
         "width",
         lambda case: "float64" in case.dtypes and min(map(_bytes_of, case.dtypes)) == 2,
-        "beside float64 a thread has two elements: 4 bytes of a 16-bit type",
+        "with float64 a thread has two elements: 4 bytes of a 16-bit dtype",
     ),
     Exemption(
         "local memory",
@@ -146,43 +146,42 @@ EXEMPTIONS = (
     Exemption(
         "memory-bound",
         lambda case: case.dtypes[0] == "float64" and ARCH[case.arch].lanes["fp64"] <= 2,
-        "two float64 operations a cycle are all that a multiprocessor of these GPUs can do",
+        "a multiprocessor of these GPUs has only two float64 operations per cycle",
     ),
     Exemption(
         "memory-bound",
         lambda case: case.arch == 100 and case.dtypes[2] in BITS_16,
-        "states in 16 bits are rounded by random words, and a B200 moves an element's bytes while "
-        "it issues fewer instructions than those take: 72 to 94% of its peak bandwidth",
+        "stochastic rounding of 16-bit states takes more instructions than a B200 issues while it "
+        "moves the bytes of an element: 72 to 94% of its peak bandwidth",
     ),
     Exemption(
         "main path",
         lambda case: case.reduces,
-        "where threads add up, the masked and the whole chunks end in the same code (and the pass "
-        "that measures stores nothing else): bytes, width, instructions and what limits it are "
-        "not checked",
+        "in reductions, masked and whole chunks end in the same code (and the norm's pass stores "
+        "nothing else): bytes, width, instructions and bottleneck are not checked",
     ),
     Exemption(
         "main path",
         lambda case: (case.backend, case.variant) == ("cupy", "zero_grads"),
-        "the loop that clears the gradients of a skipped step stores without a mask, too, and the "
-        "gate reads one: bytes, width, instructions and what limits it are not checked",
+        "the loop that clears the gradients of a skipped step also stores without a mask, and the "
+        "gate reads only one: bytes, width, instructions and bottleneck are not checked",
     ),
     Exemption(
         "main path",
         lambda case: (case.backend, case.variant, case.arch) == ("triton", "zero_grads", 80),
-        "ptxas unrolls the loop there by another number than PTX says, and the gate takes the two "
-        "for different paths: bytes, width, instructions and what limits it are not checked",
+        "ptxas unrolls the loop by another factor than PTX says, and the gate takes the two for "
+        "different paths: bytes, width, instructions and bottleneck are not checked",
     ),
     Exemption(
         "shared memory",
         lambda case: case.reduces,
-        "the threads of a block add up what they have seen, once a chunk",
+        "the threads of a block reduce their partials once per chunk",
     ),
     Exemption(
         "exactness",
         lambda case: case.reduces,
-        "sums of squares are float64, and one fma rounds once, to nearest; no result of the update "
-        "is made of it",
+        "sums of squares use a float64 fma, which rounds once, to nearest; no result of the update "
+        "depends on them",
         "not exactly rounded: fma.rn.f64",
     ),
 )
@@ -190,7 +189,7 @@ EXEMPTIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that a kernel does not pass; ``exempt`` is the reason why it need not."""
+    """A failed check of a kernel; ``exempt`` is the reason if it is exempt."""
 
     case: Case
     check: str
@@ -199,7 +198,7 @@ class Finding:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Return all checks that a kernel does not pass."""
+    """Return the failed checks of a kernel."""
     return [
         Finding(facts.case, name, message, _reason(name, message, facts.case))
         for name, check in CHECKS.items()
@@ -216,7 +215,7 @@ def _reason(check: str, message: str, case: Case) -> str:
     return reasons[0] if reasons else ""
 
 
-# --- what is checked when nothing is said ------------------------------------------------------
+# --- the default cases of --check ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -225,10 +224,10 @@ class Scope:
 
     Attributes:
         kernel: ``"update"`` or ``"coefficients"``.
-        variants: of each rule; none for the rule's own.
+        variants: of each rule; empty for the rule's default.
         dtypes: as `dtypes_of` reads them.
         archs: architectures.
-        rules: the only ones; none for all.
+        rules: names of rules; empty for all.
     """
 
     kernel: str
@@ -243,7 +242,7 @@ NARROW_STATES = (
     "float32:float32:float16",
     "bfloat16:bfloat16:bfloat16",
 )
-"""Parameters, gradients, and states that are rounded by chance."""
+"""Dtypes with stochastically rounded states."""
 
 SCOPES = (
     Scope("update", (), DTYPES, ARCHS),
@@ -274,7 +273,7 @@ SCOPES = (
         ("adam",),
     ),
 )
-"""Every rule everywhere; what adds little to that, in few places."""
+"""Every rule on every architecture; variants that add little, on few."""
 
 
 def scope_cases(backend: str, rules: list[str]) -> list[Case]:

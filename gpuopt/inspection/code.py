@@ -1,4 +1,4 @@
-"""What a compiler made of a case, and where to find it."""
+"""Compiled code, its disassembly and its resource usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a kernel: its name, its type in C, and what it is."""
+    """One argument of a kernel: its name, its C type, and its meaning."""
 
     name: str
     type: str
@@ -30,12 +30,12 @@ class Code:
         ptx: its text.
         cubin: the program for the GPU.
         sass: the listing of the program.
-        usage: what ``cuobjdump -res-usage`` says of it.
-        shared: bytes of shared memory that a launch asks for, beside what the usage says.
-        threads: of a block.
-        elements: what one block works on: elements of a chunk, or tensors.
-        grid: how many blocks a launch has, in words.
-        arguments: in their order, those of the compiler's own included.
+        usage: the output of ``cuobjdump -res-usage``.
+        shared: bytes of dynamic shared memory of a launch.
+        threads: per block.
+        elements: per block: elements of a chunk, or tensors.
+        grid: the number of blocks, as an expression.
+        arguments: in order, including those that the compiler adds.
     """
 
     ptx: str
@@ -51,7 +51,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Usage:
-    """Resources of a kernel: registers of a thread, its stack, static shared memory of a block."""
+    """Resources of a kernel: registers and stack per thread, static shared memory per block."""
 
     registers: int
     stack: int
@@ -59,10 +59,10 @@ class Usage:
 
 
 def usage_of(text: str) -> Usage:
-    r"""Read what ``cuobjdump -res-usage`` prints for a program with one kernel.
+    r"""Parse the output of ``cuobjdump -res-usage`` for a program with one kernel.
 
     Raises:
-        ValueError: it says nothing of resources.
+        ValueError: there is no resource usage in it.
 
     >>> usage_of(" Function f:\n  REG:60 STACK:8 SHARED:0 LOCAL:0 CONSTANT[0]:584")
     Usage(registers=60, stack=8, shared=0)
@@ -77,8 +77,8 @@ def usage_of(text: str) -> Usage:
 def disassemble(cubin: bytes) -> tuple[str, str]:
     """Return the listing of a program and its resource usage, from NVIDIA's tools.
 
-    Dataflow analysis, which would name the targets of jumps through the stack, is a quarter of
-    nvdisasm's time, and these kernels have no such jumps.
+    ``-ndf`` turns off dataflow analysis, a quarter of nvdisasm's time, which resolves indirect
+    jumps; these kernels have none.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "kernel.cubin")

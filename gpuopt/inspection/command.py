@@ -1,4 +1,4 @@
-"""`gpuopt inspect`: read the options, compile, and report."""
+"""`gpuopt inspect`: parse the options, compile, and report."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ STANDARD_OUTPUT = Path("-")
 
 
 class BadOptionError(ValueError):
-    """An option that makes no sense; the message names it and says what it takes."""
+    """An invalid option; the message names it and the accepted values."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; each tuple holds texts with commas between names.
+    """The command-line options; each tuple holds comma-separated names.
 
     Attributes:
         rules: names of rules, or ``all``.
         dtypes: as `dtypes_of` reads them, or ``all``.
-        archs: as in ``sm_90``, or ``all``.
-        variants: of each rule, or ``all``; none for the rule's own.
-        backends: whose code, or ``all``.
-        check: whether the gate is to be held.
-        json: where the facts go as JSON; ``-`` for standard output.
-        dump: where the code goes.
-        source: a rule whose source is to be shown, and nothing compiled.
+        archs: such as ``sm_90``, or ``all``.
+        variants: of each rule, or ``all``; empty for the rule's default.
+        backends: names of backends, or ``all``.
+        check: whether to check the limits.
+        json: a file for the facts as JSON; ``-`` for standard output.
+        dump: a folder for the code.
+        source: a rule whose source is printed, without compiling.
     """
 
     rules: tuple[str, ...] = ()
@@ -59,11 +59,10 @@ class Request:
 
 
 def inspect(request: Request) -> int:
-    """Do what is asked.
+    """Run `gpuopt inspect`.
 
     Returns:
-        0 if all is well, 1 if a kernel does not compile or does not pass the gate, 2 for
-        options that make no sense.
+        0 on success, 1 if a kernel does not compile or exceeds a limit, 2 for invalid options.
     """
     try:
         if request.source:
@@ -88,10 +87,10 @@ def inspect(request: Request) -> int:
 
 
 def cases_of(request: Request) -> list[Case]:
-    """Return what to compile.
+    """Return the cases to compile.
 
     Raises:
-        BadOptionError: an option makes no sense.
+        BadOptionError: an option is invalid.
     """
     backends = _backends(request)
     rules = _names("--rule", request.rules, tuple(RULES))
@@ -112,19 +111,20 @@ def cases_of(request: Request) -> list[Case]:
 
 
 def sources_of(request: Request) -> list[Case]:
-    """Return the cases whose source is to be shown.
+    """Return the cases whose source is printed.
 
     Raises:
-        BadOptionError: an option makes no sense.
+        BadOptionError: an option is invalid.
     """
     plain = replace(request, rules=(request.source,), source="")
     others = {"--rule": any(request.rules), "--check": request.check}
     others |= {"--json": request.json is not None, "--dump": request.dump is not None}
     if any(others.values()):
         given = ", ".join(option for option, is_given in others.items() if is_given)
-        raise BadOptionError(f"--source shows code and ends: it does not go with {given}")
+        raise BadOptionError(f"--source only prints code; it cannot be combined with {given}")
     if request.source not in RULES:
-        raise BadOptionError(f"--source: {request.source!r} is none of {', '.join(RULES)}")
+        accepted = ", ".join(RULES)
+        raise BadOptionError(f"--source: got {request.source!r}, expected one of {accepted}")
     return cases_of(replace(plain, archs=request.archs or ("90",)))
 
 
@@ -135,7 +135,7 @@ def _backends(request: Request) -> list[str]:
 def _chosen(
     option: str, texts: Sequence[str], known: Sequence[_T], read: Callable[[str], _T], takes: str
 ) -> list[_T]:
-    """Return what an option names; everything that is known for ``all``."""
+    """Return the values that an option names; all known ones for ``all``."""
     names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     if ALL in names:
         return list(known)
@@ -146,7 +146,8 @@ def _chosen(
         try:
             chosen.append(read(name))
         except ValueError:
-            raise BadOptionError(f"{option}: {name!r} is none of {takes}, {ALL}") from None
+            text = f"{option}: got {name!r}, expected one of {takes}, {ALL}"
+            raise BadOptionError(text) from None
     return list(dict.fromkeys(chosen))
 
 
@@ -159,7 +160,7 @@ def _arch(name: str) -> int:
 
 
 def _prepare(request: Request) -> None:
-    """Find out now, not after minutes of compiling, that something is missing."""
+    """Check output paths and compilers before compiling, which may take minutes."""
     for option, path in (("--json", request.json), ("--dump", request.dump)):
         if path is None or path == STANDARD_OUTPUT:
             continue
@@ -183,7 +184,7 @@ def _write(text: str, path: Path) -> None:
 
 
 def _progress(done: int, total: int) -> None:
-    """Rewrite one line of the terminal, and clear it at the end."""
+    """Show progress on one line of the terminal; clear it at the end."""
     text = f"compiled {done} of {total}"
     print(f"\r{text if done < total else ' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
 

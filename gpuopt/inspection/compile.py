@@ -1,4 +1,4 @@
-"""Facts for cases: from the cache, or from compilers in processes of their own."""
+"""Facts of cases, from the cache or from compilers in subprocesses."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .cases import Case
 from .facts import Facts
 
 TIMEOUT = 600.0
-"""Seconds for one kernel."""
+"""Seconds per kernel."""
 
 WORKER = (sys.executable, "-m", "gpuopt.inspection.worker")
-"""The process that compiles."""
+"""The command of a compiler process."""
 
 _STDERR = 600
-"""Last characters of what a dead process said, shown as the reason."""
+"""Characters at the end of a dead process's stderr that are shown."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case: its facts, or why there are none."""
+    """The facts of a case, or the error."""
 
     case: Case
     facts: Facts | None
@@ -44,12 +44,12 @@ def compile_cases(
     progress: Callable[[int, int], None] = lambda done, total: None,
     workers: int = 0,
 ) -> list[Result]:
-    """Return the result of every case, in their order.
+    """Return the results of cases, in order.
 
     Args:
         cases: what to compile.
-        progress: called with how many have been compiled, of how many that were not cached.
-        workers: processes; 0 for one a core.
+        progress: called with the number of compiled cases and the number of all uncached ones.
+        workers: number of processes; 0 for one per core.
     """
     found = {case: read_facts(entry_of(case)) for case in cases}
     missing = [case for case, facts in found.items() if facts is None]
@@ -86,7 +86,7 @@ def _compile(cases: Sequence[Case], workers: int) -> Iterator[Result]:
 
 
 def _empty(waiting: SimpleQueue[Case]) -> None:
-    """Leave nothing to do: the caller went away, or all is done."""
+    """Discard the waiting cases, so that the threads end."""
     while True:
         try:
             waiting.get_nowait()
@@ -95,7 +95,7 @@ def _empty(waiting: SimpleQueue[Case]) -> None:
 
 
 def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
-    """Compile cases in one process after the other, until none is left."""
+    """Compile cases until none is left, with a new process after each crash."""
     worker: _Worker | None = None
     while True:
         try:
@@ -103,7 +103,7 @@ def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
         except Empty:
             break
         worker = worker or _Worker()
-        error = worker.ask(case)
+        error = worker.compile(case)
         facts = None if error else read_facts(entry_of(case))
         if facts is None:
             error = error or "its result could not be read from the cache"
@@ -115,7 +115,7 @@ def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
 
 
 class _Worker:
-    """A process that compiles cases one by one, with a Triton cache that goes with it."""
+    """A process that compiles cases one by one, with a temporary Triton cache."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gpuopt-inspect-")
@@ -131,8 +131,8 @@ class _Worker:
             )
         self.alive = True
 
-    def ask(self, case: Case) -> str:
-        """Compile a case into its entry; return why not, or an empty string."""
+    def compile(self, case: Case) -> str:
+        """Compile a case and write its cache entry; return the error, or an empty string."""
         request = json.dumps({"case": case.to_json(), "entry": str(entry_of(case))})
         timer = Timer(TIMEOUT, self._process.kill)
         timer.start()
@@ -160,7 +160,7 @@ class _Worker:
         return " ".join(f"the compiler's process {how}. {said[-_STDERR:]}".split())
 
     def stop(self) -> None:
-        """End the process, and delete what it left."""
+        """End the process and delete its files."""
         self.alive = False
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
@@ -175,10 +175,9 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Return the environment of a worker: Triton as it comes, whatever is set here.
+    """Return the environment of a worker, without Triton's variables except tool paths.
 
-    Paths of its tools stay. The interpreter, overrides and dumps would give other code than
-    a launch does.
+    With the interpreter, overrides or dumps, the code would differ from that of a launch.
     """
     kept = {
         name: value

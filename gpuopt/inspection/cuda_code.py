@@ -1,6 +1,6 @@
-"""Compile a case's CUDA C with NVRTC for an architecture, without a GPU or a driver.
+"""Compile the CUDA C of a case with NVRTC, without a GPU or a driver.
 
-The text and the options are those that CuPy is given at a launch.
+Source and options are those of a launch through CuPy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def source_of(case: Case) -> str:
 
 
 def compile_case(case: Case) -> Code:
-    """Compile, and disassemble what came of it."""
+    """Return the compiled and disassembled code of a case."""
     made = compile_for(source_of(case), case.arch, cuda_c.OPTIONS)
     sass, usage = disassemble(made.cubin)
     update = case.kernel == "update"

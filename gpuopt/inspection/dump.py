@@ -1,4 +1,4 @@
-"""Kernels as files, with all that another program needs to load and launch them."""
+"""Write kernels to files, with a manifest for launching them from other programs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .source import text_of
 MANIFEST = "manifest.json"
 
 STEP = (
-    "A step is two launches on one stream: first the coefficients kernel, which counts the steps "
-    "and computes each tensor's coefficients, then the update, one block for each row of chunks. "
-    "A tensor of n elements has the chunks 0 ... ceil(n / chunk) - 1. All pointers are to device "
-    "memory; tables are aligned to 16 bytes, arrays as the kernel's alignment says."
+    "A step is two launches on one stream: first the coefficients kernel, which increments the "
+    "step counts and computes each tensor's coefficients, then the update, one block per row of "
+    "chunks. A tensor of n elements has the chunks 0 ... ceil(n / chunk) - 1. All pointers are to "
+    "device memory; tables are aligned to 16 bytes, arrays to the kernel's alignment."
 )
 
 
 def dump(cases: Sequence[Case], folder: Path) -> Path:
-    """Write the source, ``.ptx``, ``.cubin`` and one manifest; return the manifest."""
+    """Write source, ``.ptx`` and ``.cubin`` of each case, and a manifest; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     backends = sorted({case.backend for case in cases})
     manifest = {

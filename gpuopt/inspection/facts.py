@@ -1,4 +1,4 @@
-"""The facts of a kernel: what its code costs, read from PTX and SASS."""
+"""The facts of a kernel: the costs of its code, from PTX and SASS."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .code import Code, usage_of
 
 @dataclass(frozen=True)
 class Main:
-    """The main path of an update, for one element (of one thread, where it says so).
+    """The main path of an update, per element unless stated otherwise.
 
     Attributes:
         loaded: bytes.
         stored: bytes.
-        widths: bytes that move in accesses of each width.
-        instructions: all that a thread executes for it in the main path.
-        setup: instructions that a thread executes before, for a whole chunk.
-        share_of_setup: of the setup, what falls to one element.
+        widths: bytes moved, by the width of the access.
+        instructions: executed in the main path.
+        setup: instructions of a thread before the main path.
+        share_of_setup: instructions of the setup per element.
         pipes: operations of each unit: fp32, fp64, special.
-        in_flight: bytes that a thread asks for before it waits.
+        in_flight: bytes that a thread loads before it waits for any.
     """
 
     loaded: float
@@ -43,25 +43,25 @@ class Main:
 
     @property
     def total_instructions(self) -> float:
-        """With the share of the setup."""
+        """Including the setup."""
         return self.instructions + self.share_of_setup
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a compiled kernel.
+    """The facts of a compiled kernel.
 
     Attributes:
         case: which kernel.
-        registers: of a thread.
-        local: bytes of local memory of a thread (its stack).
+        registers: per thread.
+        local: bytes of local memory (stack) per thread.
         spills: instructions that use local memory.
-        shared: bytes of shared memory of a block.
-        threads: of a block.
-        elements: what one block works on.
+        shared: bytes of shared memory per block.
+        threads: per block.
+        elements: per block.
         inexact: operations that are not exactly rounded.
-        main: the main path; None if it has none, or could not be read.
-        problem: why it could not be read, or an empty string.
+        main: the main path; None if there is none, or it could not be identified.
+        problem: why it could not be identified, or an empty string.
     """
 
     case: Case
@@ -91,7 +91,7 @@ class Facts:
 
 
 def facts_of(case: Case, code: Code) -> Facts:
-    """Read the code of a case."""
+    """Return the facts of the code of a case."""
     entry = ptx.parse(code.ptx)
     blocks = sass.parse(code.sass)
     usage = usage_of(code.usage)
@@ -121,18 +121,18 @@ def facts_of(case: Case, code: Code) -> Facts:
 def read_main(
     entry: ptx.Entry, blocks: Sequence[flow.Block], elements: int
 ) -> tuple[Main, set[str]]:
-    """Read the main path: its cost, and special functions that no division or root asks for.
+    """Return the costs of the main path, and special functions besides division and square root.
 
-    The PTX says how often its loop runs. The assembler unrolls as it likes, but moves the same
-    bytes: they tell how often the loop of the machine code runs.
+    The number of iterations of the PTX loop is computed from its code. The assembler may unroll the
+    loop by another factor but moves the same bytes, which gives the iterations of the SASS loop.
 
     Args:
         entry: the PTX.
-        blocks: the machine code.
-        elements: of a chunk, for each thread.
+        blocks: the SASS.
+        elements: of a chunk, per thread.
 
     Raises:
-        ValueError: the main path cannot be told from the rest, or PTX and SASS disagree.
+        ValueError: the main path cannot be identified, or PTX and SASS disagree.
     """
     source = _weigh_ptx(entry)
     machine = _weigh_sass(blocks, source.bytes)
@@ -241,4 +241,4 @@ def _rounds(total: int, straight: int, loop: int) -> int:
         return (total - straight) // loop
     if not loop and straight == total:
         return 0
-    raise ValueError(f"PTX moves {total} bytes a thread, SASS {straight} and then {loop} at a time")
+    raise ValueError(f"PTX moves {total} bytes per thread, SASS {straight} + {loop} per iteration")

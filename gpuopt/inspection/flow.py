@@ -1,6 +1,6 @@
-"""The flow of a function's basic blocks: which of them run for a whole chunk, and how often.
+"""Control flow graphs: the basic blocks that run for a whole chunk.
 
-The same for PTX and for SASS, whose parsers bring their instructions into this form.
+PTX and SASS are parsed into this common form.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Graph = Sequence[Sequence[int]]
-"""The blocks that may follow each block."""
+"""The successors of each block."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        guard: the predicate that it depends on (``"@!%p1"``), or an empty string.
+        guard: its predicate (``"@!%p1"``), or an empty string.
         opcode: with its modifiers: ``"add.rn.f32"``, ``"LDG.E.128"``.
         operands: their text.
     """
@@ -34,13 +34,13 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Block:
-    """Instructions that run one after the other.
+    """A basic block.
 
     Attributes:
-        label: its name, or an empty string.
-        instructions: what it does.
+        label: its label, or an empty string.
+        instructions: in order.
         target: the label that its last instruction may jump to, or an empty string.
-        falls_through: whether the next block may follow.
+        falls_through: whether the next block is a successor.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Access:
 
     Attributes:
         store: whether it writes.
-        guarded: whether a predicate guards it.
+        guarded: whether it has a predicate.
         width: bytes.
     """
 
@@ -66,13 +66,13 @@ class Access:
 
 @dataclass(frozen=True)
 class MainPath:
-    """The blocks that update a whole chunk, as opposed to the last, masked one of a tensor.
+    """The blocks that update a whole chunk, as opposed to a tensor's last, masked chunk.
 
     Attributes:
-        loop: the blocks of the loop over the chunk; none if it is unrolled altogether.
-        straight: the blocks that run once for a whole chunk, and only for one: what leads to
-            the loop, rounds that were peeled off it, or the unrolled update.
-        setup: what runs before, whatever the chunk.
+        loop: the blocks of the loop over the chunk; empty if it is fully unrolled.
+        straight: the blocks that run once, and only for whole chunks: before the loop, peeled
+            iterations, or the unrolled update.
+        setup: the blocks that run before, for every chunk.
     """
 
     loop: tuple[int, ...]
@@ -81,10 +81,10 @@ class MainPath:
 
 
 def graph_of(blocks: Sequence[Block]) -> list[list[int]]:
-    """Return which blocks may follow each block.
+    """Return the successors of each block.
 
     Raises:
-        ValueError: a jump leads to a label that is not there.
+        ValueError: the label of a jump does not exist.
     """
     places = {block.label: index for index, block in enumerate(blocks) if block.label}
     graph = []
@@ -99,7 +99,7 @@ def graph_of(blocks: Sequence[Block]) -> list[list[int]]:
 
 
 def without(graph: Graph, removed: Iterable[int]) -> list[list[int]]:
-    """Return the graph as if nothing led to the removed blocks, nor from them."""
+    """Return the graph without the edges to and from the removed blocks."""
     gone = set(removed)
     return [
         [] if index in gone else [other for other in after if other not in gone]
@@ -108,7 +108,7 @@ def without(graph: Graph, removed: Iterable[int]) -> list[list[int]]:
 
 
 def reachable(graph: Graph, start: Iterable[int]) -> set[int]:
-    """Return the blocks that may run after (or as) one of ``start``.
+    """Return the blocks that are reachable from ``start``, including ``start``.
 
     >>> sorted(reachable([[1], [2], [1], [0]], [1]))
     [1, 2]
@@ -124,7 +124,7 @@ def reachable(graph: Graph, start: Iterable[int]) -> set[int]:
 
 
 def skipped(graph: Graph) -> set[int]:
-    """Return the blocks that a condition guards alone: what comes after them runs in any case.
+    """Return the blocks that a single condition skips: their successor also runs without them.
 
     >>> skipped([[1, 2], [2], []]), skipped([[1, 3], [2], [3], []])
     ({1}, {1, 2})
@@ -140,7 +140,7 @@ def skipped(graph: Graph) -> set[int]:
 
 
 def _chain(graph: Graph, backward: Graph, first: int, end: int) -> list[int]:
-    """Return the blocks from ``first`` to before ``end``; none unless they run in a row."""
+    """Return the blocks from ``first`` up to ``end``; empty unless they form a chain."""
     chain: list[int] = []
     block = first
     while block != end:
@@ -154,15 +154,15 @@ def _chain(graph: Graph, backward: Graph, first: int, end: int) -> list[int]:
 
 
 def main_path(graph: Graph, main: Iterable[int], masked: Iterable[int]) -> MainPath:
-    """Find the main path.
+    """Return the main path.
 
     Args:
-        graph: the blocks that may follow each; the first is where the function begins.
-        main: the blocks with stores that nothing guards.
-        masked: the blocks with stores that a condition guards.
+        graph: the successors of each block; block 0 is the entry.
+        main: the blocks with unconditional stores.
+        masked: the blocks with conditional stores.
 
     Raises:
-        ValueError: there is none, or none that could be told from the masked path.
+        ValueError: there is none, or it cannot be separated from the masked path.
     """
     alive = reachable(graph, [0])
     stores = alive & set(main)
@@ -182,7 +182,7 @@ def main_path(graph: Graph, main: Iterable[int], masked: Iterable[int]) -> MainP
 
 
 def _loop(graph: Graph, block: int) -> set[int]:
-    """Return the blocks on a cycle with ``block``; none if it runs once."""
+    """Return the blocks on a cycle with ``block``; empty if there is none."""
     after = reachable(graph, graph[block])
     if block not in after:
         return set()

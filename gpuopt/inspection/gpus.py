@@ -1,8 +1,7 @@
-"""GPUs and what is published of them.
+"""Published figures of GPUs.
 
-Clocks are the boost clocks; a GPU at its power limit runs slower, and memory then limits it
-even more. The prediction needs how much one architecture does in a cycle, and how many
-multiprocessors, which clock and which memory a GPU has.
+Clocks are boost clocks; at its power limit a GPU runs slower. The prediction uses the throughput
+of the architecture, and the multiprocessors, clock and memory bandwidth of the GPU.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REGISTERS = 65_536
-"""Registers of a multiprocessor, 32 bits each: the same for all architectures here."""
+"""32-bit registers per multiprocessor, on all architectures here."""
 
 WARP = 32
 SCHEDULERS = 4
-"""Of a multiprocessor; each issues one instruction of a warp in a cycle."""
+"""Warp schedulers per multiprocessor; each issues one instruction per cycle."""
 
 _REGISTER_UNIT = 256
-"""Registers are given to a warp in multiples of so many."""
+"""The granularity of a warp's register allocation."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,10 @@ class Arch:
     """One architecture: the CUDA C++ Programming Guide, NVIDIA 2025.
 
     Attributes:
-        warps: that can be resident on a multiprocessor ("Technical Specifications per Compute
+        warps: maximum resident warps per multiprocessor ("Technical Specifications per Compute
             Capability").
-        lanes: operations of a multiprocessor in a cycle ("Throughput of Native Arithmetic
-            Instructions"); ``issue`` is that of its schedulers.
+        lanes: operations per cycle and multiprocessor ("Throughput of Native Arithmetic
+            Instructions"); ``issue`` is the throughput of its schedulers.
     """
 
     warps: int
@@ -56,13 +55,13 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        name: as NVIDIA sells it.
+        name: its product name.
         arch: its architecture.
         multiprocessors: their number.
         clock: boost clock in GHz.
-        bandwidth: of its memory, at peak, in GB/s.
-        source: where these figures stand.
-        derived: which of them do not stand there, and how they were got.
+        bandwidth: peak memory bandwidth in GB/s.
+        source: where these figures are published.
+        derived: figures that are not, and how they were derived.
     """
 
     name: str
@@ -115,7 +114,7 @@ GPUS = (
         1.98,
         4800,
         "NVIDIA H200 SXM datasheet, 2024",
-        f"multiprocessors: the H100's, of which it is the chip; {_FROM_RATE}",
+        f"multiprocessors: the H100's, which has the same chip; {_FROM_RATE}",
     ),
     Gpu(
         "B200",
@@ -124,7 +123,7 @@ GPUS = (
         1.98,
         8000,
         "NVIDIA HGX B200 datasheet, 2025; DGX B200 datasheet, 2024 (64 TB/s for 8 GPUs)",
-        f"multiprocessors: what its driver reports; {_FROM_RATE}",
+        f"multiprocessors: as the driver reports; {_FROM_RATE}",
     ),
     Gpu("RTX 4090", 89, 128, 2.52, 1008, "NVIDIA Ada GPU architecture whitepaper, 2022"),
     Gpu(
@@ -134,7 +133,7 @@ GPUS = (
 
 
 def resident_warps(arch: int, registers: int, threads: int) -> int:
-    """Return how many warps of blocks of ``threads`` fit on a multiprocessor at once.
+    """Return the resident warps per multiprocessor for blocks of ``threads``.
 
     >>> resident_warps(90, registers=60, threads=128)
     32

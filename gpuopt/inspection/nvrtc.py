@@ -1,4 +1,4 @@
-"""NVRTC, NVIDIA's compiler of CUDA C: PTX and machine code for any architecture, without a GPU."""
+"""Compile CUDA C to PTX and cubin with NVRTC, for any architecture, without a GPU."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from cuda.bindings import nvrtc
 
 @dataclass(frozen=True)
 class Compiled:
-    """What NVRTC made of a source: the text of its PTX, and the program for the GPU."""
+    """The output of NVRTC."""
 
     ptx: str
     cubin: bytes
 
 
 def compile_for(source: str, arch: int, options: Sequence[str]) -> Compiled:
-    """Compile CUDA C for an architecture such as 90; no header can be included.
+    """Compile CUDA C without includes for an architecture such as 90.
 
     Raises:
-        ValueError: it does not compile, or not without warnings; what NVRTC said.
+        ValueError: it has errors or warnings; the message has NVRTC's log.
     """
-    program = _ask(nvrtc.nvrtcCreateProgram, source.encode(), b"update.cu", 0, [], [])
+    program = _call(nvrtc.nvrtcCreateProgram, source.encode(), b"update.cu", 0, [], [])
     try:
         flags = [f"--gpu-architecture=sm_{arch}".encode(), *(o.encode() for o in options)]
         (status,) = nvrtc.nvrtcCompileProgram(program, len(flags), flags)
@@ -38,18 +38,18 @@ def compile_for(source: str, arch: int, options: Sequence[str]) -> Compiled:
 
 
 def _text(program: Any, size: Callable[..., Any], get: Callable[..., Any]) -> bytes:
-    """Return what NVRTC writes into a buffer of the caller's.
+    """Return an output of NVRTC, which writes into the caller's buffer.
 
-    One byte more than it asks for: of one byte, as an empty log has, Python has a single object for
-    all, and NVRTC would write into every ``b" "`` of the process.
+    The buffer has one more byte than needed: Python shares ``bytes`` objects of one byte, as for
+    an empty log, and NVRTC would overwrite all of them.
     """
-    count = int(_ask(size, program))
+    count = int(_call(size, program))
     buffer = bytes(count + 1)
-    _ask(get, program, buffer)
+    _call(get, program, buffer)
     return buffer[:count]
 
 
-def _ask(function: Callable[..., Any], *arguments: Any) -> Any:
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     status, *results = function(*arguments)
     if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise ValueError(f"{function.__name__}: {status.name}")

@@ -1,4 +1,4 @@
-"""What limits a kernel on a GPU, from its code and the GPU's published figures."""
+"""Predict the bottleneck of a kernel on a GPU, from its code and the GPU's published figures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ LIMITERS = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """The main path of a kernel on a GPU.
+    """The prediction for a kernel's main path on a GPU.
 
     Attributes:
-        gpu: which.
-        limiter: what takes the longest, one of the values of `LIMITERS`.
-        fraction: of the peak bandwidth that this leaves, 1 if memory is the limiter.
-        busiest: of its time at peak bandwidth, how much the busiest part of a multiprocessor
-            works; above 1, memory waits for it.
-        latency: nanoseconds of memory latency that the bytes in flight cover at peak
-            bandwidth, loads alone.
+        gpu: the GPU.
+        limiter: the bottleneck, one of the values of `LIMITERS`.
+        fraction: of the peak bandwidth that is reached; 1 if memory is the bottleneck.
+        busiest: the utilization of the busiest unit at peak bandwidth; above 1, it is the
+            bottleneck.
+        latency: nanoseconds of memory latency that the loads in flight hide at peak bandwidth.
     """
 
     gpu: Gpu
@@ -38,9 +37,9 @@ class Prediction:
 
 
 def predict(facts: Facts, gpu: Gpu) -> Prediction:
-    """Predict; ``facts`` are of a kernel for the GPU's architecture that has a main path."""
+    """Return the prediction for a kernel with a main path, compiled for the GPU's architecture."""
     assert facts.main is not None
-    memory = facts.main.total_bytes / gpu.bandwidth  # ns for one element
+    memory = facts.main.total_bytes / gpu.bandwidth  # ns per element
     times = _times(facts.main, gpu)
     slowest = max(times, key=lambda part: times[part])
     busy = times[slowest] / memory
@@ -54,24 +53,24 @@ def predict(facts: Facts, gpu: Gpu) -> Prediction:
 
 
 def predictions(facts: Facts) -> list[Prediction]:
-    """Predict for every GPU of the kernel's architecture."""
+    """Return the predictions for every GPU of the kernel's architecture."""
     if facts.main is None:
         return []
     return [predict(facts, gpu) for gpu in GPUS if gpu.arch == facts.case.arch]
 
 
 def warps(facts: Facts) -> int:
-    """Return the warps that are resident on a multiprocessor."""
+    """Return the resident warps per multiprocessor."""
     return resident_warps(facts.case.arch, facts.registers, facts.threads)
 
 
 def bytes_in_flight(facts: Facts) -> int:
-    """Return what all resident threads of a multiprocessor ask for before they wait."""
+    """Return the bytes that all resident threads of a multiprocessor load before they wait."""
     return warps(facts) * WARP * facts.main.in_flight if facts.main else 0
 
 
 def _times(main: Main, gpu: Gpu) -> dict[str, float]:
-    """Return the nanoseconds that each part of the GPU works for one element."""
+    """Return the nanoseconds per element of each unit of the GPU."""
     lanes = ARCH[gpu.arch].lanes
     operations = {"issue": main.total_instructions, **main.pipes}
     return {

@@ -1,7 +1,7 @@
-"""Read PTX: its arguments, blocks, memory accesses, and operations that are not exactly rounded.
+"""Parse PTX: arguments, blocks, memory accesses, and operations that are not exactly rounded.
 
-PTX says how every operation rounds; the machine code does not (a division is a dozen
-instructions there). So exactness is decided here.
+Exactness is decided here, because PTX specifies the rounding of every operation; SASS does not (a
+division is a dozen instructions).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _ELEMENT = re.compile(r"\.[busf](8|16|32|64|128)(?:x2)?$")
 _FLOATS = frozenset({"f16", "f16x2", "bf16", "bf16x2", "f32", "f32x2", "f64"})
 
 _ROUNDED = frozenset({"add", "sub", "mul", "div", "sqrt", "rcp"})
-"""Operations that are exact with the modifier ``.rn``, and only then."""
+"""Operations that are exact only with the modifier ``.rn``."""
 
 _EXACT = frozenset(
     {"abs", "copysign", "max", "min", "mov", "neg", "ld", "st", "selp", "set", "setp", "slct"}
     | {"redux"}
 )
-"""Operations that round nothing; of floats, ``redux`` has the maximum and the minimum alone."""
+"""Operations without rounding; on floats, ``redux`` has only minimum and maximum."""
 
 _INEXACT = frozenset({"approx", "ftz", "full", "relu", "rm", "rp", "rz", "sat"})
-"""Modifiers that give other bits than rounding to nearest."""
+"""Modifiers whose results differ from rounding to nearest."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Entry:
     Attributes:
         name: of the entry.
         parameters: the types of its parameters, such as ``"u64"``.
-        threads: of a block, as the code demands; 0 where it does not say.
+        threads: per block, as declared; 0 if not declared.
         blocks: its basic blocks.
     """
 
@@ -53,12 +53,12 @@ class Entry:
 
     @property
     def instructions(self) -> list[Instruction]:
-        """All of them, in the order of the text."""
+        """All instructions, in the order of the text."""
         return [one for block in self.blocks for one in block.instructions]
 
 
 def parse(text: str) -> Entry:
-    """Read the one entry of a PTX module.
+    """Return the entry of a PTX module.
 
     Raises:
         ValueError: there is none.
@@ -95,7 +95,7 @@ def _blocks(body: str) -> Iterable[Block]:
 
 
 def _items(body: str) -> Iterable[Instruction | str]:
-    """Return instructions, and labels as strings."""
+    """Yield instructions, and labels as strings."""
     for statement in _LINE_INFO.sub("", body).split(";"):
         text = statement.lstrip("{} \t\n")
         while (label := _LABEL.match(text)) is not None:
@@ -111,7 +111,7 @@ def _items(body: str) -> Iterable[Instruction | str]:
 
 
 def accesses(block: Block) -> list[Access]:
-    """Return what a block does to global memory."""
+    """Return the accesses of a block to global memory."""
     return [
         Access(one.name == "st", bool(one.guard), _width(one.opcode))
         for one in block.instructions
@@ -132,11 +132,10 @@ def _width(opcode: str) -> int:
 
 
 def inexact(instructions: Iterable[Instruction]) -> list[str]:
-    """Return the opcodes that may give other bits than IEEE arithmetic, each once.
+    """Return the distinct opcodes whose results may differ from IEEE arithmetic.
 
-    Those are all floating-point operations but the ones that round nothing and the ones that
-    round their exact result once, to nearest. ``add.f32`` without ``.rn`` is among them: an
-    assembler may contract it. So is what is not known.
+    Exact are floating-point operations that do not round, or round once to nearest. ``add.f32``
+    without ``.rn`` is inexact, since the assembler may contract it, and so are unknown opcodes.
     """
     return sorted({one.opcode for one in instructions if not _is_exact(one.opcode)})
 
@@ -156,20 +155,20 @@ def _is_exact(opcode: str) -> bool:
 
 
 def _loses_nothing(modifiers: Sequence[str]) -> bool:
-    """Whether a conversion only widens, or cuts a fraction off as the languages do."""
+    """Return whether a conversion widens, or truncates to an integer as C does."""
     return "rzi" in modifiers or not any(m.startswith("r") for m in modifiers)
 
 
-# --- how often a loop runs --------------------------------------------------------------------
+# --- iterations of a loop -----------------------------------------------------------------------
 
 _LIMIT = 1 << 14
 
 
 def iterations(blocks: Sequence[Block], graph: Sequence[Sequence[int]], loop: Sequence[int]) -> int:
-    """Return how often a loop runs, by running the integers that are known at compile time.
+    """Return the iterations of a loop, by executing its integer instructions.
 
     Raises:
-        ValueError: its end depends on something else.
+        ValueError: the number depends on values unknown at compile time.
     """
     inside = set(loop)
     registers: dict[str, int] = {}
@@ -190,7 +189,7 @@ def iterations(blocks: Sequence[Block], graph: Sequence[Sequence[int]], loop: Se
 
 
 def _route_to(graph: Sequence[Sequence[int]], inside: set[int]) -> list[int]:
-    """Return a shortest way from the entry into the loop."""
+    """Return a shortest path from the entry to the loop."""
     routes = [[0]]
     seen = {0}
     for route in routes:
@@ -225,7 +224,7 @@ def _next_block(
 
 
 def _execute(instruction: Instruction, registers: dict[str, int]) -> None:
-    """Compute one integer instruction; what cannot be known is forgotten."""
+    """Execute one integer instruction; unknown results are removed from the registers."""
     first, *rest = [part.strip() for part in instruction.operands.split(",")]
     if not first.startswith("%"):
         for register in re.findall(r"%\w+", first if instruction.name == "ld" else ""):

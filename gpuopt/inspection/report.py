@@ -1,4 +1,4 @@
-"""Facts for people, as tables, and for programs, as plain data."""
+"""Reports of facts: tables and JSON data."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from .gpus import GPUS
 from .predict import bytes_in_flight, predictions, warps
 
 LAUNCHES = 2
-"""Of a step, for all tensors of a device and dtype combination: coefficients, and update."""
+"""Launches per step for all tensors of one device and dtype combination."""
 
 LIMITED_BY = "limited by"
 
-_LESS_WANTED = (
+_LESS_IMPORTANT = (
     *("KiB/SM", "warps", "shared", "local", "floor", "width", "inexact", "dtypes", "variant"),
     *("regs", "instr", "busiest unit", "latency covered"),
 )
-"""The columns that go first, in this order, where there is no room for all."""
+"""The columns that are dropped first, in this order, on a narrow terminal."""
 
 _FEW = 16
-"""Kernels whose predictions are shown one by one."""
+"""Maximum number of kernels whose predictions are shown."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: the heads of its columns, and rows."""
+    """A table: title, column headers, rows."""
 
     title: str
     heads: tuple[str, ...]
@@ -43,7 +43,7 @@ class Table:
 
 
 def facts_table(facts: Sequence[Facts]) -> Table:
-    """Return one row a kernel."""
+    """Return a table with a row per kernel."""
     heads = (
         *("code", "rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
         *("local", "shared", "inexact", "warps", "KiB/SM", LIMITED_BY),
@@ -70,7 +70,7 @@ def _facts_row(facts: Facts) -> tuple[str, ...]:
 
 
 def _limiters(facts: Facts) -> str:
-    """Return what limits it, with the GPUs where that is not the same for all."""
+    """Return the bottleneck, with the GPUs if it differs between them."""
     found = predictions(facts)
     if len({one.limiter for one in found}) <= 1:
         return found[0].limiter if found else facts.problem or "-"
@@ -78,7 +78,7 @@ def _limiters(facts: Facts) -> str:
 
 
 def prediction_table(facts: Sequence[Facts]) -> Table:
-    """Return one row for each kernel and GPU."""
+    """Return a table with a row per kernel and GPU."""
     heads = ("GPU", "kernel", LIMITED_BY, "of peak", "busiest unit", "latency covered")
     rows = tuple(
         (
@@ -96,7 +96,7 @@ def _kernel(case: Case) -> str:
 
 
 def show(results: Sequence[Result]) -> None:
-    """Print the tables, and why there are no facts of the rest."""
+    """Print the tables, and the errors of kernels without facts."""
     facts = [result.facts for result in results if result.facts is not None]
     tables = [facts_table(facts)] if facts else []
     if facts and len(facts) <= _FEW:
@@ -104,8 +104,8 @@ def show(results: Sequence[Result]) -> None:
     print_tables([table for table in tables if table.rows])
     if facts:
         print(
-            f"Launches of a step: {LAUNCHES} for each device, combination of dtypes and alignment, "
-            "whatever the number of tensors."
+            f"Launches per step: {LAUNCHES} for each device, combination of dtypes and alignment, "
+            "for any number of tensors."
         )
     for result in results:
         if result.facts is None:
@@ -113,13 +113,13 @@ def show(results: Sequence[Result]) -> None:
 
 
 def print_tables(tables: Sequence[Table]) -> None:
-    """Print tables, in colour on a terminal where rich is installed."""
+    """Print tables, in colour on a terminal with rich."""
     if not (sys.stdout.isatty() and _print_rich(tables)):
         print("\n\n".join(map(text_of, tables)))
 
 
 def text_of(table: Table) -> str:
-    """Return a table as text, its columns aligned.
+    """Return a table as text with aligned columns.
 
     >>> print(text_of(Table("Sizes", ("name", "bytes"), (("adam", "28"), ("sgd", "12")))))
     Sizes
@@ -147,7 +147,7 @@ def _print_rich(tables: Sequence[Table]) -> bool:
         for row in table.rows:
             shown.add_row(*row)
         console = Console()
-        left_out = fit(console, shown, _LESS_WANTED)
+        left_out = fit(console, shown, _LESS_IMPORTANT)
         console.print(shown)
         if left_out:
             console.print(f"{left_out} --json has all of it.", style="dim")
@@ -158,7 +158,7 @@ def _print_rich(tables: Sequence[Table]) -> bool:
 
 
 def failures(results: Sequence[Result]) -> list[str]:
-    """Return what holds back each kernel that does not compile, or does not pass the gate."""
+    """Return a line for each compile error and each failed check."""
     lines = []
     for result in results:
         if result.facts is None:
@@ -170,7 +170,7 @@ def failures(results: Sequence[Result]) -> list[str]:
 
 
 def show_check(results: Sequence[Result]) -> None:
-    """Print what the gate found."""
+    """Print failures, exemptions and coverage."""
     failed = failures(results)
     for line in failed:
         print(f"FAILED {line}")
@@ -186,7 +186,7 @@ def _exempted(found: Sequence[Finding]) -> list[str]:
 
 
 def coverage(results: Sequence[Result]) -> str:
-    """Return in words what was inspected."""
+    """Return the rules, dtypes, variants and architectures that were inspected."""
     cases = [result.case for result in results]
     parts = (
         ", ".join(dict.fromkeys(case.rule for case in cases)),
@@ -197,11 +197,11 @@ def coverage(results: Sequence[Result]) -> str:
     return "; ".join(parts)
 
 
-# --- as data -----------------------------------------------------------------------------------
+# --- JSON ---------------------------------------------------------------------------------------
 
 
 def data_of(results: Sequence[Result]) -> dict[str, Any]:
-    """Return everything as plain data, ready for JSON."""
+    """Return everything as JSON data."""
     backends = sorted({result.case.backend for result in results})
     return {
         "gpuopt": __version__,

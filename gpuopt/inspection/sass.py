@@ -1,4 +1,4 @@
-"""Read SASS, the machine code, as nvdisasm prints it: what the GPU really runs."""
+"""Parse SASS, the machine code, as printed by nvdisasm."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _PIPES = (
     ("fp64", re.compile(r"^D(?:ADD|MUL|FMA|SETP)$")),
     ("special", re.compile(r"^MUFU$|^(?:F2F|F2I|I2F)$")),
 )
-"""The units that may be busier than the issue of instructions, and what they run."""
+"""Units that may be the bottleneck, besides instruction issue, and the instructions they run."""
 
 
 def parse(text: str) -> tuple[Block, ...]:
-    """Read the blocks of a listing with labels (``nvdisasm -c``)."""
+    """Return the blocks of a listing with labels (``nvdisasm -c``)."""
     return tuple(_blocks(text.splitlines()))
 
 
@@ -53,7 +53,7 @@ def _blocks(lines: Iterable[str]) -> Iterable[Block]:
 
 
 def _jumps(one: Instruction) -> bool:
-    """Whether it ends a block; the call of a local label is a jump in disguise (sm_80)."""
+    """Return whether it ends a block; on sm_80, the call of a local label is a jump."""
     return one.name in ("BRA", "EXIT", "RET", "BRX", "JMP", "JMX") or (
         one.name == "CALL" and "`(.L" in one.operands
     )
@@ -69,14 +69,14 @@ def _target(jump: Instruction) -> str:
 
 
 def _may_go_on(jump: Instruction) -> bool:
-    """Whether what stands behind a jump may follow it: ``@P0 BRA`` or ``BRA.U UP0, ...``."""
+    """Return whether a jump is conditional: ``@P0 BRA`` or ``BRA.U UP0, ...``."""
     if jump.name in ("EXIT", "RET"):
         return bool(jump.guard)
     return bool(jump.guard) or _UNCONDITIONAL.match(jump.operands) is None
 
 
 def accesses(instructions: Iterable[Instruction]) -> list[Access]:
-    """Return what instructions do to global memory."""
+    """Return the accesses to global memory."""
     return [
         Access(one.name == "STG", bool(one.guard), access_width(one.opcode))
         for one in instructions
@@ -85,7 +85,7 @@ def accesses(instructions: Iterable[Instruction]) -> list[Access]:
 
 
 def access_width(opcode: str) -> int:
-    """Return the bytes of one access.
+    """Return the bytes per access.
 
     >>> access_width("LDG.E.128"), access_width("STG.E.U16.SYS"), access_width("LDG.E")
     (16, 2, 4)
@@ -100,8 +100,8 @@ def access_width(opcode: str) -> int:
 def slow_paths(blocks: Sequence[Block]) -> list[int]:
     """Return the blocks that call a subroutine.
 
-    Division and square root are inline for ordinary numbers; the rest (denormals, overflow)
-    is done by subroutines, which the main path passes by.
+    Division and square root are inline for ordinary numbers; denormals and overflow are handled by
+    subroutines, which are not part of the main path.
     """
     return [
         index
@@ -111,7 +111,7 @@ def slow_paths(blocks: Sequence[Block]) -> list[int]:
 
 
 def pipes(instructions: Iterable[Instruction]) -> Counter[str]:
-    """Count the operations of each unit; a packed instruction has two."""
+    """Return the operations of each unit; a packed instruction counts twice."""
     counts: Counter[str] = Counter()
     for one in instructions:
         for pipe, pattern in _PIPES:
@@ -121,18 +121,18 @@ def pipes(instructions: Iterable[Instruction]) -> Counter[str]:
 
 
 def special_functions(instructions: Iterable[Instruction]) -> Counter[str]:
-    """Count the special functions by kind: ``RCP`` for a division, ``RSQ`` for a square root."""
+    """Return the special functions by kind: ``RCP`` for a division, ``RSQ`` for a square root."""
     names = [one.opcode.split(".")[1] for one in instructions if one.name == "MUFU"]
     return Counter(name.removesuffix("64H") for name in names)
 
 
 def spills(instructions: Iterable[Instruction]) -> int:
-    """Return how many instructions use local memory."""
+    """Return the number of instructions that use local memory."""
     return sum(one.name in ("STL", "LDL") for one in instructions)
 
 
 def loads_in_flight(instructions: Iterable[Instruction]) -> int:
-    """Return the most bytes that a thread has asked for before it waits for any of them."""
+    """Return the maximum bytes that a thread loads before it waits for any of them."""
     pending: dict[int, int] = {}
     most = total = 0
     for one in instructions:

@@ -1,4 +1,4 @@
-"""The code that a backend compiles, as text to be read."""
+"""The source that a backend compiles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .cases import Case
 
 
 def text_of(case: Case) -> str:
-    """Return what a case's backend compiles.
+    """Return the source of a case.
 
-    For CUDA C, all of it: the driver, the traced rule, the kernels. For Triton, the rule as it
-    sees it: the very functions of `gpuopt.rules`, with ``np`` for Triton's exact operations; its
-    driver is kernels/triton/kernels.py.
+    For CUDA C, the whole text: driver, traced rule, kernels. For Triton, only the rule: the
+    functions of `gpuopt.rules`, in which ``np`` stands for Triton's exact operations; the kernels
+    are in kernels/triton/kernels.py.
     """
     if BACKENDS[case.backend].suffix == ".cu":
         kernels = (cuda_c.UPDATE,) if case.measures else (cuda_c.COEFFICIENTS, cuda_c.UPDATE)
@@ -38,7 +38,7 @@ def _python(update: Update) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Break the lines of composed functions, which nobody else reads."""
+    """Wrap the lines of composed functions."""
     lines = []
     for line in text.splitlines():
         indent = " " * (len(line) - len(line.lstrip()))
@@ -47,7 +47,7 @@ def _wrapped(text: str) -> str:
 
 
 def _named(name: str, function: Callable[..., Any]) -> str:
-    """Return a function's text, and the name by which it is called below if that is another."""
+    """Return a function's source, with an alias if it is called by another name."""
     text = textwrap.dedent(inspect.getsource(function))
     own = function.__code__.co_name
     return text if own == name else f"{text}\n\n{name} = {own}\n"

@@ -1,4 +1,4 @@
-"""How the command line writes dtypes and architectures, and what else it takes."""
+"""Names of dtypes and architectures on the command line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from ..arrays import FLOATS
 
 ALIASES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
-"""Names of dtypes that are taken, too; what is shown is NumPy's name."""
+"""Short names of dtypes that are accepted; the output uses the long ones."""
 
 
 def dtype_of(text: str) -> str:
-    """Return the dtype that a name stands for.
+    """Return the dtype of a name.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not the name of a dtype.
 
     >>> dtype_of("bf16"), dtype_of("float32")
     ('bfloat16', 'float32')
@@ -29,7 +29,7 @@ def arch_of(text: str, known: Sequence[int]) -> int:
     """Return an architecture: ``sm_90``, or ``90``.
 
     Raises:
-        ValueError: it is none of those that are known.
+        ValueError: it is not a known architecture.
 
     >>> arch_of("sm_90", [80, 90]), arch_of("80", [80, 90])
     (90, 80)
@@ -40,7 +40,7 @@ def arch_of(text: str, known: Sequence[int]) -> int:
 
 
 def arch_text(arch: int) -> str:
-    """Return an architecture as it is written.
+    """Return the name of an architecture.
 
     >>> arch_text(90)
     'sm_90'

@@ -1,4 +1,4 @@
-"""NVIDIA's disassemblers: those of Triton's wheel, or what the PATH has."""
+"""NVIDIA's disassemblers, from Triton's wheel or the PATH."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cache
 
 @cache
 def tool(name: str) -> str:
-    """Return the path of a tool; Triton's comes first, since it knows the newest GPUs.
+    """Return the path of a tool; Triton's is preferred, since it supports the newest GPUs.
 
     Raises:
-        FileNotFoundError: it is nowhere.
+        FileNotFoundError: it is not installed.
     """
     try:
         import triton

@@ -1,7 +1,7 @@
-"""Compile a case with Triton for an architecture, without a GPU or a driver.
+"""Compile a case with Triton, without a GPU or a driver.
 
-The kernels are given the types and attributes that Triton's JIT gives them at a launch: every
-table is aligned to 16 bytes, the number of tensors is a plain 32-bit integer.
+The argument types and attributes are those of Triton's JIT at a launch: tables aligned to 16
+bytes, and the number of tensors as an unspecialized 32-bit integer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPELT = {"int32": "*i32", "int64": "*i64", "float32": "*fp32", "float64": "*fp6
 
 
 def signature_of(case: Case) -> dict[str, str]:
-    """Return the types of a kernel's run-time arguments, as Triton writes them."""
+    """Return the Triton types of a kernel's run-time arguments."""
     arrays = {f"{name}_ptr": _SPELT[dtype] for name, dtype in arrays_of(case).items()}
     return {**arrays, "n_tensors": "i32"}
 
@@ -35,14 +35,14 @@ def constants_of(case: Case) -> dict[str, Any]:
 
 
 def options_of(case: Case) -> dict[str, Any]:
-    """Return what a kernel is compiled with."""
+    """Return the compile options of a kernel."""
     if case.kernel == "update":
         return constants.update_options(case.list_dtypes)
     return dict(constants.OPTIONS)
 
 
 def source_of(case: Case) -> Any:
-    """Return what a launch of the case would hand to Triton's compiler."""
+    """Return the input of Triton's compiler, the same as at a launch."""
     kernel = multi_tensor_update if case.kernel == "update" else multi_tensor_coefficients
     signature, fixed = signature_of(case), constants_of(case)
     aligned = [["tt.divisibility", 16]]
@@ -53,11 +53,11 @@ def source_of(case: Case) -> Any:
 
 
 def compile_case(case: Case) -> Code:
-    """Compile; an architecture that Triton does not know may abort the process."""
+    """Return the compiled code of a case; Triton may abort on an unknown architecture."""
     target = GPUTarget("cuda", case.arch, 32)
     made = triton.compile(source_of(case), target=target, options=options_of(case))
     if made.metadata.global_scratch_size or made.metadata.profile_scratch_size:
-        raise ValueError("the kernel wants scratch memory")
+        raise ValueError("the kernel needs scratch memory")
     cubin = made.asm["cubin"]
     sass, usage = disassemble(cubin)
     update = case.kernel == "update"
@@ -75,12 +75,12 @@ def compile_case(case: Case) -> Code:
 
 
 def _arguments(case: Case, ptx: str) -> tuple[Argument, ...]:
-    """Return the arguments; Triton appends pointers of its own, as many as the PTX has."""
+    """Return the arguments, including the pointers that Triton appends in the PTX."""
     from .ptx import parse
 
     arrays = arrays_of(case).items()
     own = [Argument(f"{n}_ptr", POINTERS[dtype], MEANINGS[n]) for n, dtype in arrays]
     own.append(Argument("n_tensors", "int", MEANINGS["n_tensors"]))
     more = len(parse(ptx).parameters) - len(own)
-    unused = "scratch memory of Triton's, of which this kernel uses none: 0"
+    unused = "Triton's scratch memory, not used by this kernel: pass 0"
     return (*own, *(Argument(f"scratch_{i}_ptr", "void*", unused) for i in range(more)))

@@ -1,9 +1,8 @@
-"""`gpuopt warm`: compile ahead of time, into the caches that a launch on a GPU looks into.
+"""`gpuopt warm`: compile ahead of time into the caches that a launch reads.
 
-Neither a GPU nor a driver is needed. What is compiled is what a launch compiles, by the compilers'
-own code, so that the names under which it is kept are those that a launch asks for: Triton's
-`triton.compile` with the source, target and options of its JIT, and the module that the CuPy
-backend loads from CuPy's folder.
+Neither a GPU nor a driver is needed. The cache keys must equal those of a launch, so the inputs
+are the same: `triton.compile` gets the source, target and options of Triton's JIT, and the CuPy
+backend's module is compiled by the backend's own code.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ _INSTALL = {"triton": BACKENDS["triton"].install, "cupy": dispatch.BACKENDS["cup
 
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
-    """Compile what a first step compiles, and say how long each kernel took.
+    """Compile the kernels of a first step, and print the time of each.
 
     Args:
-        rule: names of rules with commas between them, or ``all``.
-        dtype: as `gpuopt inspect` takes them.
-        arch: such as ``sm_90``, with commas; that of this machine's GPUs, if empty.
-        variant: as `gpuopt inspect` takes them.
+        rule: comma-separated rules, or ``all``.
+        dtype: as in `gpuopt inspect`.
+        arch: comma-separated architectures such as ``sm_90``; empty for those of this machine.
+        variant: as in `gpuopt inspect`.
         backend: ``triton``, ``cupy``, or ``all``.
 
     Returns:
-        0 if all is well, 1 if something does not compile, 2 for options that make no sense.
+        0 on success, 1 if a kernel does not compile, 2 for invalid options.
     """
     try:
         cases = cases_of(Request((rule,), (dtype,), (arch or _here(),), (variant,), (backend,)))
@@ -47,7 +46,7 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         start = time.perf_counter()
         try:
             _WARMERS[case.backend](case)
-        except Exception as error:  # whatever a compiler says, the other kernels go on
+        except Exception as error:  # the other kernels must still be compiled
             failed = _fail(1, f"{case.label}: {type(error).__name__}: {error}")
         else:
             print(f"{case.label}: {time.perf_counter() - start:.2f} s", flush=True)
@@ -58,12 +57,12 @@ def _here() -> str:
     """Return the architectures of this machine's GPUs."""
     capabilities, problem = compute_capabilities()
     if not capabilities:
-        raise BadOptionError(f"--arch: needed where no GPU is, as in sm_90 ({problem})")
+        raise BadOptionError(f"--arch: required without a GPU, such as sm_90 ({problem})")
     return ",".join(dict.fromkeys(one.replace(".", "") for one in capabilities))
 
 
 def _check_installed(backend: str) -> None:
-    """Raise, with what to install, where what compiles is missing."""
+    """Raise if the compiler is missing, with installation instructions."""
     try:
         importlib.import_module(backend)
     except ImportError as error:
@@ -95,9 +94,9 @@ def _triton(case: Case) -> None:
 
 
 def _attributes_at_a_launch(source: Any, options: dict[str, Any], target: Any) -> dict[Any, Any]:
-    """Return the arguments' attributes as the JIT has them: the name of the file depends on them.
+    """Return the arguments' attributes from the JIT itself, since the cache key depends on them.
 
-    What it says of compile-time arguments changes from one Triton to the next: it is asked itself.
+    Those of compile-time arguments differ between versions of Triton.
     """
     from triton.compiler import make_backend
 

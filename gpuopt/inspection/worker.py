@@ -1,8 +1,8 @@
-"""Compiles cases in a process of its own: ``python -m gpuopt.inspection.worker``.
+"""Subprocess that compiles cases: ``python -m gpuopt.inspection.worker``.
 
-Reads one case a line from standard input (JSON), and writes one line for each: the facts, and
-the path of a file with the code; or why there are none. It may die of a case, as LLVM ends the
-process where an architecture is unknown.
+It reads a JSON request per line from standard input, writes the case's cache entry, and answers
+with a line: an empty object, or the error. A case may abort the process, as LLVM does for an
+unknown architecture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .facts import facts_of
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     with _private_output() as answers:
         for line in sys.stdin:
             request = json.loads(line)
@@ -38,7 +38,7 @@ def _answer(case: Case, entry: Path) -> dict[str, str]:
 
 
 def _private_output() -> TextIO:
-    """Return standard output; whatever else is printed goes to standard error."""
+    """Return standard output, and redirect other output to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers

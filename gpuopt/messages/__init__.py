@@ -1,1 +1,1 @@
-"""What errors, warnings and tables say, and where they point."""
+"""Helpers for the texts of errors, warnings and tables."""

@@ -1,10 +1,10 @@
-"""What somebody may have meant who wrote a name that does not exist."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "alpha": ("beta", "alpha"),
     "beta": ("betas", "alpha", "rho"),
     "beta1": ("betas", "beta"),
@@ -21,11 +21,11 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "rho": ("beta", "alpha", "rho"),
     "wd": ("weight_decay",),
 }
-"""What is called otherwise in papers and other libraries: the names here, the first that fits."""
+"""Names in papers and other libraries, with gpuopt's names in order of preference."""
 
 
 def did_you_mean(given: str, known: Collection[str]) -> str:
-    """Return a question to append to an error, or nothing where no name is near.
+    """Return a question to append to an error, or "" if no known name is similar.
 
     >>> did_you_mean("GPUOPT_BACKENDS", ["GPUOPT_BACKEND", "GPUOPT_NUM_THREADS"])
     '; did you mean GPUOPT_BACKEND?'
@@ -34,8 +34,8 @@ def did_you_mean(given: str, known: Collection[str]) -> str:
     >>> did_you_mean("color", ["lr", "betas", "eps"])
     ''
     """
-    from difflib import get_close_matches  # only where something is wrong anyway
+    from difflib import get_close_matches  # slow to import, and only errors need it
 
-    elsewhere = [name for name in _ELSEWHERE.get(given, ()) if name in known]
-    near = elsewhere or get_close_matches(given, known, 1, 0.7)
+    synonyms = [name for name in _SYNONYMS.get(given, ()) if name in known]
+    near = synonyms or get_close_matches(given, known, 1, 0.7)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""Tables of rich's on narrow terminals: whole columns go before a name is cut."""
+"""Fit rich tables to narrow terminals by dropping columns instead of truncating names."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _UNLIMITED = 10_000
-"""Columns: as wide as any table wants to be."""
+"""A width in characters that no table exceeds."""
 
 
 def fit(console: Console, table: Table, first: Sequence[str] = ()) -> str:
-    """Make a table fit into a console; return a line that says what is left out, if anything is.
+    """Fit a table to a console; return a line that names the dropped columns, or "".
 
-    Less padding comes first; then columns go, but for that of the names, which is the first; then
-    texts are folded. A column that wraps (``no_wrap`` is False) needs room for its longest word.
+    First the padding is removed; then columns are dropped, except the first, which has the names;
+    then texts are folded. A column with ``no_wrap=False`` may shrink to its longest word.
 
     Args:
-        console: where it is to be printed.
+        console: where it will be printed.
         table: changed in place.
-        first: the heads of the columns to go first, in order; the others go from the right.
+        first: the headers of the columns to drop first, in order; the others follow from the right.
     """
-    if _needs(console, table) > console.width:
+    if _required_width(console, table) > console.width:
         table.padding = 0
     heads = [str(column.header) for column in table.columns]
     order = [head for head in first if head in heads[1:]]
     order += [head for head in reversed(heads[1:]) if head not in order]
-    gone = []
+    dropped = []
     for head in order:
-        if _needs(console, table) <= console.width:
+        if _required_width(console, table) <= console.width:
             break
         at = [str(column.header) for column in table.columns].index(head)
         del table.columns[at]
-        gone.append(head)
-    if _needs(console, table) > console.width:
+        dropped.append(head)
+    if _required_width(console, table) > console.width:
         for column in table.columns:
             column.no_wrap, column.overflow = False, "fold"
-    names = ", ".join(" ".join(head.split()) for head in heads if head in gone)
-    return f"No room for: {names}." if gone else ""
+    names = ", ".join(" ".join(head.split()) for head in heads if head in dropped)
+    return f"No room for: {names}." if dropped else ""
 
 
-def _needs(console: Console, table: Table) -> int:
-    """Return the columns that a table takes where nothing that must not wrap does."""
+def _required_width(console: Console, table: Table) -> int:
+    """Return the width at which only columns that may wrap do so."""
     from rich.measure import Measurement
 
     options = console.options.update_width(_UNLIMITED)

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the caller, however deep inside gpuopt they arise."""
+"""Warnings that point to the user's line, not to a line inside gpuopt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 import warnings
 
 _INSIDE = frozenset({"gpuopt", "torch", "contextlib"})
-"""The packages between a caller and what warns: torch wraps steps and loads."""
+"""Packages between the user's line and the warning: torch wraps steps and loads."""
 
 
 def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn, and name the first line outside gpuopt and torch as the place."""
+    """Warn at the first line outside gpuopt and torch."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and _package(frame.f_globals) in _INSIDE:
         frame, level = frame.f_back, level + 1

@@ -6,6 +6,7 @@ from .base import Optimizer as Optimizer
 
 __all__ = [
     "ASGD",
+    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -19,7 +20,6 @@ __all__ = [
     "RMSProp",
     "RMSprop",
     "Rprop",
-    "SGD",
 ]
 
 class Adadelta(Optimizer):

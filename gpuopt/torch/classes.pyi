@@ -10,6 +10,7 @@ from .fused import Fused
 
 __all__ = [
     "ASGD",
+    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -23,7 +24,6 @@ __all__ = [
     "RMSProp",
     "RMSprop",
     "Rprop",
-    "SGD",
 ]
 
 class Adadelta(Fused, torch.optim.Adadelta):

@@ -1,1 +1,1 @@
-"""CUDA C: printed from the traced rules, compiled by NVRTC, launched by CuPy."""
+"""CUDA C: generated from traced rules, compiled by NVRTC, launched by CuPy."""

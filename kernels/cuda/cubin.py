@@ -1,8 +1,8 @@
-"""CUDA C as machine code in a file: compiled by NVRTC through CuPy's binding, once a machine.
+"""Compile CUDA C to a cached cubin file, with NVRTC through CuPy's binding.
 
-CuPy's own way, ``RawModule(code=...)``, appends ``-ftz=true`` to any options: NVRTC takes the
-last of two, and denormals would be flushed. Here NVRTC gets the options as they stand. Neither a
-GPU nor a driver is needed.
+``cupy.RawModule(code=...)`` appends ``-ftz=true`` to the options; since NVRTC uses the last of two,
+denormals would be flushed. This module passes the options unchanged. It needs neither a GPU nor a
+driver.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["cubin"]
 
 
 def cubin(text: str, arch: int) -> Path:
-    """Return the file that `cupy.RawModule` loads, and compile it unless it is there.
+    """Return the file for `cupy.RawModule`; compile it unless it exists.
 
     Args:
         text: CUDA C without includes.
-        arch: of the device, such as 90. One that is newer than NVRTC gets the newest PTX below it,
-            which its driver compiles.
+        arch: of the device, such as 90. If NVRTC does not know it, the file holds PTX for the
+            newest known one below it, which the driver compiles.
 
     Raises:
-        ValueError: it does not compile; what NVRTC said.
+        ValueError: it does not compile; the message has NVRTC's log.
     """
     options = (*OPTIONS, _target(arch))
     key = hashlib.sha256(repr((nvrtc.getVersion(), options, text)).encode()).hexdigest()[:40]
@@ -45,7 +45,7 @@ def _target(arch: int) -> str:
 
 
 def _folder() -> Path:
-    """Return where CuPy keeps what it compiled."""
+    """Return CuPy's cache folder."""
     return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
 
 
@@ -57,7 +57,7 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
         except nvrtc.NVRTCError as error:
             raise ValueError(f"{error}: {nvrtc.getProgramLog(program)}") from error
         if "=sm_" in options[-1]:
-            # The binding drops the last byte, as of a text. It is a NUL, and the ELF's own.
+            # The binding drops the last byte as if it ended a string; it is a NUL of the ELF file.
             return bytes(nvrtc.getCUBIN(program)) + b"\0"
         return bytes(nvrtc.getPTX(program))
     finally:
@@ -65,7 +65,7 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
 
 
 def _write(file: Path, code: bytes) -> None:
-    """Write a file at once or not at all, since several processes may compile it."""
+    """Write a file atomically, since several processes may compile it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.partial")
     partial.write_bytes(code)

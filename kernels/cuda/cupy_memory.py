@@ -1,4 +1,4 @@
-"""Device memory through CuPy: values that follow the host's without anyone waiting."""
+"""Device memory through CuPy, with asynchronous copies from the host."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ..device_table import StagingPool
 
 
 class CupyMemory:
-    """The memory of one device, in CuPy's current stream of it."""
+    """The memory of one device, on CuPy's current stream."""
 
     def __init__(self, device: str) -> None:
-        """Take a device by name, such as ``"cuda:0"``."""
+        """Take the name of a device, such as ``"cuda:0"``."""
         self._device = cupy.cuda.Device(int(device.partition(":")[2]))
 
     def current(self) -> Any:
-        """Make the device current; CuPy has a current stream for each."""
+        """Make the device current, and with it its current stream."""
         return self._device
 
     def stream(self) -> int:
-        """Return the address of the current stream."""
+        """Return the handle of the current stream."""
         return int(cupy.cuda.get_current_stream().ptr)
 
     def address(self, array: Any) -> int:
-        """Return where an array lies."""
+        """Return the address of an array."""
         return int(array.data.ptr)
 
     def upload(self, values: npt.NDArray[Any]) -> Any:
-        """Return a device copy of ``values``; waits until it is there.
+        """Return a device copy of ``values``; synchronizes.
 
-        Its memory comes from the driver and not from CuPy's pool, which would give it to others
-        while another stream still works on it: the driver waits before it takes memory back.
+        The memory comes from the driver, which waits before it frees memory. CuPy's pool would
+        reuse it while another stream still works on it.
         """
         memory = cupy.cuda.MemoryPointer(cupy.cuda.Memory(max(values.nbytes, 1)), 0)
         array = cupy.ndarray(values.shape, values.dtype, memory)
@@ -45,7 +45,7 @@ class CupyMemory:
         return array
 
     def hold(self, arrays: Sequence[Any]) -> bool:
-        """Return whether a graph is being captured; the memory is safe as it is."""
+        """Return whether a graph is being captured; memory from the driver needs no recording."""
         return bool(runtime.streamIsCapturing(self.stream()))
 
     def staged(self, values: npt.NDArray[Any]) -> StagedArray:
@@ -53,28 +53,28 @@ class CupyMemory:
         return StagedArray(self.upload(values))
 
     def read(self, array: Any) -> npt.NDArray[Any]:
-        """Return a copy on the host; waits for the device."""
+        """Return a copy on the host; synchronizes."""
         host: npt.NDArray[Any] = cupy.asnumpy(array)
         return host
 
     def copy_number(self, array: Any, rows: int | slice, column: int, number: Any) -> None:
-        """Copy an array of one float to places of another, without waiting.
+        """Copy a scalar on the device to elements of an array, asynchronously.
 
         Raises:
-            ValueError: it lies on another device.
+            ValueError: the scalar is on another device.
         """
         if not isinstance(number, cupy.ndarray):
             number = cupy.from_dlpack(number.detach())
         if number.device != self._device:
-            raise ValueError(f"a number on {number.device}, but the arrays lie on {self._device}")
+            raise ValueError(f"a number on {number.device}, but the arrays are on {self._device}")
         array[rows, column] = number.reshape(())
 
 
 class StagedArray:
-    """A device array that the host rewrites through pinned memory.
+    """A device array that the host rewrites through pinned memory, asynchronously.
 
-    A block of pinned memory is used again only when the copy from it is done; graphs take theirs
-    from a reserve.
+    A pinned block is reused only after the copy from it has finished; a captured graph takes its
+    block from a pool and keeps it.
 
     Attributes:
         array: the device array.
@@ -87,7 +87,7 @@ class StagedArray:
         self._pool = StagingPool(lambda: _Block(array))
 
     def send(self, values: npt.NDArray[Any]) -> None:
-        """Make the device array hold ``values``, in the order of the current stream."""
+        """Copy ``values`` to the device array on the current stream."""
         stream = cupy.cuda.get_current_stream().ptr
         capturing = runtime.streamIsCapturing(stream)
         block = self._pool.take() if capturing else self._free_block()
@@ -107,7 +107,7 @@ class StagedArray:
 
 
 class _Block:
-    """Pinned memory for the values of an array, and when the last copy from it was done."""
+    """Pinned memory for the values of an array, and the event after the last copy from it."""
 
     def __init__(self, array: Any) -> None:
         self._memory = cupy.cuda.alloc_pinned_memory(array.nbytes)

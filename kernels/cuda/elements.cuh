@@ -1,14 +1,14 @@
-// Elements: how they are stored, and what a rule may call.
+// Storage of elements, and the functions that a rule may call.
 //
-// No header is included: NVRTC needs no CUDA toolkit for it.
+// Includes no headers, so NVRTC needs no CUDA toolkit.
 
 using int64 = long long;
 using uint16 = unsigned short;
 using uint32 = unsigned int;
 using uint64 = unsigned long long;
 
-// --- how elements are stored: decode is exact, encode rounds to nearest, ties to even ----------
-// A double goes to 16 bits by way of float, since those encode a float.
+// --- storage: decode is exact, encode rounds to nearest, ties to even --------------------------
+// A double is rounded to float before a 16-bit dtype, whose encode takes a float.
 
 struct float64 {
     using Bits = uint64;
@@ -56,9 +56,9 @@ struct float16 {
 #endif
 };
 
-// --- what a rule may call, beside sqrt and fabs ------------------------------------------------
+// --- functions that a rule may call, besides sqrt and fabs -------------------------------------
 
-// NaN if either is one, as NumPy does it; written so that no compiler makes a branch of it.
+// NaN if either is NaN, as in NumPy; written so that compilers emit no branch.
 template <typename T>
 __device__ T maximum(T a, T b)
 {
@@ -75,7 +75,7 @@ __device__ T minimum(T a, T b)
 
 __device__ double infinity() { return __longlong_as_double(0x7ff0000000000000); }
 
-// The squarings of gpuopt.rules.power; the exponent is an integer below 2**53.
+// gpuopt.rules.power by the same squarings; the exponent is an integer below 2**53.
 __device__ double power(double base, double exponent)
 {
     double result = 1.0;
@@ -88,7 +88,7 @@ __device__ double power(double base, double exponent)
     return result;
 }
 
-// The squarings and square roots of gpuopt.rules.real_power.
+// gpuopt.rules.real_power by the same squarings and square roots.
 __device__ double real_power(double base, double exponent)
 {
     const double magnitude = fmin(fabs(exponent), 9223372036854774784.0);
@@ -108,19 +108,19 @@ __device__ double real_power(double base, double exponent)
     return exponent < 0.0 ? 1.0 / result : result;
 }
 
-// --- roundings: those of kernels/roundings.py, bit for bit --------------------------------------
+// --- roundings, with the bits of kernels/roundings.py -------------------------------------------
 
 __device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::encode(x)); }
 
 __device__ float round_float16(float x) { return float16::decode(float16::encode(x)); }
 
-// Where an element stands in its tensor: at 4 * four + one.
+// The index of an element in its tensor: 4 * four + one.
 struct Element {
     int64 four;
     int one;
 };
 
-// One of the words of Philox4x32-10.
+// One word of Philox4x32-10.
 __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
 {
     uint32 c0 = (uint32)block, c1 = (uint32)(block >> 32);

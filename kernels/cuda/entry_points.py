@@ -1,4 +1,4 @@
-"""The kernels of `source`, launched by what has compiled them."""
+"""The launches of the kernels in `source`, for any compiler."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from .source import (
 )
 
 Launcher = Callable[..., None]
-"""Launches a kernel of a module: takes its name, the grid, the block and the arguments."""
+"""Launches a kernel of a module, given its name, grid, block and arguments."""
 
 Compiler = Callable[[str], Launcher]
-"""Compiles a text, unless it was compiled before."""
+"""Compiles a source text and returns its launcher."""
 
 Address = Callable[[Any], int]
-"""Returns where an array lies."""
+"""Returns the address of an array."""
 
 
 class Kernels:
-    """The kernels of a table; an array is passed as its address."""
+    """The kernels of a table, which take arrays as addresses."""
 
     def __init__(self, compiler: Compiler, address: Address, table: Table) -> None:
-        """Take what compiles, what says where arrays lie, and the table."""
+        """Take the compiler, the function that returns addresses, and the table."""
         self._compiler, self._address, self._table = cache(compiler), address, table
 
     def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return what counts the steps and computes the coefficients."""
+        """Return the launch that increments the steps and computes the coefficients."""
         table = self._table
         launch = self._compiler(source(table.update, table.dtypes, table.vectors))
         geometry = coefficients_geometry(arguments[-1])
@@ -49,7 +49,7 @@ class Kernels:
     def walk(
         self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
     ) -> Launch:
-        """Return what applies an update to the elements."""
+        """Return the launch that applies an update to the elements."""
         table = self._table
         wanted = (COEFFICIENTS, UPDATE) if update is table.update else (UPDATE,)
         launch = self._compiler(source(update, dtypes, table.vectors, wanted))
@@ -57,7 +57,7 @@ class Kernels:
 
 
 def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:
-    """Return what adds the partials of a table to a total."""
+    """Return the launch that adds the partials of a table to a total."""
     return _bound(compiler(total_source()), address, TOTAL, TOTAL_GEOMETRY, arguments, 2)
 
 

@@ -1,6 +1,6 @@
-"""The table walked by CUDA C, compiled and launched by CuPy.
+"""Host side of the CUDA C backend, which CuPy launches.
 
-It takes the arrays of CuPy in CuPy's current stream, and those of torch in torch's.
+CuPy arrays are updated on CuPy's current stream, torch tensors on torch's.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["CHUNK", "DeviceTable", "DeviceTotal", "problem"]
 
 
 def problem() -> str | None:
-    """Return why it cannot run here, or None."""
+    """Return why the backend cannot run here, or None."""
     if not cupy.cuda.is_available():
         return "CuPy finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
     try:
         cupy.cuda.nvrtc.getVersion()
-    except Exception as error:  # CuPy looks for the library now, and says so in its own way
-        return f"CuPy finds no NVRTC, which compiles CUDA C: {error}"
+    except Exception as error:  # CuPy loads the library here; its exceptions vary
+        return f"CuPy finds no NVRTC, the compiler of CUDA C: {error}"
     return None
 
 
 class DeviceTable(AnyDeviceTable):
-    """A table in device memory, walked by CUDA C."""
+    """A table in device memory, updated by CUDA C."""
 
     def __init__(
         self,
@@ -44,23 +44,23 @@ class DeviceTable(AnyDeviceTable):
         groups: npt.NDArray[np.int64],
         options: npt.NDArray[np.float64],
     ) -> None:
-        """Compile, unless CuPy has done so before, and copy everything to the device."""
+        """Compile the kernels, unless they are cached, and copy the table to the device."""
         memory = _memory_of(table.device, table.library)
         kernels = Kernels(partial(_compiled, memory), memory.address, table)
         super().__init__(memory, kernels, table, steps, groups, options)
 
 
 class DeviceTotal(AnyDeviceTotal):
-    """The partials of a device's tables together, added up by CUDA C."""
+    """The total of the partials of all tables of a device, added by CUDA C."""
 
     def __init__(self, device: str, library: str) -> None:
-        """Take a device by name, and the library whose current stream counts."""
+        """Take the name of a device, and the library whose current stream is used."""
         memory = _memory_of(device, library)
         super().__init__(memory, partial(total, partial(_compiled, memory), memory.address))
 
 
 def _compiled(memory: Any, text: str) -> Any:
-    """Return what launches the kernels of a text in the memory's stream."""
+    """Return the launcher of a source text, on the memory's current stream."""
     with memory.current():
         file = cubin(text, int(cupy.cuda.Device().compute_capability))
         function = cache(cupy.RawModule(path=str(file)).get_function)
@@ -72,7 +72,7 @@ def _compiled(memory: Any, text: str) -> Any:
 
 
 class _Stream(NamedTuple):
-    """All that CuPy asks of a stream when it launches."""
+    """The only attribute of a stream that CuPy's launch reads."""
 
     ptr: int
 

@@ -1,13 +1,13 @@
-// Memory: how a thread loads and stores its elements of a chunk; stands below elements.cuh.
+// Loads and stores of a thread's elements of a chunk. Depends on elements.cuh.
 
-// The compiler cannot see that an address in the table is one of global memory.
+// Tells the compiler that an address from the table is in global memory.
 template <typename X>
 __device__ X* in_global_memory(int64 address)
 {
     return static_cast<X*>(__cvta_global_to_generic((size_t)address));
 }
 
-// Element i of what 16-byte accesses have loaded, and into what they store.
+// Reads and writes element i of a register buffer for 16-byte accesses.
 template <typename Bits>
 __device__ Bits unpack(const uint32* words, int i)
 {
@@ -35,13 +35,13 @@ __device__ void pack(uint32* words, int i, Bits bits)
     }
 }
 
-// ITEMS neighbours at once, in as many 16-byte accesses as they take.
+// ITEMS consecutive elements, in 16-byte accesses.
 template <int ITEMS>
 struct Vectors {
     static __device__ int place(int first, int i) { return first + i; }
     static __device__ bool inside(int, int) { return true; }
 
-    // Written so that neighbours are seen to share a block of random numbers.
+    // Written so that the compiler sees that neighbours share a Philox block.
     static __device__ Element element(int64 begin, int first, int i)
     {
         return {((begin + first) >> 2) + (i >> 2), i & 3};
@@ -86,7 +86,7 @@ struct Vectors {
     }
 };
 
-// ITEMS elements THREADS apart, of any alignment; if BOUNDED, those of them before the end.
+// ITEMS elements THREADS apart, of any alignment; if BOUNDED, only those before the end.
 template <int ITEMS, bool BOUNDED>
 struct Scalars {
     static __device__ int place(int first, int i) { return first + i * THREADS; }

@@ -1,10 +1,10 @@
-// The driver: one launch walks a table of tensors and updates every element of them.
+// The driver: one launch updates every element of all tensors of a table.
 //
-// What is updated, and how, stands in a `Rule`, which kernels/cuda/source.py writes from the NumPy
-// rule; CHUNK, THREADS and COEFFICIENT_THREADS stand above this text, and elements.cuh, memory.cuh
-// and sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a
-// gradient at 0: the tensor rests), sizes [n_tensors], chunks [n_chunks, 2], coefficients
-// [n_tensors, n_coefficients], partials [n_chunks, n_watched, 3].
+// It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
+// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
+// is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
+// 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
+// n_coefficients], partials [n_chunks, n_watched, 3].
 
 // --- the lists of a rule -----------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ struct Lists {
         return bytes;
     }
 
-    // Where an element of a tensor lies in each list.
+    // The address of an element in each list.
     static __device__ void locate(
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
     {
@@ -47,7 +47,7 @@ struct Lists {
         ((places[i] = addresses[i * n_tensors + tensor] + element * List::BYTES, i++), ...);
     }
 
-    // One round of a thread: all loads, then the update, then all stores.
+    // One iteration of a thread: all loads, then the update, then all stores.
     template <typename Rule, template <int> class Access, int ITEMS>
     static __device__ void update(
         const int64* places, int64 begin, int first, int end,
@@ -56,7 +56,7 @@ struct Lists {
         typename Rule::Compute values[N][ITEMS], watched[ITEMS][Rule::N_WATCHED + 1];
         int i = 0;
         ((load<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
-        asm volatile("" ::: "memory");  // no load sinks below: none waits for another's result
+        asm volatile("" ::: "memory");  // keeps all loads above, so that they overlap
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
             const Element element = Access<ITEMS>::element(begin, first, item);
@@ -91,8 +91,7 @@ struct Lists {
 
 // --- the kernels -------------------------------------------------------------------------------
 
-// A step that is skipped leaves zeros where the gradients are written; an update that writes
-// them writes these.
+// Zeroes the gradients of a skipped step, for updates that write them.
 template <typename Gradient>
 __device__ void clear(int64 address, int64 begin, int64 left)
 {
@@ -115,7 +114,7 @@ __device__ void walk_chunk(
     using Lists = typename Rule::Lists;
     constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
     constexpr int ITEMS = 16 / Lists::narrowest();
-    constexpr int SCALARS = 4;  // enough to have several loads under way
+    constexpr int SCALARS = 4;  // several loads in flight
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
     const int64 left = sizes[tensor] - begin;
@@ -169,8 +168,8 @@ __device__ void walk_chunk(
     }
 }
 
-// A thread counts one step of a tensor that has a gradient, and computes its coefficients and
-// what it carries to the next step.
+// Each thread increments the step of a tensor if it has a gradient, and computes its coefficients
+// and carried numbers.
 template <typename Rule>
 __device__ void compute_coefficients(
     const int64* addresses, int64* steps, double* carried, const int64* groups,
@@ -200,9 +199,9 @@ __device__ void compute_coefficients(
     }
 }
 
-// One block adds the partials of a table to a total, in a fixed order. Of `how`, bit 0 says that
-// nothing was added before; bit 1, that nothing follows: what tells tables to skip the step is
-// written, and counted; bit 2, that what is not finite skips it, beside what is given.
+// One block adds the partials of a table to a total, in a fixed order. Bits of `how`: 0, overwrite
+// the total; 1, write to `skip` whether to skip the step, and count skipped steps; 2, skip it if a
+// gradient is not finite, not only if `given` says so.
 __device__ void add_up(
     const double* partials, const float* given, double* total, float* skip, int64* skipped,
     int64 n_rows, int64 how)

@@ -1,6 +1,6 @@
-"""The CUDA C of an update: the driver, the traced rule, and how they are compiled and launched.
+"""The CUDA C of an update: the driver and the traced rule, with compile options and geometry.
 
-The text is complete: NVRTC compiles it without any header, and `cubin` writes what comes of it.
+NVRTC compiles the text without headers:
 
     module = RawModule(path=str(cubin(source(update, dtypes, vectors), 90)))
     module.get_function(COEFFICIENTS)(*coefficients_geometry(n_tensors), (
@@ -8,11 +8,11 @@ The text is complete: NVRTC compiles it without any header, and `cubin` writes w
     module.get_function(UPDATE)(*update_geometry(n_chunks), (
         addresses, sizes, chunks, coefficients, skip, partials, np.int64(n_tensors)))
 
-All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors], sizes,
-steps and groups int64 [n_tensors], chunks int32 [n_chunks, 2], options float64 [n_groups,
-n_options], carried float64 [n_tensors, n_carried], coefficients [n_tensors, n_coefficients] in the
-dtype that the rule computes in, partials float64 [n_chunks, n_watched, 3]; skip is one float32,
-and unless it is 0 nothing is changed.
+All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors]; sizes,
+steps and groups int64 [n_tensors]; chunks int32 [n_chunks, 2]; options float64 [n_groups,
+n_options]; carried float64 [n_tensors, n_carried]; coefficients [n_tensors, n_coefficients] in the
+compute dtype; partials float64 [n_chunks, n_watched, 3]; skip, one float32: unless it is 0, the
+step is skipped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ..table import Update
 from ..trace.c import coefficients_function, spelling, update_function
 
 CHUNK = 8192
-"""Elements that one block updates: the table's chunks are cut so."""
+"""Elements of a chunk, which one block updates."""
 
 THREADS = 256
-"""Of a block that updates a chunk."""
+"""Threads per block of `UPDATE` and `TOTAL`."""
 
 COEFFICIENT_THREADS = 128
-"""Of a block that computes coefficients, each of one tensor."""
+"""Threads per block of `COEFFICIENTS`, each for one tensor."""
 
 OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false")
-"""What it is compiled with: every operation rounds once, to nearest, denormals included."""
+"""Compile options: every operation rounds once, to nearest, denormals included."""
 
 UPDATE = "multi_tensor_update"
 COEFFICIENTS = "multi_tensor_coefficients"
@@ -43,19 +43,19 @@ TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
 DRIVER = ("elements.cuh", "memory.cuh", "sums.cuh", "multi_tensor.cuh")
-"""The files of the driver, each of which builds on those before it."""
+"""The files of the driver; each depends on those before it."""
 
 Geometry = tuple[tuple[int], tuple[int]]
-"""The blocks of a launch and the threads of a block."""
+"""The grid (blocks) and the block (threads) of a launch."""
 
 TOTAL_GEOMETRY: Geometry = ((1,), (THREADS,))
-"""What launches `TOTAL`."""
+"""The geometry of `TOTAL`."""
 
 _COMPUTE = {"float32": "float", "float64": "double"}
 
 
 def update_geometry(n_chunks: int) -> Geometry:
-    """Return what launches `UPDATE`; without chunks there is nothing to launch.
+    """Return the geometry of `UPDATE`; without chunks there is nothing to launch.
 
     >>> update_geometry(3)
     ((3,), (256,))
@@ -64,7 +64,7 @@ def update_geometry(n_chunks: int) -> Geometry:
 
 
 def coefficients_geometry(n_tensors: int) -> Geometry:
-    """Return what launches `COEFFICIENTS`.
+    """Return the geometry of `COEFFICIENTS`.
 
     >>> coefficients_geometry(129)
     ((2,), (128,))
@@ -85,7 +85,7 @@ def source(
         update: the composed update.
         dtypes: of each list.
         vectors: whether every array is aligned for 16-byte accesses.
-        kernels: the names of those that are wanted.
+        kernels: the names of the kernels to include.
     """
     compute = _COMPUTE[compute_dtype(dtypes[0])]
     parts = (
@@ -99,13 +99,13 @@ def source(
 
 @cache
 def total_source() -> str:
-    """Return the CUDA C of the kernel that adds partials up."""
+    """Return the CUDA C of the kernel that adds partials."""
     return f"{driver()}\n{_TOTAL_KERNEL}"
 
 
 @cache
 def driver() -> str:
-    """Return what all kernels have in common; it knows no rule."""
+    """Return the CUDA C that all kernels share, independent of the rule."""
     constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
     defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     folder = Path(__file__).parent
@@ -114,14 +114,14 @@ def driver() -> str:
 
 @cache
 def maths(update: Update) -> str:
-    """Return the part of the CUDA C that is traced from the rule."""
+    """Return the CUDA C generated from the traced rule."""
     of_element, of_tensor = _names(update)
     functions = (update_function(update, of_element), coefficients_function(update, of_tensor))
     return f"{_TITLE}\n" + "\n".join(functions)
 
 
 def _names(update: Update) -> tuple[str, str]:
-    """Return what the traced functions are called: update_adam, coefficients_of_update_adam."""
+    """Return the names of the traced functions: update_adam, coefficients_of_update_adam."""
     name = spelling(update.function.__name__)
     return name, f"coefficients_of_{name}"
 
@@ -130,7 +130,7 @@ _TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\
 
 
 def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
-    """Return the `Rule` of the driver."""
+    """Return the struct `Rule` that the driver is instantiated with."""
     lists = [f"{_access(update, i)}<{dtype}>" for i, dtype in enumerate(dtypes)]
     n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
     n_carried, n_watched = len(update.carried_names), len(update.watched_names)
@@ -170,7 +170,7 @@ struct Rule {{
 
 
 def _access(update: Update, row: int) -> str:
-    """Return what the driver calls a list that is read, written, both or neither."""
+    """Return the driver's template for a list that is read, written, both or neither."""
     names = {(True, False): "Read", (False, True): "Written", (True, True): "Updated"}
     return names.get((row in update.read, row in update.written), "Untouched")
 
@@ -189,11 +189,11 @@ def _call(name: str, arguments: list[str]) -> str:
 
 
 def _bounds(compute: str) -> str:
-    """Return the threads of a block, and for float64 the blocks that a multiprocessor has room for.
+    """Return the launch bounds: threads per block, and for float64 blocks per multiprocessor.
 
-    Left alone, ptxas spills a few float64 values on some architectures to fit one block more
-    on a multiprocessor. So it does when told to fit two, where a thread has eight elements
-    (beside a 16-bit list); told to fit one, it takes the registers that it needs.
+    By default, ptxas on some architectures spills a few float64 values to fit one more block on a
+    multiprocessor. With two blocks it still spills if a thread has eight elements (with a 16-bit
+    list); with one it uses the registers it needs.
     """
     return "THREADS, 1" if compute == "double" else "THREADS"
 

@@ -1,6 +1,6 @@
-// Sums and maxima of what is watched.
+// Partials of watched values.
 
-// What a thread has seen of each watched value.
+// A thread's accumulators for each watched value.
 template <typename Rule>
 struct Seen {
     using T = typename Rule::Compute;
@@ -20,19 +20,17 @@ struct Seen {
         }
     }
 
-    // Adds up what all threads of the block have seen, as kernels/table.py's PARTIALS says.
+    // Writes the partials of the block's chunk; see PARTIALS in kernels/table.py.
     __device__ void put(double* partials) const;
 };
 
-// Of three numbers for each of N things: the sum of the first and the last, and the largest of
-// the second.
+// Combines two partials: sums, except the maximum for number 1 of each three.
 __device__ double together(int which, double a, double b)
 {
     return which % 3 != 1 ? a + b : b > a ? b : a;
 }
 
-// Puts the numbers of all threads of a block together, always in the same order. Thread i gets
-// number i.
+// Combines the numbers of all threads of a block in a fixed order. Thread i gets number i.
 template <int N>
 __device__ double of_block(double* numbers)
 {

@@ -1,7 +1,7 @@
-"""The table walked on the CPU: one compiled loop over chunks, shared out to threads.
+"""Update a table on the CPU: one compiled loop over chunks, on several threads.
 
-Numba compiles the rule itself, with ``np`` pointed at operations that LLVM turns into vector
-instructions. No fast-math: the results are NumPy's, bit for bit.
+Numba compiles the rule with ``np`` retargeted to operations that LLVM vectorizes. There is no
+fast-math: the results have NumPy's bits.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .maths import DECODE, ENCODE, LANES, LIBRARY, ROUNDINGS, STORED, fill, jit,
 from .sums import clear, fold, is_finite, put, take
 
 CHUNK = 1 << 14
-"""Elements of a chunk: the grain of sharing; it stays in a core's cache."""
+"""Elements of a chunk, small enough for a core's cache."""
 
 
 @cache
 def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
-    """Compile the walk over the table for one update and one dtype of each list."""
+    """Return the compiled loop over the chunks of a table."""
     compute = compute_dtype(dtypes[0])
     number = np.float64 if compute == "float64" else np.float32
     function = retarget(update.function, LIBRARY, jit, number, extra_globals=ROUNDINGS)
@@ -49,7 +49,7 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
         **{f"decode_{dtype}": DECODE.get(dtype, number) for dtype in STORED},
         **{f"encode_{dtype}": ENCODE.get(dtype, getattr(np, dtype, None)) for dtype in STORED},
     }
-    exec(walk_source(update, dtypes), names)  # the text is our own, below
+    exec(walk_source(update, dtypes), names)  # generated below
     signature = types.void(
         types.int64[:, ::1],
         types.int64[::1],
@@ -63,7 +63,7 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Any:
 
 
 def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
-    """Return the Python text of the loop over chunks ``first`` to ``last``."""
+    """Return the Python source of the loop over chunks ``first`` to ``last``."""
     coefficients = [f"c{i}" for i in range(len(update.coefficient_names))]
     lines = [
         "def walk(addresses, sizes, chunks, coefficients, partials, first, last):",
@@ -82,7 +82,7 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
 
 
 def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> list[str]:
-    """Return the loop over the elements of a chunk; in blocks, where more is done with each."""
+    """Return the loop over a chunk; in blocks of `LANES` for partials or random words."""
     used = sorted({*update.read, *update.written})
     seen = range(len(update.watched_names))
     if not seen and not update.random_streams:
@@ -104,7 +104,7 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
 
 
 def _sums(update: Update, dtypes: tuple[str, ...]) -> list[str]:
-    """Return the loop that only adds squares, and counts only where their sum is not finite."""
+    """Return a loop that adds squares; it counts non-finite values only if the sum is one."""
     (row,) = update.read
     value = f"number(decode_{dtypes[row]}(a{row}[i]))"
     return [
@@ -141,15 +141,15 @@ def _loop(
 
 
 def _key(coefficients: Mapping[str, str], stream: int) -> str:
-    """Return the arguments of `fill` that say which random words a stream has."""
+    """Return the arguments of `fill` that select the random words of a stream."""
     high, *rest = (coefficients[name] for name in STREAM_KEY)
     return ", ".join([f"{high} + {stream * STREAM}", *rest])
 
 
 def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str, n: str) -> list[str]:
-    """Return what makes arrays of ``n`` elements of a tensor, from one on.
+    """Return lines that create arrays of ``n`` elements of a tensor, from element ``begin``.
 
-    Each loop counts from 0: of an index that is a sum LLVM would not know that it is positive.
+    The loops count from 0: LLVM cannot prove that an index ``begin + i`` is not negative.
     """
     return [
         f"a{i} = numba.carray("
@@ -159,7 +159,7 @@ def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str, n: str) -> lis
 
 
 def _scratch(update: Update) -> list[str]:
-    """Return what a thread needs for random words, sums and maxima."""
+    """Return lines that allocate a thread's buffers for random words and partials."""
     names = {"seen": "number", "sums": "np.float64", "largest": "number", "others": "np.float32"}
     if update.wants_sums:
         return [f"sums0 = np.empty({LANES}, np.float64)"]
@@ -190,14 +190,14 @@ def run(
     Args:
         update: the composed update.
         dtypes: of each list.
-        addresses: one row a list, one column a tensor; a gradient at 0 is none: that tensor
-            rests.
+        addresses: one row per list, one column per tensor; a tensor whose gradient is at 0 is
+            inactive and stays unchanged.
         sizes: elements of each tensor.
-        chunks: (tensor, chunk of that tensor), the tensors in order.
-        coefficients: one row a tensor, in the dtype that the rule computes in.
-        ends: elements up to the end of each chunk, for equal shares.
-        partials: for each chunk and each thing that is watched a row as
-            `kernels.table.PARTIALS` says; written, 0 where the tensor rests.
+        chunks: (tensor, chunk of that tensor), ordered by tensor.
+        coefficients: one row per tensor, in the compute dtype.
+        ends: the cumulative elements of the chunks, to split them into equal shares.
+        partials: the output, a row of `kernels.table.PARTIALS` for each chunk and watched value; 0
+            for an inactive tensor.
     """
     kernel = compile(update, dtypes)
     for_each_share(

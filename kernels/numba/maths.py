@@ -1,6 +1,6 @@
-"""What ``np`` is inside a rule that Numba compiles, and how it stores 16 bits.
+"""The functions that replace ``np`` in rules compiled by Numba, and conversions to 16 bits.
 
-Each operation is one that LLVM turns into vector instructions, and has NumPy's bits.
+LLVM vectorizes each operation, and its results have NumPy's bits.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 LANES = 256
-"""Elements that are summed side by side: lane j has every 256th element of a chunk, from the
-j-th on, and at the end the lanes are added in pairs. So nothing depends on a machine's vectors."""
+"""Lanes of a sum: lane j adds every 256th element of a chunk, starting at j, and at the end the
+lanes are added in pairs. The result does not depend on the CPU's vector width."""
 
 jit = numba.njit(error_model="numpy", nogil=True)
 
 
 @intrinsic
 def pointer(typing: Any, address: Any, dtype: Any) -> Any:
-    """An integer address as a pointer to elements of ``dtype``."""
+    """Convert an integer address to a pointer to elements of ``dtype``."""
     signature = types.CPointer(dtype.dtype)(types.int64, dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -39,7 +39,7 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
 
 @intrinsic
 def where(typing: Any, condition: Any, a: Any, b: Any) -> Any:
-    """A select, not a branch: branches keep LLVM from vectorizing."""
+    """Select without a branch, which LLVM would not vectorize."""
     if a != b:
         return None
     signature = a(types.boolean, a, a)
@@ -74,7 +74,7 @@ def _divide(a: Any, b: Any) -> Any:
 
 @jit
 def _maximum(a: Any, b: Any) -> Any:
-    return where((a > b) | (a != a), a, b)  # b where they are equal, as NumPy on x86
+    return where((a > b) | (a != a), a, b)  # b if they are equal, as in NumPy on x86
 
 
 @jit
@@ -84,7 +84,7 @@ def _minimum(a: Any, b: Any) -> Any:
 
 @jit
 def _decode_bfloat16(bits: Any) -> Any:
-    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)  # the shift widens
+    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)  # << widens
 
 
 @jit
@@ -128,7 +128,7 @@ def _dithered_bfloat16(x: Any, dither: Any) -> Any:
 def _stochastic_bfloat16(
     x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
-    """What the rule calls; in place of the element's place it is given its random word."""
+    """Round; the rule passes the element's random word instead of its index."""
     return _dithered_bfloat16(np.float32(x), np.uint32(word & np.uint32(0xFFFF)))
 
 
@@ -162,7 +162,7 @@ def _stochastic_float16(
 def fill(
     words: Any, begin: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> None:
-    """Write kernels.roundings.random_bits of `LANES` elements, from one at a multiple of 4 on."""
+    """Write kernels.roundings.random_bits of `LANES` elements; ``begin`` is a multiple of 4."""
     seed = np.uint64(_whole(seed_high, seed_low))
     step = np.uint64(_whole(step_high, step_low))
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -179,7 +179,7 @@ def fill(
 
 
 LIBRARY = ModuleType("numba_maths")
-"""What ``np`` is inside a rule."""
+"""Replaces ``np`` inside a rule."""
 vars(LIBRARY).update(
     divide=_divide, sqrt=np.sqrt, abs=np.abs, maximum=_maximum, minimum=_minimum, where=where
 )

@@ -1,4 +1,4 @@
-"""Sums and maxima of what Numba's walk watches."""
+"""Partials of watched values, in Numba."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .maths import LANES, jit, where
 
 @jit
 def clear(sums: Any, largest: Any, others: Any) -> None:
-    """Begin with nothing, in every lane."""
+    """Set every lane to zero."""
     for j in range(LANES):
         sums[j], largest[j], others[j] = 0, 0, 0
 
 
 @jit
 def take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
-    """Add up to `LANES` values, each to the lane of its place."""
+    """Add up to `LANES` values, each to its lane."""
     for j in range(n):
         x = seen[j]
         wide = np.float64(x)
@@ -29,13 +29,13 @@ def take(seen: Any, n: Any, sums: Any, largest: Any, others: Any) -> None:
 
 @jit
 def is_finite(x: Any) -> Any:
-    """Whether a number is neither infinite nor NaN."""
+    """Return whether a number is neither infinite nor NaN."""
     return x - x == x - x
 
 
 @jit
 def fold(sums: Any) -> None:
-    """Add the lanes in pairs, into the first."""
+    """Add the lanes in pairs, into lane 0."""
     half = LANES // 2
     while half:
         for j in range(half):
@@ -45,7 +45,7 @@ def fold(sums: Any) -> None:
 
 @jit
 def put(partials: Any, sums: Any, largest: Any, others: Any) -> None:
-    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    """Write the partials of a chunk; see kernels.table.PARTIALS."""
     fold(sums)
     half = LANES // 2
     while half:

@@ -1,1 +1,1 @@
-"""The reference: the rules in NumPy, one block at a time."""
+"""The reference backend: the rules in NumPy, one block at a time."""

@@ -1,6 +1,6 @@
-"""The reference: the rule's own operations in NumPy, one cache-sized block at a time, in place.
+"""The reference backend: the rule in NumPy, in place, one cache-sized block at a time.
 
-It takes any strides. No temporary is larger than a block.
+Arrays may have any strides. No temporary is larger than a block.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..table import PARTIALS, Update, add_partials
 from ..trace.numpy_calls import program
 
 BLOCK = 1 << 15
-"""Elements of a block: its values and what is computed from them stay in a core's cache."""
+"""Elements of a block, small enough that its values and temporaries stay in a core's cache."""
 
 
 def run(
@@ -28,13 +28,12 @@ def run(
 
     Args:
         update: the composed update.
-        arrays: one array for each of its lists, of one shape and any strides; bfloat16 as
-            uint16.
-        dtypes: what each holds.
-        coefficients: its coefficients, in the dtype that the rule computes in.
+        arrays: one for each list, of equal shape and any strides; bfloat16 as uint16.
+        dtypes: of each list.
+        coefficients: in the compute dtype.
 
     Returns:
-        What is watched: for each of it a row as `kernels.table.PARTIALS` says.
+        A row of `kernels.table.PARTIALS` for each watched value.
     """
     compute = compute_dtype(dtypes[0])
     read, written = update.read, update.written
@@ -74,7 +73,7 @@ def run(
 
 
 def partials_of(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the partials of some values, as `kernels.table.PARTIALS` says."""
+    """Return the `kernels.table.PARTIALS` of values."""
     wide = values.astype(np.float64)
     largest = np.fmax.reduce(np.abs(wide), initial=0.0)
     return np.array([(wide * wide).sum(), largest, (~np.isfinite(wide)).sum()])

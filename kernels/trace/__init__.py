@@ -1,1 +1,1 @@
-"""A rule as a list of exact operations; as C, and as NumPy calls."""
+"""A rule as a list of exact operations, printed as C++ or as NumPy calls."""

@@ -1,8 +1,8 @@
-"""Print a traced rule, and its coefficients, as the C++ that one would have written.
+"""Print a traced rule, and its coefficients, as readable C++.
 
-The statements are the trace's operations in the trace's order. What is used once stands inside
-what uses it, with the parentheses that keep the order; nothing is contracted, reordered or
-folded, so the bits are those of the NumPy function.
+The statements are the operations of the trace in order. A value that is used once is inlined, with
+the parentheses that preserve the order. Nothing is contracted, reordered or folded, so the results
+have the bits of the NumPy function.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .coefficients import trace_coefficients
 from .operations import COMPARISONS, ROUNDINGS, Operation, Trace, trace
 
 WIDTH = 100
-"""Columns of a line, where it can be divided."""
+"""Maximum columns of a line that can be wrapped."""
 
 LONGEST = 72
-"""Characters of an expression whose parts could have names of their own."""
+"""Maximum characters of an expression; beyond, operands become variables."""
 
 INDENT = "    "
 _NO_BREAK = "\u00a0"
@@ -39,7 +39,7 @@ _CALLED = """
     round_float16 sqrt stochastic_bfloat16 stochastic_bfloat16_high stochastic_float16
 """
 RESERVED = frozenset((*_KEYWORDS.split(), *_CALLED.split()))
-"""Names that a rule may give to its values, but C++ or the text around them may not."""
+"""Names that are valid in a rule, but are taken in the generated C++."""
 
 _ATOM, _UNARY, _PRODUCT, _SUM, _COMPARISON, _CHOICE = range(6)
 _BINARY = {
@@ -54,7 +54,7 @@ _CALLS |= {"power": "power", "real_power": "real_power", **{name: name for name 
 
 
 def update_function(update: Update, name: str) -> str:
-    """Return a C++ function template that updates one element in place.
+    """Return the text of a C++ function template that updates one element in place.
 
     Args:
         update: the composed update.
@@ -82,7 +82,7 @@ def update_function(update: Update, name: str) -> str:
     body += [f"{x} = {printer.text(result)};" for x, result in zip(seen, results)]
     for value, result in zip(written, traced.results):
         source = printer.text(result)
-        if result in shown and source != value:  # it may be overwritten before it is read
+        if result in shown and source != value:  # an input could be overwritten before it is read
             body.append(f"const T {fresh[value]} = {source};")
             source = fresh[value]
         if source != value:
@@ -97,9 +97,9 @@ def update_function(update: Update, name: str) -> str:
 
 
 def coefficients_function(update: Update, name: str) -> str:
-    """Return a C++ function that computes a tensor's coefficients in double.
+    """Return the text of a C++ function that computes a tensor's coefficients in double.
 
-    If the rule carries numbers from step to step, it computes those of the next step, too.
+    It also computes the carried numbers of the next step, if the rule has any.
 
     Args:
         update: the composed update.
@@ -124,7 +124,7 @@ def coefficients_function(update: Update, name: str) -> str:
 
 
 def spelling(name: str) -> str:
-    r"""Return a Python name as one of C++.
+    r"""Return a Python name as a valid C++ name.
 
     >>> spelling("lr"), spelling("double"), spelling("\u03b2")
     ('lr', 'double_', 'u03b2')
@@ -134,7 +134,7 @@ def spelling(name: str) -> str:
 
 
 def _spellings(names: Sequence[str]) -> dict[str, str]:
-    """Return C++'s name of each value by the one that it is traced under, no temporary's."""
+    """Return a distinct C++ name for each value, by its name in the trace."""
     found: dict[str, str] = {}
     for i, name in enumerate(names):
         found[f"a{i}"] = _distinct(spelling(name), found.values())
@@ -162,7 +162,7 @@ def _function(name: str, parameters: Sequence[str], body: Sequence[str]) -> str:
 
 
 class _Printer:
-    """The expressions of a trace, each under its name or inside the one that uses it."""
+    """The expressions of a trace: variables, or inlined where they are used."""
 
     def __init__(
         self,
@@ -176,10 +176,10 @@ class _Printer:
 
         Args:
             traced: the operations.
-            shown: C++'s names of the arguments.
-            outputs: the names of those results that are to have one.
-            number: the type of all that is no mask.
-            taken: further names that are in use.
+            shown: the C++ names of the arguments.
+            outputs: the C++ names of results that become variables.
+            number: the type of everything but masks.
+            taken: further names in use.
         """
         self._traced, self._outputs, self._number = traced, outputs, number
         self._masks = {o.result for o in traced.operations if o.name in COMPARISONS}
@@ -190,7 +190,7 @@ class _Printer:
         self._taken = {*shown.values(), *outputs.values(), *taken}
 
     def statements(self) -> Iterator[str]:
-        """Declare what is used more than once, is a result, or is long."""
+        """Yield declarations of values that are used twice, are results, or are long."""
         for operation in self._traced.operations:
             yield from self._divided(operation)
             name = operation.result
@@ -200,11 +200,11 @@ class _Printer:
                 yield self._declared(name)
 
     def text(self, name: str) -> str:
-        """Return how a value is written."""
+        """Return the expression of a value."""
         return self._known[name][0]
 
     def _divided(self, operation: Operation) -> Iterator[str]:
-        """Name the longest operands until the expression is short enough."""
+        """Declare the longest operands until the expression is short enough."""
         while len(self._expression(operation)[0]) > LONGEST:
             nested = [str(x) for x in operation.operands if x in self._nested]
             if not nested:
@@ -225,7 +225,7 @@ class _Printer:
         return name
 
     def _expression(self, operation: Operation) -> tuple[str, int]:
-        """Return the text of an operation, and how loosely it binds."""
+        """Return the text of an operation, and its precedence."""
         name, operands = operation.name, operation.operands
         if name == "number":
             return self._operand(operands[0], _CHOICE), _UNARY

@@ -1,7 +1,7 @@
-"""Run a function of coefficients on tracing values: the same list of exact operations.
+"""Trace a function of coefficients, like a rule.
 
-Coefficients are computed in float64, once a tensor, so every number may stand in them; and
-beside the operations of a rule there are two more, `power` and `real_power` of `gpuopt.rules`.
+Coefficients are computed in float64, so any constant is allowed. Besides the operations of a rule
+there are two more: `power` and `real_power` of `gpuopt.rules`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, ClassVar, TypeGuard
 from .operations import ALLOWED, Operation, RuleError, Trace, Value, check_names, follow
 
 POWERS = ("power", "real_power")
-"""The functions that every compiler has a version of its own of."""
+"""The further functions that are allowed; each compiler has its own version."""
 
-HOME = "gpuopt.rules.powers"
-"""Where they stand."""
+POWERS_MODULE = "gpuopt.rules.powers"
+"""The module that defines them."""
 
-MOST = 2**53
-"""The largest integer up to which float64 holds all of them."""
+MAX_INTEGER = 2**53
+"""float64 represents all integers up to this one."""
 
 
-class Whole(Value):
-    """A value that is an integer: the step, and sums and products of it with integers."""
+class Integer(Value):
+    """An integer value: the step, and its sums, differences and products with integers."""
 
 
 class CoefficientTrace(Trace):
-    """What a function of coefficients does to the step and the hyperparameters."""
+    """The operations of a function of coefficients."""
 
     subject: ClassVar[str] = "a function of coefficients"
     allowed: ClassVar[str] = (
@@ -39,21 +39,21 @@ class CoefficientTrace(Trace):
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""
         result = super().record(name, *operands)
-        integers = all(isinstance(x, Whole) or type(x) is int for x in operands)
-        return Whole(self, result.name) if name in ("+", "-", "*") and integers else result
+        integers = all(isinstance(x, Integer) or type(x) is int for x in operands)
+        return Integer(self, result.name) if name in ("+", "-", "*") and integers else result
 
     def power(self, base: object, exponent: object) -> Value:
-        """Record the power that `gpuopt.rules.power` computes."""
-        if not isinstance(exponent, Whole):
+        """Record a call of `gpuopt.rules.power`."""
+        if not isinstance(exponent, Integer):
             self.refuse(f"power with the exponent {_shown(exponent)}, which is not the step")
         return self.record("power", base, exponent)
 
     def real_power(self, base: object, exponent: object) -> Value:
-        """Record the power that `gpuopt.rules.real_power` computes."""
+        """Record a call of `gpuopt.rules.real_power`."""
         return self.record("real_power", base, exponent)
 
     def result(self, value: object) -> str:
-        """Return the name of one of the results; a number becomes an operation."""
+        """Return the name of a result; a constant becomes an operation."""
         if isinstance(value, Value) or not _is_number(value):
             return super().result(value)
         name = f"t{len(self.operations)}"
@@ -65,34 +65,34 @@ class CoefficientTrace(Trace):
             return operand.name
         if _is_number(operand):
             return float(operand)
-        self.refuse(f"the constant {operand!r} beside {name}")
+        self.refuse(f"the constant {operand!r} as an operand of {name}")
 
 
 def trace_coefficients(
     function: Callable[..., Any], arguments: tuple[str, ...], step: str = "step"
 ) -> Trace:
-    """Run a function of coefficients on named values and return what it did.
+    """Return the trace of a function of coefficients.
 
     Args:
         function: of the step and hyperparameters, or of hyperparameters alone.
         arguments: the names of its parameters.
-        step: the name of the one among them that is an integer.
+        step: the parameter that is an integer.
 
     Raises:
-        RuleError: it used something that is not exactly rounded, with the name of it.
+        RuleError: it uses an operation that is not exactly rounded.
     """
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = CoefficientTrace(function.__name__)
-    check_names(record, function, POWERS, HOME)
-    values = [(Whole if name == step else Value)(record, name) for name in arguments]
+    check_names(record, function, POWERS, POWERS_MODULE)
+    values = [(Integer if name == step else Value)(record, name) for name in arguments]
     return follow(record, function, values, {name: getattr(record, name) for name in POWERS})
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether a constant is a number that float64 holds."""
+    """Return whether a constant is a number that float64 represents."""
     if type(value) is int:
-        return abs(value) <= MOST
+        return abs(value) <= MAX_INTEGER
     return type(value) is float and not math.isnan(value)
 
 

@@ -1,8 +1,8 @@
-"""A rule as NumPy calls that write into a few arrays, again and again.
+"""A rule as NumPy calls that reuse a few scratch arrays.
 
-Called as it stands, a rule makes a new array for every operation, and they push each other out
-of the cache. The program is the same operations on the same values in the same order, so it
-gives the same bits; each result goes where it belongs, or to a scratch array that is free.
+Called directly, a rule allocates a new array for every operation, and the arrays evict each other
+from the cache. The program has the same operations in the same order, so its results have the same
+bits; each result goes to its destination or to a free scratch array.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ CALLS = {
         for name, n in ROUNDINGS.items()
     },
 }
-"""What each traced operation is in NumPy: its operands, then where its result goes."""
+"""The NumPy call of each traced operation: its operands, then the output array."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """An update of one block.
+    """The update of one block.
 
     Attributes:
         function: ``results = function(*values, *element, *coefficients, *scratch)``.
-        scratch: the dtypes of the arrays that it computes in, each as long as the block.
+        scratch: the dtypes of its scratch arrays, each as long as the block.
     """
 
     function: Callable[..., tuple[Any, ...]]
@@ -63,26 +63,25 @@ def program(update: Update, compute: str, in_place: tuple[int, ...]) -> Program:
 
     Args:
         update: the composed update.
-        compute: the dtype that it computes in.
-        in_place: the lists whose values may be written, each with the result that takes its
-            place.
+        compute: the compute dtype.
+        in_place: the lists whose values may be overwritten with their results.
     """
     count = len(update.read) + len(update.random_streams) + len(update.coefficient_names)
     inputs = [f"a{i}" for i in range(count)]
     traced = _without_bare_inputs(trace(update.function, tuple(inputs)), inputs)
     value = dict(zip(update.read, inputs))
-    homes = {r: value[i] for r, i in zip(traced.results, update.written) if i in in_place}
-    lines, results, scratch = _assemble(traced, inputs, homes, compute)
+    targets = {r: value[i] for r, i in zip(traced.results, update.written) if i in in_place}
+    lines, results, scratch = _assemble(traced, inputs, targets, compute)
     parameters = ", ".join([*inputs, *scratch])
     header, footer = f"def run({parameters}):", f"return ({', '.join(results)},)"
     names: dict[str, Any] = {"np": np, "number": np.dtype(compute).type, "inf": np.inf}
     names.update((name, getattr(roundings, name)) for name in ROUNDINGS)
-    exec("\n    ".join((header, *lines, footer)), names)  # the text is our own, below
+    exec("\n    ".join((header, *lines, footer)), names)  # generated below
     return Program(names["run"], tuple(scratch.values()))
 
 
 def _without_bare_inputs(traced: Trace, inputs: Sequence[str]) -> Trace:
-    """Make results that are inputs copies: they would change when others are stored."""
+    """Copy results that are inputs: storing other results could overwrite them."""
     copies = {r: f"copy_{r}" for r in traced.results if r in inputs}
     return Trace(
         traced.function,
@@ -92,15 +91,15 @@ def _without_bare_inputs(traced: Trace, inputs: Sequence[str]) -> Trace:
 
 
 def _assemble(
-    traced: Trace, inputs: Sequence[str], homes: Mapping[str, str], compute: str
+    traced: Trace, inputs: Sequence[str], targets: Mapping[str, str], compute: str
 ) -> tuple[list[str], list[str], dict[str, str]]:
-    """Return the calls, where the results are, and the scratch arrays with their dtypes.
+    """Return the calls, the arrays of the results, and the scratch arrays with their dtypes.
 
     Args:
         traced: the operations.
         inputs: the names of values and coefficients.
-        homes: for a result, the input that it may overwrite once nobody reads that any more.
-        compute: the dtype of all that is no mask.
+        targets: for a result, the input that it may overwrite after that input's last read.
+        compute: the dtype of everything but masks.
     """
     last_read = {x: k for k, o in enumerate(traced.operations) for x in o.operands}
     last_read.update(dict.fromkeys(traced.results, len(traced.operations)))
@@ -115,7 +114,7 @@ def _assemble(
         for name in dict.fromkeys(operation.operands):
             if last_read[name] == k and place.get(str(name)) in scratch:
                 free[scratch[place[str(name)]]].append(place[str(name)])
-        target = homes.get(operation.result)
+        target = targets.get(operation.result)
         if target is None or last_read.get(target, -1) > k:
             dtype = "bool" if operation.name in COMPARISONS else compute
             target = free[dtype].pop() if free[dtype] else f"s{len(scratch)}"

@@ -1,7 +1,7 @@
-"""Run a rule on tracing values: what it computes, as a list of exact operations.
+"""Trace a rule: call it with symbolic values and record a list of exact operations.
 
-The list is what CUDA C is written from, and the proof that a rule uses nothing but exactly
-rounded operations: whatever is not one of them raises with its name.
+The CUDA C is generated from the list. Tracing also proves that a rule uses only exactly rounded
+operations: any other raises `RuleError` with its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FUNCTIONS = {
     "minimum": 2,
     "where": 3,
 }
-"""The NumPy functions that a rule may call, and how many arguments each takes."""
+"""The NumPy functions that a rule may call, and the number of arguments of each."""
 
 ROUNDINGS = {
     "round_bfloat16": 1,
@@ -34,24 +34,24 @@ ROUNDINGS = {
     "stochastic_bfloat16_high": 6,
     "stochastic_float16": 6,
 }
-"""The functions of `kernels.roundings` that a rule may call; every compiler has its own."""
+"""The functions of `kernels.roundings` that a rule may call, and their numbers of arguments."""
 
-HOME_OF_ROUNDINGS = "gpuopt.kernels.roundings"
+ROUNDINGS_MODULE = "gpuopt.kernels.roundings"
 
 OPERATORS = ("+", "-", "*", "-x", "<", "<=", ">", ">=", "==", "!=")
 """The Python operators that a rule may use."""
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-"""Those whose result is a mask: the condition of np.where, and nothing else."""
+"""Operators whose result is a mask, allowed only as the condition of np.where."""
 
 ALLOWED = f"operators {' '.join(OPERATORS)} and {', '.join('np.' + n for n in FUNCTIONS)}"
 
 
 class RuleError(ValueError):
-    """A rule that cannot run everywhere with the same bits."""
+    """A rule that cannot give the same bits on every backend."""
 
 
-RuleError.__module__ = "gpuopt"  # where everybody imports it from: tracebacks name it so
+RuleError.__module__ = "gpuopt"  # the public name, shown in tracebacks
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ class Operation:
 
 @dataclass
 class Trace:
-    """What a function does to its arguments, in order."""
+    """The operations of a function, in order."""
 
     function: str
     operations: list[Operation] = field(default_factory=list)
     results: tuple[str, ...] = ()
     packed: bool = False
-    """Whether the results came as a tuple."""
+    """Whether the function returned a tuple."""
 
     subject: ClassVar[str] = "a rule"
     allowed: ClassVar[str] = ALLOWED
     instead_of_constants: ClassVar[str] = "make its result a coefficient"
 
     def refuse(self, what: str) -> NoReturn:
-        """Raise for something that the function must not do."""
+        """Raise `RuleError` for something that the function must not use."""
         raise RuleError(f"{self.function} uses {what}; {self.subject} may use only {self.allowed}")
 
     def record(self, name: str, *operands: object) -> Value:
@@ -103,12 +103,12 @@ class Trace:
         if isinstance(operand, float) and _exact_in_float32(operand):
             return operand
         self.refuse(
-            f"the constant {operand!r} beside {name} (only floats that float32 holds exactly, "
-            "such as 0.0, 0.5 or 2.0, keep the bits equal; make it a coefficient)"
+            f"the constant {operand!r} as an operand of {name} (only floats that are exact in "
+            "float32, such as 0.0, 0.5 or 2.0, are allowed; make it a coefficient)"
         )
 
     def result(self, value: object) -> str:
-        """Return the name of one of the function's results."""
+        """Return the name of a result of the function."""
         if not isinstance(value, Value):
             self.refuse(f"a result {value!r} that is not computed from its arguments")
         if value.mask:
@@ -141,13 +141,13 @@ def _refused(what: str) -> Any:
 
 
 class Value:
-    """A value of which only its name is known."""
+    """A symbolic value."""
 
-    __hash__ = None  # type: ignore[assignment]  # a traced value equals nothing yet
+    __hash__ = None  # type: ignore[assignment]  # == is traced, so it cannot be a dict key
     __array_priority__ = 1000.0
 
     def __init__(self, trace: Trace, name: str, mask: bool = False) -> None:
-        """Name a value of ``trace``; ``mask`` marks the result of a comparison."""
+        """Create a value of ``trace``; ``mask``: the result of a comparison."""
         self.trace, self.name, self.mask = trace, name, mask
 
     __add__, __radd__ = _binary("+")
@@ -187,7 +187,7 @@ class Value:
 
 
 class TracingLibrary:
-    """What ``np`` is while a rule is traced."""
+    """Stands in for ``np`` while a rule is traced."""
 
     def __init__(self, trace: Trace) -> None:
         """Record into ``trace``."""
@@ -206,7 +206,7 @@ class TracingLibrary:
 
 
 class _ForeignModule:
-    """What any module but NumPy is while a rule is traced."""
+    """Stands in for any module but NumPy while a rule is traced."""
 
     def __init__(self, trace: Trace, name: str) -> None:
         self._trace, self._name = trace, name
@@ -216,49 +216,49 @@ class _ForeignModule:
 
 
 def _foreign_modules(function: FunctionType, record: Trace) -> dict[str, _ForeignModule]:
-    """Stand-ins for the modules that a function, and all it calls, read; refuses hidden inputs."""
+    """Return stand-ins for the modules that a function and its callees use; refuse closures."""
     code = function.__code__
     if code.co_freevars:
         record.refuse(f"variables of an enclosing function {code.co_freevars}")
     for constant in code.co_consts:
-        if isinstance(constant, CodeType):  # its literals would escape retarget
+        if isinstance(constant, CodeType):  # retarget does not see its literals
             record.refuse(f"a function defined inside it, {constant.co_name}")
     modules: dict[str, _ForeignModule] = {}
     for name in [i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]:
         value = function.__globals__.get(name)
-        if isinstance(value, Number):  # Numba would widen to it, Triton would not compile it
+        if isinstance(value, Number):  # Numba would compute in float64, Triton would not compile
             record.refuse(f"the number {name} by name (write it there, or make it a coefficient)")
         if isinstance(value, ModuleType) and name != "np":
             modules[name] = _ForeignModule(record, name)
-        if isinstance(value, FunctionType) and value.__module__ != HOME_OF_ROUNDINGS:
+        if isinstance(value, FunctionType) and value.__module__ != ROUNDINGS_MODULE:
             modules.update(_foreign_modules(value, record))
     return modules
 
 
 def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
-    """Run ``function`` on named values and return what it did.
+    """Return the trace of ``function``, called with values of the given names.
 
     Raises:
-        RuleError: it used something that is not exactly rounded, with the name of it.
+        RuleError: it uses an operation that is not exactly rounded.
     """
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
     record = Trace(function.__name__)
-    check_names(record, function, ROUNDINGS, HOME_OF_ROUNDINGS)
+    check_names(record, function, ROUNDINGS, ROUNDINGS_MODULE)
     names = {name: partial(record.record, name) for name in ROUNDINGS}
     return follow(record, function, [Value(record, name) for name in arguments], names)
 
 
 def check_names(record: Trace, function: FunctionType, known: Collection[str], home: str) -> None:
-    """Refuse functions of gpuopt by other names, and others by theirs.
+    """Raise if known functions are called by other names, or other functions by these names.
 
-    Every compiler has its own version of them, which it puts in their place by name.
+    The compilers replace them by name with their own versions.
 
     Args:
-        record: of the function.
-        function: which may call them, and all that it calls.
-        known: what they are called.
-        home: the module where they stand.
+        record: the trace of the function.
+        function: the function; its callees are checked, too.
+        known: the names of the known functions.
+        home: the module that defines them.
     """
     for name, callee in _callees(function, home):
         ours = callee.__module__ == home and callee.__name__ in known
@@ -273,7 +273,7 @@ def _public(home: str) -> str:
 
 
 def _callees(function: FunctionType, home: str) -> Iterator[tuple[str, FunctionType]]:
-    """Return the functions that a function, and all that it calls, may call, by their names."""
+    """Yield the functions that a function and its callees may call, with their names."""
     for name in function.__code__.co_names:
         callee = function.__globals__.get(name)
         if isinstance(callee, FunctionType):
@@ -285,7 +285,7 @@ def _callees(function: FunctionType, home: str) -> Iterator[tuple[str, FunctionT
 def follow(
     record: Trace, function: FunctionType, arguments: list[Value], names: dict[str, Any]
 ) -> Trace:
-    """Run ``function`` on traced values, with further global names, and note its results."""
+    """Call ``function`` with symbolic values and further globals; record its results."""
     others = {**_foreign_modules(function, record), **names}
     results = retarget(function, TracingLibrary(record), extra_globals=others)(*arguments)
     record.packed = isinstance(results, tuple)

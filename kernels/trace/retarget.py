@@ -1,7 +1,7 @@
-"""Point a NumPy rule at another library's functions.
+"""Retarget a NumPy rule to another library's functions.
 
-A rule is written once, with ``np.sqrt``, ``np.where`` and so on. A retargeted rule is a copy
-of the same function whose global ``np`` is another object: Numba's, Triton's or a tracer's.
+A retargeted rule is a copy of the function in which the global ``np`` is another object: Numba's,
+Triton's or the tracer's.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ def retarget(
     literal: Callable[[float], Any] = lambda value: value,
     extra_globals: dict[str, Any] | None = None,
 ) -> Any:
-    """Return a copy of ``function``, and of all it calls, in which ``np`` is ``library``.
+    """Return a copy of ``function``, and of its callees, in which ``np`` is ``library``.
 
     Args:
         function: a rule, a stage or a composed update; it may call other such functions.
-        library: what the name ``np`` stands for in the copy.
+        library: the object that ``np`` refers to in the copy.
         wrap: applied to each copy, innermost first (``numba.njit``, ``triton.jit``).
-        literal: applied to each float written in the code (a compiler that would widen
-            float32 arithmetic for a float64 literal gets a float32 one).
-        extra_globals: further names that the compiler wants to see.
+        literal: applied to each float literal (for compilers that would promote float32
+            arithmetic to float64).
+        extra_globals: further globals that the compiler needs.
     """
     names = {**function.__globals__, "np": library, **(extra_globals or {})}
     for name in function.__code__.co_names:
@@ -45,12 +45,12 @@ def retarget(
 
 
 def function_from(source: str, name: str, names: dict[str, Any]) -> FunctionType:
-    """Return the function that a text defines; compilers that ask for the text find it.
+    """Return the function that a source text defines; `inspect.getsource` finds the text.
 
     Args:
         source: the text.
         name: of the function.
-        names: its globals, which it becomes one of.
+        names: its globals, to which it is added.
     """
     filename = f"<gpuopt {name} {abs(hash(source)):x}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

@@ -1,1 +1,1 @@
-"""The rules compiled by Triton for CUDA devices."""
+"""The rules, compiled by Triton for CUDA devices."""

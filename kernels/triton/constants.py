@@ -1,6 +1,6 @@
-"""What Triton's kernels are told at compile time.
+"""The compile-time arguments and options of the Triton kernels.
 
-torch is not needed for it: `gpuopt inspect` compiles with the very same constants anywhere.
+This module does not import torch, so that `gpuopt inspect` can compile with the same constants.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from ..table import Update
 from .maths import jit
 
 CHUNK = 8192
-"""Elements that one program updates: enough to keep a stream of loads going, few enough that
-a small model still fills the device."""
+"""Elements per program: enough to keep loads in flight, few enough that a small model still fills
+the device."""
 
 TOTAL_BLOCK = 512
-"""Rows of partials that the one program of `multi_tensor_total` adds at once."""
+"""Rows of partials that the single program of `multi_tensor_total` adds per iteration."""
 
 WARPS = 4
-"""Warps of a program."""
+"""Warps per program."""
 
 COEFFICIENT_BLOCK = 128
-"""Tensors whose coefficients one program computes."""
+"""Tensors per program of `multi_tensor_coefficients`."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
-"""What all kernels are compiled with: nothing is contracted to an fma."""
+"""Compile options of all kernels; no contraction to FMA."""
 
-MOST_REGISTERS = 128
-"""Of a thread, where a rule computes in float64."""
+MAX_REGISTERS = 128
+"""Registers per thread if a rule computes in float64."""
 
 
 def used_dtypes(update: Update, dtypes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the dtypes of the lists that an update touches."""
+    """Return the dtypes of the lists that an update reads or writes."""
     return tuple(dtypes[row] for row in sorted({*update.read, *update.written}))
 
 
 def block_size(update: Update, dtypes: tuple[str, ...]) -> int:
-    """Return how many elements a program updates at once: one table for all architectures.
+    """Return the block size, the elements per iteration; the same on all architectures.
 
-    1,024 elements on 128 threads are 8 a thread: two 16-byte accesses for each float32 list.
-    With a 16-bit list beside a wider one, 512 keep Triton from exchanging values between
-    threads through shared memory: 16 bytes a thread of the wider list, 8 of the other. For the
-    same reason, and since it takes two registers a value, float64 gets 256. What is watched
-    takes four registers an element and thing: 512 with several.
+    1,024 elements on 128 threads are 8 per thread: two 16-byte accesses per float32 list. With a
+    16-bit list and a wider one, 512 keeps Triton from converting layouts through shared memory: 16
+    bytes per thread of the wider list, 8 of the other. For the same reason, and because a value
+    takes two registers, float64 gets 256. Each watched value takes four registers per element, so
+    several of them get 512.
     """
     if "float64" in (dtypes[0], *(dtypes[row] for row in update.written)):
         return 256
@@ -55,13 +55,13 @@ def block_size(update: Update, dtypes: tuple[str, ...]) -> int:
 
 
 def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what `multi_tensor_update` is compiled with.
+    """Return the compile options of `multi_tensor_update`.
 
-    Left alone, ptxas spills a few float64 values on some architectures to fit one block more
-    on a multiprocessor; told the most registers that it may take, it takes what it needs.
+    By default, ptxas on some architectures spills a few float64 values to fit one more block on a
+    multiprocessor; with an explicit limit it uses the registers it needs.
     """
     if compute_dtype(dtypes[0]) == "float64":
-        return {**OPTIONS, "maxnreg": MOST_REGISTERS}
+        return {**OPTIONS, "maxnreg": MAX_REGISTERS}
     return dict(OPTIONS)
 
 

@@ -1,7 +1,7 @@
-"""What Triton compiles: the walk over the table, and the coefficients of its tensors.
+"""The Triton kernels: update the chunks of a table, compute coefficients, add partials.
 
-The rule and its coefficients are the NumPy functions themselves, compiled with ``np`` pointed
-at Triton's exactly rounded operations. Nothing here knows a formula.
+The rule and its coefficients are the NumPy functions themselves, with ``np`` retargeted to Triton's
+exactly rounded operations; the kernels contain no formulas.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def multi_tensor_update(
     BLOCK: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    """Update one chunk of one tensor; the arguments are `gpuopt.engine.table.Table`'s."""
+    """Update one chunk of one tensor; for the arguments see `gpuopt.engine.table.Table`."""
     program = tl.program_id(0).to(tl.int64)
     tensor = tl.load(chunks_ptr + 2 * program).to(tl.int64)
     begin = tl.load(chunks_ptr + 2 * program + 1).to(tl.int64) * CHUNK
@@ -102,10 +102,9 @@ def multi_tensor_coefficients(
     N_COEFFICIENTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Count one step of each tensor with a gradient, and compute its coefficients in float64.
+    """Increment the step of each tensor with a gradient; compute its coefficients in float64.
 
-    What a tensor carries from step to step comes behind its coefficients. Nothing counts where
-    the whole step is skipped.
+    The function returns the carried numbers after the coefficients. A skipped step does not count.
     """
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = tensor < n_tensors
@@ -135,11 +134,11 @@ def multi_tensor_coefficients(
 def multi_tensor_total(
     partials_ptr, given_ptr, total_ptr, skip_ptr, skipped_ptr, n_rows, how, BLOCK: tl.constexpr
 ):
-    """Add up the partials of all chunks of a table, in one program and a fixed order.
+    """Add the partials of all chunks of a table, in one program and a fixed order.
 
-    ``how`` is a sum of `kernels.device_table`'s FIRST: nothing was added before; LAST: nothing
-    follows, and what is at `skip_ptr` says whether the step is to be none, and such steps are
-    counted; and DECIDES: it is to be none if a gradient is not finite, as if that were given.
+    ``how`` is a sum of flags of `kernels.device_table`. FIRST: overwrite the total. LAST: write to
+    `skip_ptr` whether to skip the step, and count skipped steps. DECIDES: skip it if a gradient is
+    not finite, not only if `given_ptr` says so.
     """
     lanes = tl.arange(0, BLOCK).to(tl.int64)
     sums, largest = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)

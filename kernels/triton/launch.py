@@ -1,7 +1,4 @@
-"""The table walked by Triton: one launch for all tensors of a table.
-
-This is the host's side of it: how the kernels are launched.
-"""
+"""Host side of the Triton backend: one launch updates all tensors of a table."""
 
 from __future__ import annotations
 
@@ -35,15 +32,15 @@ from .memory import INTERPRETED
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 
 SIMULATED_ON = ("cpu",) if INTERPRETED else ()
-"""Sharding of device whose memory it can walk without a GPU."""
+"""The device types that the backend accepts without a GPU."""
 
 
 def problem() -> str | None:
-    """Return why it cannot run here, or None."""
+    """Return why the backend cannot run here, or None."""
     if INTERPRETED:
         return None
     if torch.cuda.is_available():
-        compilers = (os.environ.get("CC"), "gcc", "clang")  # for the launchers that Triton makes
+        compilers = (os.environ.get("CC"), "gcc", "clang")  # Triton builds its launchers with them
         found = any(name and shutil.which(name) for name in compilers)
         return None if found else "Triton needs a C compiler: gcc, clang or what CC names"
     if torch.version.cuda is None:
@@ -52,7 +49,7 @@ def problem() -> str | None:
 
 
 class DeviceTable(AnyDeviceTable):
-    """A table in device memory, walked by Triton."""
+    """A table in device memory, updated by Triton."""
 
     def __init__(
         self,
@@ -61,21 +58,21 @@ class DeviceTable(AnyDeviceTable):
         groups: npt.NDArray[np.int64],
         options: npt.NDArray[np.float64],
     ) -> None:
-        """Copy everything to the device."""
+        """Copy the table to the device."""
         memory = TorchMemory(table.device, table.library)
         super().__init__(memory, _Kernels(table), table, steps, groups, options)
 
 
 class DeviceTotal(AnyDeviceTotal):
-    """The partials of a device's tables together, added up by Triton."""
+    """The total of the partials of all tables of a device, added by Triton."""
 
     def __init__(self, device: str, library: str) -> None:
-        """Take a device by name, and the library whose current stream counts."""
+        """Take the name of a device, and the library whose current stream is used."""
         super().__init__(TorchMemory(device, library), _total)
 
 
 class _Kernels:
-    """The kernels of a table with all that they are compiled with."""
+    """The kernels of a table with their compile-time arguments."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -99,7 +96,7 @@ def _total(arguments: tuple[Any, ...]) -> Launch:
 
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
     launch = partial(kernel[grid], *arguments, **constants)
-    if INTERPRETED:  # which computes in NumPy, and would warn of every overflow
+    if INTERPRETED:  # computes in NumPy, which would warn of overflows
         return np.errstate(all="ignore")(launch)
-    kernel.warmup(*arguments, grid=grid, **constants)  # compiled before anything is updated
+    kernel.warmup(*arguments, grid=grid, **constants)  # errors must come before any update
     return launch

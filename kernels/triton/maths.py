@@ -1,4 +1,4 @@
-"""What ``np`` is inside a rule that Triton compiles: exactly rounded operations, and roundings."""
+"""The functions that replace ``np`` in rules compiled by Triton, and conversions to 16 bits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import triton.language as tl
 
 from ..roundings import ROUNDS
 from ..trace.retarget import retarget
-from .source import reworded
+from .source import rewritten
 
 _ROUNDS = tl.constexpr(ROUNDS)
 
 
-# --- what np is inside a rule --------------------------------------------------------------
+# --- functions that replace np's -----------------------------------------------------------
 
 
 @triton.jit
@@ -66,7 +66,7 @@ def _float64(value):
 
 @triton.jit
 def _power(base, exponent):
-    """The squarings of gpuopt.rules.power, for exponents below 2**53 held in float64."""
+    """Compute gpuopt.rules.power by the same squarings; float64 exponents below 2**53."""
     n = tl.maximum(exponent.to(tl.int64), 0)
     result = tl.full(n.shape, 1.0, tl.float64)
     base = base * result
@@ -79,7 +79,7 @@ def _power(base, exponent):
 
 @triton.jit
 def _real_power(base, exponent):
-    """The squarings and square roots of gpuopt.rules.real_power."""
+    """Compute gpuopt.rules.real_power by the same squarings and square roots."""
     ones = tl.full((base + exponent).shape, 1.0, tl.float64)
     base, exponent = base * ones, exponent * ones
     magnitude = tl.minimum(tl.abs(exponent), 9223372036854774784.0 * ones)
@@ -122,7 +122,7 @@ def _round_float16(x):
 
 @triton.jit
 def _philox_word(block, step, seed, which):
-    """One of the words of kernels.roundings.philox."""
+    """Return one word of kernels.roundings.philox."""
     c0, c1 = block.to(tl.uint32), (block >> 32).to(tl.uint32)
     c2, c3 = step.to(tl.uint32), (step >> 32).to(tl.uint32)
     k0, k1 = seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
@@ -146,11 +146,11 @@ def _whole(high, low):
 
 @triton.jit
 def _random_word(x, element, seed_high, seed_low, step_high, step_low):
-    """The place of an element comes in two parts: the first of the block, and the lane.
+    """Return the random word of an element, whose index is (first of the block, lane).
 
-    So the compiler sees that four neighbours share one block of Philox, and computes it once. The
-    zero that is added is of ``x``, so that Triton gives the words the layout of the values, where
-    it would exchange them through shared memory; LLVM sees that it is zero, and takes it out.
+    In this form the compiler sees that four neighbours share a Philox block, and computes it once.
+    The zero derived from ``x`` gives the words the layout of the values, which avoids a layout
+    conversion through shared memory; LLVM removes it.
     """
     zero = ((x.to(tl.uint32, bitcast=True) & 0x7FFFFFFF) >> 31).to(tl.int32)
     lane = element[1] + zero
@@ -233,4 +233,4 @@ def jit(function: Any, compute: str) -> Any:
 
 
 def _jit(function: FunctionType) -> Any:
-    return triton.jit(reworded(function))
+    return triton.jit(rewritten(function))

@@ -1,4 +1,4 @@
-"""How Triton's kernels load and store the elements of a table's lists."""
+"""Loads and stores of the Triton kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INTERPRETED = tl.constexpr(INTERPRETED)
 @triton.jit
 def _decode(stored, COMPUTE: tl.constexpr):
     if _INTERPRETED and stored.dtype == tl.bfloat16:
-        # The interpreter loses denormals and the sign of zero; as kernels.storage does, this not.
+        # The interpreter loses denormals and the sign of zero; this does what kernels.storage does.
         bits = stored.to(tl.uint16, bitcast=True).to(tl.uint32) << 16
         stored = bits.to(tl.float32, bitcast=True)
     return stored.to(COMPUTE)
@@ -24,7 +24,7 @@ def _decode(stored, COMPUTE: tl.constexpr):
 
 @triton.jit
 def load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr, READ: tl.constexpr):
-    """Return the values of a block of elements, of each list that is read."""
+    """Return the values of a block of elements from each list that is read."""
     values = ()
     for i in tl.static_range(len(READ)):
         if MASKED:
@@ -38,9 +38,9 @@ def load(pointers, offsets, mask, MASKED: tl.constexpr, COMPUTE: tl.constexpr, R
 @triton.jit
 def _encode(value, DTYPE: tl.constexpr):
     if DTYPE.primitive_bitwidth == 16:
-        value = value.to(tl.float32)  # float64 goes to 16 bits by way of float32, everywhere
+        value = value.to(tl.float32)  # as on every backend, float64 is rounded twice
     if _INTERPRETED and DTYPE == tl.bfloat16:
-        # The interpreter cuts low bits off and loses denormals; as kernels.storage does, this not.
+        # The interpreter truncates and loses denormals; this does what kernels.storage does.
         bits = value.to(tl.uint32, bitcast=True)
         bits = tl.where(value == value, bits + 0x7FFF + ((bits >> 16) & 1), 0x7FC00000)
         return (bits >> 16).to(tl.uint16).to(tl.bfloat16, bitcast=True)
@@ -58,7 +58,7 @@ def store(
     WRITTEN: tl.constexpr,
     MASKED: tl.constexpr,
 ):
-    """Store the results of a block of elements, each into its list."""
+    """Store the results of a block of elements to the lists that are written."""
     for i in tl.static_range(len(WRITTEN)):
         value = _encode(results[i], DTYPES[WRITTEN[i]])
         if MASKED:

@@ -1,9 +1,9 @@
-"""A rule as Triton is to read it.
+"""Rewrite the source of a rule for Triton.
 
-Triton compiles the text of a function, and reads two things otherwise than NumPy. A number is
-a float32 there unless it meets a tensor, whatever the rule computes in; and Triton 3.6 takes
-``-x`` for ``0.0 - x``, which gives another zero. So it gets the same function in other words:
-``0.3`` becomes ``np.literal(0.3)``, and ``-x`` becomes ``np.literal(-1.0) * x``.
+Triton compiles the source of a function, and two things differ from NumPy. A float literal is
+float32 unless it is combined with a tensor; and Triton 3.6 compiles ``-x`` as ``0.0 - x``, which
+gives zero the wrong sign. So ``0.3`` becomes ``np.literal(0.3)``, and ``-x`` becomes
+``np.literal(-1.0) * x``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..trace.operations import RuleError
 from ..trace.retarget import function_from
 
 
-def reworded(function: FunctionType) -> FunctionType:
-    """Return a function that does the same, in the words that Triton reads as NumPy does.
+def rewritten(function: FunctionType) -> FunctionType:
+    """Return an equivalent function that Triton compiles with NumPy's meaning.
 
     Args:
-        function: a retargeted rule; its globals become the new one's.
+        function: a retargeted rule; the new function shares its globals.
 
     Raises:
-        RuleError: it has no text.
+        RuleError: its source cannot be read.
     """
-    source = ast.unparse(_Reworder().visit(_definition(function))) + "\n"
+    source = ast.unparse(_Rewriter().visit(_definition(function))) + "\n"
     copy = function_from(source, function.__name__, function.__globals__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     return copy
@@ -35,18 +35,18 @@ def reworded(function: FunctionType) -> FunctionType:
 def _definition(function: FunctionType) -> ast.FunctionDef:
     try:
         (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    except (OSError, SyntaxError):  # there is no file; a lambda amid a call
+    except (OSError, SyntaxError):  # no file, or a lambda inside an expression
         found = ast.Pass()
     if not isinstance(found, ast.FunctionDef):
         raise RuleError(
-            f"Triton compiles the text of a function, and that of {function.__name__} cannot be "
-            "read: write it with def, in a file"
+            f"Triton compiles the source of a function, and that of {function.__name__} cannot be "
+            "read: define it with def, in a file"
         )
     return found
 
 
-class _Reworder(ast.NodeTransformer):
-    """Rewords the body of a function; numbers that are no values stay as they are."""
+class _Rewriter(ast.NodeTransformer):
+    """Rewrites the body of a function, except indices and arguments of range."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.decorator_list = []

@@ -1,4 +1,4 @@
-"""Sums and maxima of what Triton's kernels watch."""
+"""Partials of watched values, in Triton."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import triton.language as tl
 
 @triton.jit
 def nothing_seen(BLOCK: tl.constexpr, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
-    """Return for each watched value, and each place of a block, what was seen so far."""
+    """Return zeroed accumulators for each watched value and each lane of a block."""
     sums, largest, others = (), (), ()
     for _ in tl.static_range(N_WATCHED):
         sums = sums + (tl.zeros((BLOCK,), tl.float64),)
@@ -19,7 +19,7 @@ def nothing_seen(BLOCK: tl.constexpr, COMPUTE: tl.constexpr, N_WATCHED: tl.const
 
 @triton.jit
 def _is_no_number(value):
-    """Whether values are infinite or NaN; by their bits, which no compiler makes shorter."""
+    """Return whether values are infinite or NaN; by their bits, so that no compiler folds it."""
     if value.dtype == tl.float64:
         exponent = (value.to(tl.uint64, bitcast=True) >> 32).to(tl.uint32) & 0x7FF00000
         return exponent == 0x7FF00000
@@ -29,7 +29,7 @@ def _is_no_number(value):
 
 @triton.jit
 def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHED: tl.constexpr):
-    """Take the watched values of a block, which stand behind the results that are stored."""
+    """Accumulate the watched values of a block, which follow the stored results."""
     sums, largest, others = (), (), ()
     for i in tl.static_range(N_WATCHED):
         value = results[FIRST + i]
@@ -44,7 +44,7 @@ def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHE
 
 @triton.jit
 def put(partials_ptr, seen, N_WATCHED: tl.constexpr):
-    """Write the partials of a chunk, as kernels.table.PARTIALS says."""
+    """Write the partials of a chunk; see kernels.table.PARTIALS."""
     for i in tl.static_range(N_WATCHED):
         tl.store(partials_ptr + 3 * i, tl.sum(seen[0][i]))
         tl.store(partials_ptr + 3 * i + 1, tl.max(seen[1][i]).to(tl.float64))

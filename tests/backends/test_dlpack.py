@@ -118,7 +118,7 @@ def test_read_only_memory_is_refused():
 
 
 def test_other_devices_and_dtypes_are_refused():
-    with pytest.raises(TypeError, match=r"^p: .*(cannot share this array|lies on CUDA, which)"):
+    with pytest.raises(TypeError, match=r"^p: .*(cannot share this array|is on CUDA, which)"):
         FusedStep([OnGPU(np.zeros(3, np.float32))], ["p"], [0])
     with pytest.raises(TypeError, match=r"^p: expected one of float64"):
         FusedStep([Foreign(np.zeros(3, np.int32))], ["p"], [0])

@@ -20,7 +20,7 @@ def small_and_short(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    """What the command writes as data; torch.compile, which takes long, is nobody's peer here."""
+    """Run the command and return its JSON, without the slow torch.compile as a peer."""
 
     def run(*arguments):
         file = tmp_path / "out.json"

@@ -1,4 +1,4 @@
-"""Each suite, in seconds: what it writes, and what it shows."""
+"""The output of each suite, with small inputs."""
 
 import json
 import os
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures, scaling, state_dtype
+from benchmarks import lines, pictures, state_dtype
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
+from benchmarks.scaling import __main__ as scaling
 from benchmarks.suites import SUITES, groups, memory
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ def test_many_groups_are_measured_with_changes_and_without(run, monkeypatch):
 def test_who_leaves_changed_rates_alone_has_no_line(run, monkeypatch, name):
     pytest.importorskip("torch")
     monkeypatch.setattr(groups, "SHAPES", ((4, 4),) * 3)
-    kind = {groups.DROP_IN: groups.DropIn, "torch fused": groups.Torchs}[name]
+    kind = {groups.DROP_IN: groups.DropIn, "torch fused": groups.TorchAdam}[name]
     monkeypatch.setattr(kind, "changed", lambda self: self.step())
     for group in run("--suite", "groups")["groups"]:
         assert not group["lines"]
@@ -167,7 +168,7 @@ def test_without_torch_the_rest_runs(tmp_path):
 
 @pytest.fixture
 def no_work(monkeypatch):
-    """Whoever begins to measure fails."""
+    """Fail when the measurement starts."""
     monkeypatch.setattr(command, "suite", lambda name: pytest.fail("the work began"))
 
 
@@ -206,7 +207,7 @@ def test_a_number_that_is_none_says_what_is_expected(capsys, no_work, option, gi
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--peers", "optimi", "apex"], "--peers: on another device than cpu: apex"),
+        (["--peers", "optimi", "apex"], "--peers: not available on cpu: apex"),
         (["render", "run.json"], "expected --plot FOLDER, --report FILE, or both"),
     ],
 )
@@ -218,7 +219,7 @@ def test_what_would_be_ignored_is_refused(capsys, no_work, arguments, why):
 
 def test_a_dtype_without_a_tail_is_named(run):
     (group,) = run("--suite", "tail", "--dtype", "float64", *QUICK)["groups"]
-    assert set(group["left_out"].values()) == {"measured in float32 and bfloat16 alone"}
+    assert set(group["left_out"].values()) == {"measured only in float32 and bfloat16"}
 
 
 @pytest.mark.parametrize("main", [command.main, scaling.main, state_dtype.main])
@@ -246,7 +247,7 @@ def test_the_command_line(tmp_path):
 
 @pytest.fixture
 def texts(monkeypatch):
-    """What is written into each picture, by its file, with the boxes; once, if drawn twice."""
+    """By file name, the texts of each plot with their boxes; the last if drawn twice."""
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
@@ -332,7 +333,7 @@ def test_runs_without_figures_for_a_picture_say_so(run, tmp_path, capsys):
     plots = tmp_path / "plots"
     assert command.main(["render", str(tmp_path / "out.json"), "--plot", str(plots)]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith("no picture: the runs have figures for none; roofline.png needs ")
+    assert said.err.startswith("no plot: the runs lack the figures for one; roofline.png needs ")
     assert "wrote" not in said.out
     assert list(plots.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""What became slower between two runs, and by how much it may."""
+"""Regressions between two runs, and their threshold."""
 
 import copy
 
@@ -30,7 +30,7 @@ def seconds(median):
 
 
 def a_run(**figures):
-    """A run of numba, a peer and an accuracy; ``figures`` are what differs."""
+    """A run of numba, a peer and an accuracy; ``figures`` override the defaults."""
     at = {"numba": 1.0, "peer": 1.0, "of_copy": 0.9, "ulp": 2.0, **figures}
     lines = [
         Line(PLACE, "numba", True, 1, 1, seconds=seconds(at["numba"]), of_copy=at["of_copy"]),

@@ -1,4 +1,4 @@
-"""Whoever is timed computes the rule, and whoever does not is named."""
+"""Contenders that are timed compute the rule; others are listed as left out."""
 
 import dataclasses
 import sys
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from benchmarks import copyloop, measure, textbook
-from benchmarks.arena import DTYPES, Arena
+from benchmarks.buffers import DTYPES, SharedBuffers
 from benchmarks.cases import CASES
 from benchmarks.check import same_formula
-from benchmarks.contender import Step, Unavailable
 from benchmarks.lines import Place
 from benchmarks.ours import OURS, reference
 from benchmarks.peers import PEERS
 from benchmarks.peers.torch_optim import COMPILED
+from benchmarks.step import Step, Unavailable
 
 from .conftest import SHAPES
 
@@ -30,9 +30,9 @@ WRONG = {
     "adamw": lambda p, g, s, step, weight_decay, **rest: textbook.adam(p, g, s, step, **rest),
     "amsgrad": textbook.adam,
 }
-"""For each rule a formula that is nearly the right one."""
+"""For each rule, a slightly wrong formula."""
 ALWAYS = ("numba, drop-in", "torch foreach", "torch for-loop")
-"""Who knows every rule; others are named where they do not, or are not installed."""
+"""Contenders that implement every rule; others are left out where they do not."""
 
 
 def needs(contender):
@@ -42,9 +42,9 @@ def needs(contender):
         pytest.importorskip("numba")
 
 
-def measured(case, makers):
+def measured(case, contenders):
     place = Place("update", case.name, "float32", "small", "cpu")
-    return measure.measure(place, case, SHAPES, makers, rounds=1)
+    return measure.measure(place, case, SHAPES, contenders, rounds=1)
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -78,7 +78,7 @@ def test_a_peer_with_another_formula_is_named_and_left_out(monkeypatch, rule, ro
 def test_a_broken_peer_does_not_stop_the_run(breaks):
     calls = []
 
-    def broken(case, arena):
+    def broken(case, buffers):
         def run():
             calls.append(1)
             return 1 / (0 if breaks == "at its step" or len(calls) > 1 else 1)
@@ -97,7 +97,7 @@ def test_a_broken_peer_does_not_stop_the_run(breaks):
 def test_a_peer_that_breaks_while_times_are_taken_does_not_stop_the_run(lives):
     left = iter(range(lives))
 
-    def dying(case, arena):
+    def dying(case, buffers):
         return Step(lambda: next(left))
 
     steps = {"numpy": NUMPY, "dying": dying}
@@ -118,7 +118,7 @@ def test_a_package_with_another_interface_is_named():
 
 
 def test_without_numba_the_rest_runs(monkeypatch):
-    def missing(case, arena):
+    def missing(case, buffers):
         raise Unavailable("Numba is not installed")
 
     monkeypatch.setattr(measure, "copy_loop", missing)
@@ -129,27 +129,29 @@ def test_without_numba_the_rest_runs(monkeypatch):
 
 
 def test_all_contenders_update_the_same_memory():
-    arena = Arena(SHAPES, CASES["adam"].rule.states)
+    buffers = SharedBuffers(SHAPES, CASES["adam"].rule.states)
     for contender in ("numba", "numpy", "torch fused"):
         needs(contender)
-        before = arena.flat["params"].copy(), arena.flat["exp_avg"].copy()
-        step = CPU[contender](CASES["adam"], arena)
-        with step.around():
+        before = buffers.flat["params"].copy(), buffers.flat["exp_avg"].copy()
+        step = CPU[contender](CASES["adam"], buffers)
+        with step.context():
             step.run()
-        assert (arena.flat["params"] != before[0]).any()
-        assert (arena.flat["exp_avg"] != before[1]).any()
+        assert (buffers.flat["params"] != before[0]).any()
+        assert (buffers.flat["exp_avg"] != before[1]).any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_tensors_of_an_arena_are_aligned_and_apart(dtype):
+def test_the_tensors_of_the_buffers_are_aligned_and_apart(dtype):
     pytest.importorskip("ml_dtypes")
-    arena = Arena(SHAPES, ("a", "b"), dtype)
+    buffers = SharedBuffers(SHAPES, ("a", "b"), dtype)
     for i, shape in enumerate(SHAPES):
-        tensors = [arena.params[i], arena.grads[i], *arena.states[i].values()]
+        tensors = [buffers.params[i], buffers.grads[i], *buffers.states[i].values()]
         assert [t.shape for t in tensors] == [shape] * 4
         assert all(t.ctypes.data % 64 == 0 for t in tensors)
-    assert arena.params[0].dtype.name == dtype
-    assert not any(np.shares_memory(a, b) for a in arena.params for b in arena.params if a is not b)
+    assert buffers.params[0].dtype.name == dtype
+    assert not any(
+        np.shares_memory(a, b) for a in buffers.params for b in buffers.params if a is not b
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -157,8 +159,8 @@ def test_the_tensors_of_an_arena_are_aligned_and_apart(dtype):
 def test_the_copy_loop_changes_nothing(rule, dtype):
     pytest.importorskip("numba")
     pytest.importorskip("ml_dtypes")
-    arena = Arena(((40_000,), (70_000,)), CASES[rule].rule.states, dtype)
-    before = {name: list_.copy() for name, list_ in arena.flat.items()}
-    copyloop.copy_loop(CASES[rule], arena).run()
+    buffers = SharedBuffers(((40_000,), (70_000,)), CASES[rule].rule.states, dtype)
+    before = {name: list_.copy() for name, list_ in buffers.flat.items()}
+    copyloop.copy_loop(CASES[rule], buffers).run()
     for name, values in before.items():
-        assert (arena.flat[name] == values).all()
+        assert (buffers.flat[name] == values).all()

@@ -1,4 +1,4 @@
-"""Times, memory, threads, and what is measured on a device."""
+"""Measurement of times, memory and threads, and of kernels on a device."""
 
 import doctest
 import importlib
@@ -12,8 +12,8 @@ import pytest
 
 import benchmarks
 from benchmarks import cuda, memory, timing
-from benchmarks.contender import Step
 from benchmarks.models import MODELS, elements
+from benchmarks.step import Step
 
 
 def test_extra_memory_is_seen():

@@ -1,4 +1,4 @@
-"""The tail's suite compares the same computation, and counts what both move."""
+"""The tail suite compares equal computations, and counts the bytes of both."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_both_compute_the_same(dtype):
 
 @pytest.mark.parametrize("dtype", tail.TORCH_BYTES)
 @pytest.mark.parametrize("wrong", ["clip_grad_norm_", "_foreach_lerp_"])
-def test_a_rival_that_computes_something_else_is_refused(dtype, wrong, monkeypatch):
+def test_a_peer_that_computes_something_else_is_refused(dtype, wrong, monkeypatch):
     place = torch if wrong.startswith("_") else torch.nn.utils
     monkeypatch.setattr(place, wrong, lambda *args, **kwargs: None)
     with pytest.raises(RuntimeError, match="do not compute the same"):

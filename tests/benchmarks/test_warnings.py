@@ -1,4 +1,4 @@
-"""Which warnings count as having come true, and which runs as having needed one."""
+"""Which warnings count as correct, and which runs needed one."""
 
 from dataclasses import replace
 

@@ -226,7 +226,7 @@ def test_the_picture_goes_where_it_is_wanted(command, tmp_path, ending):
         ("compare --output no/x.png", "'--output': got 'no/x.png', expected a file that can be"),
         ("compare --json no/x", "'--json': got 'no/x', expected a file that can be written (No"),
         ("compare --json .", "'--json': got '.', expected a file that can be written (Is a"),
-        ("sweep --lr 0.1,x", "'--lr': got 'x', expected numbers with commas between them"),
+        ("sweep --lr 0.1,x", "'--lr': got 'x', expected comma-separated numbers"),
         ("sweep --lr 0.1,-1", "'--lr': got -1, expected a finite number above 0"),
         ("sweep --lr ,", "'--lr': got ',', expected at least one number"),
         ("sweep --beta 1", "'--beta': got 1, expected a number from 0 up to, but not including, 1"),

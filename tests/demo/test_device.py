@@ -105,7 +105,7 @@ def test_without_a_device_it_says_so(command, library, tmp_path):
     library.cuda.is_available = lambda: False
     done = command("compare", "--device", "cuda")
     assert done.code == 2
-    assert "there is no CUDA device here" in words(done.err)
+    assert "CuPy finds no CUDA device" in words(done.err)
     assert not list(tmp_path.glob("*.png"))
 
 

@@ -32,7 +32,7 @@ def gpuopt_without(missing, arguments):
 
 def test_doctor_needs_nothing_of_the_demo():
     said = gpuopt_without(DEMO, "doctor --require numpy")
-    assert "What each kind of array gets" in said
+    assert "Backend of each kind of array" in said
     assert said.endswith("exit code 0\n")
 
 

@@ -8,7 +8,7 @@ REFERENCE = "numpy"
 
 
 def on_cpu(*, reference=True):
-    """Every backend for CPU arrays as a parameter; one that cannot run here says why it skips."""
+    """Return a parameter for each CPU backend; those that cannot run here are skipped."""
     found = []
     for name, backend in BACKENDS.items():
         if "cpu" in backend.devices and (reference or name != REFERENCE):

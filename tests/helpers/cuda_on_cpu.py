@@ -1,10 +1,10 @@
-"""CUDA C on the CPU: the very source, compiled by g++, launched like a module of CuPy's.
+"""CUDA C on the CPU: the unchanged source, compiled by g++, launched like a CuPy module.
 
     module = Module(source)
     module.launch("kernel", (blocks,), (threads,), (array, np.int64(3)))
 
-An argument is a NumPy scalar, or an array, which stands for its address: one of NumPy, of torch
-(``data_ptr``), or what else says where it lies (``ctypes.data``).
+An argument is a NumPy scalar or an array, which is passed as its address: ``data_ptr()`` or
+``ctypes.data``.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\
 
 
 def problem():
-    """Why nothing can be compiled here, or None."""
+    """Return why nothing can be compiled here, or None."""
     return build.problem("g++")
 
 
@@ -34,7 +34,7 @@ class Module:
     """
 
     def __init__(self, source):
-        """Compile ``source``, unless it was compiled before."""
+        """Compile ``source``, unless it is cached."""
         self.names = _KERNEL.findall(source)
         self._library = _library(source, tuple(self.names))
 
@@ -52,7 +52,7 @@ class Module:
 
 
 def _value(argument):
-    """Return an array that holds what the kernel gets: a number, or an address."""
+    """Return an array with the kernel's argument: a number, or an address."""
     if isinstance(argument, np.generic):
         return np.array([argument])
     if hasattr(argument, "data_ptr"):

@@ -1,4 +1,4 @@
-"""Equality of bits: no tolerance anywhere; a NaN equals every NaN."""
+"""Bitwise equality without tolerance; every NaN equals every other."""
 
 import sys
 
@@ -8,7 +8,7 @@ from tests.helpers.values import DTYPES
 
 
 def plain(array):
-    """The elements of any array that gpuopt takes, as a new NumPy array in C order."""
+    """Return the elements of an array of any library, as a new NumPy array in C order."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
         array = array.detach()
@@ -21,7 +21,7 @@ def plain(array):
 
 
 def assert_same_bits(actual, expected, what=""):
-    """Fail at the first element whose bits differ; 0.0 and -0.0 differ, too."""
+    """Fail at the first element whose bits differ; 0.0 and -0.0 differ."""
     actual, expected = plain(actual), plain(expected)
     assert actual.dtype == expected.dtype, f"{what}: {actual.dtype} is not {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: {actual.shape} is not {expected.shape}"

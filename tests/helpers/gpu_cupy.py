@@ -1,10 +1,10 @@
-"""The CuPy backend on a GPU, for the tests whose arrays lie on the host."""
+"""The CuPy backend on a GPU, for tests with host arrays."""
 
 from gpuopt.kernels.cuda import launch as cupy_cuda
 from gpuopt.kernels.cuda.launch import CHUNK, problem
 
 from gpuopt.engine.dispatch import Backend
-from tests.helpers.ferried import Ferried
+from tests.helpers.staged import Staged
 
 __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
 
@@ -13,5 +13,5 @@ SIMULATED_ON = ("cpu",)
 BACKEND = Backend("cupy", __name__, ("cuda",), "install torch and cupy", library="cupy")
 
 
-class DeviceTable(Ferried, cupy_cuda.DeviceTable):
-    """The backend's own, with copies."""
+class DeviceTable(Staged, cupy_cuda.DeviceTable):
+    """The backend's table, with copies."""

@@ -1,10 +1,10 @@
-"""The Triton backend on a GPU, for the tests whose arrays lie on the host."""
+"""The Triton backend on a GPU, for tests with host arrays."""
 
 from gpuopt.kernels.triton import launch as triton_cuda
 from gpuopt.kernels.triton.launch import CHUNK, problem
 
 from gpuopt.engine.dispatch import Backend
-from tests.helpers.ferried import Ferried
+from tests.helpers.staged import Staged
 
 __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "problem"]
 
@@ -13,5 +13,5 @@ SIMULATED_ON = ("cpu",)
 BACKEND = Backend("triton", __name__, ("cuda",), "install torch and triton")
 
 
-class DeviceTable(Ferried, triton_cuda.DeviceTable):
-    """The backend's own, with copies."""
+class DeviceTable(Staged, triton_cuda.DeviceTable):
+    """The backend's table, with copies."""

@@ -1,4 +1,4 @@
-"""Memory that ends where the operating system says so: a byte too far is a crash."""
+"""Memory before a protected page: an access beyond its end crashes."""
 
 import ctypes
 import mmap
@@ -10,7 +10,7 @@ _NOTHING, _READ = 0, 1  # PROT_NONE, PROT_READ
 
 
 def at_the_end(array, *, read_only=False):
-    """A copy of an array behind which nothing can be read; or whose memory cannot be written."""
+    """Return a copy of an array, read-only or not, whose end is followed by a protected page."""
     pages = -(-max(array.nbytes, 1) // mmap.PAGESIZE)
     memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
     whole = np.frombuffer(memory, np.uint8)

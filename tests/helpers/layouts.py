@@ -1,4 +1,4 @@
-"""Every way in which an array can lie in memory."""
+"""Memory layouts of arrays."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the elements of an array lie in a larger buffer.
+    """The layout of an array in a larger buffer.
 
     Attributes:
-        order: the axes from the one with the largest stride to the one with the smallest, as a
-            sort key of the axes' numbers.
-        step: every which element of each axis of the buffer belongs to the array.
-        margin: elements left free on both ends of each axis.
-        flipped: whether the axes run backwards.
-        shift: bytes between an address that is a multiple of 64 and the buffer.
+        order: a sort key for the axes, from the largest stride to the smallest.
+        step: the array has every step-th element of each axis of the buffer.
+        margin: unused elements at both ends of each axis.
+        flipped: whether strides are negative.
+        shift: the offset of the buffer from a multiple of 64 bytes.
     """
 
     order: object = None
@@ -45,19 +44,19 @@ LAYOUTS = {
 }
 
 DENSE = ("C", "F", "channels_last", "permuted", "8 bytes off")
-"""The layouts that a table takes: aligned elements that fill their memory in some order."""
+"""The layouts that a table accepts: dense, with aligned elements."""
 
 
 class Placed:
-    """An array in a layout, and all of the memory around it.
+    """An array in a layout, with its buffer.
 
     Attributes:
         array: holds the values.
-        memory: every byte of the buffer.
+        memory: all bytes of the buffer.
     """
 
     def __init__(self, values, layout):
-        """Copy ``values`` into a buffer full of noise."""
+        """Copy ``values`` into a buffer of noise."""
         axes = sorted(range(values.ndim), key=layout.order or (lambda axis: axis))
         extents = [values.shape[a] * layout.step + 2 * layout.margin for a in axes]
         used = int(np.prod(extents, dtype=np.int64)) * values.itemsize
@@ -74,7 +73,7 @@ class Placed:
         self._before = noise.copy()
 
     def assert_only_the_array_changed(self, what=""):
-        """Fail if a byte that belongs to no element is not what it was."""
+        """Fail if a byte outside the elements changed."""
         array, expected = self.array, self._before.copy()
         if array.size:
             offset = array.__array_interface__["data"][0] - self.memory.ctypes.data

@@ -1,10 +1,10 @@
-"""A stand-in for the driver's own tool."""
+"""A fake nvidia-smi."""
 
 import os
 
 
 def put_nvidia_smi(folder, monkeypatch, script):
-    """Put a program of that name in front of every other."""
+    """Put a script of that name first on the PATH."""
     program = folder / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The optimizers in all their variants, and pairs of them of which one sees bad input."""
+"""All optimizers with their options, and pairs of which one gets bad input."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,43 +15,43 @@ from tests.helpers.bits import plain
 OPTIMIZERS = {name: getattr(gpuopt, name) for name in DEFINITIONS}
 """Every optimizer that users are offered by name."""
 
-DRESSED = {"weight_decay": 0.25, "maximize": True}
+STAGE_OPTIONS = {"weight_decay": 0.25, "maximize": True}
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "SGD": [
         {"lr": 0.5},
-        {"lr": 0.5, **DRESSED},
+        {"lr": 0.5, **STAGE_OPTIONS},
         {"lr": 0.5, "momentum": 0.5, "dampening": 0.25, "state_dtype": "float64"},
         {"lr": 0.5, "momentum": 0.5, "nesterov": True},
     ],
     "Momentum": [
         {"lr": 0.5},
         {"lr": 0.5, "nesterov": True, "beta": 0.75},
-        {"lr": 0.5, "beta": 0.5, "state_dtype": "float64", **DRESSED},
+        {"lr": 0.5, "beta": 0.5, "state_dtype": "float64", **STAGE_OPTIONS},
     ],
     "RMSProp": [
         {},
         {"centered": True, "lr": 0.5},
         {"momentum": 0.5, "beta": 0.75, "eps": 0.25},
-        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **DRESSED},
+        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **STAGE_OPTIONS},
     ],
     "RMSprop": [
         {},
         {"centered": True, "lr": 0.5},
         {"momentum": 0.5, "alpha": 0.75, "eps": 0.25},
-        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **DRESSED},
+        {"centered": True, "momentum": 0.5, "state_dtype": "bfloat16", **STAGE_OPTIONS},
     ],
     "Adam": [
         {},
         {"amsgrad": True, "lr": 0.5},
-        {"betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **DRESSED},
+        {"betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **STAGE_OPTIONS},
         {"decoupled_weight_decay": True, "weight_decay": 0.25},
         {"decoupled_weight_decay": True, "amsgrad": True},
     ],
     "AdamW": [
         {},
         {"amsgrad": True, "lr": 0.5, "state_dtype": "float16"},
-        {"betas": (0.5, 0.75), "eps": 0.25, **DRESSED},
+        {"betas": (0.5, 0.75), "eps": 0.25, **STAGE_OPTIONS},
     ],
     "Adagrad": [
         {},
@@ -61,27 +61,37 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             "eps": 0.25,
             "initial_accumulator_value": 0.5,
             "state_dtype": "float64",
-            **DRESSED,
+            **STAGE_OPTIONS,
         },
     ],
-    "Adadelta": [{}, {"lr": 0.5, "rho": 0.5, "eps": 0.25, "state_dtype": "float64", **DRESSED}],
+    "Adadelta": [
+        {},
+        {"lr": 0.5, "rho": 0.5, "eps": 0.25, "state_dtype": "float64", **STAGE_OPTIONS},
+    ],
     "Adamax": [
         {},
-        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **DRESSED},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **STAGE_OPTIONS},
     ],
     "NAdam": [
         {},
-        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "momentum_decay": 0.5, **DRESSED},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "momentum_decay": 0.5, **STAGE_OPTIONS},
         {"decoupled_weight_decay": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
     ],
     "RAdam": [
         {},
-        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, **DRESSED},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, **STAGE_OPTIONS},
         {"decoupled_weight_decay": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
     ],
     "ASGD": [
         {},
-        {"lr": 0.5, "lambd": 0.25, "alpha": 0.5, "t0": 1.0, "state_dtype": "float64", **DRESSED},
+        {
+            "lr": 0.5,
+            "lambd": 0.25,
+            "alpha": 0.5,
+            "t0": 1.0,
+            "state_dtype": "float64",
+            **STAGE_OPTIONS,
+        },
     ],
     "Rprop": [
         {},
@@ -93,9 +103,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             "state_dtype": "float64",
         },
     ],
-    "Lion": [{}, {"lr": 0.5, "betas": (0.5, 0.75), "state_dtype": "bfloat16", **DRESSED}],
+    "Lion": [{}, {"lr": 0.5, "betas": (0.5, 0.75), "state_dtype": "bfloat16", **STAGE_OPTIONS}],
 }
-"""For each optimizer, options that between them pick every rule and change every option."""
+"""For each optimizer, options that together select every rule and change every option."""
 
 VARIANTS = [(name, options) for name, several in OPTIONS.items() for options in several]
 
@@ -103,7 +113,7 @@ ON_BACKENDS = [
     *(("numpy", name, options) for name, options in VARIANTS),
     *(("numba", name, OPTIONS[name][-1]) for name in ("SGD", "Momentum", "AdamW")),
 ]
-"""All variants on the backend that compiles nothing, and some on the one that does."""
+"""All variants on the backend without compilation, and some on Numba."""
 
 ALL_OPTIONS = {n: o for d in DEFINITIONS.values() for n, o in d.by_name.items()}
 NUMBERS = {name for name, option in ALL_OPTIONS.items() if len(option.ranges) == 1}
@@ -114,31 +124,31 @@ SHAPES = ((3, 5), (), (17,), (0, 4), (2, 3, 4))
 
 
 def options_of(name):
-    """The names of an optimizer's options that can be changed."""
+    """Return the names of an optimizer's options."""
     return list(make(name, arrays(0)).param_groups[0])
 
 
 def make(name, params, **options):
-    """An optimizer by name; ``lr`` is given where it has no default."""
+    """Return an optimizer by name, with the first of its `OPTIONS`."""
     return OPTIMIZERS[name](params, **{**OPTIONS[name][0], **options})
 
 
 def arrays(seed, shapes=SHAPES, dtype=np.float32):
-    """New arrays of ordinary values; the same for the same arguments."""
+    """Return new arrays of normal values; equal arguments give equal values."""
     rng = np.random.default_rng(seed)
     return [np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes]
 
 
 def gradients(step, shapes=SHAPES, dtype=np.float32):
-    """The gradients of a step."""
+    """Return the gradients of a step."""
     return arrays(1000 + step, shapes, dtype)
 
 
 class Foreign:
-    """An array of a library that gpuopt does not know, and that speaks DLPack.
+    """An array of an unknown library that supports DLPack.
 
     Attributes:
-        values: the memory, a NumPy array; another one may take its place.
+        values: the memory, a NumPy array; may be replaced.
     """
 
     def __init__(self, values):
@@ -150,18 +160,18 @@ class Foreign:
         return self.values.__dlpack__(**options)
 
     def __dlpack_device__(self):
-        """Say that it lies on the CPU."""
+        """Return the CPU."""
         return self.values.__dlpack_device__()
 
 
 def frozen(array):
-    """An array's dtype, shape and bits, as data that ``==`` compares."""
+    """Return an array's dtype, shape and bits, for comparison with ``==``."""
     copy = plain(array)
     return str(copy.dtype), copy.shape, copy.tobytes()
 
 
 def everything(optimizer, params):
-    """All that an optimizer may change: parameters, states, step counts, options."""
+    """Return everything that an optimizer may change: parameters, states, step counts, options."""
     state = {
         key: {n: v if isinstance(v, (int, float)) else frozen(v) for n, v in held.items()}
         for key, held in optimizer.state.items()
@@ -171,7 +181,7 @@ def everything(optimizer, params):
 
 @dataclass(frozen=True)
 class Structure:
-    """How parameters and gradients, flat lists, are handed over."""
+    """Functions that convert flat lists of parameters and gradients to a structure."""
 
     params: Callable[[list[Any]], Any]
     grads: Callable[[list[Any]], Any]
@@ -195,10 +205,10 @@ STRUCTURES = {
 
 
 class Pair:
-    """Two equal optimizers over equal arrays, two steps old; one of them sees bad input."""
+    """Two equal optimizers over equal arrays after two steps; one of them gets bad input."""
 
     def __init__(self, structure="list", steps=2, optimizer="Adam", seen=arrays, **options):
-        """``seen`` makes the arrays of the optimizer that sees bad input."""
+        """``seen`` creates the arrays of the optimizer that gets bad input."""
         self.structure = STRUCTURES[structure]
         self.params, self.twins = seen(0), arrays(0)
         self.optimizer = make(optimizer, self.structure.params(self.params), **options)
@@ -208,25 +218,25 @@ class Pair:
             self.step()
 
     def step(self):
-        """Let both take the same good step."""
+        """Take the same valid step with both."""
         self.age += 1
         for optimizer in (self.optimizer, self.twin):
             optimizer.step(self.good(self.age))
 
     def good(self, step=100):
-        """Gradients that fit."""
+        """Return valid gradients."""
         return self.structure.grads(gradients(step))
 
     @contextmanager
     def refuses(self, error, *words):
-        """Expect an error that says all of ``words``, changes nothing and leaves no trace."""
+        """Expect an error with all of ``words`` that changes nothing, then step both."""
         with self.refuses_for_now(error, *words):
             yield
         self.goes_on()
 
     @contextmanager
     def refuses_for_now(self, error, *words):
-        """The same, without the steps that show that no trace is left."""
+        """Expect an error with all of ``words`` that changes nothing."""
         before = everything(self.optimizer, self.params)
         with pytest.raises(error) as caught:
             yield
@@ -236,7 +246,7 @@ class Pair:
         assert everything(self.optimizer, self.params) == before
 
     def goes_on(self):
-        """Both take good steps, and stay equal."""
+        """Take valid steps with both; fail unless they stay equal."""
         for _ in range(2):
             self.step()
         assert everything(self.optimizer, self.params) == everything(self.twin, self.twins)

@@ -1,4 +1,4 @@
-"""Programs of their own: for what happens at exit, after a fork, or without a library."""
+"""Scripts in subprocesses, to test exits, forks and missing libraries."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_script(code, *, timeout=120, quiet=True, **environment):
-    """Run a program in a fresh interpreter, with warnings as errors; return what it prints.
+    """Run a script in a new interpreter, with warnings as errors; return its output.
 
     Args:
-        code: its text; it may import `tests.helpers`.
-        timeout: seconds after which it counts as hanging.
-        quiet: whether anything on stderr is a failure, too.
-        environment: variables set for it; None removes one.
+        code: the script; it may import `tests.helpers`.
+        timeout: in seconds.
+        quiet: fail on any output to stderr.
+        environment: variables to set; None removes one.
     """
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     try:

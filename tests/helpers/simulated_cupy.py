@@ -1,8 +1,7 @@
 """The CuPy backend without CuPy and without a GPU: its CUDA C on the CPU.
 
-The table, the source, the arguments and the geometry are those of `gpuopt.kernels.cuda.launch`;
-what it asks of CuPy is done here, with NumPy arrays for device memory. The source is compiled by
-g++, or by NVRTC for the simulated device.
+Table, source, arguments and geometry are those of `gpuopt.kernels.cuda.launch`; NumPy arrays
+replace device memory. The source is compiled by g++, or by NVRTC for the simulated device.
 """
 
 import contextlib
@@ -24,10 +23,10 @@ __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "pr
 SIMULATED_ON = ("cpu",)
 
 BACKEND = Backend("cupy", __name__, ("cuda",), "install g++", library="cupy")
-"""What stands in for the real one among `gpuopt.engine.dispatch.BACKENDS`."""
+"""Replaces the real backend in `gpuopt.engine.dispatch.BACKENDS`."""
 
 compiled = cuda_on_cpu.Module
-"""Makes kernels of a source; `tests.simgpu.nvrtc.Module` does it, too."""
+"""Compiles a source; `tests.simgpu.nvrtc.Module` is the alternative."""
 
 
 def problem():
@@ -35,7 +34,7 @@ def problem():
 
 
 class HostMemory:
-    """NumPy arrays in the place of a device's memory."""
+    """Device memory in NumPy arrays."""
 
     def current(self):
         return contextlib.nullcontext()
@@ -79,7 +78,7 @@ class CompiledTable(AnyDeviceTable):
 
 
 class DeviceTable(Bounded, CompiledTable):
-    """The same, within bounds, which the simulated device minds."""
+    """With the bounds of its memory, which the simulated device checks."""
 
 
 class DeviceTotal(AnyDeviceTotal):

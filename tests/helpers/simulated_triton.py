@@ -1,6 +1,6 @@
-"""The Triton backend without a GPU: its compiled kernels, on the simulated device.
+"""The Triton backend without a GPU: its compiled kernels on the simulated device.
 
-Everything is Triton's and gpuopt's own but the device: see `tests.simgpu`.
+Only the device is simulated; see `tests.simgpu`.
 """
 
 from gpuopt.kernels.triton.launch import CHUNK, DeviceTotal
@@ -15,7 +15,7 @@ __all__ = ["BACKEND", "CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "pr
 SIMULATED_ON = ("cpu",)
 
 BACKEND = Backend("triton", __name__, ("cuda",), "install torch, triton and gcc")
-"""What stands in for the real one among `gpuopt.engine.dispatch.BACKENDS`."""
+"""Replaces the real backend in `gpuopt.engine.dispatch.BACKENDS`."""
 
 
 def problem():
@@ -23,7 +23,7 @@ def problem():
 
 
 class DeviceTable(Bounded, TritonTable):
-    """The backend's own, within bounds; the first one of a process activates the device."""
+    """The backend's table with memory bounds; the first in a process activates the device."""
 
     def __init__(self, *arguments):
         driver.activate()

@@ -1,4 +1,4 @@
-"""Steps over one problem: by a backend, by the reference, and by the rule on whole arrays."""
+"""Steps over a problem by a backend, by the reference, and by the rule on whole arrays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ ALL_STAGES = {"maximize": 1.0, "grad_factor": 0.375, "weight_decay": 0.03}
 
 
 def groups(rule: str, *changes: dict[str, float], state_dtype: str | None = None) -> list[Group]:
-    """One group for each dict of options (one with the defaults if there is none)."""
+    """Return a group for each dict of options; a default group if there is none."""
     found = gpuopt.RULES[rule]
     starts = dict.fromkeys(found.initial.values(), 0.0)
     options = [{**NEUTRAL, **starts, **found.hyperparameters, **c} for c in changes or ({},)]
@@ -29,17 +29,17 @@ def groups(rule: str, *changes: dict[str, float], state_dtype: str | None = None
 
 @dataclass
 class Problem:
-    """Tensors and the gradients of some steps, as plain NumPy arrays.
+    """Tensors and the gradients of some steps, as NumPy arrays.
 
     Attributes:
-        params: where each tensor starts.
+        params: the initial values of each tensor.
         grads: for each step, an array or None for each tensor.
-        groups: what each group wants.
-        group_of: the group of each tensor; without it all are in the first.
-        states: where each tensor's states start; without it they are the optimizer's to make.
-        steps: how many updates each tensor has had.
-        carried: what each tensor carries to its first step here; without it where that starts.
-        first: where the first element of each stands in the tensor that it is a part of.
+        groups: update and options of each group.
+        group_of: the group of each tensor; the first by default.
+        states: the initial states of each tensor; by default, the optimizer creates them.
+        steps: the initial step count of each tensor.
+        carried: the initial carried numbers of each tensor; by default those of the rule.
+        first: the index of each shard's first element in its tensor.
     """
 
     params: Sequence[Any]
@@ -62,14 +62,14 @@ class Problem:
 
 @dataclass
 class Outcome:
-    """What the tensors have become.
+    """The result of the steps.
 
     Attributes:
         params: each parameter.
-        states: the states of each by name.
-        steps: how many updates each has had.
-        carried: what each carries to its next step.
-        fused: what ran them, if anything did.
+        states: the states of each, by name.
+        steps: the step count of each.
+        carried: the carried numbers of each.
+        fused: the step that ran, on a backend.
     """
 
     params: list[Any]
@@ -86,9 +86,9 @@ def on_backend(
 
     Args:
         name: of the backend.
-        problem: stays as it is.
-        lay: makes the array that gpuopt gets from a plain one and its role, "param", "grad" or
-            "state".
+        problem: is not changed.
+        lay: converts a plain array and its role, "param", "grad" or "state", to the array that
+            gpuopt gets.
     """
     params = [lay(p, "param") for p in problem.params]
     names = [f"params[{i}]" for i in range(len(params))]
@@ -106,7 +106,7 @@ def on_backend(
 
 
 def on_whole_arrays(problem: Problem) -> Outcome:
-    """Run the steps by calling the composed rule on whole arrays: nothing of a backend."""
+    """Run the steps by calling the composed rule on whole arrays, without a backend."""
     params = [p.copy() for p in problem.params]
     states = [{k: s.copy() for k, s in held.items()} for held in problem.states]
     steps = list(problem.steps)
@@ -125,7 +125,7 @@ def on_whole_arrays(problem: Problem) -> Outcome:
 
 
 def _start(states, carried, param, group, tensor):
-    """Make the states and numbers that are missing, of the documented dtype and value."""
+    """Create missing states and carried numbers with the documented dtypes and values."""
     rule = group.update.rule
     computed = "float64" if param.dtype == np.float64 else "float32"
     for name in rule.states:
@@ -157,13 +157,13 @@ def _one(update, options, param, grad, states, step, carried, first):
 
 
 def _stored(result, dtype):
-    """Round as the documentation says: float64 goes to the 16-bit types by way of float32."""
+    """Round as documented: float64 is rounded to float32 before a 16-bit dtype."""
     narrow = np.asarray(result).astype(np.float32) if dtype.itemsize == 2 else np.asarray(result)
     return narrow.astype(dtype)
 
 
 def assert_same_outcome(actual: Outcome, expected: Outcome, labels: Sequence[str] = ()):
-    """Fail at the first parameter, state or step count that differs; ``labels`` name tensors."""
+    """Fail at the first difference of a parameter, state or step count."""
     for i, before in enumerate(expected.params):
         label = labels[i] if labels else f"tensor {i}"
         assert_same_bits(actual.params[i], before, f"{label}, the parameter")
@@ -182,7 +182,7 @@ def check(
     lay: Callable[[Any, str], Any] = lambda array, role: array.copy(),
     labels: Sequence[str] = (),
 ) -> None:
-    """Fail unless the backend, the reference and the rule on whole arrays agree in every bit."""
+    """Fail unless backend, reference and rule on whole arrays give the same bits."""
     expected = on_whole_arrays(problem)
     for name in dict.fromkeys((REFERENCE, backend)):
         try:
@@ -200,7 +200,7 @@ def random_problem(
     kind: str = "ordinary",
     steps: int = 2,
 ) -> Problem:
-    """A problem over tensors of the shapes, the groups taking turns."""
+    """Return a random problem; tensors are assigned to the groups in turn."""
     param, grad = dtypes
     return Problem(
         [values(kind, shape, param, i) for i, shape in enumerate(shapes)],

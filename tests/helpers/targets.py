@@ -1,13 +1,13 @@
-"""What the tests of the backends run on: the backends, and the devices that stand in for a GPU.
+"""The backends under test, and the replacements for a GPU.
 
-`pytest --cuda` says how the two CUDA backends run:
+`pytest --cuda` selects how the two CUDA backends run:
 
-    sim         their compiled kernels, on the simulated device (the default)
+    sim         compiled kernels on the simulated device (the default)
     interpret   Triton in its interpreter, CUDA C compiled by g++
-    gpu         on a GPU; without one, what needs it fails
+    gpu         on a GPU; without one, tests that need it fail
 
-Several, separated by commas, are as many runs of the same tests, each in a process of its own: a
-process decides how Triton runs when it imports it.
+Each of several comma-separated ways runs the same tests in its own process, because the way in
+which Triton runs is fixed at import.
 """
 
 import os
@@ -23,14 +23,14 @@ from tests.helpers import simulated_cupy
 WAYS = ("interpret", "sim", "gpu")
 
 ARCHS = (80, 90, 100)
-"""The architectures of the simulated device; 90 where a test does not ask for all."""
+"""The architectures of the simulated device; 90 unless a test is marked every_arch."""
 
 
 def ways_of(text):
-    """Read the option.
+    """Return the ways in the option's text.
 
     Raises:
-        ValueError: there is no such way.
+        ValueError: a way is unknown.
     """
     ways = tuple(text.split(","))
     if not set(ways) <= set(WAYS):
@@ -39,7 +39,7 @@ def ways_of(text):
 
 
 def prepare(way):
-    """Tell the libraries, before anyone imports them."""
+    """Set the environment before the libraries are imported."""
     os.environ.pop("TRITON_INTERPRET", None)
     if way == "interpret":
         os.environ["TRITON_INTERPRET"] = "1"
@@ -53,7 +53,7 @@ class Target:
 
     Attributes:
         name: of the backend.
-        how: how its CUDA code runs; empty for the backends of the CPU.
+        how: how its CUDA code runs; empty for CPU backends.
         arch: of the simulated device.
     """
 
@@ -62,13 +62,13 @@ class Target:
     arch: int = 0
 
     def __str__(self):
-        """Return what a test's name says."""
+        """Return the text in a test's name."""
         where = f"sm_{self.arch}" if self.arch else self.how
         return "-".join(filter(None, (self.name, where)))
 
     @contextmanager
     def in_force(self, monkeypatch):
-        """Let the backend run this way inside the block."""
+        """Run the backend this way inside the block."""
         problem = BACKENDS[self.name].problem()
         if self.how == "gpu" and problem:
             pytest.fail(f"--cuda gpu, but the backend {self.name} cannot run here: {problem}")
@@ -90,16 +90,16 @@ STAND_INS = {
     "sim": {"triton": "simulated_triton", "cupy": "simulated_cupy"},
     "gpu": {"triton": "gpu_triton", "cupy": "gpu_cupy"},
 }
-"""The modules of `tests.helpers` that take the place of a backend's own: they take host arrays."""
+"""The modules of `tests.helpers` that replace a backend's module, to accept host arrays."""
 
 
 def stand_ins(way):
-    """Return the backends as the tests see them."""
+    """Return the backends with their replacements."""
     return {name: _stand_in(way, name) or real for name, real in BACKENDS.items()}
 
 
 def _stand_in(way, name):
-    """Return what takes a backend's place, or None where its library is not installed."""
+    """Return a backend's replacement, or None if its library is not installed."""
     module = STAND_INS[way].get(name)
     try:
         return module and import_module(f"tests.helpers.{module}").BACKEND
@@ -108,7 +108,7 @@ def _stand_in(way, name):
 
 
 def targets(way, archs):
-    """Return what runs here beside the reference.
+    """Return the targets that run here, besides the reference.
 
     Args:
         way: how the CUDA backends run.
@@ -117,7 +117,7 @@ def targets(way, archs):
     found = []
     for name, backend in stand_ins(way).items():
         if way == "gpu" and "cuda" in backend.devices:
-            found.append(Target(name, way))  # whether there is one or not
+            found.append(Target(name, way))  # even without a GPU, to fail
         elif name == "numpy" or backend.problem() is not None or not backend.takes("cpu"):
             continue
         elif "cuda" not in backend.devices:

@@ -1,4 +1,4 @@
-"""torch tensors: from arrays, and such as pass for CUDA tensors where there is no CUDA."""
+"""torch tensors from arrays, and CPU tensors that pass for CUDA tensors."""
 
 from dataclasses import replace
 
@@ -12,20 +12,20 @@ torch = pytest.importorskip("torch")
 
 
 def tensor_of(array):
-    """A tensor of its own memory with the values of an array."""
+    """Return a tensor with a copy of an array's values."""
     if array.dtype == DTYPES["bfloat16"]:
         return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
     return torch.from_numpy(array.copy())
 
 
 def on(device, tensor):
-    """Mark a tensor: once `pretend` is in force, it passes for one on ``device``."""
+    """Mark a tensor to pass for one on ``device`` after `pretend`."""
     tensor.pretended_device = device
     return tensor
 
 
 def pretend(monkeypatch):
-    """Let gpuopt see marked tensors where they pretend to lie: the host cannot read them there."""
+    """Make gpuopt see marked tensors on their pretended devices, unreadable from the host."""
     library_of = arrays._library_of
 
     def pretending(array, name):

@@ -1,4 +1,4 @@
-"""Values that break kernels: what each element type can hold, from denormals to NaN."""
+"""Values of every kind, from denormals to NaN, for each dtype."""
 
 import zlib
 
@@ -11,13 +11,13 @@ DTYPES = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
-"""gpuopt's element types, as what NumPy calls them."""
+"""The NumPy dtypes of gpuopt's dtypes."""
 
 KINDS = ("ordinary", "denormal", "infinite", "nan", "huge", "zero", "tiny", "mixed")
 
 
 def values(kind, shape, dtype, seed=0):
-    """An array in C order of one kind of value; the same for the same arguments."""
+    """Return an array in C order of one kind of value; equal arguments give equal values."""
     rng = np.random.default_rng([zlib.crc32(f"{kind} {shape} {dtype}".encode()), seed])
     drawn = _draw(rng, kind, shape, ml_dtypes.finfo(DTYPES[dtype]))
     with np.errstate(over="ignore"):

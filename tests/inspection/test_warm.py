@@ -120,7 +120,7 @@ def test_without_an_architecture_it_warms_for_the_gpus_that_are_here(run, tmp_pa
 def test_without_an_architecture_and_a_gpu_it_asks_for_one(run, tmp_path, monkeypatch):
     put_nvidia_smi(tmp_path, monkeypatch, "echo 'Failed to initialize NVML'; exit 9")
     said = warm(run, "--rule", "adam", code=2)
-    assert "--arch: needed where no GPU is, as in sm_90 (nvidia-smi failed: Failed" in said
+    assert "--arch: required without a GPU, such as sm_90 (nvidia-smi failed: Failed" in said
 
 
 @pytest.mark.parametrize("wrong", [("--rule", "nope"), ("--arch", "sm_9"), ("--dtype", "bf15")])

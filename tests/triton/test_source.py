@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from gpuopt.kernels.triton.source import reworded
+from gpuopt.kernels.triton.source import rewritten
 
 from gpuopt import RuleError
 
@@ -33,8 +33,8 @@ np.literal(-1.0) * pair[0] * np.literal(0.001), np.literal(-1.0) * (p * factor))
 '''
 
 
-def test_numbers_and_minus_are_reworded():
-    found = reworded(rule)
+def test_numbers_and_minus_are_rewritten():
+    found = rewritten(rule)
     assert inspect.getsource(found) == REWORDED
     assert (found.__module__, found.__qualname__) == (rule.__module__, rule.__qualname__)
 
@@ -43,5 +43,5 @@ def test_a_function_without_a_text_of_its_own_is_refused():
     names = {}
     exec("def written(p): return p", names)
     for function in (names["written"], lambda p: p):
-        with pytest.raises(RuleError, match=r"that of (written|<lambda>) cannot be read: write it"):
-            reworded(function)
+        with pytest.raises(RuleError, match=r"of (written|<lambda>) cannot be read: define it"):
+            rewritten(function)

@@ -1,4 +1,4 @@
-"""The memory that all contenders share, so that each finds the caches as the others do."""
+"""The memory that all contenders share, so that each starts from the same cache contents."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from .contender import Unavailable
 from .models import Shape
+from .step import Unavailable
 
 ALIGNMENT = 32
-"""Elements: each tensor begins at a multiple of 64 bytes, as torch allocates them."""
+"""Elements: each tensor starts at a multiple of 64 bytes, as torch allocates them."""
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-"""What ``--dtype`` knows: of parameters and gradients."""
+"""The dtypes of parameters and gradients that ``--dtype`` accepts."""
 
 _NOISE = 1 << 22
-"""Numbers that are drawn; longer lists repeat them."""
+"""Random numbers drawn; longer lists repeat them."""
 
 
 def state_dtype(dtype: str) -> str:
-    """Return the dtype of the states of parameters: no less than float32."""
+    """Return the dtype of the states: at least float32."""
     return "float64" if dtype == "float64" else "float32"
 
 
 def import_torch() -> Any:
-    """Return torch."""
+    """Return torch; raise `Unavailable` if it is not installed."""
     try:
         return importlib.import_module("torch")
     except ImportError:
@@ -36,7 +36,7 @@ def import_torch() -> Any:
 
 
 def storage(dtype: str) -> np.dtype[Any]:
-    """Return NumPy's dtype of a name."""
+    """Return the NumPy dtype of a name; raise `Unavailable` for bfloat16 without ml_dtypes."""
     if dtype != "bfloat16":
         return np.dtype(dtype)
     try:
@@ -46,7 +46,7 @@ def storage(dtype: str) -> np.dtype[Any]:
 
 
 def as_torch(array: Any) -> Any:
-    """Return the torch tensor over the memory of an array."""
+    """Return a torch tensor that shares the memory of an array."""
     torch = import_torch()
     if not isinstance(array, np.ndarray):
         return array
@@ -56,24 +56,24 @@ def as_torch(array: Any) -> Any:
 
 
 def as_float64(array: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return a copy of a list on the host, in float64."""
+    """Return a copy on the host, in float64."""
     if isinstance(array, np.ndarray):
         return array.astype(np.float64)
     return array.double().cpu().numpy()
 
 
-class Arena:
-    """Parameters, gradients and states, each list in one piece of memory.
+class SharedBuffers:
+    """Parameters, gradients and states, each list in one contiguous buffer.
 
-    On the CPU the lists are NumPy's, on a CUDA device they are torch's.
+    NumPy arrays on the CPU, torch tensors on a CUDA device.
 
     Attributes:
-        dtype: of parameters and gradients; states are of `state_dtype`.
+        dtype: of parameters and gradients; states have `state_dtype`.
         device: ``"cpu"`` or ``"cuda"``.
-        flat: by list ("params", "grads", the states), its memory with all tensors in order.
-        params: the tensors, views of that memory.
-        grads: as params.
-        states: by tensor, its states by name.
+        flat: each list ("params", "grads", and the states by name) as one flat array.
+        params: the parameters, views of that array.
+        grads: the gradients, likewise.
+        states: for each parameter, its states by name.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Arena:
         dtype: str = "float32",
         device: str = "cpu",
     ) -> None:
-        """Fill parameters and gradients with noise of usual size, states with zeros."""
+        """Fill parameters and gradients with noise of typical magnitude, states with zeros."""
         self.dtype, self.device = dtype, device
         sizes = [-(-prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]
         self._shapes, self._ends = list(shapes), np.cumsum(sizes)
@@ -103,11 +103,11 @@ class Arena:
 
     @property
     def bytes(self) -> int:
-        """The size of all lists."""
+        """The size of all lists in bytes."""
         return sum(array.nbytes for array in self.flat.values())
 
     def fill(self, name: str, values: Any, start: int = 0) -> None:
-        """Write numbers into a list, rounded to its dtype."""
+        """Write values into a list, rounded to its dtype."""
         part = self.flat[name][start : start + len(values)]
         if isinstance(part, np.ndarray):
             part[:] = values.astype(part.dtype)
@@ -123,7 +123,7 @@ class Arena:
         raw = np.empty(total * kind.itemsize + 64, np.uint8)
         skip = -raw.ctypes.data % 64
         memory = raw[skip : skip + total * kind.itemsize].view(kind)
-        memory[:] = 0  # touched here, so that no contender pays for the pages
+        memory[:] = 0  # page faults happen here, not in a contender's time
         return memory
 
     def _views(self, name: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What `pytest --cuda gpu` adds to a backend: copies on the device; here, beside the originals."""
+"""`pytest --cuda gpu` stages host arrays on the device; here, the copies are on the CPU."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,16 @@ from tests.helpers.layouts import Layout, Placed
 from tests.helpers.stepping import ALL_STAGES, check, random_problem
 
 simulated = pytest.importorskip("tests.helpers.simulated_triton")
-from tests.helpers.ferried import ALIGNMENT, Ferried  # noqa: E402  (it imports torch)
+from tests.helpers.staged import ALIGNMENT, Staged  # noqa: E402  (it imports torch)
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """The addresses that the device is told."""
+def sent(monkeypatch):
+    """The addresses of each step: of the host arrays, and as sent to the device."""
     found = []
 
-    class DeviceTable(Ferried, simulated.DeviceTable):
-        there = "cpu"
+    class DeviceTable(Staged, simulated.DeviceTable):
+        staging_device = "cpu"
 
         def run(self):
             super().run()
@@ -28,15 +28,15 @@ def told(monkeypatch):
 
 
 @pytest.mark.parametrize("shift", [0, 8])
-def test_the_same_bits_by_way_of_copies(told, request, shift):
+def test_the_same_bits_by_way_of_copies(sent, request, shift):
     if request.config.way != "sim":
         pytest.skip("no device is simulated here")
     mixed = ("float32", "bfloat16")
     problem = random_problem("adam", [(9000,), (0,), (3,)], ALL_STAGES, dtypes=mixed, steps=3)
     problem.grads[1][2] = None
     check("triton", problem, lambda array, role: Placed(array, Layout(shift=shift)).array)
-    assert len(told) == 3
-    for here, there in told:
+    assert len(sent) == 3
+    for here, there in sent:
         copied = here > EMPTY  # where there is an array, but for the tensor without elements
         copied[:, 1] = False
         assert np.array_equal(here != there, copied)

@@ -1,4 +1,4 @@
-"""A table of the host's arrays that a GPU updates: they are copied there and back at every step."""
+"""A device table over host arrays, which are copied to the GPU and back at every step."""
 
 import ctypes
 from dataclasses import replace
@@ -9,42 +9,44 @@ from gpuopt.kernels.storage import STORAGE
 ALIGNMENT = 16
 
 
-class Ferried:
+class Staged:
     """Mixed into a backend's `DeviceTable`.
 
     Attributes:
-        there: the device.
+        staging_device: the device.
     """
 
-    there = "cuda:0"
+    staging_device = "cuda:0"
 
     def __init__(self, table, *others):
-        super().__init__(replace(table, device=self.there, library="torch"), *others)
+        super().__init__(replace(table, device=self.staging_device, library="torch"), *others)
         self._table = table
 
     def send_addresses(self, addresses):
-        """The device hears of its own copies alone."""
+        """Do nothing: `run` sends the addresses of the copies."""
 
     def run(self):
-        """Update copies of all tensors, and copy what is written back."""
-        addresses, ferried = self._table.addresses.copy(), []
+        """Update device copies of all tensors, and copy the written ones back."""
+        addresses, copies = self._table.addresses.copy(), []
         for i, dtype in enumerate(self._table.dtypes):
             for j, size in enumerate(self._table.sizes.tolist()):
                 if addresses[i, j] and size:
                     here = _bytes_at(int(addresses[i, j]), size * STORAGE[dtype].itemsize)
                     copy = self._copied(here)
                     addresses[i, j] = copy.data_ptr()
-                    ferried.append((here, copy, i in self._table.update.written))
+                    copies.append((here, copy, i in self._table.update.written))
         super().send_addresses(addresses)
         super().run()
-        for here, copy, changed in ferried:
+        for here, copy, changed in copies:
             if changed:
                 here.copy_(copy)
 
     def _copied(self, here):
-        """Return a copy that is aligned as the original is."""
+        """Return a device copy with the same alignment."""
         shift = here.data_ptr() % ALIGNMENT
-        buffer = torch.empty(len(here) + 2 * ALIGNMENT, dtype=torch.uint8, device=self.there)
+        buffer = torch.empty(
+            len(here) + 2 * ALIGNMENT, dtype=torch.uint8, device=self.staging_device
+        )
         first = shift - buffer.data_ptr() % ALIGNMENT + ALIGNMENT
         return buffer[first : first + len(here)].copy_(here)
 
