@@ -1,4 +1,4 @@
-"""What a kernel asks of the table that it walks, and of the update that it applies."""
+"""What kernels need of the table that they walk and of the update that they apply."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
-"""What is known of a part of a tensor: in float64 the sum of the squares of its elements, the
+"""The partials of a part of a tensor, in float64: the sum of the squares of its elements, the
 largest absolute value among those that are not NaN, and how many are infinite or NaN."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the partials of two parts together; ``a`` and ``b`` are [..., 3]."""
+    """Return the combined partials of two parts; ``a`` and ``b`` are [..., 3]."""
     total: npt.NDArray[np.float64] = a + b
     total[..., 1] = np.fmax(a[..., 1], b[..., 1])
     return total
 
 
-def together(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the partials of all parts together; ``partials`` is [n, 3]."""
+def combine_partials(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the combined partials of all parts; ``partials`` is [n, 3]."""
     sums: npt.NDArray[np.float64] = partials.sum(axis=0)
     sums[1] = np.fmax.reduce(partials[:, 1], initial=0.0)
     return sums
@@ -32,7 +32,7 @@ def partials_of_tensors(
 ) -> npt.NDArray[np.float64]:
     """Return the partials of whole tensors, [n_tensors, n_watched, 3], from those of chunks.
 
-    The chunks of a tensor are added one after the other, so the result depends on nothing else.
+    The chunks of a tensor are added in their order, so the result is always the same.
     """
     whole = np.zeros((n_tensors, *partials.shape[1:]))
     np.add.at(whole, chunks[:, 0], partials)
@@ -42,7 +42,7 @@ def partials_of_tensors(
 
 
 class Update(Hashable, Protocol):
-    """What a backend asks of a composed update."""
+    """What a backend needs of a composed update."""
 
     @property
     def function(self) -> Any:
@@ -66,17 +66,17 @@ class Update(Hashable, Protocol):
 
     @property
     def watched_names(self) -> tuple[str, ...]:
-        """What it returns behind its results, of which sums and maxima are wanted."""
+        """The values that it returns behind its results, of which partials are wanted."""
 
     @property
     def wants_sums(self) -> bool:
-        """Whether of what is watched only the sums and counts matter, and nothing is written."""
+        """Whether only sums and counts of the watched values are needed, and nothing is written."""
 
     @property
     def random_streams(self) -> tuple[int, ...]:
         """The streams of random words that it rounds by.
 
-        For each it takes, behind the values, the place of the element in its tensor.
+        For each, it takes the element's index in its tensor, behind the values.
         """
 
     @property
@@ -93,23 +93,23 @@ class Update(Hashable, Protocol):
 
 
 class Table(Protocol):
-    """What a backend asks of a table; `gpuopt.engine.table.Table` says what each part holds."""
+    """What a backend needs of a table; `gpuopt.engine.table.Table` documents each part."""
 
     @property
     def update(self) -> Update:
-        """What all its tensors get."""
+        """The update of all its tensors."""
 
     @property
     def device(self) -> str:
-        """Where they lie."""
+        """The device of all its arrays."""
 
     @property
     def library(self) -> str:
-        """Whose arrays the parameters are: ``"numpy"``, ``"torch"`` or ``"cupy"``."""
+        """The library of the parameters: ``"numpy"``, ``"torch"`` or ``"cupy"``."""
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Of each list."""
+        """The dtype of each list."""
 
     @property
     def vectors(self) -> bool:
@@ -117,7 +117,7 @@ class Table(Protocol):
 
     @property
     def addresses(self) -> npt.NDArray[np.int64]:
-        """One row a list, one column a tensor."""
+        """One row for each list, one column for each tensor."""
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -129,12 +129,12 @@ class Table(Protocol):
 
     @property
     def coefficients(self) -> npt.NDArray[Any]:
-        """One row a tensor."""
+        """One row for each tensor."""
 
     @property
     def partials(self) -> npt.NDArray[np.float64]:
-        """Of each chunk, for each thing that is watched, what `PARTIALS` says."""
+        """The `PARTIALS` of each watched value in each chunk."""
 
     @property
     def carried(self) -> npt.NDArray[np.float64]:
-        """One row a tensor."""
+        """One row for each tensor."""

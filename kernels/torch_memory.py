@@ -1,4 +1,4 @@
-"""Device memory through torch: values that follow the host's without anyone waiting."""
+"""Device memory through torch: arrays that the host rewrites without waiting."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .device_table import StagingPool
+from .staging_pool import StagingPool
 
 
 class TorchMemory:
-    """The memory of one device, in torch's current stream of it, or in CuPy's.
+    """The memory of one device, used in torch's current stream, or in CuPy's.
 
-    The kernels that a simulation runs on the CPU find the CPU's memory here.
+    In a simulation the device is the CPU.
     """
 
     def __init__(self, device: str, library: str) -> None:
-        """Take a device by name, and the library whose current stream counts."""
+        """Take a device by name, and the library whose current stream is used."""
         self._device = torch.device(device)
         self._of_cupy = library == "cupy"
         self._streams: set[int] = set()
@@ -44,7 +44,7 @@ class TorchMemory:
         return int(torch.cuda.current_stream().cuda_stream)
 
     def address(self, array: torch.Tensor) -> int:
-        """Return where a tensor lies."""
+        """Return the address of a tensor."""
         return int(array.data_ptr())
 
     def upload(self, values: npt.NDArray[Any]) -> torch.Tensor:
@@ -74,7 +74,7 @@ class TorchMemory:
         return False
 
     def copy_number(self, array: torch.Tensor, rows: int | slice, column: int, number: Any) -> None:
-        """Copy a tensor of one float, or an array of CuPy's, to places of a tensor."""
+        """Copy a tensor of one float, or an array of CuPy's, into elements of a tensor."""
         if not isinstance(number, torch.Tensor):
             number = torch.as_tensor(number)
         array[rows, column].copy_(number.detach().reshape(()))
@@ -86,34 +86,33 @@ def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
 
 
 class StagedArray:
-    """A device tensor that the host rewrites now and then.
+    """A device tensor that the host rewrites from pinned memory.
 
-    Values go through pinned memory, so the copy is part of the stream and the host goes on at
-    once. torch's allocator hands a pinned block out again only after the copies from it are
-    done; graphs take theirs from a reserve.
+    The copy is part of the stream, so the host does not wait. torch's allocator reuses a pinned
+    buffer only after the copies from it are done; graphs take theirs from a pool.
 
     Attributes:
         array: the device tensor.
-        reserve: the blocks of graphs; None where nothing is pinned.
+        pool: the buffers of graphs; None where nothing is pinned.
     """
 
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
         """Copy ``values`` to the device."""
         self.array = upload(values, device)
-        self.pool = StagingPool(self._new_block) if self.array.is_cuda else None
+        self.pool = StagingPool(self._new_buffer) if self.array.is_cuda else None
 
     def send(self, values: npt.NDArray[Any]) -> None:
-        """Make the device tensor hold ``values``, in the order of the current stream."""
+        """Copy ``values`` to the device tensor, in the order of the current stream."""
         source = torch.from_numpy(values)
         if self.pool is None:
             self.array.copy_(source)
             return
         if torch.cuda.is_current_stream_capturing():
-            block = self.pool.take()
+            buffer = self.pool.take()
         else:
             self.pool.fill()
-            block = self._new_block()
-        self.array.copy_(block.copy_(source), non_blocking=True)
+            buffer = self._new_buffer()
+        self.array.copy_(buffer.copy_(source), non_blocking=True)
 
-    def _new_block(self) -> torch.Tensor:
+    def _new_buffer(self) -> torch.Tensor:
         return torch.empty(self.array.shape, dtype=self.array.dtype, pin_memory=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from ..kernels.table import PARTIALS, partials_of_tensors, together
+from ..kernels.table import PARTIALS, combine_partials, partials_of_tensors
 from .coefficients import Coefficients
 from .compose import Update
 from .groups import Groups
@@ -95,7 +95,7 @@ class HostLaunch:
         if len(self._partials) != len(table.chunks):
             self._partials = np.zeros((len(table.chunks), 1, len(PARTIALS)))
         self._walk(with_what, table.dtypes[:2], self._partials)
-        return together(self._partials[:, 0])
+        return combine_partials(self._partials[:, 0])
 
     def _walk(
         self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]

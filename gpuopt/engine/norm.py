@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from ..kernels.table import PARTIALS, together
+from ..kernels.table import PARTIALS, combine_partials
 from .groups import Groups
 from .launch import SQUARES, DeviceLaunch, DevicePlace, HostLaunch, Launch, Total
 from .measure import measure_for
@@ -156,9 +156,9 @@ class Norm:
         parts += [(kind, self._total_of(place, kind).read()) for place, kind in devices]
         whole = [np.zeros(len(PARTIALS))]
         for kind, spread in enumerate(self._sharding.process_groups):
-            own = together(np.array([whole[0], *(found for k, found in parts if k == kind)]))
+            own = combine_partials(np.array([whole[0], *(found for k, found in parts if k == kind)]))
             whole.append(own if spread is None else spread.together(own))
-        return together(np.array(whole))
+        return combine_partials(np.array(whole))
 
     def _total_of(self, place: DevicePlace, kind: int) -> Total:
         """Return where what is measured on a device comes together; it outlives the tables.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import runtime
 
-from ..device_table import StagingPool
+from ..staging_pool import StagingPool
 
 
 class CupyMemory:

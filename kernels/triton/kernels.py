@@ -137,7 +137,7 @@ def multi_tensor_total(
 ):
     """Add up the partials of all chunks of a table, in one program and a fixed order.
 
-    ``how`` is a sum of `kernels.device_table`'s FIRST: nothing was added before; LAST: nothing
+    ``how`` is a sum of `kernels.device`'s FIRST: nothing was added before; LAST: nothing
     follows, and what is at `skip_ptr` says whether the step is to be none, and such steps are
     counted; and DECIDES: it is to be none if a gradient is not finite, as if that were given.
     """
