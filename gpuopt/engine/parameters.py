@@ -77,7 +77,7 @@ class Parameters:
         self.index, self._checked = Index(self.memories), False
         self._begin_to_watch()
 
-    def lend(self) -> None:
+    def expose_states(self) -> None:
         """Watch the states, too, from here on: somebody got hold of them, and may move them."""
         if not self._states_exposed:
             self._states_exposed = True

@@ -213,12 +213,12 @@ class Processes:
 
         Args:
             groups: of processes.
-            whole: see `spread.ProcessGroups`.
+            whole: see `sharding.ProcessGroups`.
         """
         self._groups, self.whole = groups, whole
 
-    def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the partials of all processes together, added up in the order of ranks."""
+    def combine(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the combined partials of all processes, added up in the order of ranks."""
         for group in self._groups:
             own = torch.from_numpy(np.ascontiguousarray(partials)).reshape(1, -1)
             rows = own.new_empty((group.size(), own.numel()))

@@ -1,0 +1,86 @@
+"""A launch of a table on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels.table import PARTIALS, combine_partials
+from .coefficients import Coefficients
+from .compose import Update
+from .gradients import Gradients
+from .groups import Groups
+from .measure import Measure
+from .table import Table
+
+
+class HostLaunch:
+    """A table of arrays on the CPU, whose coefficients the host computes; see `launch.Launch`."""
+
+    captured = False
+
+    def __init__(self, table: Table, module: ModuleType, group_of: npt.NDArray[np.int64]) -> None:
+        """Compile the kernel of a table.
+
+        Args:
+            table: of arrays on the CPU.
+            module: the backend.
+            group_of: the group of each tensor of the table.
+        """
+        self.table, self.tensors = table, table.tensors
+        self._module = module
+        self._coefficients = Coefficients(table, group_of)
+        module.compile(table.update, table.dtypes)
+        self._measured = np.zeros((0, 1, len(PARTIALS)))
+
+    def point_to(self, gradients: Gradients) -> None:
+        """Write the addresses into the table, from which the kernel reads them."""
+        self.table.addresses[1] = gradients.addresses[self.tensors]
+
+    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
+        """Nothing can fail; the step itself reads ``skip`` for the host."""
+
+    def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64]:
+        """Return the combined partials of all gradients of the table."""
+        table = self.table
+        if len(self._measured) != len(table.chunks):
+            self._measured = np.zeros((len(table.chunks), 1, len(PARTIALS)))
+        self._walk(what, table.dtypes[:2], self._measured)
+        return combine_partials(self._measured[:, 0])
+
+    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Compute the coefficients and walk the table."""
+        table = self.table
+        self._coefficients.fill(steps[self.tensors] + 1, groups)
+        self._walk(table.update, table.dtypes, table.partials)
+
+    def _walk(
+        self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
+    ) -> None:
+        table = self.table
+        self._module.run(
+            update,
+            dtypes,
+            table.addresses,
+            table.sizes,
+            table.chunks,
+            table.coefficients,
+            table.ends,
+            partials,
+        )
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return the partials of each tensor."""
+        own = self._measured if measured else None
+        return self.table.partials_of_tensors(self.table.partials, own)
+
+    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
+        """The host counts."""
+
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Write the table's numbers into ``carried``."""
+        self.table.write_carried(self.table.carried, carried)
