@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ..kernels.trace.retarget import retarget
 from ..rules.powers import power, real_power
-from .compose import Update
 from .groups import Groups
 from .table import Table
+from .update import Update
 
 FEW = 3
 """Rows up to which a call of Python for each is no slower: columns of many step counts are."""

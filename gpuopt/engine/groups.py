@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from .compose import Update
+from .update import Update
 
 Column = Sequence[float]
 """An option's number in each group."""

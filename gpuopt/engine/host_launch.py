@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from ..kernels.table import PARTIALS, combine_partials
 from .coefficients import Coefficients
-from .compose import Update
 from .gradients import Gradients
 from .groups import Groups
 from .measure import Measure
 from .table import Table
+from .update import Update
 
 
 class HostLaunch:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, copy_as, describe, zeros_like
-from .compose import Update
 from .groups import Group, Groups
 from .parameters import Parameters
 from .table import Entry
+from .update import Update
 
 
 class States:

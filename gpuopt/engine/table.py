@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..arrays import Memory
 from ..kernels.storage import compute_dtype
 from ..kernels.table import PARTIALS, partials_of_tensors
-from .compose import Update
+from .update import Update
 
 EMPTY = 1
 """The address of a gradient without elements; 0 stands for no gradient."""
