@@ -1,4 +1,4 @@
-"""The numbers that options accept: the ranges of both APIs, and their errors."""
+"""The ranges of numbers that options accept, in both APIs, and their errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Range:
             raise ValueError(f"{name}: expected {self.description}, got {given!r}")
 
     def or_none(self, name: str, value: Any) -> float | None:
-        """Accept None, too, and say so in errors."""
+        """Return the number as a float, or None for None; errors mention both."""
         if value is None:
             return None
         return Range(f"None or {self.description}", self.accepts)(name, value)
@@ -84,7 +84,11 @@ def _as_float(value: Any) -> float | None:
 
 
 def two_below_one(name: str, value: Any) -> tuple[float, float]:
-    """Take two numbers in [0, 1)."""
+    """Return two numbers in [0, 1) as floats.
+
+    Raises:
+        TypeError, ValueError: there are not two, or one is not in the range.
+    """
     try:
         first, second = value
     except (TypeError, ValueError):
@@ -93,7 +97,7 @@ def two_below_one(name: str, value: Any) -> tuple[float, float]:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Take True or False, and nothing that only counts as one of them."""
+    """Return True or False; raise TypeError for anything else, also for 0 and 1."""
     if value is not True and value is not False:
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return value
