@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
+from ..kernels.device_total import DeviceTotal
 from .gradients import Gradients
 from .groups import Groups
-from .measure import Measure
+from .launch import Launch
 from .staging import Staged
 from .table import Table, grad_address
 
@@ -28,8 +29,8 @@ def runs_on_device(module: ModuleType) -> bool:
     return hasattr(module, "DeviceTable")
 
 
-class DeviceLaunch:
-    """A table of arrays on a device; see `launch.Launch`.
+class DeviceLaunch(Launch):
+    """A table of arrays on a device.
 
     A tensor whose arrays differ in memory order or have gaps is staged: the table holds dense
     copies of them, which `prepare` fills and `run` writes back.
@@ -108,24 +109,19 @@ class DeviceLaunch:
         for staged in self._active:
             staged.fill(grads[staged.entry.index])
 
-    def measure(self, grads: Sequence[Any], what: Measure) -> None:
-        """Return None: a `Total` measures all tables of the device."""
-
     def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Launch the kernels, and write the staged results back."""
         self.memory.run()
         for staged in self._active:
             staged.write_back(grads[staged.entry.index])
 
-    def clip_on_device(self, squares: Any) -> None:
-        """Clip by a norm that the device computes.
-
-        Args:
-            squares: one float64 on the device, the sum of squares.
-        """
+    def follow(self, total: DeviceTotal, decides: bool) -> None:
+        """Clip by the norm of a total; if that ``decides``, let it skip the step, too."""
         if SQUARES in self.table.update.option_names:
             column = self.table.update.option_names.index(SQUARES)
-            self.memory.follow(self._groups.all, column, squares)
+            self.memory.follow(self._groups.all, column, total.squares)
+        if decides:
+            self.memory.skip_if(total.skip)
 
     def clip_by(self, sum_of_squares: float) -> None:
         """Clip by a norm that the host computed."""

@@ -13,15 +13,14 @@ from ..kernels.table import PARTIALS, combine_partials
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
+from .launch import Launch
 from .measure import Measure
 from .table import Table
 from .update import Update
 
 
-class HostLaunch:
-    """A table of arrays on the CPU, whose coefficients the host computes; see `launch.Launch`."""
-
-    captured = False
+class HostLaunch(Launch):
+    """A table of arrays on the CPU, whose coefficients the host computes."""
 
     def __init__(self, table: Table, module: ModuleType, group_of: npt.NDArray[np.int64]) -> None:
         """Compile the kernel of a table.
@@ -41,9 +40,6 @@ class HostLaunch:
         """Write the addresses into the table, from which the kernel reads them."""
         self.table.addresses[1] = gradients.addresses[self.tensors]
 
-    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
-        """Nothing can fail; the step itself reads ``skip`` for the host."""
-
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64]:
         """Return the combined partials of all gradients of the table."""
         table = self.table
@@ -61,25 +57,14 @@ class HostLaunch:
     def _walk(
         self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
     ) -> None:
-        table = self.table
-        self._module.run(
-            update,
-            dtypes,
-            table.addresses,
-            table.sizes,
-            table.chunks,
-            table.coefficients,
-            table.ends,
-            partials,
-        )
+        t = self.table
+        arrays = t.addresses, t.sizes, t.chunks, t.coefficients, t.ends, partials
+        self._module.run(update, dtypes, *arrays)
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return the partials of each tensor."""
         own = self._measured if measured else None
         return self.table.partials_of_tensors(self.table.partials, own)
-
-    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
-        """The host counts."""
 
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
         """Write the table's numbers into ``carried``."""

@@ -6,8 +6,9 @@ one tensor that no table holds.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from .groups import Groups
 from .measure import Measure
 
 
-class Launch(Protocol):
+class Launch(ABC):
     """Some parameters of an optimizer, ready to be updated.
 
     A step points all launches to the gradients where these moved, prepares all, measures all if
@@ -33,25 +34,32 @@ class Launch(Protocol):
     @property
     def captured(self) -> bool:
         """Whether a graph was captured that may read its memory at any time."""
+        return False
 
+    @abstractmethod
     def point_to(self, gradients: Gradients) -> None:
         """Take the addresses of the gradients; 0 where there is none."""
 
-    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
+    def prepare(  # noqa: B027  # most launches have nothing to prepare
+        self, grads: Sequence[Any], groups: Groups, skip: Any = None
+    ) -> None:
         """Do all that may fail before any parameter changes.
 
         Args:
             grads: for each parameter its gradient, or None.
             groups: the options of each group.
-            skip: an array of one float on a device; unless it is 0, the step is skipped there.
+            skip: an array of one float on a device, which skips the step there unless it is 0; what
+                the host is to skip does not come here.
         """
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64] | None:
         """Return the combined partials of its gradients.
 
-        None if it has none to combine, or if its device does so: see `Total`.
+        None if it has no gradient, or if a `DeviceTotal` combines those of its device.
         """
+        return None
 
+    @abstractmethod
     def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Update every parameter that has a gradient.
 
@@ -61,6 +69,7 @@ class Launch(Protocol):
             groups: the options of each group.
         """
 
+    @abstractmethod
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return the partials of each parameter, [n_tensors, 3, 3]; waits for a device.
 
@@ -69,8 +78,9 @@ class Launch(Protocol):
                 of a skipped step.
         """
 
-    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
+    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:  # noqa: B027  # the host counts
         """Write the counts that a device keeps into ``steps``; waits for it."""
 
+    @abstractmethod
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
         """Write the carried numbers of its parameters into ``carried``; waits for a device."""

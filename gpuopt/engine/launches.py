@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..arrays import is_torchs
 from ..kernels.table import PARTIALS
-from .build import Builder
+from .build import build_launches
 from .device_launch import runs_on_device
 from .dispatch import Place, chosen
 from .gradients import Changes, Gradients
@@ -45,7 +45,7 @@ class Launches:
             places: the places of all of them.
             gradients: where parameters, states and gradients lie.
             states: of the parameters.
-            sharding: see `Builder`.
+            sharding: see `build_launches`.
         """
         self._places, self._gradients, self._states = places, gradients, states
         self._sharding = sharding
@@ -92,7 +92,7 @@ class Launches:
         known = [i for i, grad in enumerate(gradients.grads) if grad is not None]
         states.allocate(known, groups)
         entries = [states.entry(i, gradients.grad(i), groups) for i in known]
-        self._replace(Builder(self._places, states, groups, self._sharding).build(entries))
+        self._replace(build_launches(entries, self._places, states, groups, self._sharding))
 
     def _replace(self, launches: list[Launch]) -> None:
         """Drop the launches, but keep the memory whose addresses captured graphs hold."""

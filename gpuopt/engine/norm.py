@@ -12,21 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, scalars
+from ..kernels.device_total import DeviceTotal
 from ..kernels.table import PARTIALS, combine_partials
 from .device_launch import SQUARES, DeviceLaunch, DevicePlace, runs_on_device
 from .dispatch import chosen, place_of
 from .groups import Groups
 from .launch import Launch
-from .measure import measure_for
+from .measure import MEASURE, measure_for
 from .sharding import Sharding
 from .tail import Tail
-from .total import Total
 
-_OnDevices = dict[tuple[DevicePlace, int], list[DeviceLaunch]]
-"""The launches of each device, by the index of their process groups in `Sharding`."""
+_Where = tuple[DevicePlace, int]
+"""What is measured in one pass: on one device, of the process groups of an index of `Sharding`."""
+
+_OnDevices = dict[_Where, list[DeviceLaunch]]
 
 _OnHost = list[tuple[int, npt.NDArray[np.float64]]]
-"""The same index, and partials that the host has."""
+"""Such an index, and partials that the host has."""
 
 _ALL = -1
 """In place of such an index: all process groups."""
@@ -51,8 +53,8 @@ class Norm:
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
         self._factor: Any = 1.0
-        self._totals: dict[tuple[DevicePlace, int], Total] = {}
-        self._device: Total | None = None
+        self._totals: dict[_Where, DeviceTotal] = {}
+        self._device: DeviceTotal | None = None
 
     def expect(self, params: Sequence[Memory]) -> None:
         """Note where the gradients of sharded tensors are measured: on a device, or the host.
@@ -102,7 +104,7 @@ class Norm:
             )
         if self._device is not None:
             for launch in chain(*on_devices.values()):
-                self._device.apply_to(launch, tail.skip_nonfinite)
+                launch.follow(self._device, tail.skip_nonfinite)
             return groups, False
         bad = tail.skip_nonfinite and bool(self._total[2])
         self._skipped += bad
@@ -133,34 +135,39 @@ class Norm:
             return None not in dict(self._expected) and len(dict(self._expected)) == 1
         return len(on_devices) == 1 and not on_host
 
-    def _measure_on_one(self, on_devices: _OnDevices, skip: Any) -> Total:
+    def _measure_on_one(self, on_devices: _OnDevices, skip: Any) -> DeviceTotal:
         """Let one device measure and decide, without waiting for it."""
         decide = self._tail.skip_nonfinite
         if not self._sharding.sharded:
             ((where, launches),) = on_devices.items()
-            total = self._total_of(*where)
-            total.measure(launches, skip, decide)
-            return total
-        totals = [self._gathered(*where, launches) for where, launches in on_devices.items()]
+            return self._measured(where, launches, skip, decide)
+        totals = [self._gathered(where, launches) for where, launches in on_devices.items()]
         ((place, _), *_) = on_devices
-        total = self._total_of(place, _ALL)
+        total = self._total_of((place, _ALL))
         total.add_up(totals, skip, decide)
         return total
 
-    def _gathered(self, place: DevicePlace, k: int, launches: Sequence[DeviceLaunch]) -> Total:
-        total = self._total_of(place, k)
-        total.measure(launches, None, False)
-        groups = self._sharding.process_groups[k]
+    def _gathered(self, where: _Where, launches: Sequence[DeviceLaunch]) -> DeviceTotal:
+        total, groups = self._measured(where, launches), self._sharding.process_groups[where[1]]
         if groups is not None:
-            groups.gather(total.memory)
+            groups.gather(total)
+        return total
+
+    def _measured(
+        self,
+        where: _Where,
+        launches: Sequence[DeviceLaunch],
+        skip: Any = None,
+        decide: bool = False,
+    ) -> DeviceTotal:
+        total = self._total_of(where)
+        total.measure([launch.memory for launch in launches], MEASURE, skip, decide)
         return total
 
     def _measure_on_all(self, on_devices: _OnDevices, on_host: _OnHost) -> npt.NDArray[np.float64]:
         """Return the combined partials; waits for the devices, and for the other processes."""
-        for (place, k), launches in on_devices.items():
-            self._total_of(place, k).measure(launches, None, False)
-        read = [(k, self._total_of(place, k).read()) for place, k in on_devices]
-        parts = [*on_host, *read]
+        totals = [(where[1], self._measured(where, own)) for where, own in on_devices.items()]
+        parts = [*on_host, *((k, total.read()) for k, total in totals)]
         whole = [np.zeros(len(PARTIALS))]
         for index, groups in enumerate(self._sharding.process_groups):
             found = [partials for k, partials in parts if k == index]
@@ -168,11 +175,12 @@ class Norm:
             whole.append(own if groups is None else groups.combine(own))
         return combine_partials(np.array(whole))
 
-    def _total_of(self, place: DevicePlace, k: int) -> Total:
+    def _total_of(self, where: _Where) -> DeviceTotal:
         """Return the total of a device; it outlives the launches, and is used in one stream."""
-        if (place, k) not in self._totals:
-            self._totals[place, k] = Total(place)
-        return self._totals[place, k]
+        if where not in self._totals:
+            (module, device, library), _ = where
+            self._totals[where] = module.DeviceTotal(device, library)
+        return self._totals[where]
 
     def scaled_by(self, groups: Groups) -> None:
         """Note what unscales the gradients of this step."""

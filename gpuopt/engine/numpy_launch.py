@@ -14,18 +14,17 @@ from ..kernels.storage import compute_dtype
 from ..kernels.table import PARTIALS
 from .gradients import Gradients
 from .groups import Groups
+from .launch import Launch
 from .measure import Measure
 from .table import Entry
 
 
-class NumpyLaunch:
-    """One tensor, updated by the `numpy` backend; see `launch.Launch`.
+class NumpyLaunch(Launch):
+    """One tensor, updated by the `numpy` backend.
 
     That is every tensor where this backend was chosen; elsewhere a strided one on the CPU, and one
     on a device for which there is no backend, updated through copies on the host.
     """
-
-    captured = False
 
     def __init__(
         self, entry: Entry, group: int, arrays: Sequence[Any], carried: Sequence[float]
@@ -51,9 +50,6 @@ class NumpyLaunch:
         """Note where the gradient lies, if there is one."""
         index = self._entry.index
         self._grad = gradients.grad(index) if gradients.addresses[index] else None
-
-    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
-        """Nothing can fail; the step itself reads ``skip`` for the host."""
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64] | None:
         """Return the partials of the gradient, or None without one."""
@@ -97,9 +93,6 @@ class NumpyLaunch:
         if measured:
             found[0] = self._measured
         return found[None]
-
-    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
-        """The host counts."""
 
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
         """Write its numbers into ``carried``."""
