@@ -32,7 +32,6 @@ class Launches:
 
     def __init__(
         self,
-        params: Sequence[Any],
         places: Sequence[Place],
         gradients: Gradients,
         states: States,
@@ -41,17 +40,16 @@ class Launches:
         """Start without launches.
 
         Args:
-            params: the parameters.
-            places: the places of all of them.
+            places: of all parameters.
             gradients: where parameters, states and gradients lie.
             states: of the parameters.
             sharding: see `build_launches`.
         """
         self._places, self._gradients, self._states = places, gradients, states
         self._sharding = sharding
-        self._torch_indices = [i for i, param in enumerate(params) if is_torchs(param)]
-        self._torch_params = [params[i] for i in self._torch_indices]
-        self.active = np.zeros(len(params), np.bool_)
+        self._torch_indices = [i for i, param in enumerate(states.params) if is_torchs(param)]
+        self._torch_params = [states.params[i] for i in self._torch_indices]
+        self.active = np.zeros(len(states.params), np.bool_)
         self.tensors: list[Any] = []
         self._launches: list[Launch] = []
         self._built_for: tuple[Any, ...] | None = None

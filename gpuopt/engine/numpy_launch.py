@@ -22,8 +22,8 @@ from .table import Entry
 class NumpyLaunch(Launch):
     """One tensor, updated by the `numpy` backend.
 
-    That is every tensor where this backend was chosen; elsewhere a strided one on the CPU, and one
-    on a device for which there is no backend, updated through copies on the host.
+    That is every tensor where this backend was chosen, and elsewhere a strided one on the CPU. One
+    on a device for which there is no other backend is updated through copies on the host.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class NumpyLaunch(Launch):
         """Return the partials of the gradient, or None without one."""
         if self._grad is None:
             return None
-        on_device = not self._on_host
-        array = to_numpy(grads[self._entry.index]) if on_device else self._grad.view
+        array = self._grad.view if self._on_host else to_numpy(grads[self._entry.index])
         none = np.zeros(0, self._compute)
         self._measured = blocks.run(what, [array, array], self._entry.dtypes[:2], none)[0]
         return self._measured

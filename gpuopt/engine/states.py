@@ -19,6 +19,7 @@ class States:
     """What an optimizer keeps of each parameter from step to step.
 
     Attributes:
+        params: the parameters.
         group_of: int64, the group of each.
         arrays: for each parameter its states by name; empty until its first gradient.
         steps: int64, how many updates each has had, as far as the host knows.
@@ -35,7 +36,7 @@ class States:
             parameters: where they lie; told of new states.
             group_of: the group of each.
         """
-        self._params, self._parameters, self.group_of = params, parameters, group_of
+        self.params, self._parameters, self.group_of = params, parameters, group_of
         self.arrays: list[dict[str, Any]] = [{} for _ in params]
         self.steps = np.zeros(len(params), np.int64)
         self.carried: list[dict[str, float]] = [{} for _ in params]
@@ -48,7 +49,7 @@ class States:
     ) -> None:
         """Replace everything; carried numbers that are missing start anew."""
         self.steps[:] = steps
-        self.carried = [dict(numbers) for numbers in carried or [{} for _ in self._params]]
+        self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.arrays = list(arrays)
         self._parameters.set_states(self.arrays)
 
@@ -83,7 +84,7 @@ class States:
     def arrays_of(self, entry: Entry) -> list[Any]:
         """Return a tensor's parameter and its states, in the update's order."""
         held = self.arrays[entry.index]
-        return [self._params[entry.index], *(held[name] for name in entry.update.states)]
+        return [self.params[entry.index], *(held[name] for name in entry.update.states)]
 
     def carried_of(self, i: int, update: Update) -> list[float]:
         """Return the carried numbers of a parameter, in the update's order."""
@@ -100,7 +101,7 @@ class States:
             self.carried[i] = {**dict(zip(update.carried_names, at_first)), **self.carried[i]}
 
     def _new(self, i: int, name: str, group: Group, update: Update) -> Any:
-        param, memory = self._params[i], self._parameters.memories[i]
+        param, memory = self.params[i], self._parameters.memories[i]
         dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
         own = update.own_states.get(name)
         if own and own.copies:

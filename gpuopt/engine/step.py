@@ -73,7 +73,7 @@ class FusedStep:
         places = dict.fromkeys(map(place_of, self.gradients.params()))
         self.places = tuple(places) or (Place("cpu"),)
         apart = self._sharding if tail.measures and self._sharding.sharded else None
-        self._launches = Launches(params, self.places, self.gradients, self._states, apart)
+        self._launches = Launches(self.places, self.gradients, self._states, apart)
 
     @property
     def states(self) -> list[dict[str, Any]]:
