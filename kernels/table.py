@@ -20,7 +20,7 @@ def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.
     return total
 
 
-def together(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def combine_partials(partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the combined partials of all chunks; ``partials`` is [n, 3]."""
     sums: npt.NDArray[np.float64] = partials.sum(axis=0)
     sums[1] = np.fmax.reduce(partials[:, 1], initial=0.0)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .device_table import StagingPool
+from .staging_pool import StagingPool
 
 
 class TorchMemory:
@@ -88,18 +88,18 @@ def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
 class StagedArray:
     """A device tensor that the host rewrites through pinned memory, asynchronously.
 
-    torch's allocator reuses a pinned block only after the copies from it have finished; a captured
-    graph takes its block from the pool and keeps it.
+    torch's allocator reuses a pinned buffer only after the copies from it have finished; a captured
+    graph takes its buffer from the pool and keeps it.
 
     Attributes:
         array: the device tensor.
-        pool: the blocks for graphs; None on the CPU.
+        pool: the buffers for graphs; None on the CPU.
     """
 
     def __init__(self, values: npt.NDArray[Any], device: str) -> None:
         """Copy ``values`` to the device."""
         self.array = upload(values, device)
-        self.pool = StagingPool(self._new_block) if self.array.is_cuda else None
+        self.pool = StagingPool(self._new_buffer) if self.array.is_cuda else None
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Copy ``values`` to the device tensor on the current stream."""
@@ -108,11 +108,11 @@ class StagedArray:
             self.array.copy_(source)
             return
         if torch.cuda.is_current_stream_capturing():
-            block = self.pool.take()
+            buffer = self.pool.take()
         else:
             self.pool.fill()
-            block = self._new_block()
-        self.array.copy_(block.copy_(source), non_blocking=True)
+            buffer = self._new_buffer()
+        self.array.copy_(buffer.copy_(source), non_blocking=True)
 
-    def _new_block(self) -> torch.Tensor:
+    def _new_buffer(self) -> torch.Tensor:
         return torch.empty(self.array.shape, dtype=self.array.dtype, pin_memory=True)

@@ -1,7 +1,7 @@
-"""The coefficients of a table on the host: few rows by Python's numbers, many as columns.
+"""The coefficients of a table on the host: few rows as Python's numbers, many as columns.
 
-Both give the same bits: each operation that coefficients are made of is exactly rounded, and the
-powers of columns go by the squarings and roots that those of numbers go by.
+Both give the same bits: each operation is exactly rounded, and powers of columns use the same
+squarings and roots as powers of numbers.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy.typing as npt
 
 from ..kernels.trace.retarget import retarget
 from ..rules.powers import power, real_power
-from .compose import Update
 from .groups import Groups
 from .table import Table
+from .update import Update
 
 FEW = 3
-"""Rows up to which a call of Python for each is no slower: columns of many step counts are."""
+"""Up to so many rows, one call of Python for each is no slower than columns."""
 
 _Doubles = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
 
 class Coefficients:
-    """What fills the coefficients of one table, and brings on what its tensors carry."""
+    """Computes the coefficients of one table, and the carried numbers of its tensors."""
 
     def __init__(self, table: Table, group_of: _Integers) -> None:
         """Take a table, and the group of each of its tensors."""
@@ -37,13 +37,14 @@ class Coefficients:
         self._only_group = int(group_of[0])
 
     def fill(self, counts: _Integers, groups: Groups) -> None:
-        """Compute the coefficients once for each group, step count and what is carried.
+        """Write the coefficients of a step into the table.
 
-        They are rounded once, here; what the tensors that have a gradient carry is brought on.
+        They are computed once for tensors of the same group, step and carried numbers, and
+        rounded once. Carried numbers advance where a tensor has a gradient.
 
         Args:
             counts: the step that each tensor takes now.
-            groups: what each group wants.
+            groups: the options of each group.
         """
         table = self._table
         first, row_of = self._distinct(counts)
@@ -52,9 +53,9 @@ class Coefficients:
             with np.errstate(all="ignore"):
                 table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
             return
-        kinds = self._group_of[first], counts[first], table.carried[first]
+        inputs = self._group_of[first], counts[first], table.carried[first]
         with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
-            found = (one_by_one if len(first) <= FEW else together)(table.update, groups, *kinds)
+            found = (by_rows if len(first) <= FEW else by_columns)(table.update, groups, *inputs)
             rows = found if len(found) == 1 else found[row_of]
             n = table.coefficients.shape[1]
             table.coefficients[...] = rows[:, :n]
@@ -63,38 +64,38 @@ class Coefficients:
             table.carried[...] = np.where(active, rows[:, n:], table.carried)
 
     def _distinct(self, counts: _Integers) -> tuple[Any, Any]:
-        """Return one tensor of each kind, and the kind of each tensor."""
+        """Return one tensor for each different row, and the number of each tensor's row."""
         carried = self._table.carried.view(np.int64).T  # by bits: a NaN equals itself
         different = [column for column in (counts, *carried) if (column != column[0]).any()]
         if not different:
             return self._first_of_groups, self._groups_used
-        kinds = self._groups_used
+        row_of = self._groups_used
         for column in different:
             numbers = np.unique(column, return_inverse=True)[1]
-            kinds = np.unique(kinds * len(counts) + numbers, return_inverse=True)[1]
-        return np.unique(kinds, return_index=True, return_inverse=True)[1:]
+            row_of = np.unique(row_of * len(counts) + numbers, return_inverse=True)[1]
+        return np.unique(row_of, return_index=True, return_inverse=True)[1:]
 
 
-def one_by_one(
+def by_rows(
     update: Update, groups: Groups, of: _Integers, steps: _Integers, carried: _Doubles
 ) -> _Doubles:
-    """Return rows of coefficients, and behind them what is carried on.
+    """Return rows of coefficients, and behind them the next carried numbers.
 
     Args:
-        update: whose coefficients.
-        groups: which have the options.
+        update: the update.
+        groups: the options of each group.
         of: the group of each row.
-        steps: of each row.
-        carried: what each row's last step carried on.
+        steps: the step of each row.
+        carried: the carried numbers of each row.
     """
-    kinds = zip(of.tolist(), steps.tolist(), carried.tolist())
-    return np.array([update.coefficients(t, groups[i].options, own) for i, t, own in kinds])
+    rows = zip(of.tolist(), steps.tolist(), carried.tolist())
+    return np.array([update.coefficients(t, groups[i].options, own) for i, t, own in rows])
 
 
-def together(
+def by_columns(
     update: Update, groups: Groups, of: _Integers, steps: _Integers, carried: _Doubles
 ) -> _Doubles:
-    """Return what `one_by_one` does, column by column; what all groups share is one number."""
+    """Return what `by_rows` returns, column by column; what all groups share is a number."""
     step = int(steps[0]) if (steps == steps[0]).all() else steps
     columns = map(groups.column, update.option_names)
     options = [column[of] if isinstance(column, np.ndarray) else column for column in columns]
@@ -107,7 +108,7 @@ def together(
 
 @cache
 def _of_columns(update: Update) -> Callable[..., tuple[Any, ...]]:
-    """Return the function of an update's coefficients for arrays."""
+    """Return the coefficients function of an update, for arrays."""
     # No plain functions: `retarget` would look for other powers inside them.
     names = {"power": partial(powers), "real_power": partial(real_powers)}
     scalars: Any = update.coefficients_function  # no bound method, as mypy has it

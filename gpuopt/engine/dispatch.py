@@ -18,7 +18,7 @@ from ..variables import BACKEND as VARIABLE
 
 
 class Place(NamedTuple):
-    """Where an array lies, and whose it is, as far as that decides what updates it.
+    """The device of an array and its library, which decide on the backend.
 
     Attributes:
         device: ``"cpu"``, ``"cuda:0"``.
@@ -45,14 +45,14 @@ def place_of(memory: Memory) -> Place:
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to walk the table.
+    """What compiles and launches the kernels.
 
     Attributes:
-        name: what the user calls it.
+        name: as `use_backend` takes it.
         module: the kernel module, imported only when the backend is chosen.
-        devices: the kinds of device whose arrays it takes.
-        install: how to get what it needs.
-        library: whose arrays it is the first choice for, wherever it stands in the order.
+        devices: the types of device whose arrays it takes.
+        install: how to install what it needs.
+        library: the library whose arrays prefer it, wherever it stands in the order.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Backend:
         return importlib.import_module(self.module)
 
     def takes(self, kind: str) -> bool:
-        """Whether it can be forced on a kind of device; wider than `devices` in a simulation."""
+        """Whether it can be forced on a type of device: also on one that it simulates."""
         return kind in self.devices or kind in getattr(self.load(), "SIMULATED_ON", ())
 
     def problem(self) -> str | None:
@@ -117,10 +117,10 @@ _forced: list[str] = []
 
 
 class use_backend:
-    """Force a backend, from here on or inside a ``with`` block, in the whole process.
+    """Force a backend in the whole process, from now on or inside a ``with`` block.
 
     Args:
-        name: one of `BACKENDS`, or None to go back to the choice by device.
+        name: one of `BACKENDS`, or None to choose by device again.
 
     Raises:
         ValueError: there is no such backend.
@@ -139,7 +139,7 @@ class use_backend:
         _forced[:] = [] if name is None else [name]
 
     def __enter__(self) -> use_backend:
-        """Keep it forced inside the block."""
+        """Return it; the backend is forced since it was made."""
         return self
 
     def __exit__(
@@ -148,12 +148,12 @@ class use_backend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Go back to what was in force before."""
+        """Force what was forced before, if anything was."""
         _forced[:] = self._before
 
 
 def backend_named(name: str, source: str) -> Backend:
-    """Return a backend by name; ``source`` says in an error who asked for it."""
+    """Return a backend by name; ``source`` begins the error if there is none."""
     if name not in BACKENDS:
         hint = did_you_mean(name, BACKENDS)
         raise ValueError(f"{source}: expected one of {', '.join(BACKENDS)}, got {name!r}{hint}")
@@ -161,7 +161,7 @@ def backend_named(name: str, source: str) -> Backend:
 
 
 def forced() -> tuple[str, str] | None:
-    """Return the forced backend's name and who forced it, or None."""
+    """Return the name of the forced backend and what forces it, or None."""
     if _forced:
         return _forced[0], "use_backend"
     name = os.environ.get(VARIABLE)
@@ -171,7 +171,7 @@ def forced() -> tuple[str, str] | None:
 def chosen(device: str, library: str = "") -> Backend:
     """Return the backend for the arrays of a library on a device (``"cpu"``, ``"cuda:0"``).
 
-    Where none runs, that is the reference, on copies on the host, with one warning.
+    Where none runs, it is NumPy, on copies on the host, with one warning.
 
     Raises:
         ValueError: a backend that does not exist is forced.
@@ -201,22 +201,22 @@ def _by_preference(library: str) -> list[Backend]:
 
 @cache
 def warn_once(text: str) -> None:
-    """Warn; not a second time in the same words."""
+    """Warn, unless the same text has been warned of before."""
     warn(text)
 
 
 def _missing(kind: str) -> str:
-    """Return why no backend for a kind of device runs here, and what to install."""
+    """Return why no backend for a type of device runs here, and what to install."""
     problems = {b.name: b.problem() for b in BACKENDS.values() if kind in b.devices}
     return "; ".join(f"{name}: {problem}" for name, problem in problems.items())
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which backend each device's arrays get, and why not each other one.
+    """The backend of each device, and why it and no other is chosen.
 
     Attributes:
-        chosen: the backend's name by device.
+        chosen: by device, the name of the backend.
         reasons: by device and backend, why it is chosen or not.
     """
 
@@ -224,14 +224,14 @@ class Explanation:
     reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the same as plain data."""
+        """Return it as plain dicts and strings."""
         return {
             device: {"chosen": self.chosen[device], "reasons": dict(self.reasons[device])}
             for device in self.chosen
         }
 
     def __str__(self) -> str:
-        """Return it as text, a line a backend."""
+        """Return it as text, one line for each backend."""
         lines = []
         for device, name in self.chosen.items():
             lines.append(f"arrays on {device}: {name}")
@@ -240,14 +240,14 @@ class Explanation:
 
 
 def explain(arrays: Any) -> Explanation:
-    """Say which backend updates these arrays, and why each other one does not.
+    """Return which backend updates these arrays, and why the others do not.
 
     Args:
         arrays: one array, or a list or dict of them.
 
     Raises:
         TypeError: one of them is no array that gpuopt takes.
-        BackendError: a forced backend cannot run; the message says what is missing.
+        BackendError: a forced backend cannot run here; the message says what is missing.
 
     >>> import numpy as np
     >>> with use_backend("numpy"):
@@ -262,7 +262,7 @@ def explain(arrays: Any) -> Explanation:
 
 
 def explain_places(places: Iterable[Place]) -> Explanation:
-    """Say which backend the arrays of each place get, and why."""
+    """Return which backend updates the arrays of each place, and why."""
     picked = {place: chosen(*place).name for place in dict.fromkeys(places)}
     reasons = {
         str(place): {name: _reason(b, place, choice) for name, b in BACKENDS.items()}

@@ -1,7 +1,7 @@
-"""The gradients of a step, beside its parameters: where they lie, and whether they fit.
+"""The gradients of a step: where they lie, and whether they fit their parameters.
 
 A step calls `Gradients.detect_changes` first. While nothing moves, that costs one comparison per
-array. Whatever moved is described and checked; nothing is stored before `Gradients.accept`.
+array. An array that moved is described and checked; nothing is stored before `Gradients.accept`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .table import EMPTY, VECTOR, grad_address
 
 @dataclass(frozen=True)
 class Changes:
-    """What is not where it was at the last step.
+    """What changed since the last step.
 
     Attributes:
         parameters: the parameters and states that moved.
-        grads: the gradients that are new or laid out otherwise, or None for those that are
-            gone, by place.
-        moved: places of gradients that only lie elsewhere.
-        addresses: where these lie.
-        snapshot: what was seen of the gradients.
+        grads: by index, the gradients that are new or of another layout; None for those that are
+            gone.
+        moved: int64, the indices of gradients of which only the address changed.
+        addresses: int64, their new addresses.
+        snapshot: of the gradients, to compare the next ones with.
     """
 
     parameters: MovedParameters | None
@@ -40,11 +40,11 @@ class Changes:
     snapshot: Snapshot
 
     def __bool__(self) -> bool:
-        """Whether anything moved."""
+        """Whether anything changed."""
         return bool(self.parameters or self.grads or len(self.moved))
 
 
-_NOWHERE = np.zeros(0, np.int64)
+_NONE = np.zeros(0, np.int64)
 
 
 class Gradients:
@@ -52,8 +52,8 @@ class Gradients:
 
     Attributes:
         parameters: the parameters and states.
-        grads: each one's last gradient as it was when it was described; None before the first.
-        addresses: int64, of each one's gradient as the table holds it; 0: it rests.
+        grads: for each parameter its last gradient when it was described; None before the first.
+        addresses: int64, of each gradient as the table holds it; 0 where there is none.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Gradients:
         Args:
             arrays: the parameters.
             names: what errors call each.
-            grads_written: whether a step writes the gradients, too.
+            grads_written: whether a step writes to the gradients, too.
 
         Raises:
             TypeError: one is no array of floats.
@@ -78,38 +78,39 @@ class Gradients:
         self._snapshot = detect_changes([None] * len(arrays))[0]
 
     def params(self) -> list[Memory]:
-        """Where each parameter lies."""
+        """Return where each parameter lies."""
         return self.parameters.memories[: len(self.grads)]
 
     def grad(self, i: int) -> Memory:
-        """Where a gradient lies, or lay when there was one."""
+        """Return where a gradient lies; if there is none now, where the last one lay."""
         memory, address = self.grads[i], int(self.addresses[i])
         assert memory is not None
         still = address in (0, EMPTY, memory.address)
         return memory if still else memory.at(address)
 
     def detect_changes(self, grads: Sequence[Any]) -> Changes:
-        """Find, describe and check what moved since the last step.
+        """Return what changed since the last step, described and checked.
 
         Args:
-            grads: one array a parameter, or None.
+            grads: for each parameter an array, or None.
 
         Raises:
             TypeError, ValueError: an array does not fit. Nothing has been changed.
+            LazyError: the memory of a gradient does not hold its values.
         """
         parameters = self.parameters.detect_changes()
         snapshot, moves = detect_changes(grads, self._snapshot)
         if not (parameters or moves.changed or moves.moved):
-            return Changes(None, {}, _NOWHERE, _NOWHERE, snapshot)
+            return Changes(None, {}, _NONE, _NONE, snapshot)
         changed = {i: self._described(i, grads[i]) for i in moves.changed}
-        places = np.array(moves.moved, np.int64)
-        changes = Changes(parameters, changed, places, self._table_addresses(moves), snapshot)
+        moved = np.array(moves.moved, np.int64)
+        changes = Changes(parameters, changed, moved, self._table_addresses(moves), snapshot)
         if changes:
             self._check_grads_apart(changes)
         return changes
 
     def layout_changed(self, changes: Changes) -> bool:
-        """Whether a table built for the last step does not fit the next."""
+        """Whether the tables of the last step no longer fit."""
         if not changes:
             return False
         if changes.parameters:
@@ -121,7 +122,7 @@ class Gradients:
         )
 
     def accept(self, changes: Changes) -> None:
-        """Take ``changes`` for what is."""
+        """Store changes that were detected."""
         self._snapshot = changes.snapshot
         if not changes:
             return
@@ -130,21 +131,21 @@ class Gradients:
         self.addresses[changes.moved] = changes.addresses
         for i, grad in changes.grads.items():
             if grad is None and self.addresses[i]:
-                self.grads[i] = self.grad(i)  # where it lay
+                self.grads[i] = self.grad(i)  # its last address
             self.addresses[i] = 0 if grad is None else grad_address(grad)
             if grad is not None:
                 self.grads[i] = grad
                 self._reach[i] = np.array(grad.extent) - grad.address
 
     def forget_inactive(self, among: npt.NDArray[np.bool_]) -> None:
-        """Forget the last gradients of those that rest; tables do without them."""
+        """Forget the last gradients of parameters that have none now, so that tables omit them."""
         for i in np.flatnonzero(among & (self.addresses == 0)).tolist():
             self.grads[i] = None
 
     def _table_addresses(self, moves: Moves) -> npt.NDArray[np.int64]:
-        """Return the addresses of gradients that moved as the table holds them."""
-        places = list(moves.moved)
-        empty = self._reach[places, 0] == self._reach[places, 1]
+        """Return the new addresses as the table holds them."""
+        moved = list(moves.moved)
+        empty = self._reach[moved, 0] == self._reach[moved, 1]
         return np.where(empty, EMPTY, np.array(moves.addresses, np.int64))
 
     def _described(self, i: int, grad: Any) -> Memory | None:
@@ -173,7 +174,7 @@ class Gradients:
         )
 
     def _check_grads_apart(self, changes: Changes) -> None:
-        """Raise if a gradient that moved, or any on which another array came to lie, overlaps."""
+        """Raise if a gradient overlaps a parameter or state, where either of them moved."""
         index = changes.parameters.index if changes.parameters else self.parameters.index
         addresses = self.addresses.copy()
         addresses[changes.moved] = changes.addresses
@@ -208,9 +209,9 @@ class Gradients:
         """Raise if two gradients overlap: one would be zeroed before the other is read."""
         known = {i: m.at(int(addresses[i])) for i, m in enumerate(self.grads) if m and addresses[i]}
         now = {i: m for i, m in {**known, **changes.grads}.items() if m is not None and m.size}
-        places = list(now)
-        for a, b in Index([now[i] for i in places]).overlaps_within():
-            first, second = (self.parameters.names[places[k]] for k in (a, b))
+        indices = list(now)
+        for a, b in Index([now[i] for i in indices]).overlaps_within():
+            first, second = (self.parameters.names[indices[k]] for k in (a, b))
             raise ValueError(
                 f"gradients of {first} and {second}: overlap, and zero_grads writes both"
             )

@@ -1,4 +1,4 @@
-"""What the groups of an optimizer want from a step, their options in columns."""
+"""The groups of an optimizer: the update and the options of each, in columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from .compose import Update
+from .update import Update
 
 Column = Sequence[float]
 """An option's number in each group."""
@@ -19,13 +19,13 @@ Column = Sequence[float]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """What one group of tensors wants from the next step.
+    """The update and the options of one group in a step.
 
     Attributes:
         update: the composed update.
-        options: the hyperparameters that its coefficients are computed from.
-        state_dtype: of the states, or None for float32 (float64 for float64 parameters).
-        tensors: the options whose values are tensors; a device reads those that lie on it.
+        options: the numbers that its coefficients are computed from.
+        state_dtype: of new states; None for float32 (float64 for float64 parameters).
+        tensors: the options whose values are tensors; a device reads those in its memory.
     """
 
     update: Update
@@ -35,16 +35,16 @@ class Group:
 
 
 class Groups(Sequence[Group]):
-    """All groups of a step; a `Group` is made of one when somebody asks for it.
+    """All groups of a step, as a sequence of `Group`.
 
-    It never changes: where an option has another value, there is another `Groups`, which shares
-    the columns of all other options.
+    It never changes: a step with another option has another `Groups`, which shares the columns of
+    all other options.
 
     Attributes:
-        updates: of each group.
-        state_dtypes: of each.
+        updates: the update of each group.
+        state_dtypes: the dtype of new states in each group, or None.
         numbers: by option, its column.
-        common: by option, the number that all groups share.
+        common: by option, one number for all groups.
         tensors: by option, the values of all groups, where one of them is a tensor.
     """
 
@@ -57,7 +57,7 @@ class Groups(Sequence[Group]):
         tensors: Mapping[str, Sequence[Any]],
         before: Groups | None = None,
     ) -> None:
-        """Take the parts; ``before`` may share some of its columns."""
+        """Take the parts; columns that ``before`` has too are not made again."""
         self.updates, self.state_dtypes = tuple(updates), tuple(state_dtypes)
         self.numbers, self.common, self.tensors = numbers, common, tensors
         self._made: list[Group | None] = [None] * len(self.updates)
@@ -69,7 +69,7 @@ class Groups(Sequence[Group]):
 
     @staticmethod
     def of(groups: Sequence[Group]) -> Groups:
-        """Return groups that were made one by one."""
+        """Return a sequence of `Group` as `Groups`."""
         if isinstance(groups, Groups):
             return groups
         names = dict.fromkeys(name for group in groups for name in group.options)
@@ -82,12 +82,12 @@ class Groups(Sequence[Group]):
         return found
 
     def with_common(self, more: Mapping[str, float]) -> Groups:
-        """Return the same groups with other numbers that all of them share."""
+        """Return the same groups with further numbers for all of them."""
         common = {**self.common, **more}
         return Groups(self.updates, self.state_dtypes, self.numbers, common, self.tensors, self)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of groups."""
         return len(self.updates)
 
     @overload
@@ -97,7 +97,7 @@ class Groups(Sequence[Group]):
     def __getitem__(self, i: slice) -> list[Group]: ...
 
     def __getitem__(self, i: int | slice) -> Group | list[Group]:
-        """Return a group, or some."""
+        """Return a group, or a list of them for a slice."""
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
         made = self._made[i]
@@ -118,7 +118,7 @@ class Groups(Sequence[Group]):
         return (self[i] for i in range(len(self)))
 
     def column(self, name: str) -> float | npt.NDArray[np.float64]:
-        """Return an option of all groups; one number, where it has the same bits in all."""
+        """Return an option of all groups; one number if it has the same bits in all."""
         if name in self.common:
             return self.common[name]
         found = self._columns.get(name)
@@ -130,7 +130,7 @@ class Groups(Sequence[Group]):
         return found
 
     def matrix(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the options of all groups, [groups, names]; 0.0 for what is none."""
+        """Return options of all groups, [groups, names]; 0.0 for a name that is no option."""
         found = np.empty((len(self), len(names)))
         for k, name in enumerate(names):
             known = name in self.common or name in self.numbers
@@ -139,12 +139,12 @@ class Groups(Sequence[Group]):
 
     @property
     def all(self) -> int | slice:
-        """What picks all rows of a matrix: of one group, that row."""
+        """The index of all rows of `matrix`; of a single row if there is one group."""
         return 0 if len(self) == 1 else slice(None)
 
     @cached_property
     def followed(self) -> list[tuple[int | slice, str, Any]]:
-        """The tensors among the options: rows, option, tensor; one that all share stands once."""
+        """The tensors among the options: (rows, option, tensor); once if all groups share it."""
         found: list[tuple[int | slice, str, Any]] = []
         for name, values in self.tensors.items():
             if all(value is values[0] for value in values):

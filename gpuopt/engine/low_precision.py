@@ -1,4 +1,4 @@
-"""What an update does so that 16-bit parameters and states lose nothing on average."""
+"""The stages by which 16-bit parameters and states lose nothing on average."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..rules.tail import ADD_COMPENSATION, COMPENSATE, KEEP_MASTER, ROUND, TAKE_
 BITS_16 = ("float16", "bfloat16")
 
 EXACT = frozenset({"master", "kahan_comp"})
-"""The states that rounding by chance would spoil: they hold what rounding to nearest cuts off."""
+"""The states that hold what rounding cuts off: stochastic rounding would spoil them."""
 
 
 def rounded_states(stored: Mapping[str, str]) -> tuple[Stage, ...]:
-    """Return what rounds an update's states to the 16 bits that they are stored in.
+    """Return the stages that round an update's states to the 16 bits that they are stored in.
 
     Args:
         stored: the dtype of each state, in the update's order.
     """
     return tuple(
-        round_state(name, dtype, place)
-        for place, (name, dtype) in enumerate(stored.items())
+        round_state(name, dtype, index)
+        for index, (name, dtype) in enumerate(stored.items())
         if dtype in BITS_16 and name not in EXACT
     )
 
@@ -49,4 +49,4 @@ NARROW: dict[str, Callable[[str], tuple[tuple[Stage, ...], tuple[Stage, ...]]]] 
     "stochastic_rounding": _by_chance,
     "rounded": _rounded,
 }
-"""For parameters of 16 bits: what runs in front of all stages, and right behind the rule."""
+"""For 16-bit parameters: the stages in front of all others, and those right behind the rule."""

@@ -1,4 +1,4 @@
-"""The norm of all gradients: what is compiled to find it, and what follows from it."""
+"""The pass over all gradients that finds their norm, as an update that writes nothing."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from .tail import Tail
 
 
 def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.rules
-    """Write nothing; the gradient itself is watched."""
+    """Return the gradient, of which the backend takes partials."""
     return (g,)
 
 
 def no_coefficients(step):  # type: ignore[no-untyped-def]  # as above
-    """There are none."""
+    """Return none."""
     return ()
 
 
 class Measure:
-    """An update that changes nothing and watches the gradients; see `compose.Update`.
+    """An update that writes nothing and watches the gradients; see `update.Update`.
 
     Attributes:
-        wants_sums: whether the largest values do not matter.
+        wants_sums: whether the largest values are not needed.
     """
 
     def __init__(self, wants_sums: bool) -> None:
-        """Choose what is wanted."""
+        """Choose whether the largest values are found, too."""
         self.wants_sums = wants_sums
 
     name = "measure"
@@ -40,12 +40,12 @@ class Measure:
 
 
 MEASURE = Measure(wants_sums=True)
-"""For clipping."""
+"""The pass for clipping."""
 
 MEASURE_ALL = Measure(wants_sums=False)
-"""For statistics, too."""
+"""The pass for clipping and statistics."""
 
 
 def measure_for(tail: Tail) -> Measure:
-    """Return what finds the norm that a tail needs."""
+    """Return the pass that a tail needs."""
     return MEASURE_ALL if tail.stats else MEASURE

@@ -1,173 +1,186 @@
-"""The norm of all gradients of a step: what clips them, and what skips the step."""
+"""The norm of all gradients of a step: it clips them, and may skip the step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import scalars
-from ..kernels.table import PARTIALS, together
+from ..arrays import Memory, scalars
+from ..kernels.device_total import DeviceTotal
+from ..kernels.table import PARTIALS, combine_partials
+from .device_launch import SQUARES, DeviceLaunch, DevicePlace, runs_on_device
+from .dispatch import chosen, place_of
 from .groups import Groups
-from .launch import SQUARES, DeviceLaunch, DevicePlace, HostLaunch, Launch, Total
-from .measure import measure_for
+from .launch import Launch
+from .measure import MEASURE, measure_for
 from .sharding import Sharding
 from .tail import Tail
 
-_OnDevices = dict[tuple[DevicePlace, int], list[DeviceLaunch]]
-"""The tables of each device, and of each kind of spread."""
+_Where = tuple[DevicePlace, int]
+"""What is measured in one pass: on one device, of the process groups of an index of `Sharding`."""
 
-_TOGETHER = -1
-"""In place of a kind: all kinds."""
+_OnDevices = dict[_Where, list[DeviceLaunch]]
+
+_OnHost = list[tuple[int, npt.NDArray[np.float64]]]
+"""Such an index, and partials that the host has."""
+
+_ALL = -1
+"""In place of such an index: all process groups."""
 
 
 class Norm:
-    """What is known of the gradients of the last step, and how many steps were skipped.
+    """The norm of the gradients of the last step, and how many steps were skipped.
 
-    It is found where the gradients lie: on one device without waiting for it. Gradients on
-    several devices, or on the host too, are put together by the host, which waits for them.
+    One device that has all gradients measures and decides by itself, and the host does not wait.
+    Otherwise the host waits for the devices and combines what they and it have measured.
     """
 
-    def __init__(self, tail: Tail, kinds: Sharding) -> None:
-        """Nothing is known yet.
+    def __init__(self, tail: Tail, sharding: Sharding) -> None:
+        """Start without a norm.
 
         Args:
-            tail: what surrounds the update.
-            kinds: which tensors are spread over which processes.
+            tail: says what the norm is for.
+            sharding: the process groups of each tensor.
         """
-        self._tail, self._sharding = tail, kinds
+        self._tail, self._sharding = tail, sharding
         self._expected: list[tuple[DevicePlace | None, int]] = []
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
         self._factor: Any = 1.0
-        self._totals: dict[tuple[DevicePlace, int], Total] = {}
-        self._device: Total | None = None
+        self._totals: dict[_Where, DeviceTotal] = {}
+        self._device: DeviceTotal | None = None
 
-    def expect(self, wanted: Sequence[tuple[DevicePlace | None, int]]) -> None:
-        """Know where each kind of spread is measured: None is the host.
+    def expect(self, params: Sequence[Memory]) -> None:
+        """Note where the gradients of sharded tensors are measured: on a device, or the host.
 
-        A process without a gradient has no table, and yet is to answer the others.
+        A process whose shards have no gradients has no launch, and must answer the others still.
         """
-        self._expected = list(wanted)
+        if not (self._tail.measures and self._sharding.sharded):
+            return
+        wanted: dict[tuple[DevicePlace | None, int], None] = {}
+        for k, memory in zip(self._sharding.index_of.tolist(), params):
+            module = chosen(*place_of(memory)).load()
+            own = (module, memory.device, memory.library) if runs_on_device(module) else None
+            wanted[own, k] = None
+        first = next(iter(wanted), (None, 0))[0]
+        wanted.update(dict.fromkeys((first, k) for k in self._sharding.without_tensors()))
+        # All processes make their collective calls in this order.
+        self._expected = sorted(wanted, key=itemgetter(1))
 
     def measure(
-        self,
-        launches: Sequence[Launch],
-        others: Sequence[tuple[int, npt.NDArray[np.float64]]],
-        groups: Groups,
-        skip: Any,
+        self, launches: Iterable[Launch], grads: Sequence[Any], groups: Groups, skip: Any
     ) -> tuple[Groups, bool]:
-        """Read all gradients; tell the devices what follows.
+        """Measure all gradients, and let the devices clip and skip by the result.
 
         Args:
-            launches: the tables, ready to run.
-            others: places and partials of the gradients that no table has.
-            groups: what each group wants.
-            skip: what a device is to skip the step for, beside that.
+            launches: all of a step, prepared.
+            grads: for each parameter its gradient, or None.
+            groups: the options of each group.
+            skip: an array of one float on a device, which skips the step, too; or None.
 
         Returns:
-            The groups for what the host updates, and whether that is to skip the step.
+            The groups with the norm among their options, and whether the host skips the step.
 
         Raises:
             RuntimeError: the norm is not finite, and `Tail.error_if_nonfinite`; not where ``skip``
                 skips the step.
         """
         tail = self._tail
-        what = measure_for(tail)
-        hosts = [
-            (self._kind_of(launch), launch.measure(what))
-            for launch in launches
-            if isinstance(launch, HostLaunch)
-        ]
-        hosts += [(int(self._sharding.of[i]), found) for i, found in others]
-        devices = self._on_devices(launches)
-        self._device = self._total_of_one(devices, skip) if self._alone(devices, hosts) else None
+        on_host, on_devices = self._on_host(launches, grads), self._on_devices(launches)
+        one = self._has_one_device(on_devices, on_host)
+        self._device = self._measure_on_one(on_devices, skip) if one else None
         if self._device is None:
-            self._total = self._total_of_all(devices, hosts)
+            self._total = self._measure_on_all(on_devices, on_host)
         wanted = tail.error_if_nonfinite and not (skip is not None and scalars.value_of(skip))
         if wanted and not math.isfinite(self.norm()):
             raise RuntimeError(
                 f"clip_norm: the norm of all gradients is {self.norm()}; nothing has been changed"
             )
         if self._device is not None:
-            for launch in chain(*devices.values()):
+            for launch in chain(*on_devices.values()):
                 launch.follow(self._device, tail.skip_nonfinite)
             return groups, False
         bad = tail.skip_nonfinite and bool(self._total[2])
         self._skipped += bad
         squares = float(self._total[0])
-        for launch in chain(*devices.values()):
+        for launch in chain(*on_devices.values()):
             launch.clip_by(squares)
         return groups.with_common({SQUARES: squares}), bad
 
-    def _kind_of(self, launch: Launch) -> int:
-        """Return how a table's tensors are spread: all of them alike."""
-        return int(self._sharding.of[launch.table.tensors[0]])
+    def _index_of(self, launch: Launch) -> int:
+        """Return the index of the process groups that all tensors of a launch share."""
+        return int(self._sharding.index_of[launch.tensors[0]])
 
-    def _on_devices(self, launches: Sequence[Launch]) -> _OnDevices:
-        """Return the tables that are measured together."""
-        found: _OnDevices = {
-            (place, kind): [] for place, kind in self._expected if place is not None
-        }
+    def _on_host(self, launches: Iterable[Launch], grads: Sequence[Any]) -> _OnHost:
+        what = measure_for(self._tail)
+        found = ((launch, launch.measure(grads, what)) for launch in launches)
+        return [(self._index_of(launch), own) for launch, own in found if own is not None]
+
+    def _on_devices(self, launches: Iterable[Launch]) -> _OnDevices:
+        found: _OnDevices = {(place, k): [] for place, k in self._expected if place is not None}
         for launch in launches:
             if isinstance(launch, DeviceLaunch):
-                found.setdefault((launch.place, self._kind_of(launch)), []).append(launch)
+                found.setdefault((launch.place, self._index_of(launch)), []).append(launch)
         return found
 
-    def _alone(self, devices: _OnDevices, hosts: Sequence[Any]) -> bool:
-        """Whether one device measures everything; all processes answer the same."""
+    def _has_one_device(self, on_devices: _OnDevices, on_host: _OnHost) -> bool:
+        """Whether one device has all gradients; the answer is the same in all processes."""
         if self._expected:
             return None not in dict(self._expected) and len(dict(self._expected)) == 1
-        return len(devices) == 1 and not hosts
+        return len(on_devices) == 1 and not on_host
 
-    def _total_of_one(self, devices: _OnDevices, skip: Any) -> Total:
-        """Let one device measure its tables and decide, without waiting for it."""
+    def _measure_on_one(self, on_devices: _OnDevices, skip: Any) -> DeviceTotal:
+        """Let one device measure and decide, without waiting for it."""
         decide = self._tail.skip_nonfinite
-        if not self._sharding.shared:
-            ((where, launches),) = devices.items()
-            total = self._total_of(*where)
-            total.measure(launches, skip, decide)
-            return total
-        totals = [self._gathered(*where, launches) for where, launches in devices.items()]
-        ((place, _), *_) = devices
-        total = self._total_of(place, _TOGETHER)
+        if not self._sharding.sharded:
+            ((where, launches),) = on_devices.items()
+            return self._measured(where, launches, skip, decide)
+        totals = [self._gathered(where, launches) for where, launches in on_devices.items()]
+        ((place, _), *_) = on_devices
+        total = self._total_of((place, _ALL))
         total.add_up(totals, skip, decide)
         return total
 
-    def _gathered(self, place: DevicePlace, kind: int, launches: Sequence[DeviceLaunch]) -> Total:
-        total = self._total_of(place, kind)
-        total.measure(launches, None, False)
-        spread = self._sharding.process_groups[kind]
-        if spread is not None:
-            spread.gather(total.memory)
+    def _gathered(self, where: _Where, launches: Sequence[DeviceLaunch]) -> DeviceTotal:
+        total, groups = self._measured(where, launches), self._sharding.process_groups[where[1]]
+        if groups is not None:
+            groups.gather(total)
         return total
 
-    def _total_of_all(
-        self, devices: _OnDevices, hosts: Sequence[tuple[int, npt.NDArray[np.float64]]]
-    ) -> npt.NDArray[np.float64]:
-        """Wait for the devices, and for the other processes."""
-        parts = list(hosts)
-        for (place, kind), launches in devices.items():
-            self._total_of(place, kind).measure(launches, None, False)
-        parts += [(kind, self._total_of(place, kind).read()) for place, kind in devices]
+    def _measured(
+        self,
+        where: _Where,
+        launches: Sequence[DeviceLaunch],
+        skip: Any = None,
+        decide: bool = False,
+    ) -> DeviceTotal:
+        total = self._total_of(where)
+        total.measure([launch.memory for launch in launches], MEASURE, skip, decide)
+        return total
+
+    def _measure_on_all(self, on_devices: _OnDevices, on_host: _OnHost) -> npt.NDArray[np.float64]:
+        """Return the combined partials; waits for the devices, and for the other processes."""
+        totals = [(where[1], self._measured(where, own)) for where, own in on_devices.items()]
+        parts = [*on_host, *((k, total.read()) for k, total in totals)]
         whole = [np.zeros(len(PARTIALS))]
-        for kind, spread in enumerate(self._sharding.process_groups):
-            own = together(np.array([whole[0], *(found for k, found in parts if k == kind)]))
-            whole.append(own if spread is None else spread.together(own))
-        return together(np.array(whole))
+        for index, groups in enumerate(self._sharding.process_groups):
+            found = [partials for k, partials in parts if k == index]
+            own = combine_partials(np.array([whole[0], *found]))
+            whole.append(own if groups is None else groups.combine(own))
+        return combine_partials(np.array(whole))
 
-    def _total_of(self, place: DevicePlace, kind: int) -> Total:
-        """Return where what is measured on a device comes together; it outlives the tables.
-
-        Only what is done in one stream can: that of one library on one device.
-        """
-        if (place, kind) not in self._totals:
-            self._totals[place, kind] = Total(place)
-        return self._totals[place, kind]
+    def _total_of(self, where: _Where) -> DeviceTotal:
+        """Return the total of a device; it outlives the launches, and is used in one stream."""
+        if where not in self._totals:
+            (module, device, library), _ = where
+            self._totals[where] = module.DeviceTotal(device, library)
+        return self._totals[where]
 
     def scaled_by(self, groups: Groups) -> None:
         """Note what unscales the gradients of this step."""
@@ -184,7 +197,7 @@ class Norm:
         return math.sqrt(total[0]) * abs(self.factor())
 
     def skip(self) -> None:
-        """Count a step that somebody else decided to skip."""
+        """Count a step that the caller skipped."""
         self._skipped += 1
 
     def load(self, skipped: int) -> None:

@@ -1,4 +1,4 @@
-"""The arrays that a step writes: where parameters and states lie, and whether that is well."""
+"""The arrays that a step writes, parameters and states: where they lie, and whether they fit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..arrays.changes import Snapshot, detect_changes
 
 
 class ParameterMovedError(ValueError):
-    """An array is not what an optimizer was made for: of another shape, or on another device."""
+    """An array has another shape or device than when its optimizer was made."""
 
 
 _READ_ONLY = "{}: the array is read-only; it cannot be updated in place"
@@ -22,12 +22,12 @@ _READ_ONLY = "{}: the array is read-only; it cannot be updated in place"
 
 @dataclass(frozen=True)
 class MovedParameters:
-    """What of the written arrays is not where it was.
+    """The parameters and states that moved.
 
     Attributes:
-        memories: where the arrays that moved lie now, by place.
-        index: all of them, as they lie now.
-        snapshot: what was seen.
+        memories: by index, where they lie now.
+        index: all parameters and states, as they lie now, to be searched for overlaps.
+        snapshot: of all of them, to compare the next ones with.
     """
 
     memories: Mapping[int, Memory]
@@ -36,12 +36,12 @@ class MovedParameters:
 
 
 class Parameters:
-    """Parameters, and behind them the states that they have so far.
+    """The parameters of an optimizer, and behind them the states that they have so far.
 
     Attributes:
         names: what errors call each.
         memories: where each lies.
-        index: all of them, to be asked what overlaps them.
+        index: all of them, to be searched for overlaps.
     """
 
     def __init__(self, params: Sequence[Any], names: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ class Parameters:
         self._begin_to_watch()
 
     def set_states(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Watch these states, by parameter and name, from here on."""
+        """Take the states of each parameter, by name; from now on they are checked, too."""
         count = len(self._params)
         pairs = [
             (f"state {name!r} of {param}", array)
@@ -72,19 +72,19 @@ class Parameters:
         ]
         self.names = self.names[:count] + [name for name, _ in pairs]
         self._arrays = self._params + [array for _, array in pairs]
-        # What is known of the parameters stays: they may have moved, and nobody has noticed yet.
+        # The parameters are not described again: the next step is to detect whether they moved.
         self.memories = self.memories[:count] + [describe(a, name) for name, a in pairs]
         self.index, self._checked = Index(self.memories), False
         self._begin_to_watch()
 
-    def lend(self) -> None:
-        """Watch the states, too, from here on: somebody got hold of them, and may move them."""
+    def expose_states(self) -> None:
+        """Check in each step from now on whether states moved, since the caller now has them."""
         if not self._states_exposed:
             self._states_exposed = True
             self._begin_to_watch()
 
     def detect_changes(self) -> MovedParameters | None:
-        """Find, describe and check what moved since the last step; None: nothing did.
+        """Return what moved since the last step, described and checked; None if nothing did.
 
         Raises:
             TypeError, ValueError: an array no longer fits. Nothing has been changed.
@@ -93,8 +93,8 @@ class Parameters:
         if not self._watched:
             return None
         snapshot, moves = detect_changes(self._movable, self._snapshot)
-        places = [self._watched[k] for k in (*moves.changed, *moves.moved)]
-        described = {i: self._described_again(i) for i in places}
+        indices = [self._watched[k] for k in (*moves.changed, *moves.moved)]
+        described = {i: self._described_again(i) for i in indices}
         moved = {i: m for i, m in described.items() if m != self.memories[i]}
         if moved or not self._checked:
             now = [moved.get(i, memory) for i, memory in enumerate(self.memories)]
@@ -112,13 +112,13 @@ class Parameters:
             raise self._read_only()
 
     def accept(self, moved: MovedParameters) -> None:
-        """Take what moved for what is."""
+        """Store moves that were detected."""
         for i, memory in moved.memories.items():
             self.memories[i] = memory
         self.index, self._snapshot = moved.index, moved.snapshot
 
     def _begin_to_watch(self) -> None:
-        """Look at all anew the next time, and compare it with what is known."""
+        """Describe every array anew at the next step, and compare it with its last description."""
         count = len(self._arrays if self._states_exposed else self._params)
         pairs = list(enumerate(self._arrays[:count]))
         self._watched = [i for i, array in pairs if not isinstance(array, np.ndarray)]

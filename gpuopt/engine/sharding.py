@@ -1,4 +1,4 @@
-"""Tensors of which several processes hold a part each: what is said of all parts together."""
+"""Sharded tensors: which process groups hold the other shards of each."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy.typing as npt
 
 
 class ProcessGroups(Protocol):
-    """The processes over which some tensors are spread.
+    """The process groups over which some tensors are sharded.
 
-    Whoever asks one of these waits for the other processes: all of them must ask, in one order.
+    Each call below is a collective: all processes must make it, in the same order.
 
     Attributes:
-        whole: whether each process has tensors of its own, and all of them: these are one model
-            together, but no tensor is spread.
+        whole: whether no tensor is sharded, but each process has tensors of its own, which belong
+            to one model.
     """
 
     whole: bool
 
-    def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the partials of all processes together, with the same bits in each.
+    def combine(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the combined partials of all processes, with the same bits in each.
 
         Args:
             partials: this process's, [..., 3], as `kernels.table.PARTIALS` says.
         """
 
     def gather(self, total: Any) -> None:
-        """Do the same to a `kernels.device_table.DeviceTotal`; its device waits, the host not."""
+        """Combine a `kernels.device_total.DeviceTotal` of each process, on the device."""
 
 
 class Sharding:
-    """Which tensors of a step are spread over the same processes.
+    """The process groups of each tensor of a step.
 
     Attributes:
-        process_groups: of each kind, in the order in which the tensors come; None: one process
-            has all.
-        of: int64, the kind of each tensor.
-        shared: whether any tensor is spread.
+        process_groups: the different ones, in the order of the tensors; None stands for tensors
+            that are not sharded.
+        index_of: int64, for each tensor the index of its own in ``process_groups``.
+        sharded: whether any tensor has process groups.
     """
 
     def __init__(
@@ -48,26 +48,28 @@ class Sharding:
         count: int,
         norm_groups: Sequence[ProcessGroups] = (),
     ) -> None:
-        """Take what each tensor is spread over; none of ``count`` tensors is, if nothing is given.
+        """Number the process groups, in an order that is the same in every process.
 
-        Every process finds the kinds in the same order, whichever gradients it has. Those of
-        ``norm_groups`` are kinds even where no tensor is of them: other processes ask.
+        Args:
+            process_groups: of each tensor; empty if none is sharded.
+            count: the number of tensors.
+            norm_groups: those whose processes ask for the norm, even if no tensor here is theirs.
         """
         given = list(process_groups) or [None] * count
         known = dict.fromkeys((*norm_groups, *given))
-        numbers = {spread: k for k, spread in enumerate(known)} or {None: 0}
+        numbers = {groups: k for k, groups in enumerate(known)} or {None: 0}
         self.process_groups: tuple[ProcessGroups | None, ...] = tuple(numbers)
-        self.of = np.array([numbers[spread] for spread in given], np.int64)
-        self.shared = any(spread is not None for spread in self.process_groups)
+        self.index_of = np.array([numbers[groups] for groups in given], np.int64)
+        self.sharded = any(groups is not None for groups in self.process_groups)
 
     def without_tensors(self) -> list[int]:
-        """Return the kinds that no tensor is of."""
-        return sorted(set(range(len(self.process_groups))) - set(self.of.tolist()))
+        """Return the indices of the process groups that no tensor belongs to."""
+        return sorted(set(range(len(self.process_groups))) - set(self.index_of.tolist()))
 
-    def together(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return partials of tensors, [n_tensors, ..., 3], as those of the whole tensors."""
+    def combine(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return partials of shards, [n_tensors, ..., 3], as those of the whole tensors."""
         whole = found.copy()
-        for kind, spread in enumerate(self.process_groups):
-            if spread is not None and not spread.whole:
-                whole[self.of == kind] = spread.together(found[self.of == kind])
+        for k, groups in enumerate(self.process_groups):
+            if groups is not None and not groups.whole:
+                whole[self.index_of == k] = groups.combine(found[self.index_of == k])
         return whole

@@ -1,4 +1,4 @@
-"""Dense stand-ins for arrays on a device that do not agree in memory order, or have gaps."""
+"""Dense copies of arrays on a device that differ in memory order or have gaps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .table import Entry
 
 @dataclass
 class Staged:
-    """One tensor some of whose arrays are copied before a launch, and back after it.
+    """A tensor some of whose arrays are copied before a launch, and back behind it.
 
     Attributes:
-        entry: what goes into the table: only arrays that agree in memory order.
-        copies: (row, array, stand-in); the gradient's array is the step's own, and None here.
+        entry: the tensor with the copies, for the table; all of one memory order.
+        copies: (row, array, copy); the array of the gradient is None, since each step brings it.
     """
 
     entry: Entry
@@ -24,38 +24,37 @@ class Staged:
 
     @property
     def copies_grad(self) -> bool:
-        """Whether the gradient has a stand-in; else it lies where the step's gradient lies."""
+        """Whether the gradient is copied; else the kernel reads the step's own."""
         return any(row == 1 for row, _, _ in self.copies)
 
-    def before(self, grad: Any) -> None:
-        """Fill the stand-ins."""
-        for row, array, stand_in in self.copies:
-            assign(stand_in, grad if row == 1 else array)
+    def fill(self, grad: Any) -> None:
+        """Copy the arrays and the gradient."""
+        for row, array, copy in self.copies:
+            assign(copy, grad if row == 1 else array)
 
-    def after(self, grad: Any) -> None:
-        """Write the results back."""
-        for row, array, stand_in in self.copies:
+    def write_back(self, grad: Any) -> None:
+        """Copy the results into the arrays."""
+        for row, array, copy in self.copies:
             if row in self.entry.update.written:
-                assign(grad if row == 1 else array, stand_in)
+                assign(grad if row == 1 else array, copy)
 
 
-def stage(entry: Entry, param: Any, states: Sequence[Any]) -> Staged:
-    """Return ``entry`` with stand-ins where its arrays do not agree with the first.
+def stage(entry: Entry, arrays: Sequence[Any]) -> Staged:
+    """Return a tensor with copies of the arrays whose memory order is not the parameter's.
 
     Args:
-        entry: a tensor whose arrays are not flat.
-        param: its parameter.
-        states: its states, in the update's order.
+        entry: a tensor that is not flat.
+        arrays: its parameter and its states, in the update's order.
     """
-    staged = Staged(entry)
+    staged, (param, *states) = Staged(entry), arrays
     memory = list(entry.memory)
     order = zeros_like(param, entry.dtypes[0])
-    wanted = describe(order, "stand-in").order
+    wanted = describe(order, "copy").order
     for row, array in enumerate((param, None, *states)):
         fits = memory[row].order == wanted and memory[row].element_aligned
         if not fits:
-            stand_in = order if row == 0 else zeros_like(param, entry.dtypes[row])
-            staged.copies.append((row, array, stand_in))
-            memory[row] = describe(stand_in, "stand-in")
+            copy = order if row == 0 else zeros_like(param, entry.dtypes[row])
+            staged.copies.append((row, array, copy))
+            memory[row] = describe(copy, "copy")
     staged.entry = Entry(entry.index, entry.update, tuple(memory))
     return staged

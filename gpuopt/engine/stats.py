@@ -1,4 +1,4 @@
-"""What a step can say of each tensor, from sums and maxima of its own pass."""
+"""Statistics of each tensor, from the partials of its update."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 
 class TensorStats(NamedTuple):
-    """Of one tensor at the optimizer's last step; 0 before the first, and where a tensor rested.
+    """Statistics of one tensor at the optimizer's last step; 0 if it had no gradient.
 
-    Norms are 2-norms. The gradient counts as it came in, unscaled, before any clipping; the update
-    is what was added to the parameter, which is meant as it was after it: both as they are stored
-    (with master weights, those). Largest values are absolute, of the elements that are not NaN;
-    counted are the elements that are infinite or NaN. A complex element is two.
+    Norms are 2-norms. The gradient is the one given, unscaled, before any clipping; the update is
+    the change of the parameter, and the parameter is taken after it, both as they are stored (with
+    master weights, those). Largest values are absolute, over the elements that are not NaN; the
+    nonfinite elements are infinite or NaN. A complex element counts as two.
     """
 
     grad_norm: float
@@ -34,9 +34,9 @@ def stats_of(partials: npt.NDArray[np.float64], grad_factor: float) -> TensorSta
     """Return the statistics of a tensor.
 
     Args:
-        partials: [3, 3]; for the gradient, the update and the parameter what
-            `kernels.table.PARTIALS` says.
-        grad_factor: what unscales the gradient.
+        partials: [3, 3]; the `kernels.table.PARTIALS` of the gradient, the update and the
+            parameter.
+        grad_factor: the factor that unscales the gradient.
     """
     factors = (abs(grad_factor), 1.0, 1.0)
     values: list[Any] = []
@@ -46,7 +46,7 @@ def stats_of(partials: npt.NDArray[np.float64], grad_factor: float) -> TensorSta
 
 
 def together(stats: Sequence[TensorStats]) -> TensorStats:
-    """Return the statistics of several tensors as those of one.
+    """Return the combined statistics of several tensors.
 
     >>> a = TensorStats(3.0, 3.0, 0, 0.3, 0.3, 0, 1.0, 1.0, 0)
     >>> b = TensorStats(4.0, 2.0, 1, 0.4, 0.2, 0, 1.0, 2.0, 0)

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from ..arrays import Memory
 from ..kernels.storage import compute_dtype
-from ..kernels.table import PARTIALS
-from .compose import Update
+from ..kernels.table import PARTIALS, partials_of_tensors
+from .update import Update
 
 EMPTY = 1
-"""The address of a gradient without elements (0 says that there is no gradient)."""
+"""The address of a gradient without elements; 0 stands for no gradient."""
 
 VECTOR = 16
-"""Bytes that the GPU kernels move at once; tensors not so aligned form their own table."""
+"""Bytes of one access in the GPU kernels; tensors that are not so aligned get their own table."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Entry:
     """One tensor of a step.
 
     Attributes:
-        index: its place in the optimizer.
-        update: what its group wants done to it.
+        index: of its parameter in the optimizer.
+        update: the update that its group gets.
         memory: of the parameter, the gradient and each state, in the update's order.
     """
 
@@ -37,12 +37,12 @@ class Entry:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Of each list."""
+        """The dtype of each list."""
         return tuple(m.dtype for m in self.memory)
 
     @property
     def flat(self) -> bool:
-        """Whether all its arrays hold the same element at the same offset."""
+        """Whether all its arrays are dense, aligned and of the same memory order."""
         first = self.memory[0].order
         return first is not None and all(
             m.order == first and m.element_aligned for m in self.memory
@@ -54,19 +54,19 @@ class Table:
     """All tensors that one launch updates.
 
     Attributes:
-        update: the composed update that all of them get.
-        device: where all of them lie.
-        library: whose arrays the parameters are; the launch goes to that library's stream.
+        update: the composed update of all of them.
+        device: of all arrays.
+        library: of the parameters; the launch goes to that library's stream.
         dtypes: of each list, in the update's order.
         vectors: whether every array is aligned to `VECTOR` bytes.
-        tensors: int64 [n_tensors], the place of each in the optimizer.
-        addresses: int64 [n_lists, n_tensors]; a gradient at 0 is none: that tensor rests.
+        tensors: int64 [n_tensors], the index of each in the optimizer.
+        addresses: int64 [n_lists, n_tensors]; 0 for a tensor that has no gradient.
         sizes: int64 [n_tensors], elements.
         chunks: int32 [n_chunks, 2], (column of the table, chunk of that tensor).
         ends: int64 [n_chunks], elements up to the end of each chunk.
         coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
-        carried: float64 [n_tensors, n_carried], what each carries from step to step.
-        partials: float64 [n_chunks, n_watched, 3], of what is watched; see
+        carried: float64 [n_tensors, n_carried], the carried numbers of each tensor.
+        partials: float64 [n_chunks, n_watched, 3], of the watched values; see
             `kernels.table.PARTIALS`.
     """
 
@@ -84,6 +84,29 @@ class Table:
     carried: npt.NDArray[np.float64]
     partials: npt.NDArray[np.float64]
 
+    def partials_of_tensors(
+        self, watched: npt.NDArray[np.float64], measured: npt.NDArray[np.float64] | None
+    ) -> npt.NDArray[np.float64]:
+        """Return the partials of whole tensors, [n_tensors, n_watched, 3].
+
+        Args:
+            watched: the partials of each chunk.
+            measured: those of the gradients, if they were measured before the update.
+        """
+        count = len(self.sizes)
+        found = partials_of_tensors(watched, self.chunks, count)
+        if measured is not None:
+            found[:, :1] = partials_of_tensors(measured, self.chunks, count)
+        return found
+
+    def write_carried(
+        self, rows: npt.NDArray[np.float64], carried: Sequence[dict[str, float]]
+    ) -> None:
+        """Write carried numbers, a row for each tensor, into those of the whole optimizer."""
+        if rows.size:
+            for tensor, row in zip(self.tensors.tolist(), rows.tolist()):
+                carried[tensor].update(zip(self.update.carried_names, row))
+
 
 _Key = tuple[Update, str, str, tuple[str, ...], bool]
 
@@ -92,7 +115,7 @@ def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
     """Return one table for each update, device, library, dtype combination and alignment.
 
     Args:
-        entries: tensors whose arrays are all flat.
+        entries: flat tensors.
         chunk: elements of a chunk.
     """
     partitions: dict[_Key, list[Entry]] = {}
@@ -105,7 +128,7 @@ def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
 
 
 def grad_address(memory: Memory) -> int:
-    """Return what the table holds for a gradient that is there."""
+    """Return the address that the table holds for a gradient."""
     return memory.address if memory.size else EMPTY
 
 

@@ -1,4 +1,4 @@
-"""What surrounds the update of a training step, and here happens in the same pass."""
+"""The tail of a training step: what it does besides the update, in the same pass over memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Tail", "TailOptions", "tail_of"]
 
 
 class TailOptions(TypedDict, total=False):
-    """The keyword arguments that every optimizer takes beside its own; `Tail` says what each is."""
+    """The keyword arguments that every optimizer takes besides its own; `Tail` documents them."""
 
     clip_norm: float | None
     clip_value: float | None
@@ -32,27 +32,27 @@ class TailOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Tail:
-    r"""What a step does beside its update, in the same pass over memory.
+    r"""What a step does besides its update, in the same pass over memory.
 
     Attributes:
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It
-            starts as the weights are at their first step (also one that is skipped, as masters
-            do), and rests as they do.
+            starts as a copy of the weights at their first step (also one that is skipped, as
+            masters do), and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
             [0, 2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
     """
 
     clip_norm: float | None = None
@@ -74,13 +74,13 @@ class Tail:
 
     @property
     def narrow(self) -> str:
-        """How 16-bit parameters keep what those cannot hold, as `compose.NARROW` calls it."""
+        """How 16-bit parameters keep what rounding cuts off: a key of `low_precision.NARROW`."""
         chosen = [name for name in _NARROW if getattr(self, name)]
         sees_what_is_stored = self.ema_decay is not None or self.stats
         return chosen[0] if chosen else "rounded" if sees_what_is_stored else ""
 
     def in_use(self) -> dict[str, Any]:
-        """Return the options that were given, or that follow from those, by name.
+        """Return the options in use, and the seed if one of them rounds, by name.
 
         >>> Tail(clip_norm=0.0, stochastic_rounding=True).in_use()
         {'clip_norm': 0.0, 'stochastic_rounding': True, 'seed': 0}
@@ -91,13 +91,13 @@ class Tail:
         return {name: v for name, v in options.items() if v is not None and v is not False}
 
     def numbers(self) -> dict[str, float]:
-        """Return what coefficients are computed from."""
+        """Return the options that coefficients are computed from."""
         given = {name: getattr(self, name) for name in ("clip_norm", "clip_value", "ema_decay")}
         numbers = {name: float(value) for name, value in given.items() if value is not None}
         return {**numbers, "seed": float(self.seed), "sum_of_squares": 0.0}
 
     def changed(self, name: str, value: Any) -> Tail:
-        """Return these with another value of an option that is in use.
+        """Return a tail with another value of an option that is in use.
 
         Raises:
             TypeError, ValueError: the option is not in use, or does not accept the value.

@@ -16,7 +16,14 @@ from ..kernels.cuda import source as cuda_c
 _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
 _RULE_FILES = sorted(_FOLDER.glob("../rules/*.py"))
-_COMPOSED = ("compose.py", "low_precision.py", "measure.py", "tail.py")
+_COMPOSED = (
+    "compose.py",
+    "low_precision.py",
+    "measure.py",
+    "tail.py",
+    "update.py",
+    "update_coefficients.py",
+)
 _RULES = (
     *(f"../engine/{name}" for name in _COMPOSED),
     *(f"../rules/{f.name}" for f in _RULE_FILES),

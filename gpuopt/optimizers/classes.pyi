@@ -6,7 +6,6 @@ from .base import Optimizer as Optimizer
 
 __all__ = [
     "ASGD",
-    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -20,6 +19,7 @@ __all__ = [
     "RMSProp",
     "RMSprop",
     "Rprop",
+    "SGD",
 ]
 
 class Adadelta(Optimizer):
@@ -43,22 +43,22 @@ class Adadelta(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -122,22 +122,22 @@ class Adagrad(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -207,22 +207,22 @@ class Adam(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -289,22 +289,22 @@ class AdamW(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -369,22 +369,22 @@ class Adamax(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -448,22 +448,22 @@ class ASGD(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -527,22 +527,22 @@ class Lion(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -608,22 +608,22 @@ class Momentum(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -693,22 +693,22 @@ class NAdam(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -780,22 +780,22 @@ class RAdam(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -867,22 +867,22 @@ class RMSProp(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -956,22 +956,22 @@ class RMSprop(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1039,22 +1039,22 @@ class Rprop(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1119,22 +1119,22 @@ class SGD(Optimizer):
             "bfloat16" and "float16" is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.

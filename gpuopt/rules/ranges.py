@@ -43,7 +43,7 @@ class Range:
             raise ValueError(f"{name}: expected {self.description}, got {given!r}")
 
     def or_none(self, name: str, value: Any) -> float | None:
-        """Accept None, too, and say so in errors."""
+        """Return the number as a float, or None for None; errors mention both."""
         if value is None:
             return None
         return Range(f"None or {self.description}", self.accepts)(name, value)
@@ -107,7 +107,7 @@ def pair(name: str, value: Any, ranges: tuple[Range, Range]) -> tuple[float, flo
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Take True or False, and nothing that only counts as one of them."""
+    """Return True or False; raise TypeError for anything else, also for 0 and 1."""
     if value is not True and value is not False:
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return value

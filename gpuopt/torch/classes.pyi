@@ -10,7 +10,6 @@ from .fused import Fused
 
 __all__ = [
     "ASGD",
-    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -24,6 +23,7 @@ __all__ = [
     "RMSProp",
     "RMSprop",
     "Rprop",
+    "SGD",
 ]
 
 class Adadelta(Fused, torch.optim.Adadelta):
@@ -52,22 +52,22 @@ class Adadelta(Fused, torch.optim.Adadelta):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -135,22 +135,22 @@ class Adagrad(Fused, torch.optim.Adagrad):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -224,22 +224,22 @@ class Adam(Fused, torch.optim.Adam):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -310,22 +310,22 @@ class AdamW(Fused, torch.optim.AdamW):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -394,22 +394,22 @@ class Adamax(Fused, torch.optim.Adamax):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -477,22 +477,22 @@ class ASGD(Fused, torch.optim.ASGD):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -560,22 +560,22 @@ class Lion(Fused):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -648,22 +648,22 @@ class Momentum(Fused):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -737,22 +737,22 @@ class NAdam(Fused, torch.optim.NAdam):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -826,22 +826,22 @@ class RAdam(Fused, torch.optim.RAdam):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -917,22 +917,22 @@ class RMSProp(Fused):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1009,22 +1009,22 @@ class RMSprop(Fused, torch.optim.RMSprop):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1094,22 +1094,22 @@ class Rprop(Fused, torch.optim.Rprop):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1179,22 +1179,22 @@ class SGD(Fused, torch.optim.SGD):
             them together, and all of them must step.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
-            but not rewritten: the factor joins the update. Costs one more read of them.
+            but not rewritten: the update applies the factor. Costs one more read of them.
         clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
         error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
             changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: let a step whose gradients hold an infinity or NaN change nothing.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as the weights are at their first step (also one that is skipped, as masters do), and
-            rests as they do.
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
         master_weights: keep float32 weights beside float16 and bfloat16 parameters.
-        stochastic_rounding: round bfloat16 parameters up or down by chance, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it to the
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
-        seed: of `stochastic_rounding`, and of how states in 16 bits are rounded; an integer in [0,
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
-        stats: keep norms, largest values and counts of what is not finite, of each tensor.
-        zero_grads: write zeros over the gradients, also of a step that is skipped.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.

@@ -29,7 +29,7 @@ class TorchProcessGroups:
         """
         self._groups, self.whole = groups, whole
 
-    def together(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def combine(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the partials of all processes combined, added in the order of ranks."""
         for group in self._groups:
             own = torch.from_numpy(np.ascontiguousarray(partials)).reshape(1, -1)

@@ -27,6 +27,7 @@ class StateSync:
         self,
         step: FusedStep,
         tensors: LocalTensors,
+        group_of: Sequence[int],
         carried: frozenset[str],
         state_dtype: torch.dtype | None,
     ) -> None:
@@ -35,11 +36,12 @@ class StateSync:
         Args:
             step: that updates the parameters.
             tensors: of the parameters.
+            group_of: the group of each parameter.
             carried: the names of the numbers that the optimizer's rules carry.
             state_dtype: of states that no step has updated yet; None for the default.
         """
         self._step, self._tensors, self._carried = step, tensors, carried
-        self._state_dtype = state_dtype
+        self._group_of, self._state_dtype = group_of, state_dtype
         self._seeds = ShardSeeds(tensors.shards, step.tail, state_dtype)
 
     def load(self, state: States, names: frozenset[str], counts: StepCounts) -> None:
@@ -96,7 +98,7 @@ class StateSync:
                 continue
             name = self._tensors.names[i]
             if "step" not in own or counts.read(param, own, name) != steps[i]:
-                device, dtype = step_tensors[self._step.group_of[i]]
+                device, dtype = step_tensors[self._group_of[i]]
                 device = device or param.device
                 _write_number(own, "step", float(steps[i]), dtype, device)
                 counts.note(param, own["step"], steps[i])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cupy.cuda import runtime
 
-from ..device_table import StagingPool
+from ..staging_pool import StagingPool
 
 
 class CupyMemory:
@@ -73,8 +73,8 @@ class CupyMemory:
 class StagedArray:
     """A device array that the host rewrites through pinned memory, asynchronously.
 
-    A pinned block is reused only after the copy from it has finished; a captured graph takes its
-    block from a pool and keeps it.
+    A pinned buffer is reused only after the copy from it has finished; a captured graph takes its
+    buffer from a pool and keeps it.
 
     Attributes:
         array: the device array.
@@ -83,30 +83,30 @@ class StagedArray:
     def __init__(self, array: Any) -> None:
         """Take the device array."""
         self.array = array
-        self._blocks: list[_Block] = []
-        self._pool = StagingPool(lambda: _Block(array))
+        self._buffers: list[_Buffer] = []
+        self._pool = StagingPool(lambda: _Buffer(array))
 
     def send(self, values: npt.NDArray[Any]) -> None:
         """Copy ``values`` to the device array on the current stream."""
         stream = cupy.cuda.get_current_stream().ptr
         capturing = runtime.streamIsCapturing(stream)
-        block = self._pool.take() if capturing else self._free_block()
-        block.values[...] = values
-        size, kind = block.values.nbytes, runtime.memcpyHostToDevice
-        runtime.memcpyAsync(self.array.data.ptr, block.values.ctypes.data, size, kind, stream)
+        buffer = self._pool.take() if capturing else self._free_buffer()
+        buffer.values[...] = values
+        size, kind = buffer.values.nbytes, runtime.memcpyHostToDevice
+        runtime.memcpyAsync(self.array.data.ptr, buffer.values.ctypes.data, size, kind, stream)
         if not capturing:
-            block.copied.record()
+            buffer.copied.record()
 
-    def _free_block(self) -> _Block:
+    def _free_buffer(self) -> _Buffer:
         self._pool.fill()
-        for block in self._blocks:
-            if block.copied.done:
-                return block
-        self._blocks.append(_Block(self.array))
-        return self._blocks[-1]
+        for buffer in self._buffers:
+            if buffer.copied.done:
+                return buffer
+        self._buffers.append(_Buffer(self.array))
+        return self._buffers[-1]
 
 
-class _Block:
+class _Buffer:
     """Pinned memory for the values of an array, and the event after the last copy from it."""
 
     def __init__(self, array: Any) -> None:

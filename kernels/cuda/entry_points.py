@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device_table import Launch
+from ..device import Launch
 from ..table import Table, Update
 from .source import (
     COEFFICIENTS,

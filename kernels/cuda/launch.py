@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..device_table import DeviceTable as AnyDeviceTable
-from ..device_table import DeviceTotal as AnyDeviceTotal
+from ..device_total import DeviceTotal as AnyDeviceTotal
 from ..table import Table
 from .cubin import cubin
 from .cupy_memory import CupyMemory

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 import triton
 
+from ..device import Launch
 from ..device_table import DeviceTable as AnyDeviceTable
-from ..device_table import DeviceTotal as AnyDeviceTotal
-from ..device_table import Launch
+from ..device_total import DeviceTotal as AnyDeviceTotal
 from ..table import Table, Update
 from ..torch_memory import TorchMemory
 from .constants import (

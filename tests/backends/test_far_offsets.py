@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gpuopt.arrays import describe
+from gpuopt.engine.device_launch import DeviceLaunch
 from gpuopt.engine.dispatch import BACKENDS
 from gpuopt.engine.groups import Groups
-from gpuopt.engine.launch import DeviceLaunch, HostLaunch
+from gpuopt.engine.host_launch import HostLaunch
 from gpuopt.engine.table import Entry, build_tables
 from gpuopt.rules.rounding import SEED, tensor_seed
 from tests.helpers.exact import assert_same_bits
@@ -65,7 +66,7 @@ def test_chunks_beyond_2_to_the_31_elements(backend):
         for part, piece in zip(parts, pieces):
             array[part] = piece
     beside = [slice(p.stop, p.stop + 100) for p in parts[:-1]]
-    launch.run(np.zeros(1, np.int64), update_groups)
+    launch.run([None], np.zeros(1, np.int64), update_groups)
     states = [{"momentum_buffer": piece} for piece in start[2]]
     seeds = [{SEED: tensor_seed({"seed": 0}, 0)} for _ in parts]
     first = [part.start for part in parts]  # beyond 2^31 the random words are others, too

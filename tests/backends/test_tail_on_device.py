@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from gpuopt.kernels.device_total import DeviceTotal
 
 import gpuopt
-from gpuopt.engine import launch
 from tests.helpers.tensors import torch
 from tests.tolerances import assert_close
 
@@ -158,8 +158,8 @@ def test_nothing_waits_for_the_device(device, monkeypatch):
     with gpuopt.use_backend(device):
         optimizer = gpuopt.SGD(params, lr=0.1, **AROUND["all"])
         optimizer.step(drawn(1, torch.float32))
-        monkeypatch.setattr(launch.Total, "read", None)
-        monkeypatch.setattr(launch.Total, "read_skipped", None)
+        monkeypatch.setattr(DeviceTotal, "read", None)
+        monkeypatch.setattr(DeviceTotal, "read_skipped", None)
         optimizer.step(drawn(2, torch.float32))
 
 

@@ -480,7 +480,7 @@ def steps_are_those_of_tables_on_a_device(folder):
 
 def a_rank_without_gradients_waits_for_nothing(folder):
     waits = AssertionError("the host waited")
-    with mock.patch.object(TorchProcessGroups, "together", side_effect=waits):
+    with mock.patch.object(TorchProcessGroups, "combine", side_effect=waits):
         a_rank_without_gradients_takes_part(folder)
 
 

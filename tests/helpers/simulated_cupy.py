@@ -11,7 +11,7 @@ import numpy as np
 from gpuopt.kernels.cuda.entry_points import Kernels, total
 from gpuopt.kernels.cuda.source import CHUNK
 from gpuopt.kernels.device_table import DeviceTable as AnyDeviceTable
-from gpuopt.kernels.device_table import DeviceTotal as AnyDeviceTotal
+from gpuopt.kernels.device_total import DeviceTotal as AnyDeviceTotal
 
 from gpuopt.arrays.scalars import value_of
 from gpuopt.engine.dispatch import Backend

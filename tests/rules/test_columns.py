@@ -7,7 +7,7 @@ import pytest
 
 from gpuopt import RULES
 from gpuopt.arrays import describe
-from gpuopt.engine.coefficients import FEW, Coefficients, one_by_one, powers, real_powers, together
+from gpuopt.engine.coefficients import FEW, Coefficients, by_columns, by_rows, powers, real_powers
 from gpuopt.engine.compose import compose
 from gpuopt.engine.groups import Group, Groups
 from gpuopt.engine.table import Entry, build_tables
@@ -65,8 +65,8 @@ def test_columns_have_the_bits_of_each_row(name, stages, kind):
     ):
         groups = groups_of(update, options)
         with np.errstate(all="ignore"):
-            expected = one_by_one(update, groups, of, steps, carried)
-            actual = together(update, groups, of, steps, carried)
+            expected = by_rows(update, groups, of, steps, carried)
+            actual = by_columns(update, groups, of, steps, carried)
         assert_same_bits(actual, expected, f"{steps[:3]}")
 
 

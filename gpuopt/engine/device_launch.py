@@ -1,0 +1,144 @@
+"""A launch of a table on a device, which counts steps and computes coefficients by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import scalars
+from ..kernels.device_total import DeviceTotal
+from .gradients import Gradients
+from .groups import Groups
+from .launch import Launch
+from .staging import Staged
+from .table import Table, grad_address
+
+SQUARES = "sum_of_squares"
+"""The option that holds the square of the norm of all gradients."""
+
+DevicePlace = tuple[ModuleType, str, str]
+"""A backend, a device, and the library whose stream is used: what can be measured in one pass."""
+
+
+def runs_on_device(module: ModuleType) -> bool:
+    """Whether the tables of a backend lie on a device, which counts the steps by itself."""
+    return hasattr(module, "DeviceTable")
+
+
+class DeviceLaunch(Launch):
+    """A table of arrays on a device.
+
+    A tensor whose arrays differ in memory order or have gaps is staged: the table holds dense
+    copies of them, which `prepare` fills and `run` writes back.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        module: ModuleType,
+        group_of: npt.NDArray[np.int64],
+        steps: npt.NDArray[np.int64],
+        groups: Groups,
+        staged: Sequence[Staged] = (),
+    ) -> None:
+        """Compile the kernels of a table and copy it to the device.
+
+        Args:
+            table: of arrays on the device.
+            module: the backend.
+            group_of: the group of each tensor of the table.
+            steps: the updates that each parameter of the optimizer has had.
+            groups: the options of each group.
+            staged: those of its tensors that are staged.
+        """
+        self.table, self.tensors = table, table.tensors
+        self._module = module
+        self._groups = groups
+        self._addresses_sent = True
+        self._staged = list(staged)
+        self._active: list[Staged] = []
+        options = groups.matrix(table.update.option_names)
+        self.memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
+
+    @property
+    def captured(self) -> bool:
+        """Whether it was launched while a graph was captured."""
+        return bool(self.memory.captured)
+
+    @property
+    def place(self) -> DevicePlace:
+        """Where its gradients are measured."""
+        return self._module, self.table.device, self.table.library
+
+    def point_to(self, gradients: Gradients) -> None:
+        """Take the addresses; `prepare` sends them if they changed."""
+        addresses = gradients.addresses
+        self._active = [s for s in self._staged if addresses[s.entry.index]]
+        if self._active:
+            addresses = addresses.copy()
+            for staged in self._active:
+                if staged.copies_grad:
+                    addresses[staged.entry.index] = grad_address(staged.entry.memory[1])
+        own = addresses[self.tensors]
+        if not np.array_equal(own, self.table.addresses[1]):
+            self.table.addresses[1] = own
+            self._addresses_sent = False
+
+    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
+        """Send the device what changed, and fill the staged copies.
+
+        Everything is sent while a graph is captured, since each replay sends it again; and ever
+        after, since any step may follow a replay.
+        """
+        everything = self.memory.begin()
+        self.memory.skip_if(skip)
+        if everything or not self._addresses_sent:
+            self.memory.send_addresses(self.table.addresses)
+            self._addresses_sent = True
+        if everything or groups is not self._groups:
+            self.memory.send_options(groups.matrix(self.table.update.option_names))
+            self._groups = groups
+        for rows, name, tensor in groups.followed:
+            if scalars.on_host(tensor) == (self.table.device == "cpu"):
+                self.memory.follow(rows, self.table.update.option_names.index(name), tensor)
+            # else its value is among the options already
+        for staged in self._active:
+            staged.fill(grads[staged.entry.index])
+
+    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Launch the kernels, and write the staged results back."""
+        self.memory.run()
+        for staged in self._active:
+            staged.write_back(grads[staged.entry.index])
+
+    def follow(self, total: DeviceTotal, decides: bool) -> None:
+        """Clip by the norm of a total; if that ``decides``, let it skip the step, too."""
+        if SQUARES in self.table.update.option_names:
+            column = self.table.update.option_names.index(SQUARES)
+            self.memory.follow(self._groups.all, column, total.squares)
+        if decides:
+            self.memory.skip_if(total.skip)
+
+    def clip_by(self, sum_of_squares: float) -> None:
+        """Clip by a norm that the host computed."""
+        if SQUARES in self.table.update.option_names:
+            groups = self._groups.with_common({SQUARES: sum_of_squares})
+            self.memory.send_options(groups.matrix(self.table.update.option_names))
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return the partials of each tensor; waits for the device."""
+        own = self.memory.read_measured() if measured else None
+        return self.table.partials_of_tensors(self.memory.read_partials(), own)
+
+    def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
+        """Write the device's counts into ``steps``; waits for it."""
+        steps[self.tensors] = self.memory.read_steps()
+
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Write the device's numbers into ``carried``, if there are any; waits for it."""
+        if self.table.carried.size:
+            self.table.write_carried(self.memory.read_carried(), carried)

@@ -1,0 +1,71 @@
+"""A launch of a table on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels.table import PARTIALS, combine_partials
+from .coefficients import Coefficients
+from .gradients import Gradients
+from .groups import Groups
+from .launch import Launch
+from .measure import Measure
+from .table import Table
+from .update import Update
+
+
+class HostLaunch(Launch):
+    """A table of arrays on the CPU, whose coefficients the host computes."""
+
+    def __init__(self, table: Table, module: ModuleType, group_of: npt.NDArray[np.int64]) -> None:
+        """Compile the kernel of a table.
+
+        Args:
+            table: of arrays on the CPU.
+            module: the backend.
+            group_of: the group of each tensor of the table.
+        """
+        self.table, self.tensors = table, table.tensors
+        self._module = module
+        self._coefficients = Coefficients(table, group_of)
+        module.compile(table.update, table.dtypes)
+        self._measured = np.zeros((0, 1, len(PARTIALS)))
+
+    def point_to(self, gradients: Gradients) -> None:
+        """Write the addresses into the table, from which the kernel reads them."""
+        self.table.addresses[1] = gradients.addresses[self.tensors]
+
+    def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64]:
+        """Return the combined partials of all gradients of the table."""
+        table = self.table
+        if len(self._measured) != len(table.chunks):
+            self._measured = np.zeros((len(table.chunks), 1, len(PARTIALS)))
+        self._walk(what, table.dtypes[:2], self._measured)
+        return combine_partials(self._measured[:, 0])
+
+    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Compute the coefficients and walk the table."""
+        table = self.table
+        self._coefficients.fill(steps[self.tensors] + 1, groups)
+        self._walk(table.update, table.dtypes, table.partials)
+
+    def _walk(
+        self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
+    ) -> None:
+        t = self.table
+        arrays = t.addresses, t.sizes, t.chunks, t.coefficients, t.ends, partials
+        self._module.run(update, dtypes, *arrays)
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return the partials of each tensor."""
+        own = self._measured if measured else None
+        return self.table.partials_of_tensors(self.table.partials, own)
+
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Write the table's numbers into ``carried``."""
+        self.table.write_carried(self.table.carried, carried)

@@ -1,0 +1,99 @@
+"""A launch of one tensor that no table holds: NumPy updates it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Memory, copy_into, to_numpy
+from ..kernels.numpy import blocks
+from ..kernels.storage import compute_dtype
+from ..kernels.table import PARTIALS
+from .gradients import Gradients
+from .groups import Groups
+from .launch import Launch
+from .measure import Measure
+from .table import Entry
+
+
+class NumpyLaunch(Launch):
+    """One tensor, updated by the `numpy` backend.
+
+    That is every tensor where this backend was chosen, and elsewhere a strided one on the CPU. One
+    on a device for which there is no other backend is updated through copies on the host.
+    """
+
+    def __init__(
+        self, entry: Entry, group: int, arrays: Sequence[Any], carried: Sequence[float]
+    ) -> None:
+        """Take a tensor.
+
+        Args:
+            entry: the tensor.
+            group: the group that it belongs to.
+            arrays: its parameter and its states, in the update's order.
+            carried: its carried numbers, in the update's order.
+        """
+        self.tensors = np.array([entry.index], np.int64)
+        self._entry, self._group, self._carried = entry, group, carried
+        self._param, *self._states = arrays
+        self._compute = compute_dtype(entry.dtypes[0])
+        self._on_host = entry.memory[0].device == "cpu"
+        self._grad: Memory | None = None
+        self._partials = np.zeros((len(entry.update.watched_names), len(PARTIALS)))
+        self._measured = np.zeros(len(PARTIALS))
+
+    def point_to(self, gradients: Gradients) -> None:
+        """Note where the gradient lies, if there is one."""
+        index = self._entry.index
+        self._grad = gradients.grad(index) if gradients.addresses[index] else None
+
+    def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64] | None:
+        """Return the partials of the gradient, or None without one."""
+        if self._grad is None:
+            return None
+        array = self._grad.view if self._on_host else to_numpy(grads[self._entry.index])
+        none = np.zeros(0, self._compute)
+        self._measured = blocks.run(what, [array, array], self._entry.dtypes[:2], none)[0]
+        return self._measured
+
+    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Update the tensor, if it has a gradient."""
+        if self._grad is None:
+            return
+        entry = self._entry
+        coefficients = self._coefficients(int(steps[entry.index]) + 1, groups)
+        if self._on_host:
+            param, _, *states = entry.memory
+            views = [memory.view for memory in (param, self._grad, *states)]
+            self._partials = blocks.run(entry.update, views, entry.dtypes, coefficients)
+            return
+        arrays = [self._param, grads[entry.index], *self._states]
+        copies = [to_numpy(array) for array in arrays]
+        self._partials = blocks.run(entry.update, copies, entry.dtypes, coefficients)
+        for row in entry.update.written:
+            copy_into(arrays[row], copies[row])
+
+    def _coefficients(self, step: int, groups: Groups) -> npt.NDArray[Any]:
+        """Return the coefficients of a step, and take what it carries to the next."""
+        update, options = self._entry.update, groups[self._group].options
+        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+            values = update.coefficients(step, options, self._carried)
+            count = len(values) - len(update.carried_names)
+            self._carried = values[count:]
+            return np.array(values[:count]).astype(self._compute)
+
+    def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
+        """Return the partials of the tensor."""
+        found = self._partials.copy()
+        if measured:
+            found[0] = self._measured
+        return found[None]
+
+    def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
+        """Write its numbers into ``carried``."""
+        names = self._entry.update.carried_names
+        carried[self._entry.index].update(zip(names, self._carried))

@@ -1,0 +1,110 @@
+"""The states, step counts and carried numbers of an optimizer's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import Memory, copy_as, describe, zeros_like
+from .groups import Group, Groups
+from .parameters import Parameters
+from .table import Entry
+from .update import Update
+
+
+class States:
+    """What an optimizer keeps of each parameter from step to step.
+
+    Attributes:
+        params: the parameters.
+        group_of: int64, the group of each.
+        arrays: for each parameter its states by name; empty until its first gradient.
+        steps: int64, how many updates each has had, as far as the host knows.
+        carried: for each its carried numbers by name, as far as the host knows.
+    """
+
+    def __init__(
+        self, params: Sequence[Any], parameters: Parameters, group_of: npt.NDArray[np.int64]
+    ) -> None:
+        """Start without states.
+
+        Args:
+            params: the parameters.
+            parameters: where they lie; told of new states.
+            group_of: the group of each.
+        """
+        self.params, self._parameters, self.group_of = params, parameters, group_of
+        self.arrays: list[dict[str, Any]] = [{} for _ in params]
+        self.steps = np.zeros(len(params), np.int64)
+        self.carried: list[dict[str, float]] = [{} for _ in params]
+
+    def load(
+        self,
+        steps: Sequence[int],
+        arrays: Sequence[dict[str, Any]],
+        carried: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Replace everything; carried numbers that are missing start anew."""
+        self.steps[:] = steps
+        self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
+        self.arrays = list(arrays)
+        self._parameters.set_states(self.arrays)
+
+    def allocate(self, indices: Sequence[int], groups: Groups) -> None:
+        """Allocate the states that parameters lack; if that fails, none has a new one."""
+        made = []
+        for i in indices:
+            group, update = groups[self.group_of[i]], self._update_of(i, groups)
+            for name in update.states:
+                if name not in self.arrays[i]:
+                    made.append((i, name, self._new(i, name, group, update)))
+            self._begin_carried(i, update, groups)
+        for i, name, state in made:
+            self.arrays[i][name] = state
+        if made:
+            self._parameters.set_states(self.arrays)
+
+    def entry(self, i: int, grad: Memory, groups: Groups) -> Entry:
+        """Return a parameter with its gradient, its states and its update.
+
+        Args:
+            i: the parameter's index.
+            grad: where its gradient lies.
+            groups: the options of each group.
+        """
+        update = self._update_of(i, groups)
+        states = {name: describe(self.arrays[i][name], name) for name in update.states}
+        update = update.for_states({name: memory.dtype for name, memory in states.items()})
+        self._begin_carried(i, update, groups)
+        return Entry(i, update, (self._parameters.memories[i], grad, *states.values()))
+
+    def arrays_of(self, entry: Entry) -> list[Any]:
+        """Return a tensor's parameter and its states, in the update's order."""
+        held = self.arrays[entry.index]
+        return [self.params[entry.index], *(held[name] for name in entry.update.states)]
+
+    def carried_of(self, i: int, update: Update) -> list[float]:
+        """Return the carried numbers of a parameter, in the update's order."""
+        return [self.carried[i][name] for name in update.carried_names]
+
+    def _update_of(self, i: int, groups: Groups) -> Update:
+        update: Update = groups.updates[self.group_of[i]]
+        return update.for_params(self._parameters.memories[i].dtype)
+
+    def _begin_carried(self, i: int, update: Update, groups: Groups) -> None:
+        """Start the carried numbers that a parameter lacks."""
+        if update.carried_names:
+            at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
+            self.carried[i] = {**dict(zip(update.carried_names, at_first)), **self.carried[i]}
+
+    def _new(self, i: int, name: str, group: Group, update: Update) -> Any:
+        param, memory = self.params[i], self._parameters.memories[i]
+        dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
+        own = update.own_states.get(name)
+        if own and own.copies:
+            return copy_as(param, dtype)
+        start = group.options.get(update.rule.initial.get(name, ""), 0.0)
+        return zeros_like(param, dtype, start)

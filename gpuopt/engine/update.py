@@ -1,0 +1,217 @@
+"""A rule and the stages around it as one function of an element, which every backend compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import FunctionType
+from typing import Any
+
+from ..kernels.storage import STORAGE, compute_dtype
+from ..kernels.trace.retarget import function_from
+from ..rules.registry import Rule, Stage, State
+from ..rules.tail import TAKE_MASTER, ZERO_GRADIENT
+from .low_precision import BITS_16, NARROW, rounded_states
+from .update_coefficients import UpdateCoefficients, parameters_of
+
+_Call = tuple[str, Callable[..., Any], tuple[str, ...], tuple[str, ...]]
+"""The name of a function, the function, the values that it replaces, and its coefficients."""
+
+ELEMENT = "element"
+"""What stages call the index of an element in its tensor; a number behind it is the stream."""
+
+WATCHED = ("gradient", "update", "parameter")
+"""The values that statistics are made of."""
+
+BEFORE_ALL = (TAKE_MASTER,)
+"""The stages that replace the parameter by the one that the last step's statistics were of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Update(UpdateCoefficients):
+    """The whole update of one element: ``*written = function(*read, *coefficients)``.
+
+    Attributes:
+        narrow: how 16-bit parameters keep what rounding cuts off; one of `NARROW`, or empty.
+        watched: whether the function returns behind its results the `WATCHED` values.
+    """
+
+    narrow: str
+    watched: bool
+
+    def for_params(self, dtype: str) -> Update:
+        """Return the update for parameters of a dtype."""
+        if not self.narrow or dtype not in BITS_16:
+            return compose(self.rule, self.stages, self.after, "", self.watched)
+        before, after = NARROW[self.narrow](dtype)
+        stages, behind = (*before, *self.stages), (*after, *self.after)
+        return compose(self.rule, stages, behind, "", self.watched)
+
+    def stored_states(self, params: str, wanted: str | None = None) -> dict[str, str]:
+        """Return the dtype of each state.
+
+        Args:
+            params: the dtype of the parameters.
+            wanted: the dtype of the rule's states; None for the one that the rule computes in.
+        """
+        compute = compute_dtype(params)
+        rule = {n: compute if n in self.rule.wide else wanted or compute for n in self.rule.states}
+        own = {n: params if state.narrow else compute for n, state in self.own_states.items()}
+        return {**rule, **own}
+
+    def for_states(self, stored: Mapping[str, str]) -> Update:
+        """Return the update that rounds its states to the dtypes that they are stored in.
+
+        Args:
+            stored: the dtype of each state, by name.
+        """
+        behind = rounded_states({name: stored[name] for name in self.states})
+        if not behind:
+            return self
+        return compose(self.rule, self.stages, (*self.after, *behind), self.narrow, self.watched)
+
+    @property
+    def name(self) -> str:
+        """The names of the rule and its stages."""
+        names = [stage.name for stage in self._around]
+        return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states of the rule and its stages."""
+        return (*self.rule.states, *self.own_states)
+
+    @cached_property
+    def own_states(self) -> dict[str, State]:
+        """The states of the stages."""
+        found = [stage.state for stage in self._around if stage.state]
+        return {state.name: state for state in found}
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists of arrays, in the order of the table's rows."""
+        return ("params", "grads", *self.states)
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The rows that the function's values come from."""
+        known: set[str] = set()
+        needed = {"g"} if self.watched else set()
+        for _, function, results, _ in self._calls:
+            needed |= set(parameters_of(function)) - known
+            known |= set(results)
+        return tuple(i for i, name in enumerate(self._values) if name in needed)
+
+    @cached_property
+    def written(self) -> tuple[int, ...]:
+        """The rows that the function's results go to."""
+        replaced = {name for _, _, results, _ in self._calls for name in results}
+        touched = {"g"} if ZERO_GRADIENT in self.after else set()
+        return tuple(
+            i for i, n in enumerate(self._values) if n in touched or (n in replaced and n != "g")
+        )
+
+    @property
+    def watched_names(self) -> tuple[str, ...]:
+        """The watched values, in the order in which the function returns them."""
+        return WATCHED if self.watched else ()
+
+    @property
+    def wants_sums(self) -> bool:
+        """Whether only sums and counts of the watched values are needed: never in an update."""
+        return False
+
+    @cached_property
+    def random_streams(self) -> tuple[int, ...]:
+        """The streams of random words that its stages round by.
+
+        For each, the function takes the index of the element in its tensor, behind the values:
+        ``element`` for stream 0, ``element1`` for stream 1.
+        """
+        named = {name for stage in self._around for name in stage.values}
+        return tuple(sorted(stream_of(name) for name in named if name.startswith(ELEMENT)))
+
+    @cached_property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The coefficients that the function takes; stages that round share theirs."""
+        return tuple(dict.fromkeys(name for *_, names in self._calls for name in names))
+
+    @property
+    def _values(self) -> tuple[str, ...]:
+        return ("p", "g", *self.states)
+
+    @cached_property
+    def _calls(self) -> tuple[_Call, ...]:
+        rule = self.rule
+        results = ("p", *rule.states)
+        return (
+            *map(_call, self.stages),
+            (f"apply_{rule.name}", rule.update, results, rule.coefficient_names),
+            *map(_call, self.after),
+        )
+
+    @cached_property
+    def source(self) -> str:
+        """The Python text of the function."""
+        values = [self._values[i] for i in self.read]
+        body = [
+            f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
+            for callee, function, results, _ in self._calls
+        ]
+        results = [self._values[i] for i in self.written]
+        if self.watched:
+            start = sum(stage in BEFORE_ALL for stage in self.stages)
+            body.insert(start, "old_p, given_g = p, g")
+            results += ["given_g", "p - old_p", "p"]
+        counted = [f"{ELEMENT}{stream or ''}" for stream in self.random_streams]
+        header = f"def {self.name}({', '.join((*values, *counted, *self.coefficient_names))}):"
+        return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
+
+    @cached_property
+    def function(self) -> FunctionType:
+        """The composed NumPy function."""
+        return function_from(self.source, self.name, {"__name__": __name__, **self.callees})
+
+    @property
+    def callees(self) -> dict[str, Callable[..., Any]]:
+        """The functions that `function` calls, by the names in its source."""
+        return {callee: function for callee, function, *_ in self._calls}
+
+    def bytes_per_element(self, dtypes: Sequence[str]) -> int:
+        """Return the least memory traffic: each list read and written once, if it must be.
+
+        Args:
+            dtypes: of each list.
+
+        >>> from gpuopt.rules.registry import RULES
+        >>> compose(RULES["adam"]).bytes_per_element(["float32"] * 4)
+        28
+        """
+        rows = (*self.read, *self.written)
+        return sum(STORAGE[dtypes[row]].itemsize for row in rows)
+
+
+def _call(stage: Stage) -> _Call:
+    return f"apply_{stage.name}", stage.function, stage.results, stage.coefficient_names
+
+
+def stream_of(name: str) -> int:
+    """Return the stream of random words that the name of a stage's parameter stands for.
+
+    >>> stream_of("element"), stream_of("element2")
+    (0, 2)
+    """
+    return int(name.removeprefix(ELEMENT) or 0)
+
+
+@cache
+def compose(
+    rule: Rule,
+    stages: tuple[Stage, ...] = (),
+    after: tuple[Stage, ...] = (),
+    narrow: str = "",
+    watched: bool = False,
+) -> Update:
+    """Return the update of these parts; the same object for the same parts."""
+    return Update(rule, stages, after, narrow, watched)

@@ -1,0 +1,133 @@
+"""One function for the coefficients of a rule and the stages around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+from ..kernels.trace.retarget import function_from
+from ..rules.registry import Rule, Stage
+
+_Call = tuple[str, Callable[..., Any], tuple[str, ...]]
+"""The name of a function, the function, and the names of its results."""
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateCoefficients:
+    """The part of an `Update` that is computed for a whole tensor: its coefficients.
+
+    Attributes:
+        rule: the rule.
+        stages: the stages in front of it, in order.
+        after: the stages behind it, in order.
+    """
+
+    rule: Rule
+    stages: tuple[Stage, ...]
+    after: tuple[Stage, ...]
+
+    @property
+    def _around(self) -> tuple[Stage, ...]:
+        return (*self.stages, *self.after)
+
+    @property
+    def carried_names(self) -> tuple[str, ...]:
+        """The names of the carried numbers of a tensor."""
+        return (*self.rule.carried, *self._constant)
+
+    @cached_property
+    def _constant(self) -> tuple[str, ...]:
+        """Those that never change: the stages' own."""
+        return tuple(dict.fromkeys(name for stage in self._around for name in stage.carried))
+
+    @cached_property
+    def option_names(self) -> tuple[str, ...]:
+        """The options that the coefficients are computed from."""
+        given = {"step", *self._constant}
+        own = [
+            name
+            for stage in self._around
+            if stage.coefficients
+            for name in parameters_of(stage.coefficients)
+        ]
+        names = dict.fromkeys((*own, *self.rule.hyperparameters))
+        return tuple(name for name in names if name not in given)
+
+    @cached_property
+    def coefficients_source(self) -> str:
+        """The Python text of `coefficients_function`."""
+        body: list[str] = []
+        results: list[str] = []
+        carried: list[str] = []
+        for callee, function, names in self._coefficient_calls:
+            n = len(results) + len(carried)
+            own = [f"c{n + i}" for i in range(len(names))]
+            body.append(f"({', '.join(own)},) = {callee}({', '.join(parameters_of(function))})")
+            of_rule = len(self.rule.coefficient_names) if callee == "of_rule" else len(own)
+            results, carried = results + own[:of_rule], carried + own[of_rule:]
+        returned = (*results, *carried, *self._constant)
+        parameters = ", ".join(("step", *self.carried_names, *self.option_names))
+        header = f"def coefficients({parameters}):"
+        return "\n    ".join((header, *body, f"return ({', '.join(returned)},)")) + "\n"
+
+    @property
+    def _coefficient_calls(self) -> list[_Call]:
+        known: set[str] = set()
+
+        def of(stages: Sequence[Stage]) -> list[_Call]:
+            calls = []
+            for stage in stages:
+                if stage.coefficients and not known.issuperset(stage.coefficient_names):
+                    calls.append((f"of_{stage.name}", stage.coefficients, stage.coefficient_names))
+                known.update(stage.coefficient_names)
+            return calls
+
+        names = (*self.rule.coefficient_names, *self.rule.carried)
+        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(self.after)]
+
+    @cached_property
+    def coefficients_function(self) -> FunctionType:
+        """The composed function of the step, the carried numbers and the options.
+
+        It returns the coefficients of a tensor, and behind them its carried numbers for the next
+        step.
+        """
+        names = {"__name__": __name__, **self.coefficient_callees}
+        return function_from(self.coefficients_source, "coefficients", names)
+
+    @property
+    def coefficient_callees(self) -> dict[str, Callable[..., Any]]:
+        """The functions that `coefficients_function` calls, by the names in its source."""
+        return {callee: function for callee, function, _ in self._coefficient_calls}
+
+    def coefficients(
+        self, step: int, options: Mapping[str, float], carried: Sequence[float] = ()
+    ) -> tuple[float, ...]:
+        """Return the float64 coefficients of a tensor, and behind them its next carried numbers.
+
+        Args:
+            step: how many updates the tensor will have had after this one (1 for the first).
+            options: the options of the rule and of the stages, by name.
+            carried: the carried numbers that its last step returned; those of the first step, if
+                there are none.
+        """
+        numbers = carried if len(carried) else self.carried_at_first(options)
+        given = (options[name] for name in self.option_names)
+        values = self.coefficients_function(step, *numbers, *given)
+        return tuple(float(value) for value in values)
+
+    def carried_at_first(self, options: Mapping[str, float], tensor: int = 0) -> tuple[float, ...]:
+        """Return the carried numbers for the first step of a tensor; ``tensor`` is its index."""
+        starts = self.rule.carried.values()
+        of_rule = (options[x] if isinstance(x, str) else x for x in starts)
+        starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
+        return (*of_rule, *(starts_of[name](options, tensor) for name in self._constant))
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's parameters."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]

@@ -1,0 +1,95 @@
+"""What a device offers to the tables in its memory: arrays, a stream, and compiled kernels.
+
+`Memory` moves arrays to the device and back, `Kernels` launches what a table is compiled to, and
+`TotalKernel` what adds up the partials of tables. Each backend has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from .table import Update
+
+
+class StagedArray(Protocol):
+    """A device array that the host rewrites from pinned memory, without waiting."""
+
+    @property
+    def array(self) -> Any:
+        """The device array."""
+
+    def send(self, values: npt.NDArray[Any]) -> None:
+        """Copy ``values`` to the device array, in the order of the current stream."""
+
+
+class Memory(Protocol):
+    """The memory of one device, used in the current stream of one library."""
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make the device and the library's stream current for the calls below."""
+
+    def upload(self, values: npt.NDArray[Any]) -> Any:
+        """Return a device copy of ``values``."""
+
+    def staged(self, values: npt.NDArray[Any]) -> StagedArray:
+        """Return a device copy of ``values`` that can be rewritten."""
+
+    def read(self, array: Any) -> npt.NDArray[Any]:
+        """Return a copy on the host; waits for the device."""
+
+    def hold(self, arrays: Sequence[Any]) -> bool:
+        """Keep the allocator from reusing these arrays while the current stream works on them.
+
+        Returns:
+            Whether the stream is being captured in a graph, which may replay the work at any time.
+        """
+
+    def copy_number(self, array: Any, rows: int | slice, column: int, number: Any) -> None:
+        """Copy an array of one float of this device into elements of another, without waiting."""
+
+
+Launch = Callable[[], None]
+"""Launches a kernel with the arguments that it was compiled for."""
+
+
+class Kernels(Protocol):
+    """The compiled kernels of one table."""
+
+    def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return the launch that counts the steps and computes the coefficients.
+
+        Args:
+            arguments: addresses, steps, carried, groups, options, coefficients, skip and the
+                number of tensors.
+        """
+
+    def walk(
+        self, update: Update, dtypes: tuple[str, ...], arguments: tuple[Any, ...], n_chunks: int
+    ) -> Launch:
+        """Return the launch that applies an update to the elements.
+
+        Args:
+            update: the table's own, or one of its first lists.
+            dtypes: of the lists of the update.
+            arguments: addresses, sizes, chunks, coefficients, skip, partials and the number of
+                tensors.
+            n_chunks: at least one.
+        """
+
+
+FIRST, LAST, DECIDES = 1, 2, 4
+"""The flags of `multi_tensor_total`: see `TotalKernel`."""
+
+TotalKernel = Callable[[tuple[Any, ...]], Launch]
+"""Returns the launch that adds partials to a total.
+
+Its arguments: the partials, the number by which the caller skips the step, the total, the number
+by which tables skip it, the count of skipped steps, the number of rows of partials, and a sum of
+flags: `FIRST`, the total starts at these partials; `LAST`, nothing follows, so the number for the
+tables is written, and the step counted if it is skipped; `DECIDES`, a gradient that is not finite
+skips the step, too.
+"""
