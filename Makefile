@@ -1,4 +1,5 @@
 # make demo           compare all methods on real data: prints a table, writes compare.png
+# make stubs          write the stubs of the optimizers' classes
 # make test           lint, types, tests, and the next four
 # make inspect        compile the GPU code, without a GPU, and check its limits (Linux)
 # make interpret      test the Triton backend in Triton's interpreter: minutes
@@ -25,7 +26,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit interpret interpret-old simulate-old inspect gpu-test bench gpu-bench
+.PHONY: help demo test lint types stubs unit interpret interpret-old simulate-old inspect gpu-test bench gpu-bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -46,6 +47,10 @@ types: build/typed/.stamp
 	@echo '== types'
 	@cd build/typed && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
 	    --cache-dir ../mypy -p gpuopt
+
+# Signatures and docstrings of the optimizers, for editors and type checkers.
+stubs: $(VENV)/.test
+	@$(BIN)/python -m tests.helpers.stubs
 
 unit: $(VENV)/.test
 	@echo '== tests'
