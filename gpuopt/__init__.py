@@ -3,7 +3,7 @@
 >>> import numpy as np, gpuopt
 >>> weights = {"w": np.ones((2, 3), np.float32), "b": np.zeros(3, np.float32)}
 >>> opt = gpuopt.Adam(weights, lr=1e-3)
->>> opt.step({"w": np.ones((2, 3), np.float32), "b": None})  # in place; None rests
+>>> opt.step({"w": np.ones((2, 3), np.float32), "b": None})  # in place; None: no gradient
 >>> float(weights["w"][0, 0])
 0.9990000128746033
 """

@@ -1,5 +1,6 @@
 """What is installed, what an import costs, and that the project's files agree with each other."""
 
+import doctest
 import importlib
 import importlib.metadata
 import os
@@ -39,7 +40,7 @@ def test_the_wheel_holds_every_source_file(wheel):
             for file in (ROOT / folder).rglob(pattern)
         }
 
-    expected = {f"gpuopt/{name}" for name in files("gpuopt", "*.py", "py.typed")}
+    expected = {f"gpuopt/{name}" for name in files("gpuopt", "*.py", "*.pyi", "py.typed")}
     expected |= {f"gpuopt/kernels/{name}" for name in files("kernels", "*.py", "*.cuh")}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -124,14 +125,41 @@ def test_ci_skips_nothing_for_want_of_a_library():
         assert importlib.metadata.version(requirement.name) in requirement.specifier, line
 
 
-def test_the_rule_in_the_contributors_guide_registers():
-    from gpuopt.rules.registry import RULES
+def test_the_optimizer_in_the_contributors_guide_is_all_that_is_written():
+    from gpuopt.optimizers.base import class_of
+    from gpuopt.rules.definitions import DEFINITIONS
+    from gpuopt.rules.registry import RULES, check
 
-    before = set(RULES)
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     try:
-        exec(code, {})
-        assert set(RULES) - before == {"heavy_ball"}
+        exec(code, {"__name__": "gpuopt.rules.heavy_ball", "__package__": "gpuopt.rules"})
+        check(RULES["heavy_ball"])
+        made = class_of(DEFINITIONS["HeavyBall"], __name__)
+        example = doctest.DocTestParser().get_doctest(
+            made.__doc__, {"HeavyBall": made}, "HeavyBall", None, None
+        )
+        assert doctest.DocTestRunner().run(example).failed == 0
     finally:
         RULES.pop("heavy_ball", None)
+        DEFINITIONS.pop("HeavyBall", None)
+
+
+def test_importing_gpuopt_traces_no_rule():
+    code = """if True:
+        import sys
+        called = set()
+        sys.setprofile(lambda frame, event, _: called.add(frame.f_code))
+        import gpuopt
+        sys.setprofile(None)
+        names = {code.co_name for code in called if "gpuopt" in code.co_filename}
+        names |= {code.co_name for code in called if "kernels" in code.co_filename}
+        print("add_rule" in names, "trace" in names, "follow" in names)
+    """
+    assert run_python(code).split() == ["True", "False", "False"]
+
+
+def test_dir_shows_public_names_alone():
+    assert dir(gpuopt) == sorted([*gpuopt.__all__, "__version__"])
+    assert not [name for name in gpuopt.__all__ if name.startswith("_")]
+    assert all(hasattr(gpuopt, name) for name in gpuopt.__all__)

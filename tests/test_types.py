@@ -22,6 +22,10 @@ def test_the_stub_of_the_drop_ins_is_up_to_date():
     assert stubs.FILES["torch"].read_text(encoding="utf-8") == stubs.stub("torch"), "make stubs"
 
 
+def test_the_table_of_the_optimizers_is_up_to_date():
+    assert stubs.PAGE.read_text(encoding="utf-8") == stubs.page(), "make stubs"
+
+
 SCRIPT = """
 import gpuopt
 import gpuopt.torch

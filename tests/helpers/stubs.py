@@ -1,4 +1,4 @@
-"""Stubs of the two modules whose classes are made from definitions: for editors and type checkers.
+"""What is written from the definitions of optimizers: stubs of their classes, and a table.
 
 ``python -m tests.helpers.stubs`` writes them. torch's arguments are those of the installed torch.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpuopt.engine.tail import Tail
 from gpuopt.rules.definitions import DEFINITIONS
+from tests.rules.oracles import TORCHS
 
 GPUOPT = Path(__file__).parents[2] / "gpuopt"
 FILES = {"arrays": GPUOPT / "optimizers" / "classes.pyi", "torch": GPUOPT / "torch" / "classes.pyi"}
@@ -107,6 +108,28 @@ def class_text(kind, bases, types, attributes):
 
 WRITERS = {"arrays": of_arrays, "torch": of_torch}
 
+PAGE = GPUOPT.parent / "docs" / "names.md"
+START, END = "<!-- optimizers: written by make stubs -->\n", "<!-- end -->\n"
+
+
+def page():
+    """The text of docs/names.md with the table of all optimizers."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    head = "| class | torch.optim has it | arguments | rules |\n|---|---|---|---|\n"
+    rows = "".join(map(row, DEFINITIONS.values()))
+    return f"{before}{START}{head}{rows}{END}{rest.partition(END)[2]}"
+
+
+def row(definition):
+    by_place = [n for n in definition.defaults if n not in definition.keyword_only]
+    given = {name: f"{name}={default!r}" for name, default in definition.defaults.items()}
+    arguments = [*(given[n] for n in by_place), "*", *(given[n] for n in definition.keyword_only)]
+    rules = ", ".join(f"`{rule.name}`" for rule in definition.all_rules)
+    theirs = "yes" if definition.name in TORCHS else "no"
+    return f"| `{definition.name}` | {theirs} | `{', '.join(arguments)}` | {rules} |\n"
+
+
 if __name__ == "__main__":
     for api in sys.argv[1:] or FILES:
         FILES[api].write_text(stub(api), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
