@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..arrays import scalars
 from ..engine.dispatch import Explanation, explain_places
@@ -26,6 +26,9 @@ from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
 from .tail_methods import TailMethods
 from .unknown import refuse_unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _MISSING: Any = object()
 
@@ -100,12 +103,13 @@ class Optimizer(TailMethods):
         if "__init__" in own and "__signature__" not in own:
             _take_signature(cls)
 
-    def __new__(cls, *args: Any, **options: Any) -> Optimizer:
+    def __new__(cls, *args: Any, **options: Any) -> Self:
         """Return an object of the class of its rule, whose attributes are the rule's options."""
+        of_rule: Any = cls
         if cls is Optimizer and ("rule" in options or len(args) > 1):
             rule = options["rule"] if "rule" in options else args[1]
-            cls = class_of(definition_for(rule), __name__)
-        made: Optimizer = super().__new__(cls)
+            of_rule = class_of(definition_for(rule), __name__)
+        made: Self = super().__new__(of_rule)
         return made
 
     def __init__(
