@@ -63,7 +63,7 @@ def test_imports_run_down(name):
         assert theirs in (None, own) or FLOOR[theirs] < FLOOR[own], f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("folder", ["benchmarks", "kernels", "tests"])
+@pytest.mark.parametrize("folder", ["benchmarks", "gpuopt", "kernels", "tests"])
 def test_no_circular_imports(folder):
     own = modules(folder)
     graph = {}

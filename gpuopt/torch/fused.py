@@ -12,10 +12,8 @@ from ..engine.parameters import ParameterMovedError
 from ..engine.step import FusedStep
 from ..engine.tail import Tail, TailOptions, tail_of
 from ..optimizers.options import checked_state_dtype
-from ..optimizers.state_dicts import OF_TAILS
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
-from ..rules.rounding import SEED
 from .arguments import check_arguments, check_numbers, own_parameters
 from .grad_scaler import GradScalerSupport
 from .group_options import check_group, torch_ranges
@@ -92,14 +90,6 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
             raise ValueError(f"lr: expected a number or a tensor of one float, got {lr!r:.80}")
         check_group(None, options, options, torch_ranges(self._definition), ())
         Fused.__init__(self, params, options, **more)
-
-    def _rule_for(self, group: Mapping[str, Any]) -> Rule:
-        """Return the rule that a group's options choose."""
-        definition = self._definition
-        # An older torch does not have every option that chooses.
-        return definition.rule_for(
-            {name: name in self.defaults and group[name] for name in definition.choices}
-        )
 
     # --- what `TailMethods` asks for ------------------------------------------------------------
 
@@ -208,25 +198,6 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         self.state  # noqa: B018 - saves them
         self._skipped_before = self._skipped()
         self._tensor_step = self._plan = None
-
-    def _params(self) -> list[torch.Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
-
-    def _param_names(self) -> list[str]:
-        """Return the name of each parameter for error messages: its own, if it was given one."""
-        names: list[str] = []
-        for group in self.param_groups:
-            own = group.get("param_names")
-            names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
-        return names
-
-    def _state_names(self) -> frozenset[str]:
-        """Return the names of the states of all its rules, and of the tail's."""
-        return self._definition.state_names | OF_TAILS
-
-    def _carried_names(self) -> frozenset[str]:
-        """Return the names of the numbers that tensors carry from step to step."""
-        return self._definition.carried_names | {SEED}
 
     def _accepted_rule(self, group: Mapping[str, Any]) -> Rule:
         if group.get("differentiable"):

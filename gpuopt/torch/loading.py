@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..engine.compose import within
 from ..optimizers.state_dicts import OF_TAILS
+from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
-
-if TYPE_CHECKING:
-    from .fused import Fused
 
 States = dict[torch.Tensor, dict[str, Any]]
 
@@ -30,7 +28,9 @@ class LoadedStates:
         saved: the states of each parameter, as they were saved.
     """
 
-    def __init__(self, optimizer: Fused, state_dict: Mapping[str, Any], mine: States) -> None:
+    def __init__(
+        self, optimizer: CheckedParamGroups, state_dict: Mapping[str, Any], mine: States
+    ) -> None:
         """Check the state dict, and copy its tensors in their dtypes.
 
         Args:
@@ -67,7 +67,7 @@ class LoadedStates:
             own.update(self._tensors[param])
 
     def _take(
-        self, optimizer: Fused, key: Any, group: Mapping[str, Any], param: torch.Tensor
+        self, optimizer: CheckedParamGroups, key: Any, group: Mapping[str, Any], param: torch.Tensor
     ) -> None:
         """Copy the tensors of a parameter, and leave the others in `rest`."""
         own = self.rest["state"].get(key)
@@ -88,7 +88,9 @@ class LoadedStates:
         self._tensors[param] = {n: _own(v, mine.get(n), device) for n, v in tensors.items()}
 
 
-def _unused(optimizer: Fused, group: Mapping[str, Any], param: torch.Tensor) -> frozenset[str]:
+def _unused(
+    optimizer: CheckedParamGroups, group: Mapping[str, Any], param: torch.Tensor
+) -> frozenset[str]:
     """Return the states of tails that no step of this optimizer would update."""
     update = within(optimizer._rule_for(group), optimizer._tail)
     used = update.for_params(str(param.dtype).removeprefix("torch.")).own_states

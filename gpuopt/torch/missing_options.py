@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .fused import Fused
+from .param_groups import CheckedParamGroups
 
 Group = Mapping[str, Any]
 
@@ -17,7 +16,7 @@ ADDED_FLAGS = {"maximize": False, **FLAGS}
 """What torch adds to groups that were saved before its optimizers had it."""
 
 
-def check_options(optimizer: Fused) -> None:
+def check_options(optimizer: CheckedParamGroups) -> None:
     """Check that all groups have the options that a step reads.
 
     Raises:
@@ -32,13 +31,13 @@ def check_options(optimizer: Fused) -> None:
             )
 
 
-def missing_options(optimizer: Fused, group: Group) -> list[str]:
+def missing_options(optimizer: CheckedParamGroups, group: Group) -> list[str]:
     """Return the options of an optimizer's class that a group lacks."""
     known = optimizer._definition.defaults.keys()
     return [name for name in optimizer.defaults if name in known - group.keys()]
 
 
-def torch_name(optimizer: Fused, name: str) -> str:
+def torch_name(optimizer: CheckedParamGroups, name: str) -> str:
     """Return torch's name of a rule's hyperparameter: ``betas[0]`` for beta1."""
     for option, parts in optimizer._definition.parts.items():
         if name in parts:
@@ -46,12 +45,12 @@ def torch_name(optimizer: Fused, name: str) -> str:
     return name
 
 
-def drop_in_of(optimizer: Fused) -> Any:
+def drop_in_of(optimizer: CheckedParamGroups) -> Any:
     """Return the class of gpuopt.torch that an optimizer's class is, or is derived from."""
     return next(base for base in type(optimizer).__mro__ if "_definition" in vars(base))
 
 
-def name_of(optimizer: Fused) -> str:
+def name_of(optimizer: CheckedParamGroups) -> str:
     """Return the name of that class."""
     return str(drop_in_of(optimizer).__name__)
 
@@ -76,7 +75,7 @@ class _ReadOptions(dict[str, Any]):
         return self._defaults.get(name)
 
 
-def _step_reads_missing(optimizer: Fused, group: Group) -> bool:
+def _step_reads_missing(optimizer: CheckedParamGroups, group: Group) -> bool:
     read = _ReadOptions(group, optimizer.defaults)
     rule = optimizer._rule_for(read)
     by_step = (*rule.hyperparameters, *rule.initial.values(), "weight_decay", "maximize")

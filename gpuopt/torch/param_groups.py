@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from ..engine.tail import Tail
-from ..optimizers.state_dicts import skipped_in
+from ..optimizers.state_dicts import OF_TAILS, skipped_in
 from ..optimizers.tail_methods import TailMethods
 from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
 from ..rules.definitions import Definition
+from ..rules.registry import Rule
+from ..rules.rounding import SEED
 from .arguments import check_numbers
 from .group_options import Whole, check_changed, check_group, names_in, torch_ranges
 from .shared_attributes import Shared
@@ -40,6 +42,33 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         """The options of the tail; `change` changes its numbers."""
         tail: Tail = self._tail  # and not the step's: reading makes no step
         return tail
+
+    def _rule_for(self, group: Mapping[str, Any]) -> Rule:
+        """Return the rule that a group's options choose."""
+        definition = self._definition
+        # An older torch does not have every option that chooses.
+        return definition.rule_for(
+            {name: name in self.defaults and group[name] for name in definition.choices}
+        )
+
+    def _state_names(self) -> frozenset[str]:
+        """Return the names of the states of all its rules, and of the tail's."""
+        return self._definition.state_names | OF_TAILS
+
+    def _carried_names(self) -> frozenset[str]:
+        """Return the names of the numbers that tensors carry from step to step."""
+        return self._definition.carried_names | {SEED}
+
+    def _params(self) -> list[torch.Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _param_names(self) -> list[str]:
+        """Return the name of each parameter for error messages: its own, if it was given one."""
+        names: list[str] = []
+        for group in self.param_groups:
+            own = group.get("param_names")
+            names += own or [f"params[{len(names) + i}]" for i in range(len(group["params"]))]
+        return names
 
     def _whole_options(self) -> dict[str, Any]:
         given = {"norm_group": self.norm_group} if self.norm_group is not None else {}

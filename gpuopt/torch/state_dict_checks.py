@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -13,13 +13,13 @@ from ..arrays import FLOATS
 from ..rules.definitions import Definition
 from .known_optimizers import likeliest
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
+from .param_groups import CheckedParamGroups
 from .state_values import checked_state, count_in, number_in
 
-if TYPE_CHECKING:
-    from .fused import Fused
 
-
-def check_state_dict(optimizer: Fused, state_dict: Any) -> list[tuple[Any, Group, torch.Tensor]]:
+def check_state_dict(
+    optimizer: CheckedParamGroups, state_dict: Any
+) -> list[tuple[Any, Group, torch.Tensor]]:
     """Check that an optimizer can load a state dict.
 
     Returns:
@@ -39,7 +39,7 @@ def check_state_dict(optimizer: Fused, state_dict: Any) -> list[tuple[Any, Group
     return [(*pair, param) for pair, param in zip(saved, params)]
 
 
-def _checked_groups(optimizer: Fused, state_dict: Any) -> list[dict[str, Any]]:
+def _checked_groups(optimizer: CheckedParamGroups, state_dict: Any) -> list[dict[str, Any]]:
     """Return the groups of a state dict, with the options that torch adds to older ones."""
     expected = f"state_dict: expected one of {name_of(optimizer)}, with 'state' and 'param_groups'"
     if not isinstance(state_dict, Mapping):
@@ -63,7 +63,11 @@ def _checked_groups(optimizer: Fused, state_dict: Any) -> list[dict[str, Any]]:
 
 
 def _check_states(
-    optimizer: Fused, state_dict: Mapping[str, Any], label: str, key: Any, param: torch.Tensor
+    optimizer: CheckedParamGroups,
+    state_dict: Mapping[str, Any],
+    label: str,
+    key: Any,
+    param: torch.Tensor,
 ) -> None:
     """Check that a parameter's states are those of the class, and fit the parameter."""
     own = state_dict["state"].get(key, {})
@@ -91,7 +95,7 @@ def _check_array(array: Any, param: torch.Tensor, what: str) -> None:
         raise TypeError(f"{what}: expected one of {', '.join(FLOATS)}, got {array.dtype}")
 
 
-def _unlike(optimizer: Fused, state_dict: Mapping[str, Any]) -> str:
+def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str:
     """Return the beginning of an error that names the optimizer the state dict is like."""
     own, states = name_of(optimizer), state_dict["state"].values()
     dicts = [states_of_one for states_of_one in states if isinstance(states_of_one, Mapping)]
