@@ -139,7 +139,7 @@ class Optimizer(TailMethods):
 
         Args:
             grads: arrays in the structure of the parameters, each of its parameter's shape
-                and device, in any float dtype and memory order; None: that array rests.
+                and device, in any float dtype and memory order; None if there is none.
             scale: what the loss was multiplied with; the gradients are divided by it.
 
         Raises:

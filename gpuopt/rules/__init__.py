@@ -1,4 +1,4 @@
-"""The maths: every update rule, once, as a pure NumPy function of a few lines.
+"""The update rules, each written once as a pure NumPy function of a few lines.
 
 An update takes one element or a whole array and works on either; each backend compiles this
 very function. It uses only exactly rounded operations (+ - *, np.divide, np.sqrt, np.maximum,
@@ -6,16 +6,16 @@ np.minimum, np.abs, np.where, comparisons), so that every backend gives the same
 
 Everything that is the same for a whole tensor is a coefficient: computed by the function
 below each update, in float64, from the step count and the hyperparameters, and rounded once.
-So are the few numbers that a tensor carries from step to step beside its step count.
+So are the few numbers that a tensor carries from step to step besides its step count.
 
 No finite gradient gives NaN. Where its square overflows (from 1.8e19 on, in float32), the average
-of squares is infinite from there on, as in torch, and the element no longer moves (RAdam's first
-steps divide by no such average). NaN takes one of these, as it does in torch: a parameter, a
-momentum buffer or an average of gradients that has itself overflowed, or a gradient that does so
-behind decay and scale; eps = 0 where all gradients were 0; a decay rate of 0 for infinite squares.
+of squares is infinite from there on, as in torch, and the element no longer moves (except in
+RAdam's first steps, which do not divide by it). As in torch, NaN appears only if a parameter, a
+momentum buffer or an average of gradients has itself overflowed, or a gradient does so after decay
+and scaling; if eps is 0 and all gradients were 0; or if a decay rate is 0 and a square is infinite.
 
-There is one file for each optimizer: its rules, its options, and what its docstring says. A new
-file is found by itself.
+There is one module for each optimizer, with its rules, options and docstring. All modules of this
+package are imported; a new one needs no entry anywhere.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What an update rule is, and the one place where all of them stand."""
+"""Update rules, the stages composed around them, and the registry of all rules."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Rule:
     """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
 
     Attributes:
-        name: what the registry calls it.
-        update: the pure NumPy function; the reference and the source of every kernel.
-        coefficients: ``coefficients(step, *carried, **hyperparameters)``, float64, one tensor;
-            returns the values of the update's last parameters, in their order, and behind them
-            what the tensor carries to its next step.
-        states: the names of the states, as torch names them, in the update's order.
-        options: where the hyperparameters come from that ``coefficients`` takes.
+        name: its key in `RULES`.
+        update: the pure NumPy function; the reference, and the source of every kernel.
+        coefficients: ``coefficients(step, *carried, **hyperparameters)``, in float64, for one
+            tensor. Returns the values of the update's last parameters in their order, followed by
+            the carried numbers of the next step.
+        states: the names of the states, as in torch, in the update's order.
+        options: the options that set the hyperparameters of ``coefficients``.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
             added to the gradient (L2).
-        initial: for a state that does not start at zero, the option that says where.
-        carried: the numbers that a tensor carries from step to step, beside its step count, with
-            what they start at: a number, or the option that says it. A tensor's own steps bring
-            them on; while it rests they stay.
-        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says. Rounding
-            by chance leaves the mean of a state right and adds noise, so a state that enters a
-            maximum or a quotient which is averaged again would bias that.
+        initial: by state, the option that holds its initial value; all others start at zero.
+        carried: the numbers that a tensor carries from step to step besides its step count, with
+            their initial values: a number, or the name of an option. They change only in steps
+            in which the tensor has a gradient.
+        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says.
+            Stochastic rounding keeps the mean of a state and adds noise, which would bias a
+            maximum of it, or a quotient that is averaged again.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Rule:
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
-        """What ``coefficients`` takes, by name, with the defaults."""
+        """The hyperparameters of ``coefficients`` with their defaults."""
         return {n: value for o in self.options for n, value in o.hyperparameters.items()}
 
     @property
@@ -60,7 +60,7 @@ class Rule:
         return _parameters(self.update)[2 + len(self.states) :]
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """The floor of memory traffic: read everything once, write all but the gradient.
+        """Return the least memory traffic: read everything once, write all but the gradient.
 
         Args:
             param: bytes of one element of a parameter.
@@ -75,12 +75,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class State:
-    """A state that a stage has, whatever the rule.
+    """A state of a stage, which tensors have besides the states of their rule.
 
     Attributes:
-        name: what it is called beside the rule's own.
-        copies: whether it starts as a copy of the parameter; else at zero.
-        narrow: whether it has the parameter's dtype; else the one that the rule computes in.
+        name: its key in the tensor's states.
+        copies: whether it starts as a copy of the parameter; else it starts at zero.
+        narrow: whether it is stored in the parameter's dtype; else in the dtype of computation.
     """
 
     name: str
@@ -90,18 +90,19 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A step in front of every rule, such as L2 decay, or behind it, such as an EMA.
+    """A function composed in front of every rule, such as L2 decay, or behind it, such as an EMA.
 
     Attributes:
-        name: what it is called.
+        name: part of the composed function's name.
         function: ``*results = function(*values, *coefficients)``.
         results: the names of the values that it replaces.
         coefficients: returns the function's coefficients; takes ``step``, carried numbers and
-            hyperparameters by name. None: there are none.
-        values: the function's first parameters: ``p``, ``g``, ``element`` (where an element
-            stands in its tensor) and states.
-        state: the state that it has.
-        carried: numbers that each tensor has, with what says them: ``f(options, tensor)``.
+            hyperparameters by name. None if there are none.
+        values: the function's first parameters: ``p``, ``g``, ``element`` (the index of an
+            element in its tensor) and states.
+        state: its own state, if it has one.
+        carried: the numbers that each tensor carries for it, with functions of the options and
+            the tensor's index that return their initial values.
     """
 
     name: str
@@ -145,13 +146,13 @@ RESERVED = frozenset(
         "weight_decay",
     }
 )
-"""What the stages around every rule call their states, coefficients and hyperparameters."""
+"""The states, coefficients and hyperparameters of the stages around every rule."""
 
 
 def add_rule(rule: Rule) -> Rule:
-    """Put a rule of gpuopt's own into the registry, unchecked, and return it.
+    """Add a rule to the registry unchecked, and return it.
 
-    A test checks all of them; doing so at import would double the time that takes.
+    For gpuopt's own rules: a test checks them all, so that importing gpuopt traces none.
     """
     RULES[rule.name] = rule
     return rule
@@ -169,16 +170,32 @@ def register(
     carried: Mapping[str, float | str] | None = None,
     wide: tuple[str, ...] = (),
 ) -> Rule:
-    """Check a rule and put it into the registry; it then runs on every backend.
+    """Check a rule and add it to the registry; it then runs on every backend.
 
     `gpuopt.Optimizer` and `gpuopt.torch.Optimizer` step with it.
 
-    Args: the fields of `Rule`; ``hyperparameters`` are options, or numbers by name.
+    Args:
+        name: an identifier that no other rule has.
+        update: ``p, *states = update(p, g, *states, *coefficients)``, in exactly rounded NumPy
+            operations.
+        coefficients: ``coefficients(step, *carried, **hyperparameters)``; returns a tuple of the
+            update's coefficients, followed by the carried numbers of the next step.
+        states: the names of the states, in the update's order; they start at zero.
+        hyperparameters: default values by name, or options with ranges of their own.
+        decoupled: whether ``weight_decay`` shrinks the parameter instead of joining the gradient.
+        initial: by state, the hyperparameter that holds its initial value.
+        carried: the numbers that a tensor carries from step to step, with their initial values.
+        wide: the states that are never stored in 16 bits.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
             not exactly rounded (the message names it), or the parts do not fit together.
 
+    >>> def update(p, g, lr):
+    ...     return p - lr * g
+    >>> register("descent", update, lambda step, lr: (lr,), hyperparameters={"lr": 0.1}).name
+    'descent'
+    >>> del RULES["descent"]  # for the other examples
     >>> register("square", lambda p, g, lr: p - lr * g**2, lambda step, lr: (lr,))
     Traceback (most recent call last):
         ...
@@ -213,7 +230,11 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def check(rule: Rule) -> None:
-    """Raise RuleError unless every backend can compile a rule."""
+    """Check that every backend can compile a rule.
+
+    Raises:
+        RuleError: one cannot; the message says why.
+    """
     expected = ("p", "g", *rule.states)
     parameters = _parameters(rule.update)
     if parameters[: len(expected)] != expected:

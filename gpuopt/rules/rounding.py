@@ -1,7 +1,7 @@
 """Stochastic rounding to 16 bits: of bfloat16 parameters, and of states that 16 bits hold.
 
-A state that is an average moves by less than half a unit of its last place in most steps: rounded
-to nearest it would stay where it is for ever. Rounded up or down by chance it is right on average.
+In most steps an average changes by less than half a unit in its last place: rounded to nearest, it
+would never change. Rounded up or down at random, it is right on average.
 
 Parameters use the first stream of random words. States stored in bfloat16 share a stream in pairs,
 16 bits each; a state stored in float16 has a stream of its own.
@@ -20,16 +20,16 @@ from ..kernels.trace.retarget import function_from
 from .registry import Stage
 
 SEED = "rounding_seed"
-"""The number that a tensor carries from step to step where anything of it is rounded by chance."""
+"""The number that a tensor carries if its parameter or a state is rounded stochastically."""
 
 
 def round_stochastically(p, element, seed_high, seed_low, step_high, step_low):
-    """The parameter as it will be stored: up or down, by chance, and right on average."""
+    """The parameter as it will be stored: rounded up or down at random, right on average."""
     return stochastic_bfloat16(p, element, seed_high, seed_low, step_high, step_low)
 
 
 def rounding_coefficients(step, rounding_seed):
-    """Both numbers in two parts that float32 holds: x = high*65536 + low."""
+    """Both numbers in two parts that float32 can hold: x = high*65536 + low."""
     seed_high = (rounding_seed * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
     step_high = (step * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
     return (
@@ -46,9 +46,9 @@ def tensor_seed(options: Mapping[str, float], tensor: int) -> float:
 
 
 def shard_seed(seed: float, shard: Sequence[int]) -> float:
-    """Return the seed of one shard of a tensor, by its numbers along the shared dimensions.
+    """Return the seed of one shard of a tensor, from its indices along the sharded dimensions.
 
-    The first shard has the seed of the tensor, so that a tensor in one piece rounds as ever.
+    The first shard has the seed of the tensor, so sharding over one process changes nothing.
     """
     if not any(shard):
         return seed
@@ -69,12 +69,12 @@ ROUND_STOCHASTICALLY = Stage(
 
 @cache
 def round_state(name: str, dtype: str, place: int) -> Stage:
-    """Return the stage that rounds a state to what a 16-bit dtype holds.
+    """Return the stage that rounds a state to a 16-bit dtype.
 
     Args:
         name: of the state.
         dtype: ``"bfloat16"`` or ``"float16"``.
-        place: of the state among those of its update; each place has random bits of its own.
+        place: the index of the state in its update; each has random bits of its own.
     """
     stream, rounding = 1 + place, "stochastic_float16"
     if dtype == "bfloat16":

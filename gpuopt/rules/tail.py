@@ -1,4 +1,4 @@
-"""Around every rule: clipping, the EMA of the weights, and what 16-bit parameters need."""
+"""The stages of the tail: clipping, the EMA of the weights, and the rounding of parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .registry import Stage, State
 from .stages import scale_gradient
 
 EPS = 1e-6
-"""What torch.nn.utils.clip_grad_norm_ adds to the norm."""
+"""The number that torch.nn.utils.clip_grad_norm_ adds to the norm."""
 
 # --- clipping ------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ def clip_value_coefficients(clip_value):
     return (clip_value,)
 
 
-# --- beside the parameter ------------------------------------------------------------------
+# --- the average of the weights, and zeroed gradients --------------------------------------
 
 
 def ema(p, ema, ema_weight):
@@ -43,11 +43,11 @@ def ema_coefficients(ema_decay):
 
 
 def zero_gradient(g):
-    """g = 0, whatever it was."""
+    """g = 0, also for infinity and NaN."""
     return np.where(g == g, 0.0, 0.0)
 
 
-# --- what 16 bits lose ---------------------------------------------------------------------
+# --- parameters in 16 bits -----------------------------------------------------------------
 
 
 def take_master(master):
@@ -61,12 +61,12 @@ def keep_master(p):
 
 
 def add_compensation(p, kahan_comp):
-    """p = p + kahan_comp: what the last rounding cut off comes back."""
+    """p = p + kahan_comp: add back what the last rounding cut off."""
     return p + kahan_comp
 
 
 def compensate_bfloat16(p):
-    """The parameter as it will be stored, and what that cuts off (Kahan)."""
+    """The parameter as it will be stored, and the rounding error (Kahan)."""
     stored = round_bfloat16(p)
     return stored, p - stored
 

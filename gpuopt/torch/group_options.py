@@ -85,7 +85,7 @@ def check_changed(
 def names_in(
     groups: Iterable[Mapping[str, Any]], options: Iterable[str], known: frozenset[str]
 ) -> frozenset[str]:
-    """Return the names in groups, which may hold what is nobody's option; warn of misspelt ones.
+    """Return the names in groups, which may be no options; warn of misspelt ones.
 
     Args:
         groups: the groups.
