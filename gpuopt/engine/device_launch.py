@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from ..kernels.device_total import DeviceTotal
 from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch
 from .staging import Staged
 from .table import Table, grad_address
+
+if TYPE_CHECKING:
+    from ..kernels.device_total import DeviceTotal
 
 SQUARES = "sum_of_squares"
 """The option that holds the square of the norm of all gradients."""

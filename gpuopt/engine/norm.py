@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, scalars
-from ..kernels.device_total import DeviceTotal
 from ..kernels.table import PARTIALS, combine_partials
 from .device_launch import SQUARES, DeviceLaunch, DevicePlace, runs_on_device
 from .dispatch import chosen, place_of
@@ -21,6 +20,9 @@ from .launch import Launch
 from .measure import MEASURE, measure_for
 from .sharding import Sharding
 from .tail import Tail
+
+if TYPE_CHECKING:
+    from ..kernels.device_total import DeviceTotal
 
 _Where = tuple[DevicePlace, int]
 """What is measured in one pass: on one device, of the process groups of an index of `Sharding`."""
