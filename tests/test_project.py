@@ -126,7 +126,7 @@ def test_ci_skips_nothing_for_want_of_a_library():
 
 
 def test_the_optimizer_in_the_contributors_guide_is_all_that_is_written():
-    from gpuopt.optimizers.base import class_of
+    from gpuopt.optimizers.constructors import class_of
     from gpuopt.rules.definitions import DEFINITIONS
     from gpuopt.rules.registry import RULES, check
 
@@ -135,7 +135,7 @@ def test_the_optimizer_in_the_contributors_guide_is_all_that_is_written():
     try:
         exec(code, {"__name__": "gpuopt.rules.heavy_ball", "__package__": "gpuopt.rules"})
         check(RULES["heavy_ball"])
-        made = class_of(DEFINITIONS["HeavyBall"], __name__)
+        made = class_of(gpuopt.Optimizer, DEFINITIONS["HeavyBall"], __name__)
         example = doctest.DocTestParser().get_doctest(
             made.__doc__, {"HeavyBall": made}, "HeavyBall", None, None
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -17,7 +15,7 @@ from ..engine.tail import Tail, tail_of
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
-from .constructors import constructor, docstring, signature
+from .constructors import class_of, take_signature
 from .given import Given
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
@@ -31,30 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MISSING: Any = object()
-
-
-class GroupOption:
-    """An attribute of an optimizer: the option of that name, in all groups."""
-
-    def __init__(self, name: str) -> None:
-        """Take the option's name."""
-        self._name = name
-
-    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> Any:
-        """Return the value that all groups share."""
-        if optimizer is None:
-            return self
-        values = [group[self._name] for group in optimizer.param_groups]
-        if any(value != values[0] for value in values):
-            raise AttributeError(
-                f"{self._name} differs among the groups: {values}; read it from param_groups"
-            )
-        return values[0]
-
-    def __set__(self, optimizer: Optimizer, value: Any) -> None:
-        """Change it in every group."""
-        for group in optimizer.param_groups:
-            group[self._name] = value
 
 
 class Optimizer(TailMethods):
@@ -99,16 +73,15 @@ class Optimizer(TailMethods):
     def __init_subclass__(cls) -> None:
         """Let a subclass with a constructor of its own have the signature of that."""
         super().__init_subclass__()
-        own = vars(cls)
-        if "__init__" in own and "__signature__" not in own:
-            _take_signature(cls)
+        if "__init__" in vars(cls) and "__signature__" not in vars(cls):
+            take_signature(cls)
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Return an object of the class of its rule, whose attributes are the rule's options."""
         of_rule: Any = cls
         if cls is Optimizer and ("rule" in options or len(args) > 1):
             rule = options["rule"] if "rule" in options else args[1]
-            of_rule = class_of(definition_for(rule), __name__)
+            of_rule = class_of(Optimizer, definition_for(rule), __name__)
         made: Self = super().__new__(of_rule)
         return made
 
@@ -316,26 +289,4 @@ class Optimizer(TailMethods):
         return accepts(name, scalars.number_of(value))
 
 
-def _take_signature(cls: type[Optimizer]) -> None:
-    made: Any = inspect.signature(cls.__init__)
-    _, *parameters = made.parameters.values()
-    cls.__signature__ = made.replace(parameters=parameters)  # type: ignore[attr-defined]
-
-
-_take_signature(Optimizer)  # and not that of __new__
-
-
-@cache
-def class_of(definition: Definition, module: str) -> type[Optimizer]:
-    """Return the class of an optimizer: with a constructor, attributes and a docstring of its own.
-
-    Args:
-        definition: the optimizer's.
-        module: where the class is found.
-    """
-    names: dict[str, Any] = {name: GroupOption(name) for name in definition.defaults}
-    names.update(__slots__=(), __module__=module, __qualname__=definition.name)
-    names.update(_definition=definition, __signature__=signature(definition))
-    if definition.name != "Optimizer":
-        names.update(__init__=constructor(definition), __doc__=docstring(definition))
-    return type(definition.name, (Optimizer,), names)
+take_signature(Optimizer)  # and not that of __new__

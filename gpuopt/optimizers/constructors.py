@@ -1,4 +1,4 @@
-"""Constructors made from definitions: their signatures, their docstrings, and themselves."""
+"""The parts of a class that are made from a definition: constructor, attributes, docstring."""
 
 from __future__ import annotations
 
@@ -26,6 +26,30 @@ place"""
 
 STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). Rounding to
 "bfloat16" and "float16" is stochastic"""
+
+
+class GroupOption:
+    """An attribute of an optimizer: the option of that name, in all groups."""
+
+    def __init__(self, name: str) -> None:
+        """Take the option's name."""
+        self._name = name
+
+    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
+        """Return the value that all groups share."""
+        if optimizer is None:
+            return self
+        values = [group[self._name] for group in optimizer.param_groups]
+        if any(value != values[0] for value in values):
+            raise AttributeError(
+                f"{self._name} differs among the groups: {values}; read it from param_groups"
+            )
+        return values[0]
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        """Change it in every group."""
+        for group in optimizer.param_groups:
+            group[self._name] = value
 
 
 def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:
@@ -116,3 +140,27 @@ def tail_descriptions() -> dict[str, str]:
     attributes = written.partition("Attributes:\n")[2]
     entries = re.findall(r"^ {4}(\w+): ((?:.|\n {5})*)", attributes, re.MULTILINE)
     return {name: text.strip().removesuffix(".") for name, text in entries}
+
+
+def take_signature(cls: Any) -> None:
+    """Let a class have the signature of its constructor."""
+    made = inspect.signature(cls.__init__)
+    _, *parameters = made.parameters.values()
+    cls.__signature__ = made.replace(parameters=parameters)
+
+
+@cache
+def class_of(base: type, definition: Definition, module: str) -> Any:
+    """Return the class of an optimizer, with a constructor, attributes and a docstring of its own.
+
+    Args:
+        base: the class that it is derived from.
+        definition: the optimizer's.
+        module: where the class is found.
+    """
+    names: dict[str, Any] = {name: GroupOption(name) for name in definition.defaults}
+    names.update(__slots__=(), __module__=module, __qualname__=definition.name)
+    names.update(_definition=definition, __signature__=signature(definition))
+    if definition.name != "Optimizer":
+        names.update(__init__=constructor(definition), __doc__=docstring(definition))
+    return type(definition.name, (base,), names)
