@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from ..rules.ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-__all__ = ["Tail", "TailOptions", "tail_of"]
-
-
-class TailOptions(TypedDict, total=False):
-    """The keyword arguments that every optimizer takes besides its own; `Tail` documents them."""
-
-    clip_norm: float | None
-    clip_value: float | None
-    error_if_nonfinite: bool
-    skip_nonfinite: bool
-    ema_decay: float | None
-    master_weights: bool
-    stochastic_rounding: bool
-    kahan_sum: bool
-    seed: int
-    stats: bool
-    zero_grads: bool
 
 
 @dataclass(frozen=True)
@@ -109,13 +88,16 @@ class Tail:
         return replace(self, **{name: _CHECKS[name](name, value)})
 
 
+OPTIONS = tuple(field.name for field in fields(Tail))
+"""The keyword arguments that every optimizer takes besides its own."""
+
 CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
 """The options that `Tail.changed` accepts."""
 
 _NARROW = ("master_weights", "stochastic_rounding", "kahan_sum")
 
 
-def tail_of(**options: Unpack[TailOptions]) -> Tail:
+def tail_of(**options: Any) -> Tail:
     """Check the keyword arguments of an optimizer.
 
     Raises:
@@ -129,8 +111,7 @@ def tail_of(**options: Unpack[TailOptions]) -> Tail:
     unknown = [name for name in options if name not in _CHECKS]
     if unknown:
         raise TypeError(f"unknown option {unknown[0]!r}: expected one of {', '.join(_CHECKS)}")
-    given: Mapping[str, Any] = options
-    tail = Tail(**{name: _CHECKS[name](name, value) for name, value in given.items()})
+    tail = Tail(**{name: _CHECKS[name](name, value) for name, value in options.items()})
     chosen = [name for name in _NARROW if getattr(tail, name)]
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)}: expected one of them at most")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 
-from ..engine.tail import TailOptions
+from ..engine.tail import OPTIONS
 from ..messages.suggest import did_you_mean
 
 _TORCHS = ("capturable", "differentiable", "foreach", "fused")
@@ -22,7 +22,7 @@ def refuse_unknown(optimizer: type, given: Iterable[str], further: Iterable[str]
     Raises:
         TypeError: a name is unknown.
     """
-    known = dict.fromkeys((*_named(optimizer), *further, *TailOptions.__annotations__))
+    known = dict.fromkeys((*_named(optimizer), *further, *OPTIONS))
     for name in given:
         if name not in known:
             hint = _elsewhere(optimizer, name) or did_you_mean(name, known)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from ..engine.tail import CHANGEABLE, TailOptions
+from ..engine.tail import CHANGEABLE, OPTIONS
 
-OF_OPTIMIZERS = frozenset({*TailOptions.__annotations__, "state_dtype", "norm_group"})
+OF_OPTIMIZERS = frozenset({*OPTIONS, "state_dtype", "norm_group"})
 """The options of the whole optimizer."""
 
 

@@ -8,14 +8,11 @@ from ..kernels.roundings import round_bfloat16, round_float16
 from .registry import Stage, State
 from .stages import scale_gradient
 
-EPS = 1e-6
-"""The number that torch.nn.utils.clip_grad_norm_ adds to the norm."""
-
 # --- clipping ------------------------------------------------------------------------------
 
 
 def clip_gradient_coefficients(maximize, grad_factor, clip_norm, sum_of_squares):
-    """Factor = min(1, clip_norm / (norm + 1e-6)), with the norm after unscaling."""
+    """Factor = min(1, clip_norm / (norm + 1e-6)), as clip_grad_norm_ of torch; of the unscaled."""
     norm = np.sqrt(sum_of_squares) * np.abs(grad_factor)
     clipped = np.minimum(1.0, np.divide(clip_norm, norm + 1e-6))
     return (clipped * grad_factor * (1.0 - 2.0 * maximize),)

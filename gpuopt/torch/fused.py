@@ -10,7 +10,7 @@ import torch
 
 from ..engine.parameters import ParameterMovedError
 from ..engine.step import FusedStep
-from ..engine.tail import Tail, TailOptions, tail_of
+from ..engine.tail import OPTIONS, Tail, tail_of
 from ..optimizers.options import checked_state_dtype
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
@@ -62,8 +62,8 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         self.__dict__.setdefault(SHARED, new_shared())
         self._norm_group = _checked_group(options.pop("norm_group", None))
         self._state_dtype = checked_state_dtype(options.pop("state_dtype", None))
-        own = {name: options.pop(name) for name in TailOptions.__annotations__ if name in options}
-        tail = tail_of(**own)  # type: ignore[typeddict-item]  # which it checks
+        own = {name: options.pop(name) for name in OPTIONS if name in options}
+        tail = tail_of(**own)
         self._tail = self._tail_at_first = tail
         check_arguments(self, super().__init__, args, options)
         with ordinary():

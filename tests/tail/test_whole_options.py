@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
-from gpuopt.engine.tail import Tail, TailOptions  # noqa: E402
+from gpuopt.engine.tail import OPTIONS, Tail  # noqa: E402
 from tests.drop_in.pairs import CLASSES  # noqa: E402
 from tests.helpers.optimizers import OPTIMIZERS, make  # noqa: E402
 
@@ -60,7 +60,7 @@ def the_way(option):
 
 
 def test_these_are_all():
-    assert set(TailOptions.__annotations__) | {"state_dtype", "norm_group"} == set(EVERY)
+    assert set(OPTIONS) | {"state_dtype", "norm_group"} == set(EVERY)
 
 
 @KINDS
