@@ -1,4 +1,4 @@
-"""Suggestions for misspelt names."""
+"""Parts of messages: suggestions for misspelt names, numbers with nouns."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "wd": ("weight_decay",),
 }
 """Names in papers and other libraries, with gpuopt's names in order of preference."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "array"), counted(2, "array")
+    ('1 array', '2 arrays')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def did_you_mean(given: str, known: Collection[str]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ..arrays import scalars
 from ..engine.dispatch import Explanation, explain_places
 from ..engine.groups import Groups
 from ..engine.step import FusedStep
 from ..engine.tail import Tail, tail_of
+from ..messages.suggest import counted
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
@@ -25,10 +26,13 @@ from .state_dicts import Reader, snapshot
 from .tail_methods import TailMethods
 from .unknown import refuse_unknown
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
-_MISSING: Any = object()
+class _Missing:
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+_MISSING: Any = _Missing()
 
 
 class Optimizer(TailMethods):
@@ -76,19 +80,13 @@ class Optimizer(TailMethods):
         if "__init__" in vars(cls) and "__signature__" not in vars(cls):
             take_signature(cls)
 
-    def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Return an object of the class of its rule, whose attributes are the rule's options."""
-        of_rule: Any = cls
-        if cls is Optimizer and ("rule" in options or len(args) > 1):
-            rule = options["rule"] if "rule" in options else args[1]
-            of_rule = class_of(Optimizer, definition_for(rule), __name__)
-        made: Self = super().__new__(of_rule)
-        return made
-
     def __init__(
         self, params: Any, rule: str, *, state_dtype: str | None = None, **options: Any
     ) -> None:
         """Check the arguments and take the arrays."""
+        # From here on it is of a class of its rule, whose attributes are the rule's options.
+        own: Any = type(self)
+        self.__class__ = class_of(own, definition_for(rule), own.__module__)
         defaults = self._definition.defaults
         own = {name: options.pop(name, default) for name, default in defaults.items()}
         self._begin(params, own, {"state_dtype": state_dtype, **options})
@@ -239,9 +237,9 @@ class Optimizer(TailMethods):
         """Show the options of each group, and those of the whole optimizer."""
         options = [f"{name}={value!r}" for name, value in self._whole_options().items()]
         shown = ", ".join([*map(repr, self._param_groups), *options])
-        name, count = self._name(), len(self._fused.params)
-        start = f"{name.removesuffix(')')}, " if name.endswith(")") else f"{type(self).__name__}("
-        return f"{start}{count} arrays, {shown})"
+        name, count = self._name(), counted(len(self._fused.params), "array")
+        start = f"{name.removesuffix(')')}, " if name.endswith(")") else f"{name}("
+        return f"{start}{count}, {shown})"
 
     def _state_of(self, states: Sequence[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
         fused = self._fused
@@ -254,9 +252,8 @@ class Optimizer(TailMethods):
 
     def _name(self) -> str:
         """Return what state dicts call the class."""
-        definition = self._definition
-        named = definition.name != "Optimizer"
-        return type(self).__name__ if named else f"Optimizer(rule={definition.rules[()]!r})"
+        named, rule = type(self).__name__, self._definition.registered
+        return f"{named}(rule={rule!r})" if rule else named
 
     def _groups(self, grad_factor: float) -> Groups:
         """Return what each group wants; the same object as long as no option changes."""
@@ -287,6 +284,3 @@ class Optimizer(TailMethods):
             raise ValueError(f"{name}: a tensor on {device}, but the arrays lie on {places}")
         (accepts,) = self._definition.by_name[name].ranges
         return accepts(name, scalars.number_of(value))
-
-
-take_signature(Optimizer)  # and not that of __new__

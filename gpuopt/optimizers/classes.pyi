@@ -36,7 +36,7 @@ class Adadelta(Optimizer):
             shape; updated in place.
         lr: learning rate, at least 0.
         rho: how much of the running means stays, in [0, 1].
-        eps: added to the denominator, at least 0.
+        eps: added under both square roots, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
@@ -362,7 +362,7 @@ class Adamax(Optimizer):
             shape; updated in place.
         lr: learning rate, at least 0.
         betas: decay rates of the average and of the infinity norm, each in [0, 1).
-        eps: added to the denominator, at least 0.
+        eps: added to the absolute gradient, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
@@ -439,9 +439,9 @@ class ASGD(Optimizer):
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
         lr: learning rate, at least 0.
-        lambd: how fast the step size falls.
-        alpha: the power by which it falls.
-        t0: the step from which on ``ax`` averages.
+        lambd: how fast the step size falls; any number.
+        alpha: the power by which it falls; any number.
+        t0: the step from which on ``ax`` averages; any number.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
@@ -592,8 +592,8 @@ class Momentum(Optimizer):
     With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
 
     `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters
-    while lr stays the same. After a change of lr, here the velocity keeps the steps it was built
-    from; there the whole velocity is rescaled at once.
+    while lr stays the same. After a change of lr, this velocity keeps the old lr in its older part;
+    that of `SGD` gets the new one as a whole.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
@@ -602,7 +602,7 @@ class Momentum(Optimizer):
         lr: learning rate, at least 0.
         beta: how much of the velocity stays, in [0, 1).
         weight_decay: L2 penalty; at least 0.
-        nesterov: step from where the velocity leads.
+        nesterov: Nesterov's look-ahead step.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
             "bfloat16" and "float16" is stochastic.
@@ -671,11 +671,13 @@ class NAdam(Optimizer):
     r"""Adam with Nesterov's momentum.
 
     .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
         \mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \psi}), \quad
         p = p - lr \frac{(1-\mu_t) g / (1-\prod_{i \le t} \mu_i) +
         \mu_{t+1} m / (1-\prod_{i \le t+1} \mu_i)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 
-    m and v as Adam's; :math:`\psi` is ``momentum_decay``.
+    :math:`\psi` is ``momentum_decay``. Each tensor carries the product of its :math:`\mu` in
+    float64, as ``mu_product`` in its state.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
@@ -756,7 +758,7 @@ class NAdam(Optimizer):
     ) -> None: ...
 
 class RAdam(Optimizer):
-    r"""Adam that divides by the root of v only once the variance of that is known.
+    r"""Adam that divides by the root of v only once enough steps make v reliable.
 
     .. math::
         m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
@@ -1025,14 +1027,15 @@ class Rprop(Optimizer):
         s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
         \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
 
-    Where the sign turns, p stays. ``lr`` is the first step size.
+    Where the sign turns, p stays.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
-        lr: learning rate, at least 0.
-        etas: factors of a step size where the sign of the gradient turns, and where it stays.
+        lr: first step size of each element, at least 0.
+        etas: factors of a step size where the gradient turns, in (0, 1), and where it stays, above
+            1.
         step_sizes: the smallest and the largest step size.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
@@ -1111,9 +1114,9 @@ class SGD(Optimizer):
             shape; updated in place.
         lr: learning rate, at least 0.
         momentum: how much of the velocity stays, at least 0.
-        dampening: dampens the gradient by this part.
+        dampening: the gradient enters the velocity times 1 - dampening; any number.
         weight_decay: L2 penalty; at least 0.
-        nesterov: step from where the velocity leads.
+        nesterov: Nesterov's look-ahead step; needs momentum and no dampening.
         maximize: climb instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
             "bfloat16" and "float16" is stochastic.

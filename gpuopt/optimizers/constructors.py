@@ -47,9 +47,11 @@ class GroupOption:
         return values[0]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        """Change it in every group."""
-        for group in optimizer.param_groups:
-            group[self._name] = value
+        """Change it in every group, or in none if one does not accept the value."""
+        groups = optimizer.param_groups
+        taken = [group.accepted(self._name, value) for group in groups]
+        for group, one in zip(groups, taken):
+            group.take(self._name, one)
 
 
 def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:
@@ -76,7 +78,7 @@ def signature(definition: Definition) -> inspect.Signature:
     """Return the signature of an optimizer over plain arrays, with all options of the tail."""
     by_place = [o for o in definition.options if o.name not in definition.keyword_only]
     by_name = [definition.by_name[name] for name in definition.keyword_only]
-    named = [] if definition.name != "Optimizer" else ["rule"]
+    named = ["rule"] if definition.registered else []
     return inspect.Signature(
         [
             *(inspect.Parameter(n, _BY_PLACE) for n in ("params", *named)),
@@ -158,9 +160,12 @@ def class_of(base: type, definition: Definition, module: str) -> Any:
         definition: the optimizer's.
         module: where the class is found.
     """
-    names: dict[str, Any] = {name: GroupOption(name) for name in definition.defaults}
-    names.update(__slots__=(), __module__=module, __qualname__=definition.name)
+    name = base.__name__ if definition.registered else definition.name
+    names: dict[str, Any] = {option: GroupOption(option) for option in definition.defaults}
+    names.update(__slots__=(), __module__=module, __qualname__=name)
     names.update(_definition=definition, __signature__=signature(definition))
-    if definition.name != "Optimizer":
+    if definition.registered:
+        names.update(rule=definition.registered, __doc__=base.__doc__)
+    else:
         names.update(__init__=constructor(definition), __doc__=docstring(definition))
-    return type(definition.name, (base,), names)
+    return type(name, (base,), names)

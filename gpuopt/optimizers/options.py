@@ -63,7 +63,7 @@ class Options(MutableMapping[str, Any]):
 
     def __init__(self, definition: Definition, values: Mapping[str, Any]) -> None:
         """Check the values of an optimizer's options."""
-        self._options = definition.by_name
+        self._options, self._check = definition.by_name, definition.check
         self._values = {name: accepted(self._options[name], v) for name, v in values.items()}
         self.version = 0
         """How often a value has changed."""
@@ -76,9 +76,24 @@ class Options(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Change an option that exists to a value that it accepts."""
+        self.take(name, self.accepted(name, value))
+
+    def accepted(self, name: str, value: Any) -> Any:
+        """Return the value that an option would take.
+
+        Raises:
+            TypeError, ValueError: there is no such option, or it does not accept the value beside
+                those of the others.
+        """
         if name not in self._values:
             self.check(name)
         taken = accepted(self._options[name], value)
+        if self._check is not None and name != "lr":
+            self._check({**self._values, name: taken})
+        return taken
+
+    def take(self, name: str, taken: Any) -> None:
+        """Change an option to a value that `accepted` returned."""
         self._values[name] = taken
         self.version += 1
         if self.tensors or type(taken) is not float:
@@ -89,7 +104,10 @@ class Options(MutableMapping[str, Any]):
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
-        self._values.update({n: accepted(self._options[n], v) for n, v in given.items()})
+        taken = {n: accepted(self._options[n], v) for n, v in given.items()}
+        if self._check is not None:
+            self._check({**self._values, **taken})
+        self._values.update(taken)
         self.version += 1
         self.tensors = scalars.arrays_among(self._values)
 
@@ -139,14 +157,16 @@ def grouped(
             message names the group if the value is the group's own.
     """
     known = Options(definition, defaults)
-    definition.check(known)
+    if definition.check is not None:
+        definition.check(known)
     made = []
     for i, group in enumerate(groups):
         try:
             for name in group:
                 known.check(name)
             made.append(Options(definition, {**defaults, **group}))
-            definition.check(made[-1])
+            if definition.check is not None:
+                definition.check(made[-1])
         except (TypeError, ValueError) as error:
             raise type(error)(f"params[{i}]: {error}") from None
     return tuple(made)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..messages.suggest import counted
+
 Key = int | str
 
 
@@ -125,10 +127,11 @@ def _check_keys(keys: Sequence[Key]) -> None:
 
 def _flatten_group(grads: Any, members: tuple[str, ...] | int, name: str) -> list[Any]:
     if isinstance(members, int):
+        expected = counted(members, "gradient")
         if not isinstance(grads, (list, tuple)):
-            raise TypeError(f"{name}: expected a list of {members} gradients, got {_shown(grads)}")
+            raise TypeError(f"{name}: expected a list of {expected}, got {_shown(grads)}")
         if len(grads) != members:
-            raise ValueError(f"{name}: expected {members} gradients, got {len(grads)}")
+            raise ValueError(f"{name}: expected {expected}, got {len(grads)}")
         return list(grads)
     if not isinstance(grads, Mapping):
         raise TypeError(f"{name}: expected a dict of gradients, got {_shown(grads)}")

@@ -94,9 +94,16 @@ class TailMethods:
 
     @property
     def skipped_steps(self) -> int:
-        """The number of steps that ``skip_nonfinite`` skipped; waits for a device."""
-        self._check_tail("skipped_steps", "skip_nonfinite", self.tail.skip_nonfinite)
+        """The number of skipped steps; waits for a device.
+
+        Needs ``skip_nonfinite``, or a drop-in that skips by itself under GradScaler.
+        """
+        self._check_tail("skipped_steps", "skip_nonfinite", self._may_skip())
         return self._step_taken().norm.skipped()
+
+    def _may_skip(self) -> bool:
+        """Whether a step may be skipped."""
+        return self.tail.skip_nonfinite
 
     @property  # not a method: assigning to it, as if it were the option, must fail
     def stats(self) -> Callable[[], dict[Any, TensorStats]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .definitions import Definition, define, single
@@ -27,7 +29,8 @@ def adadelta_coefficients(step, lr, rho, eps):
 
 
 _RHO = Option("rho", 0.9, "how much of the running means stays, in [0, 1]", (UP_TO_ONE,))
-_OPTIONS = (learning_rate(1.0), _RHO, epsilon(1e-6))
+_EPS = replace(epsilon(1e-6), description="added under both square roots, at least 0")
+_OPTIONS = (learning_rate(1.0), _RHO, _EPS)
 
 add_rule(
     Rule(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .definitions import Definition, define, single
@@ -23,7 +25,8 @@ def adamax_coefficients(step, lr, beta1, beta2, eps):
 
 
 _BETAS = betas(description="decay rates of the average and of the infinity norm")
-_OPTIONS = (learning_rate(2e-3), _BETAS, epsilon())
+_EPS = replace(epsilon(), description="added to the absolute gradient, at least 0")
+_OPTIONS = (learning_rate(2e-3), _BETAS, _EPS)
 
 add_rule(Rule("adamax", adamax, adamax_coefficients, ("exp_avg", "exp_inf"), _OPTIONS))
 

@@ -26,9 +26,9 @@ def asgd_coefficients(step, eta, mu, lr, lambd, alpha, t0):
 
 _OPTIONS = (
     learning_rate(1e-2),
-    Option("lambd", 1e-4, "how fast the step size falls", (ANY,)),
-    Option("alpha", 0.75, "the power by which it falls", (ANY,)),
-    Option("t0", 1e6, "the step from which on ``ax`` averages", (ANY,)),
+    Option("lambd", 1e-4, "how fast the step size falls; any number", (ANY,)),
+    Option("alpha", 0.75, "the power by which it falls; any number", (ANY,)),
+    Option("t0", 1e6, "the step from which on ``ax`` averages; any number", (ANY,)),
 )
 
 add_rule(Rule("asgd", asgd, asgd_coefficients, ("ax",), _OPTIONS, carried={"eta": "lr", "mu": 1.0}))

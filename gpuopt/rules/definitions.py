@@ -34,6 +34,7 @@ class Definition:
         example: of the class over plain arrays, as a doctest.
         check: raises ValueError where options exclude each other.
         counts_steps: whether torch's state dicts hold a step count for each parameter.
+        registered: the rule, if it is the definition of `Optimizer` for that rule; else "".
     """
 
     name: str
@@ -46,8 +47,9 @@ class Definition:
     remarks: str = ""
     source: str = ""
     example: str = ""
-    check: Callable[[Groups], None] = lambda options: None
+    check: Callable[[Groups], None] | None = None
     counts_steps: bool = True
+    registered: str = ""
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -113,7 +115,10 @@ def definition_for(name: Any) -> Definition:
         raise TypeError(f"rule: expected the name of a registered rule, got {name!r:.80}")
     if name not in RULES:
         hint = did_you_mean(name, RULES)
-        raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {name!r}{hint}")
+        raise ValueError(
+            f"rule: expected a registered rule, one of {', '.join(RULES)}, got {name!r}"
+            f"{hint or '; gpuopt.register adds rules'}"
+        )
     return _of_rule(RULES[name])
 
 
@@ -128,5 +133,9 @@ def _of_rule(rule: Rule) -> Definition:
     stages = weight_decay(decoupled=rule.decoupled), MAXIMIZE
     options = (*rule.options, *more, *stages)
     return Definition(
-        "Optimizer", single(rule.name), options, keyword_only=tuple(o.name for o in options)
+        "Optimizer",
+        single(rule.name),
+        options,
+        keyword_only=tuple(o.name for o in options),
+        registered=rule.name,
     )

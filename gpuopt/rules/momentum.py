@@ -25,7 +25,7 @@ def momentum_coefficients(step, lr, beta):
 
 
 _BETA = Option("beta", 0.9, "how much of the velocity stays, in [0, 1)", (BELOW_ONE,))
-_NESTEROV = Option("nesterov", False, "step from where the velocity leads")
+_NESTEROV = Option("nesterov", False, "Nesterov's look-ahead step")
 _OPTIONS = (learning_rate(1e-2), _BETA)
 _STATES = ("momentum_buffer",)
 
@@ -44,8 +44,8 @@ define(
 With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
 
 `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters while
-lr stays the same. After a change of lr, here the velocity keeps the steps it was built from; there
-the whole velocity is rescaled at once.
+lr stays the same. After a change of lr, this velocity keeps the old lr in its older part; that of
+`SGD` gets the new one as a whole.
 """,
         source="Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013",
         example="""

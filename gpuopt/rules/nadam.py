@@ -86,11 +86,15 @@ define(
         choices=("decoupled_weight_decay",),
         summary="Adam with Nesterov's momentum.",
         equation=r"""
+m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
 \mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \psi}), \quad
 p = p - lr \frac{(1-\mu_t) g / (1-\prod_{i \le t} \mu_i) +
 \mu_{t+1} m / (1-\prod_{i \le t+1} \mu_i)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 """,
-        remarks=r"m and v as Adam's; :math:`\psi` is ``momentum_decay``.",
+        remarks=r"""
+:math:`\psi` is ``momentum_decay``. Each tensor carries the product of its :math:`\mu` in float64,
+as ``mu_product`` in its state.
+""",
         source="Dozat, 2016",
         example="""
 >>> w = np.zeros(1, np.float32)

@@ -101,7 +101,12 @@ def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tup
             lr, eps, momentum, beta, beta1 or beta2 then has the usual range.
     """
     if not isinstance(hyperparameters, Mapping):
-        return tuple(hyperparameters)
+        options = tuple(hyperparameters)
+        if not all(isinstance(option, Option) for option in options):
+            raise TypeError(
+                f"hyperparameters: expected numbers by name, or options, got {hyperparameters!r}"
+            )
+        return options
     return tuple(
         Option(name, default, f"hyperparameter, {accepts.description}", (accepts,))
         if name != "lr"

@@ -59,7 +59,7 @@ define(
         either("radam", "radamw"),
         (*_OPTIONS, weight_decay(), DECOUPLED, MAXIMIZE),
         choices=("decoupled_weight_decay",),
-        summary="Adam that divides by the root of v only once the variance of that is known.",
+        summary="Adam that divides by the root of v only once enough steps make v reliable.",
         equation=r"""
 m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
 p = p - lr \cdot r_t \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}

@@ -56,6 +56,8 @@ FINITE = Range("a finite number of at least 0", lambda x: math.isfinite(x) and x
 POSITIVE = Range("a number above 0", lambda x: x > 0)
 BELOW_ONE = Range("a number in [0, 1)", lambda x: 0 <= x < 1)
 UP_TO_ONE = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
+SMOOTHING = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
+"""As `UP_TO_ONE`; but torch.optim accepts more."""
 SHRINKING = Range("a number between 0 and 1", lambda x: 0 < x < 1)
 GROWING = Range("a number above 1", lambda x: x > 1)
 HAS_RECIPROCAL = Range(

@@ -148,6 +148,19 @@ RESERVED = frozenset(
 )
 """The states, coefficients and hyperparameters of the stages around every rule."""
 
+OPTIMIZER_NAMES = frozenset(
+    {
+        *("backend", "change", "ema", "ema_weights", "explain", "grad_norm", "load", "save"),
+        *("load_state_dict", "param_groups", "rule", "skipped_steps", "state", "state_dict"),
+        *("stats", "step", "tail"),
+        *("clip_norm", "clip_value", "ema_decay", "error_if_nonfinite", "kahan_sum"),
+        *("master_weights", "norm_group", "params", "seed", "skip_nonfinite", "state_dtype"),
+        *("stochastic_rounding", "zero_grads"),
+        *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
+    }
+)
+"""Attributes and arguments of every optimizer, which no hyperparameter and no state can have."""
+
 
 def add_rule(rule: Rule) -> Rule:
     """Add a rule to the registry unchecked, and return it.
@@ -201,7 +214,7 @@ def register(
         ...
     gpuopt.RuleError: <lambda> uses the operator **; ...
     """
-    if not name.isidentifier():
+    if not (isinstance(name, str) and name.isidentifier()):
         raise RuleError(f"the name of a rule must be an identifier, got {name!r}")
     if name in RULES:
         raise RuleError(f"the rule {name!r} is registered already")
@@ -210,11 +223,15 @@ def register(
             raise RuleError(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
+    names: Any
+    for role, names in (("states", states), ("wide", wide)):
+        if isinstance(names, str) or not all(isinstance(one, str) for one in names):
+            raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
     rule = Rule(
         name,
         update,
         coefficients,
-        states,
+        tuple(states),
         options_from(hyperparameters),
         decoupled,
         dict(initial or {}),
@@ -244,10 +261,7 @@ def check(rule: Rule) -> None:
     kinds = {p.kind for p in inspect.signature(rule.update).parameters.values()}
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
-    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
-    reserved = sorted(n for n in names if n in RESERVED or n.rstrip("0123456789") == "element")
-    if reserved:
-        raise RuleError(f"{rule.name}: {', '.join(reserved)}: names of what every rule has")
+    _check_names(rule, parameters)
     unknown = sorted({*rule.wide} - {*rule.states})
     if unknown:
         raise RuleError(f"{rule.name}: wide: expected some of {rule.states}, got {unknown[0]!r}")
@@ -260,6 +274,23 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
+
+
+def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
+    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
+    reserved = {n for n in names if n in RESERVED or n.rstrip("0123456789") == "element"}
+    reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
+    if reserved:
+        which = ", ".join(map(repr, sorted(reserved)))
+        raise RuleError(f"{rule.name}: {which}: reserved for every optimizer; choose another name")
+    if rule.decoupled and "lr" not in rule.hyperparameters:
+        raise RuleError(f"{rule.name}: decoupled: expected the hyperparameter lr, got none")
+    for option in rule.options:
+        for part, accepts in zip(option.hyperparameters.items(), option.ranges):
+            try:
+                accepts(*part)
+            except (TypeError, ValueError) as error:
+                raise RuleError(f"{rule.name}: default of {error}") from None
 
 
 def _check_coefficients(rule: Rule) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .definitions import Definition, define
 from .options import MAXIMIZE, Option, epsilon, learning_rate, weight_decay
-from .ranges import BELOW_ONE, FINITE, UP_TO_ONE
+from .ranges import BELOW_ONE, FINITE, SMOOTHING
 from .registry import Rule, add_rule
 
 
@@ -60,7 +60,7 @@ def rmsprop_momentum_coefficients(step, lr, beta, eps, momentum):
 
 _BETA = Option("beta", 0.9, "how much of the running means stays, in [0, 1)", (BELOW_ONE,))
 _ALPHA = Option(
-    "alpha", 0.99, "how much of the running means stays, in [0, 1]", (UP_TO_ONE,), parts=("beta",)
+    "alpha", 0.99, "how much of the running means stays, in [0, 1]", (SMOOTHING,), parts=("beta",)
 )
 _MOMENTUM = "how much of the momentum buffer stays"
 _BELOW_ONE = Option("momentum", 0.0, f"{_MOMENTUM}, in [0, 1)", (BELOW_ONE,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .definitions import Definition, define, single
@@ -31,11 +33,11 @@ def rprop_coefficients(step, lr, etaminus, etaplus, step_size_min, step_size_max
 
 
 _OPTIONS = (
-    learning_rate(1e-2),
+    replace(learning_rate(1e-2), description="first step size of each element, at least 0"),
     Option(
         "etas",
         (0.5, 1.2),
-        "factors of a step size where the sign of the gradient turns, and where it stays",
+        "factors of a step size where the gradient turns, in (0, 1), and where it stays, above 1",
         (SHRINKING, GROWING),
         ("etaminus", "etaplus"),
     ),
@@ -69,7 +71,7 @@ define(
 s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
 \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
 """,
-        remarks="Where the sign turns, p stays. ``lr`` is the first step size.",
+        remarks="Where the sign turns, p stays.",
         source="Riedmiller and Braun, 1993",
         example="""
 >>> w = np.zeros(1, np.float32)

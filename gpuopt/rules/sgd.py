@@ -34,8 +34,16 @@ def _check(options: Groups) -> None:
 _MOMENTUM = Option(
     "momentum", 0.0, "how much of the velocity stays, at least 0", (FINITE,), added=True
 )
-_DAMPENING = Option("dampening", 0.0, "dampens the gradient by this part", (ANY,), added=True)
-_NESTEROV = Option("nesterov", False, "step from where the velocity leads", added=True)
+_DAMPENING = Option(
+    "dampening",
+    0.0,
+    "the gradient enters the velocity times 1 - dampening; any number",
+    (ANY,),
+    added=True,
+)
+_NESTEROV = Option(
+    "nesterov", False, "Nesterov's look-ahead step; needs momentum and no dampening", added=True
+)
 _OPTIONS = (learning_rate(1e-3), _MOMENTUM, _DAMPENING)
 _STATES = ("momentum_buffer",)
 

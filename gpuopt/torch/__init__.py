@@ -30,3 +30,8 @@ from .in_backward import StepInBackward
 
 __all__ = ["StepInBackward"]
 __all__ += classes.__all__
+
+
+def __dir__() -> list[str]:
+    """Return the public names alone."""
+    return sorted(__all__)

@@ -13,6 +13,7 @@ from typing import Any
 from ..optimizers.constructors import tail_parameters
 from ..optimizers.unknown import refuse_unknown
 from ..rules.definitions import Definition
+from .flags import FLAGS
 
 OWN = ("state_dtype", "norm_group")
 """What every drop-in takes besides torch's arguments and the options of a tail."""
@@ -41,7 +42,9 @@ def check_arguments(
     names = _names(getattr(init, "__func__", init))
     if names is not None:
         unknown = [name for name in options if name not in names]
-        refuse_unknown(type(optimizer), unknown, (*optimizer._definition.defaults, *OWN))
+        definition = optimizer._definition
+        more = (*definition.defaults, *FLAGS) if definition.registered else ()
+        refuse_unknown(type(optimizer), unknown, (*more, *OWN))
     check_numbers(optimizer._definition, {**dict(zip(names or (), args)), **options})
 
 

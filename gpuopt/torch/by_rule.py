@@ -8,8 +8,8 @@ from typing import Any
 from torch.optim.optimizer import ParamsT
 
 from ..rules.definitions import Definition, definition_for
+from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
-from .missing_options import ADDED_FLAGS, FLAGS
 
 
 class Optimizer(Fused):

@@ -11,9 +11,9 @@ from ..optimizers.constructors import STATE_DTYPE, constructor, docstring
 from ..optimizers.state_dicts import OF_TAILS
 from ..rules.definitions import DEFINITIONS, Definition
 from .by_rule import Optimizer
+from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
 from .known_optimizers import register_optimizer
-from .missing_options import ADDED_FLAGS, FLAGS
 
 __all__ = ["Optimizer", *DEFINITIONS]
 

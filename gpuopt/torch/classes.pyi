@@ -39,7 +39,7 @@ class Adadelta(Fused, torch.optim.Adadelta):
             own.
         lr: learning rate, at least 0.
         rho: how much of the running means stays, in [0, 1].
-        eps: added to the denominator, at least 0.
+        eps: added under both square roots, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -381,7 +381,7 @@ class Adamax(Fused, torch.optim.Adamax):
             own.
         lr: learning rate, at least 0.
         betas: decay rates of the average and of the infinity norm, each in [0, 1).
-        eps: added to the denominator, at least 0.
+        eps: added to the absolute gradient, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -462,9 +462,9 @@ class ASGD(Fused, torch.optim.ASGD):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        lambd: how fast the step size falls.
-        alpha: the power by which it falls.
-        t0: the step from which on ``ax`` averages.
+        lambd: how fast the step size falls; any number.
+        alpha: the power by which it falls; any number.
+        t0: the step from which on ``ax`` averages; any number.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -626,8 +626,8 @@ class Momentum(Fused):
     With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
 
     `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters
-    while lr stays the same. After a change of lr, here the velocity keeps the steps it was built
-    from; there the whole velocity is rescaled at once.
+    while lr stays the same. After a change of lr, this velocity keeps the old lr in its older part;
+    that of `SGD` gets the new one as a whole.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -635,7 +635,7 @@ class Momentum(Fused):
         lr: learning rate, at least 0.
         beta: how much of the velocity stays, in [0, 1).
         weight_decay: L2 penalty; at least 0.
-        nesterov: step from where the velocity leads.
+        nesterov: Nesterov's look-ahead step.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
@@ -710,11 +710,13 @@ class NAdam(Fused, torch.optim.NAdam):
     r"""Adam with Nesterov's momentum.
 
     .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
         \mu_t = \beta_1 (1 - 0.5 \cdot 0.96^{t \psi}), \quad
         p = p - lr \frac{(1-\mu_t) g / (1-\prod_{i \le t} \mu_i) +
         \mu_{t+1} m / (1-\prod_{i \le t+1} \mu_i)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 
-    m and v as Adam's; :math:`\psi` is ``momentum_decay``.
+    :math:`\psi` is ``momentum_decay``. Each tensor carries the product of its :math:`\mu` in
+    float64, as ``mu_product`` in its state.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -797,7 +799,7 @@ class NAdam(Fused, torch.optim.NAdam):
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
-    r"""Adam that divides by the root of v only once the variance of that is known.
+    r"""Adam that divides by the root of v only once enough steps make v reliable.
 
     .. math::
         m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
@@ -1075,13 +1077,14 @@ class Rprop(Fused, torch.optim.Rprop):
         s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
         \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
 
-    Where the sign turns, p stays. ``lr`` is the first step size.
+    Where the sign turns, p stays.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
-        lr: learning rate, at least 0.
-        etas: factors of a step size where the sign of the gradient turns, and where it stays.
+        lr: first step size of each element, at least 0.
+        etas: factors of a step size where the gradient turns, in (0, 1), and where it stays, above
+            1.
         step_sizes: the smallest and the largest step size.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -1165,9 +1168,9 @@ class SGD(Fused, torch.optim.SGD):
             own.
         lr: learning rate, at least 0.
         momentum: how much of the velocity stays, at least 0.
-        dampening: dampens the gradient by this part.
+        dampening: the gradient enters the velocity times 1 - dampening; any number.
         weight_decay: L2 penalty; at least 0.
-        nesterov: step from where the velocity leads.
+        nesterov: Nesterov's look-ahead step; needs momentum and no dampening.
         maximize: climb instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         differentiable: must be False.

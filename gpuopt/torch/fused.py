@@ -97,6 +97,9 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         with self._locked():
             return self._tensor_step_for(self._params()).step
 
+    def _may_skip(self) -> bool:
+        return super()._may_skip() or bool(self._step_supports_amp_scaling)
+
     def _take_tail(self, tail: Tail) -> None:
         super()._take_tail(tail)
         self._tail, self._plan = tail, None

@@ -11,7 +11,7 @@ from ..arrays import scalars
 from ..messages.warn import warn
 from ..optimizers.whole import OF_OPTIMIZERS, how_to_set
 from ..rules.definitions import Definition
-from ..rules.ranges import FINITE, NOT_NEGATIVE, Range
+from ..rules.ranges import FINITE, NOT_NEGATIVE, SMOOTHING, Range
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]
@@ -21,9 +21,10 @@ Whole = Sequence[Mapping[str, Any]]
 @cache
 def torch_ranges(definition: Definition) -> Ranges:
     """Return what torch's constructors accept, by option; but some of them accept NaN."""
-    # An infinite learning rate, say, is an error over plain arrays alone.
+    # An infinite learning rate or an alpha above 1, say, are errors over plain arrays alone.
+    wider = {FINITE: NOT_NEGATIVE, SMOOTHING: NOT_NEGATIVE}
     return {
-        option.name: tuple(NOT_NEGATIVE if r is FINITE else r for r in option.ranges)
+        option.name: tuple(wider.get(r, r) for r in option.ranges)
         for option in definition.options
         if option.ranges
     }

@@ -9,12 +9,6 @@ from .param_groups import CheckedParamGroups
 
 Group = Mapping[str, Any]
 
-FLAGS = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
-"""The arguments of torch's optimizers that say how torch does a step, with their defaults."""
-
-ADDED_FLAGS = {"maximize": False, **FLAGS}
-"""What torch adds to groups that were saved before its optimizers had it."""
-
 
 def check_options(optimizer: CheckedParamGroups) -> None:
     """Check that all groups have the options that a step reads.
@@ -51,8 +45,9 @@ def drop_in_of(optimizer: CheckedParamGroups) -> Any:
 
 
 def name_of(optimizer: CheckedParamGroups) -> str:
-    """Return the name of that class."""
-    return str(drop_in_of(optimizer).__name__)
+    """Return the name of that class, with the rule of an `Optimizer`."""
+    name, rule = str(drop_in_of(optimizer).__name__), optimizer._definition.registered
+    return f"{name}(rule={rule!r})" if rule else name
 
 
 def listed(names: Iterable[Any]) -> str:

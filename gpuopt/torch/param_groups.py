@@ -119,11 +119,25 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     def _check_changed(self, names: Sequence[str]) -> None:
         """Check the options that have changed in some group."""
         check_changed(self.param_groups, names, torch_ranges(self._definition), self._whole())
+        if list(names) != ["lr"]:
+            for index, group in enumerate(self.param_groups):
+                self._check_combination(index, group)
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
         whole, ranges = self._whole(), torch_ranges(self._definition)
         for index, group in enumerate(groups, first):
             check_group(index, group, group, ranges, whole)
+            self._check_combination(index, group)
+
+    def _check_combination(self, index: int, group: Mapping[str, Any]) -> None:
+        """Check that the options of a group do not exclude each other."""
+        definition = self._definition
+        if definition.check is None:
+            return
+        try:
+            definition.check({**definition.defaults, **group})
+        except ValueError as error:
+            raise ValueError(f"param_groups[{index}]: {error}") from None
 
     def _check_names(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Warn of misspelt names in groups, once each."""

@@ -99,7 +99,10 @@ def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str
     """Return the beginning of an error that names the optimizer the state dict is like."""
     own, states = name_of(optimizer), state_dict["state"].values()
     dicts = [states_of_one for states_of_one in states if isinstance(states_of_one, Mapping)]
+    rules = {group.get("rule") for group in state_dict["param_groups"]} - {None}
     theirs = likeliest(state_dict["param_groups"], dicts)
+    if rules:
+        theirs = " or ".join(f"Optimizer(rule={rule!r})" for rule in rules)
     if isinstance(state_dict.get("optimizer"), str):
         theirs = f"gpuopt.{state_dict['optimizer']}"
     like = f" that looks like one of {theirs}" if theirs and own not in theirs.split(" or ") else ""

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
+from gpuopt.errors import NotAvailableError  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
@@ -202,3 +203,35 @@ def test_a_member_of_a_pair_that_is_no_number_is_named_as_torch_names_it(name, o
     with pytest.raises(TypeError, match=f"^{where}: expected a number, got 'x'"):
         opt.step()
     assert not param.any()
+
+
+def test_options_that_exclude_each_other_do_so_wherever_they_are_set():
+    said = r"param_groups\[0\]: nesterov: expected momentum above 0 and dampening 0 beside it"
+    (param, *_) = params()
+    optimizer = ours.SGD([param], lr=0.5)
+    before = param.detach().clone()
+    optimizer.param_groups[0]["nesterov"] = True
+    with pytest.raises(ValueError, match=said):
+        optimizer.step()
+    optimizer.param_groups[0]["momentum"] = 0.5
+    optimizer.step()
+    optimizer.param_groups[0]["dampening"] = 0.5
+    with pytest.raises(ValueError, match=said):
+        optimizer.step()
+    assert torch.equal(param, before - 0.5 * 1.5 * param.grad)
+    with pytest.raises(ValueError, match=said):
+        ours.SGD([{"params": [param], "nesterov": True}], lr=0.5)
+
+
+def test_steps_that_a_drop_in_skips_by_itself_are_counted():
+    (param, *_) = params()
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    optimizer = ours.Adam([param], fused=True)
+    for value in (1.0, math.inf):
+        param.grad = None
+        scaler.scale((param * value).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert optimizer.skipped_steps == 1
+    with pytest.raises(NotAvailableError, match="skipped_steps: Adam was made without skip_"):
+        _ = ours.Adam([param]).skipped_steps

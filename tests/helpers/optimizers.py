@@ -107,6 +107,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 """For each optimizer, options that together select every rule and change every option."""
 
+missing = OPTIMIZERS.keys() - OPTIONS.keys()
+assert not missing, f"add {missing} to OPTIONS in tests/helpers/optimizers.py"
+
 VARIANTS = [(name, options) for name, several in OPTIONS.items() for options in several]
 
 ON_BACKENDS = [

@@ -74,6 +74,20 @@ def test_its_options_are_attributes():
     assert repr(optimizer).startswith("Optimizer(rule='heavy_ball', 2 arrays, {'lr': 0.25, ")
 
 
+def test_derived_classes():
+    class Plain(gpuopt.Optimizer):
+        pass
+
+    class Own(gpuopt.Optimizer):
+        def __init__(self, params, rate):
+            super().__init__(params, "heavy_ball", lr=rate)
+
+    plain, own = Plain(arrays(0), rule="heavy_ball", beta=0.75), Own(arrays(0), 0.5)
+    assert (plain.beta, own.lr, own.rule) == (0.75, 0.5, "heavy_ball")
+    assert isinstance(plain, Plain) and isinstance(own, Own)
+    assert repr(own).startswith("Own(rule='heavy_ball', ")
+
+
 def test_a_checkpoint_continues_with_the_same_bits(tmp_path):
     pytest.importorskip("safetensors")
     params, resumed = arrays(0, SHAPES), arrays(0, SHAPES)
@@ -93,7 +107,11 @@ def test_a_checkpoint_continues_with_the_same_bits(tmp_path):
 
 
 BAD = [
-    ({"rule": "heavy_bal"}, ValueError, r"rule: expected one of .*; did you mean heavy_ball\?"),
+    (
+        {"rule": "heavy_bal"},
+        ValueError,
+        r"rule: expected a registered rule, .*; did you mean heavy_ball\?",
+    ),
     ({"rule": None}, TypeError, "rule: expected the name of a registered rule, got None"),
     ({"rule": "heavy_ball", "betta": 1.0}, TypeError, r"unknown option 'betta' of Optimizer: "),
     ({"rule": "heavy_ball", "beta": 1.0}, ValueError, r"beta: expected a number in \[0, 1\), got"),

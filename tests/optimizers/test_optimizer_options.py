@@ -129,8 +129,9 @@ def test_the_start_of_the_sum_counts_for_arrays_that_start_later(numpy_backend):
 @pytest.mark.parametrize(("name", "option"), EACH_OPTION)
 def test_an_option_of_one_group_changes_that_group_alone(numpy_backend, name, option):
     params, expected = arrays(0), arrays(0)
-    together = make(name, [{"params": params[:2]}, {"params": params[2:]}])
-    apart = make(name, expected[:2]), make(name, expected[2:])
+    beside = BESIDE.get((name, option), {})
+    together = make(name, [{"params": params[:2]}, {"params": params[2:]}], **beside)
+    apart = make(name, expected[:2], **beside), make(name, expected[2:], **beside)
     for step in range(4):
         if step == 2:
             together.param_groups[1][option] = CHANGED[option]
@@ -200,6 +201,26 @@ def test_options_of_other_optimizers_are_not_accepted(name):
             setattr(optimizer, option, CHANGED[option])
         with pytest.raises(TypeError, match=option):
             make(name, arrays(0), **{option: CHANGED[option]})
+
+
+def test_options_that_exclude_each_other_do_so_later_too():
+    first, second = arrays(0)[:2]
+    groups = [{"params": [first], "momentum": 0.5}, {"params": [second]}]
+    optimizer = gpuopt.SGD(groups, lr=0.5)
+    said = "nesterov: expected momentum above 0 and dampening 0 beside it"
+    with pytest.raises(ValueError, match=said):
+        optimizer.nesterov = True
+    assert [g["nesterov"] for g in optimizer.param_groups] == [False, False]
+    optimizer.param_groups[0]["nesterov"] = True
+    for option, value in (("momentum", 0.0), ("dampening", 0.5)):
+        with pytest.raises(ValueError, match=said):
+            optimizer.param_groups[0][option] = value
+        with pytest.raises(ValueError, match=said):
+            optimizer.param_groups[0].update({option: value})
+    saved = optimizer.state_dict()
+    saved["param_groups"][1]["nesterov"] = True
+    with pytest.raises(ValueError, match=said):
+        optimizer.load_state_dict(saved)
 
 
 def test_the_options_of_a_group_behave_as_a_dict():

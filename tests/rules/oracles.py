@@ -283,11 +283,18 @@ def grid(name):
     names = list(definition.defaults)
     for values in itertools.product(*(VALUES[n] for n in names)):
         options = dict(zip(names, values))
-        try:
+        if accepted(definition, options):
+            yield options
+
+
+def accepted(definition, options):
+    """Whether options do not exclude each other."""
+    try:
+        if definition.check is not None:
             definition.check(options)
-        except ValueError:
-            continue
-        yield options
+    except ValueError:
+        return False
+    return True
 
 
 def values_of(option):

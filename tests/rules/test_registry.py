@@ -2,18 +2,20 @@
 
 import inspect
 import math
+import re
 from itertools import product
 
 import numpy
 import numpy as np
 import pytest
 
-from gpuopt import RULES, RuleError, register, rules
+import gpuopt
+from gpuopt import RULES, RuleError, Tail, register, rules
 from gpuopt.rules import power, real_power
 from gpuopt.rules import power as raised
 from gpuopt.rules import real_power as rooted
 from gpuopt.rules.definitions import DEFINITIONS
-from gpuopt.rules.registry import RESERVED, Stage, check
+from gpuopt.rules.registry import OPTIMIZER_NAMES, RESERVED, Stage, check
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.rules.oracles import (
@@ -310,15 +312,15 @@ MISFITS = [
         "coefficients returns 1 values for ('lr', 'mu')",
         {"carried": {"mu": 1.0}, "coefficients": lambda step, mu, lr: (lr,)},
     ),
-    ("shrink: names of what every rule has", {"carried": {"shrink": 1.0}}),
+    ("'shrink': reserved for every optimizer", {"carried": {"shrink": 1.0}}),
     ("must take step", {"coefficients": lambda step, beta: (beta,)}),
     ("must take step", {"coefficients": lambda step: (0.5,)}),
     (
-        "weight_decay: names of what every rule has",
+        "'weight_decay': reserved for every optimizer",
         {"update": lambda p, g, weight_decay: p - weight_decay * p},
     ),
     (
-        "maximize: names of what every rule has",
+        "'maximize': reserved for every optimizer",
         {"hyperparameters": {"lr": 0.1, "maximize": 0.0}},
     ),
     ("must be an identifier, got 'heavy ball'", {"name": "heavy ball"}),
@@ -462,3 +464,66 @@ def test_numbers_in_a_rule_are_of_the_dtype_that_it_computes_in(new_rule):
 
 def test_a_new_rule_is_gone_after_its_test():
     assert not [name for name in RULES if name.startswith("new_")]
+
+
+# --- what a rule cannot have ----------------------------------------------------------------------
+
+
+def scaled(p, g, rate):
+    return p - rate * g
+
+
+def rate_alone(step, rate):
+    return (rate,)
+
+
+def two_lists(p, g, mb, rate):
+    return p - rate * g, mb
+
+
+BAD_PARTS = [
+    ({"name": 5}, "must be an identifier, got 5"),
+    ({"hyperparameters": ("rate",)}, "expected numbers by name, or options, got"),
+    ({"update": two_lists, "states": "mb"}, "states of rule 'bad': expected a tuple of names"),
+    ({"hyperparameters": {"rate": "x"}}, "default of rate: expected a finite number, got 'x'"),
+    ({"hyperparameters": {"rate": math.inf}}, "default of rate: expected a finite number, got inf"),
+    ({"decoupled": True}, "decoupled: expected the hyperparameter lr, got none"),
+]
+
+
+@pytest.mark.parametrize(("parts", "message"), BAD_PARTS)
+def test_parts_that_do_not_fit(parts, message):
+    given = {"update": scaled, "coefficients": rate_alone, "hyperparameters": {"rate": 0.5}}
+    with pytest.raises((RuleError, TypeError), match=re.escape(message)):
+        register(**{"name": "bad", **given, **parts})
+    assert "bad" not in RULES
+
+
+def with_hyperparameter(name):
+    source = f"def coefficients(step, {name}):\n    return ({name},)\n"
+    names = {}
+    exec(source, names)
+    return names["coefficients"]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZER_NAMES - {"step"}))
+def test_hyperparameters_that_would_hide_what_every_optimizer_has(name):
+    with pytest.raises(RuleError, match=f"'{name}': reserved for every optimizer"):
+        register("bad", scaled, with_hyperparameter(name), hyperparameters={name: 0.5})
+
+
+def test_a_state_cannot_be_called_step():
+    def update(p, g, step, rate):
+        return p - rate * g, step
+
+    with pytest.raises(RuleError, match="'step': reserved for every optimizer"):
+        register("bad", update, rate_alone, states=("step",), hyperparameters={"rate": 0.5})
+
+
+def test_all_that_every_optimizer_has_is_reserved():
+    public = {name for name in dir(gpuopt.Optimizer) if not name.startswith("_")}
+    assert public | set(Tail.__dataclass_fields__) <= OPTIMIZER_NAMES
+    torch = pytest.importorskip("torch")
+    theirs = inspect.signature(torch.optim.Adam).parameters
+    flags = {"foreach", "capturable", "differentiable", "fused", "params"}
+    assert flags <= set(theirs) & OPTIMIZER_NAMES
