@@ -37,6 +37,12 @@ def thread_count() -> int:
     return int(given)
 
 
+def check_thread_count() -> None:
+    """Raise what `thread_count` would raise; costs next to nothing where nothing is set."""
+    if "GPUOPT_NUM_THREADS" in os.environ:
+        thread_count()
+
+
 def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]) -> None:
     """Call ``work(first, last)`` over all items, on threads with shares of equal weight.
 

@@ -36,15 +36,19 @@ class Coefficients:
         self._first_of_groups, self._groups_used = found[1], found[2]
         self._only_group = int(group_of[0])
 
-    def fill(self, counts: _Integers, groups: Groups) -> None:
+    def fill(self, counts: _Integers, groups: Groups) -> _Doubles | None:
         """Write the coefficients of a step into the table.
 
         They are computed once for tensors of the same group, step and carried numbers, and
-        rounded once. Carried numbers advance where a tensor has a gradient.
+        rounded once.
 
         Args:
             counts: the step that each tensor takes now.
             groups: the options of each group.
+
+        Returns:
+            The carried numbers after the step, if there are any; they advance where a tensor has a
+            gradient.
         """
         table = self._table
         first, row_of = self._distinct(counts)
@@ -52,16 +56,17 @@ class Coefficients:
             options = groups[self._only_group].options
             with np.errstate(all="ignore"):
                 table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
-            return
+            return None
         inputs = self._group_of[first], counts[first], table.carried[first]
         with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
             found = (by_rows if len(first) <= FEW else by_columns)(table.update, groups, *inputs)
             rows = found if len(found) == 1 else found[row_of]
             n = table.coefficients.shape[1]
             table.coefficients[...] = rows[:, :n]
-        if table.carried.size:
-            active = table.addresses[1:2].T != 0
-            table.carried[...] = np.where(active, rows[:, n:], table.carried)
+        if not table.carried.size:
+            return None
+        active = table.addresses[1:2].T != 0
+        return np.where(active, rows[:, n:], table.carried)
 
     def _distinct(self, counts: _Integers) -> tuple[Any, Any]:
         """Return one tensor for each different row, and the number of each tensor's row."""

@@ -111,7 +111,7 @@ class DeviceLaunch(Launch):
         for staged in self._active:
             staged.fill(grads[staged.entry.index])
 
-    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+    def run(self, grads: Sequence[Any]) -> None:
         """Launch the kernels, and write the staged results back."""
         self.memory.run()
         for staged in self._active:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.table import PARTIALS, combine_partials
+from ..kernels.threads import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
@@ -35,6 +36,7 @@ class HostLaunch(Launch):
         self._coefficients = Coefficients(table, group_of)
         module.compile(table.update, table.dtypes)
         self._measured = np.zeros((0, 1, len(PARTIALS)))
+        self._carried: npt.NDArray[np.float64] | None = None
 
     def point_to(self, gradients: Gradients) -> None:
         """Write the addresses into the table, from which the kernel reads them."""
@@ -48,11 +50,24 @@ class HostLaunch(Launch):
         self._walk(what, table.dtypes[:2], self._measured)
         return combine_partials(self._measured[:, 0])
 
-    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Compute the coefficients and walk the table."""
+    def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
+        """Check what the kernels' threads are told.
+
+        Raises:
+            ValueError: GPUOPT_NUM_THREADS is invalid.
+        """
+        check_thread_count()
+
+    def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Compute the coefficients, and what the tensors carry to the next step."""
+        self._carried = self._coefficients.fill(steps[self.tensors] + 1, groups)
+
+    def run(self, grads: Sequence[Any]) -> None:
+        """Walk the table."""
         table = self.table
-        self._coefficients.fill(steps[self.tensors] + 1, groups)
         self._walk(table.update, table.dtypes, table.partials)
+        if self._carried is not None:
+            table.carried[...] = self._carried
 
     def _walk(
         self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]

@@ -22,8 +22,8 @@ class Launch(ABC):
     """Some parameters of an optimizer, ready to be updated.
 
     A step points all launches to the gradients where these moved, prepares all, measures all if
-    it needs the norm, and only then runs them. Lists of gradients, steps and carried numbers are
-    those of the whole optimizer: a launch picks its own.
+    it needs the norm, computes the coefficients of all, and only then runs them. Lists of
+    gradients, steps and carried numbers are those of the whole optimizer: a launch picks its own.
 
     Attributes:
         tensors: int64, the indices of its parameters in the optimizer.
@@ -59,14 +59,22 @@ class Launch(ABC):
         """
         return None
 
+    def compute(  # noqa: B027  # a device computes its own
+        self, steps: npt.NDArray[np.int64], groups: Groups
+    ) -> None:
+        """Compute the coefficients of the step; nothing else changes yet.
+
+        Args:
+            steps: the updates that each parameter has had.
+            groups: the options of each group, with the norm.
+        """
+
     @abstractmethod
-    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Update every parameter that has a gradient.
+    def run(self, grads: Sequence[Any]) -> None:
+        """Update every parameter that has a gradient, and its carried numbers.
 
         Args:
             grads: for each parameter its gradient, or None.
-            steps: the updates that each parameter has had.
-            groups: the options of each group.
         """
 
     @abstractmethod

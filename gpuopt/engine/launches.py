@@ -13,7 +13,7 @@ from ..arrays import is_torchs
 from ..kernels.table import PARTIALS
 from .build import build_launches
 from .device_launch import runs_on_device
-from .dispatch import Place, chosen
+from .dispatch import Place, chosen, place_of
 from .gradients import Changes, Gradients
 from .groups import Groups
 from .launch import Launch
@@ -133,9 +133,10 @@ class Launches:
         found[~self.active] = 0.0
         return found
 
-    def host_places(self) -> set[Place]:
-        """Return the places whose parameters the host updates."""
-        return {place for place in self._places if not runs_on_device(chosen(*place).load())}
+    def updated_by_host(self) -> list[bool]:
+        """Return for each parameter whether the host updates it."""
+        by_host = {place for place in self._places if not runs_on_device(chosen(*place).load())}
+        return [place_of(memory) in by_host for memory in self._gradients.params()]
 
     @property
     def backends(self) -> tuple[str, ...]:

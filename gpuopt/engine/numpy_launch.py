@@ -43,6 +43,8 @@ class NumpyLaunch(Launch):
         self._compute = compute_dtype(entry.dtypes[0])
         self._on_host = entry.memory[0].device == "cpu"
         self._grad: Memory | None = None
+        self._coefficients = np.zeros(0, self._compute)
+        self._next_carried = carried
         self._partials = np.zeros((len(entry.update.watched_names), len(PARTIALS)))
         self._measured = np.zeros(len(PARTIALS))
 
@@ -60,31 +62,34 @@ class NumpyLaunch(Launch):
         self._measured = blocks.run(what, [array, array], self._entry.dtypes[:2], none)[0]
         return self._measured
 
-    def run(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+    def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Compute the coefficients, and what the tensor carries to the next step."""
+        if self._grad is None:
+            return
+        update, options = self._entry.update, groups[self._group].options
+        step = int(steps[self._entry.index]) + 1
+        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+            values = update.coefficients(step, options, self._carried)
+            count = len(values) - len(update.carried_names)
+            self._coefficients = np.array(values[:count]).astype(self._compute)
+        self._next_carried = values[count:]
+
+    def run(self, grads: Sequence[Any]) -> None:
         """Update the tensor, if it has a gradient."""
         if self._grad is None:
             return
         entry = self._entry
-        coefficients = self._coefficients(int(steps[entry.index]) + 1, groups)
-        if self._on_host:
-            param, _, *states = entry.memory
-            views = [memory.view for memory in (param, self._grad, *states)]
-            self._partials = blocks.run(entry.update, views, entry.dtypes, coefficients)
-            return
+        param, _, *states = entry.memory
         arrays = [self._param, grads[entry.index], *self._states]
-        copies = [to_numpy(array) for array in arrays]
-        self._partials = blocks.run(entry.update, copies, entry.dtypes, coefficients)
-        for row in entry.update.written:
-            copy_into(arrays[row], copies[row])
-
-    def _coefficients(self, step: int, groups: Groups) -> npt.NDArray[Any]:
-        """Return the coefficients of a step, and take what it carries to the next."""
-        update, options = self._entry.update, groups[self._group].options
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
-            values = update.coefficients(step, options, self._carried)
-            count = len(values) - len(update.carried_names)
-            self._carried = values[count:]
-            return np.array(values[:count]).astype(self._compute)
+        if self._on_host:
+            views = [memory.view for memory in (param, self._grad, *states)]
+        else:
+            views = [to_numpy(array) for array in arrays]
+        self._partials = blocks.run(entry.update, views, entry.dtypes, self._coefficients)
+        self._carried = self._next_carried
+        if not self._on_host:
+            for row in entry.update.written:
+                copy_into(arrays[row], views[row])
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return the partials of the tensor."""

@@ -14,6 +14,9 @@ from .parameters import Parameters
 from .table import Entry
 from .update import Update
 
+LAST_STEP = int(np.iinfo(np.int64).max)
+"""Steps are counted in int64."""
+
 
 class States:
     """What an optimizer keeps of each parameter from step to step.
@@ -40,6 +43,7 @@ class States:
         self.arrays: list[dict[str, Any]] = [{} for _ in params]
         self.steps = np.zeros(len(params), np.int64)
         self.carried: list[dict[str, float]] = [{} for _ in params]
+        self._left: int | None = None
 
     def load(
         self,
@@ -51,6 +55,7 @@ class States:
         self.steps[:] = steps
         self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.arrays = list(arrays)
+        self._left = None
         self._parameters.set_states(self.arrays)
 
     def allocate(self, indices: Sequence[int], groups: Groups) -> None:
@@ -66,6 +71,19 @@ class States:
             self.arrays[i][name] = state
         if made:
             self._parameters.set_states(self.arrays)
+
+    def check_counts(self) -> None:
+        """Raise OverflowError if a parameter has had as many steps as can be counted.
+
+        It looks at the counts once, and counts its own calls from then on.
+        """
+        if self._left is None:
+            self._left = LAST_STEP - int(self.steps.max(initial=0))
+        if self._left <= 0:
+            raise OverflowError(
+                f"step: a parameter has had {LAST_STEP} updates, the most that are counted"
+            )
+        self._left -= 1
 
     def entry(self, i: int, grad: Memory, groups: Groups) -> Entry:
         """Return a parameter with its gradient, its states and its update.

@@ -19,6 +19,7 @@ from .compose import NO_TAIL
 from .dispatch import Place, place_of
 from .gradients import Gradients
 from .groups import Group, Groups
+from .interrupts import DeferredSignals
 from .launches import Launches
 from .norm import Norm
 from .sharding import ProcessGroups, Sharding
@@ -131,11 +132,7 @@ class FusedStep:
         return [stats_of(own, self.norm.factor()) for own in self._sharding.combine(found)]
 
     def check(self, grads: Sequence[Any]) -> None:
-        """Raise if the memory of gradients does not fit, whatever it holds.
-
-        Raises:
-            TypeError, ValueError: it does not; nothing has been changed.
-        """
+        """Raise TypeError or ValueError if the memory of gradients does not fit."""
         self.gradients.detect_changes([bare(grad) for grad in grads])
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
@@ -145,13 +142,18 @@ class FusedStep:
             grads: for each parameter an array of its shape, in any memory order and float dtype,
                 or None.
             groups: the options of each group.
-            skip: an array of one float; unless it is 0, nothing is changed. Devices read it
-                themselves; for parameters of the host, the host does.
+            skip: an array of one float, which devices read themselves; unless 0, nothing changes.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
             BackendError: the forced backend cannot run; nothing has been changed.
+            OverflowError: a parameter has had 2**63 - 1 steps; nothing has been changed.
         """
+        with DeferredSignals():
+            self._run(grads, Groups.of(groups), skip)
+
+    def _run(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
+        self._states.check_counts()
         if skip is not None and scalars.on_host(skip):
             if scalars.value_of(skip):
                 self.norm.skip()
@@ -166,23 +168,18 @@ class FusedStep:
             self.check(grads)
             lazy, grads = list(filter(is_lazy, grads)), list(map(resolved, grads))
             changes = self.gradients.detect_changes(grads)
-        groups = Groups.of(groups)
         if self._launches.fit(changes, groups):
             self.norm.expect(self.gradients.params())
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 
     def _without_skipped(self, grads: Sequence[Any], skip: Any) -> Sequence[Any]:
-        """Return the gradients with None for those that the host is to skip.
-
-        Waits for the device of ``skip`` only if the host updates a parameter.
-        """
-        by_host = self._launches.host_places()
-        if not by_host or not scalars.value_of(skip):
+        """Return the gradients with None where the host is to skip; waits only if there are any."""
+        by_host = self._launches.updated_by_host()
+        if not any(by_host) or not scalars.value_of(skip):
             return grads
-        of_host = [place_of(memory) in by_host for memory in self.gradients.params()]
-        self._zeroing.zero(list(compress(grads, of_host)))
-        return [None if here else grad for here, grad in zip(of_host, grads)]
+        self._zeroing.zero(list(compress(grads, by_host)))
+        return [None if here else grad for here, grad in zip(by_host, grads)]
 
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         for launch in self._launches:
@@ -193,7 +190,9 @@ class FusedStep:
             if skipped:
                 return self._zeroing.zero(grads)
         for launch in self._launches:
-            launch.run(grads, self._states.steps, groups)
+            launch.compute(self._states.steps, groups)
+        for launch in self._launches:
+            launch.run(grads)
         self._states.steps += self._launches.active
         mark_written(self._launches.tensors)
         self._zeroing.mark(grads)

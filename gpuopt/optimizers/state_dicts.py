@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import copy_into, describe, resolved, to_numpy, zeros_like
 from ..arrays.scalars import is_array, value_of
 from ..engine.compose import within
+from ..engine.states import LAST_STEP
 from ..engine.tail import Tail
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
@@ -24,9 +25,6 @@ from .whole import OF_OPTIMIZERS, how_to_set
 
 OF_TAILS = frozenset(OPTIONS)
 """The states that a tail may have."""
-
-LAST_STEP = int(np.iinfo(np.int64).max)
-"""Steps are counted in int64."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..optimizers.state_dicts import LAST_STEP
+from ..engine.states import LAST_STEP
 
 
 def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:

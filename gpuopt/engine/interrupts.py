@@ -1,0 +1,114 @@
+"""Signal handlers wait until a step has ended, so that none sees or stops half of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+try:
+    # Without the conversion to enums, which takes twenty times as long.
+    from _signal import getsignal as _getsignal  # type: ignore[import-not-found]  # no stubs
+    from _signal import signal as _setsignal
+except ImportError:  # another Python than CPython
+    from signal import getsignal as _getsignal
+    from signal import signal as _setsignal
+
+_NUMBERS = sorted(signal.valid_signals(), key=lambda number: number == signal.SIGINT)
+"""All signals; the one of Ctrl-C last, so that its handler is the last one to be put back."""
+
+_Handler = Callable[[int, "FrameType | None"], Any]
+
+
+_main = threading.main_thread()
+_known: tuple[list[Any], list[tuple[int, _Handler]]] = [], []
+"""The handlers of all signals as they were found last, and those of Python's among them."""
+
+
+def _python_handlers() -> list[tuple[int, _Handler]]:
+    """Return the signals that have a handler in Python, with it."""
+    global _known
+    found = list(map(_getsignal, _NUMBERS))
+    if found != _known[0]:
+        pairs = zip(map(int, _NUMBERS), found)
+        _known = found, [(number, own) for number, own in pairs if callable(own)]
+    return _known[1]
+
+
+def _after_fork() -> None:
+    """The thread that forked is the main thread of the child."""
+    global _main
+    _main = threading.main_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class DeferredSignals:
+    """A context in which Python's signal handlers do not run; those that were due run at its end.
+
+    Python runs them in the main thread alone, between any two operations, so in other threads there
+    is nothing to do.
+    """
+
+    def __init__(self) -> None:
+        """Defer nothing yet."""
+        self._handlers: list[tuple[int, _Handler]] = []
+        self._due: list[tuple[int, FrameType | None]] = []
+
+    def __enter__(self) -> None:
+        """Put a handler in place of each that only notes the signal."""
+        if threading.get_ident() != _main.ident:
+            return
+        try:
+            for pair in _python_handlers():
+                # Noted first: a handler that runs in between may raise.
+                self._handlers.append(pair)
+                _setsignal(pair[0], self._note)
+        except BaseException:
+            self._put_back()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the handlers back, and call those whose signals have arrived, in their order.
+
+        Raises:
+            Whatever a handler raises; the last one, if several do.
+        """
+        if not self._handlers:  # in another thread there are none
+            return
+        handlers = list(self._handlers)
+        raised = self._put_back()
+        if self._due:
+            due, self._due = self._due, []
+            for number, frame in due:
+                try:
+                    dict(handlers)[number](number, frame)
+                except BaseException as problem:
+                    raised = problem
+        if raised is not None:
+            raise raised
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._due.append((number, frame))
+
+    def _put_back(self) -> BaseException | None:
+        """Put the handlers back; return what one of them has raised meanwhile."""
+        raised: BaseException | None = None
+        while self._handlers:
+            try:
+                number, handler = self._handlers[0]
+                _setsignal(number, handler)  # runs what is due first, and may raise then
+                del self._handlers[0]
+            except BaseException as problem:
+                raised = problem
+        return raised
