@@ -19,7 +19,6 @@ from .compose import NO_TAIL
 from .dispatch import Place, place_of
 from .gradients import Gradients
 from .groups import Group, Groups
-from .interrupts import DeferredSignals
 from .launches import Launches
 from .norm import Norm
 from .sharding import ProcessGroups, Sharding
@@ -149,10 +148,6 @@ class FusedStep:
             BackendError: the forced backend cannot run; nothing has been changed.
             OverflowError: a parameter has had 2**63 - 1 steps; nothing has been changed.
         """
-        with DeferredSignals():
-            self._run(grads, Groups.of(groups), skip)
-
-    def _run(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         self._states.check_counts()
         if skip is not None and scalars.on_host(skip):
             if scalars.value_of(skip):
@@ -168,6 +163,7 @@ class FusedStep:
             self.check(grads)
             lazy, grads = list(filter(is_lazy, grads)), list(map(resolved, grads))
             changes = self.gradients.detect_changes(grads)
+        groups = Groups.of(groups)
         if self._launches.fit(changes, groups):
             self.norm.expect(self.gradients.params())
         self._launch(grads, groups, skip)

@@ -84,18 +84,133 @@ def test_interrupted_steps_are_whole(backend):
     code = STORM.format(backend=backend, count=count, size=70_000)
     if backend == "numba":
         pytest.importorskip("numba")
-    environment = {**os.environ, "GPUOPT_NUM_THREADS": "2"}
+    caught, looked = map(int, run_script(code, 60 + count / 20).split())
+    assert caught >= count and looked > 0
+
+
+DROP_IN = """
+import os, random, signal, threading, time
+import torch
+import gpuopt.torch as ours
+
+torch.set_num_threads(1)
+count, shapes = {count}, [70_000, 10, 33]
+grads = [[torch.randn(n, generator=torch.Generator().manual_seed(k)) for n in shapes]
+         for k in range(4)]
+params, twins = ([torch.ones(n) for n in shapes] for _ in range(2))
+make = lambda tensors: ours.NAdam(tensors, lr=0.25, clip_norm=1.0, ema_decay=0.5)
+opt, twin = make(params), make(twins)
+
+def step(one, own, k):
+    for p, g in zip(own, grads[k % 4]):
+        p.grad = g
+    one.step()
+
+def taken(one, own):
+    return int(one.state[own[0]]["step"]) if own[0] in one.state else 0
+
+for one, own in ((opt, params), (twin, twins)):
+    step(one, own, 0)
+caught, over = 0, False
+
+def send():
+    pause = random.Random(0)
+    while not over:
+        time.sleep(pause.random() * 2e-3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=send, daemon=True).start()
+while caught < count:
+    try:
+        while True:
+            step(opt, params, taken(opt, params))
+    except KeyboardInterrupt:
+        caught += 1
+    while True:
+        try:
+            while taken(twin, twins) < taken(opt, params):
+                step(twin, twins, taken(twin, twins))
+            for p, q in zip(params, twins):
+                assert opt.state[p].keys() == twin.state[q].keys()
+                for name, value in opt.state[p].items():
+                    assert torch.equal(value, twin.state[q][name]), (caught, name)
+            assert all(map(torch.equal, params, twins)), caught
+            break
+        except KeyboardInterrupt:
+            caught += 1
+over = True
+print(caught, 1)
+"""
+
+FORK = """
+import os, threading, time
+import numpy as np
+import gpuopt, gpuopt.torch, torch
+
+gpuopt.use_backend("{backend}")
+w, p = np.ones(400_000, np.float32), torch.ones(400_000)
+p.grad = torch.ones_like(p)
+opts = [(gpuopt.Adam([w]), [np.ones_like(w)]), (gpuopt.torch.Adam([p]), None)]
+for opt, g in opts:
+    opt.step(*([g] if g else []))
+over = False
+
+def work():
+    while not over:
+        for opt, g in opts:
+            opt.step(*([g] if g else []))
+
+worker = threading.Thread(target=work)
+worker.start()
+for _ in range({count}):
+    time.sleep(0.003)
+    child = os.fork()
+    if child == 0:
+        for opt, g in opts:
+            opt.step(*([g] if g else []))
+        os._exit(0)
+    end = time.monotonic() + 20
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        assert time.monotonic() < end, "the child hangs"
+        time.sleep(0.001)
+    assert status == 0, status
+over = True
+worker.join()
+"""
+
+
+def run_script(code, timeout, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "GPUOPT_NUM_THREADS": "2", **environment},
         capture_output=True,
         text=True,
-        timeout=60 + count / 20,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    caught, looked = map(int, done.stdout.split())
-    assert caught >= count and looked > 0
+    return done.stdout
+
+
+@unix
+def test_interrupted_steps_of_a_drop_in_are_whole():
+    pytest.importorskip("torch")
+    pytest.importorskip("numba")
+    count = 10_000 if LONG else 300
+    assert int(run_script(DROP_IN.format(count=count), 60 + count / 20).split()[0]) >= count
+
+
+@unix
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_child_forked_in_mid_step_can_step(backend):
+    """Not from the memory that the step was changing, but without waiting for its threads."""
+    pytest.importorskip("torch")
+    if backend == "numba":
+        pytest.importorskip("numba")
+    run_script(FORK.format(backend=backend, count=200 if LONG else 15), 120)
 
 
 def test_handlers_run_after_the_step_and_raise_from_it():
