@@ -18,6 +18,7 @@ from . import checkpoint
 from .constructors import class_of, take_signature
 from .given import Given
 from .loaded import warn_of_tails
+from .locks import new_lock
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
 from .params import Key, parse
 from .plan import Plan, as_floats
@@ -59,6 +60,7 @@ class Optimizer(TailMethods):
         "__weakref__",
         "_fused",
         "_given",
+        "_lock",
         "_param_groups",
         "_plan",
         "_seen",
@@ -95,7 +97,7 @@ class Optimizer(TailMethods):
 
     def _begin(self, params: Any, options: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Check the arguments and take the arrays; ``options`` are the defaults of all groups."""
-        tail = dict(more)
+        self._lock, tail = new_lock(), dict(more)
         self._state_dtype = checked_state_dtype(tail.pop("state_dtype", None))
         refuse_unknown(type(self), tail, options)
         around = tail_of(**tail)
@@ -127,9 +129,10 @@ class Optimizer(TailMethods):
                 "of gpuopt.torch take them from .grad, as those of torch.optim do"
             )
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
-        self._check_not_swapped("step")
-        self._given.check()
-        self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
+        with self._locked():
+            self._check_not_swapped("step")
+            self._given.check()
+            self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
     def param_groups(self) -> tuple[Options, ...]:
@@ -152,7 +155,8 @@ class Optimizer(TailMethods):
         The arrays are the live ones, and their values may be changed; `state_dict` returns
         copies. The mappings cannot be changed: `load_state_dict` takes other arrays and counts.
         """
-        held = self._state_of(self._fused.expose_states())
+        with self._locked():
+            held = self._state_of(self._fused.expose_states())
         return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
     def _step_taken(self) -> FusedStep:
@@ -170,11 +174,12 @@ class Optimizer(TailMethods):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
-        self._check_not_swapped("state_dict")
-        self._fused.complete_states(self._groups(1.0))
-        held = self._state_of(self._fused.states)
-        own = self._name(), self._structure, self._param_groups, self._state_dtype
-        return snapshot(*own, held, self._fused.norm.skipped())
+        with self._locked():
+            self._check_not_swapped("state_dict")
+            self._fused.complete_states(self._groups(1.0))
+            held = self._state_of(self._fused.states)
+            own = self._name(), self._structure, self._param_groups, self._state_dtype
+            return snapshot(*own, held, self._fused.norm.skipped())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
@@ -187,23 +192,24 @@ class Optimizer(TailMethods):
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
                 been changed.
         """
-        self._check_not_swapped("load_state_dict")
-        contents = Reader(
-            self._name(),
-            self._structure,
-            self._fused.params,
-            self._state_dtype,
-            self._definition,
-            self.tail,
-        ).read(state_dict)
-        for mine, loaded in zip(self._param_groups, contents.groups):
-            loaded.keep_tensors_of(mine)
-        self._param_groups = contents.groups
-        self._state_dtype = contents.state_dtype
-        self._plan = None
-        self._fused.load(contents.steps, contents.states, contents.carried)
-        self._fused.norm.load(contents.skipped_steps)
-        warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
+        with self._locked():
+            self._check_not_swapped("load_state_dict")
+            contents = Reader(
+                self._name(),
+                self._structure,
+                self._fused.params,
+                self._state_dtype,
+                self._definition,
+                self.tail,
+            ).read(state_dict)
+            for mine, loaded in zip(self._param_groups, contents.groups):
+                loaded.keep_tensors_of(mine)
+            self._param_groups = contents.groups
+            self._state_dtype = contents.state_dtype
+            self._plan = None
+            self._fused.load(contents.steps, contents.states, contents.carried)
+            self._fused.norm.load(contents.skipped_steps)
+            warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state dict to a safetensors file; the old one is replaced in one move.

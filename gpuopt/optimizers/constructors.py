@@ -48,8 +48,9 @@ class GroupOption:
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         """Change it in every group."""
-        for group in optimizer.param_groups:
-            group[self._name] = value
+        with optimizer._locked():  # no step sees it in some groups only
+            for group in optimizer.param_groups:
+                group[self._name] = value
 
 
 def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:

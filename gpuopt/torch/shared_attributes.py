@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+from ..optimizers.locks import new_lock
 from .step_counts import StepCounts
 
 SHARED = "_gpuopt_shared"
@@ -13,7 +13,7 @@ SHARED = "_gpuopt_shared"
 
 def new_shared() -> dict[str, Any]:
     """Return the shared attributes of a new optimizer."""
-    return {"lock": threading.RLock(), "_step_counts": StepCounts()}
+    return {"lock": new_lock(), "_step_counts": StepCounts()}
 
 
 class Shared:
