@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cupy_arrays import CUPY
-from .foreign import FOREIGN, sharing, speaks
+from .foreign import FOREIGN, is_made_at_export, sharing, speaks
 from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
@@ -33,6 +33,7 @@ __all__ = [
     "fill",
     "is_cupys",
     "is_lazy",
+    "is_made_at_export",
     "is_torchs",
     "mark_written",
     "resolved",

@@ -83,7 +83,20 @@ def _library_on_cuda(array: Any, name: str) -> tuple[Library, ModuleType]:
 def _describe_foreign(array: Any, name: str) -> Memory:
     library, shared = _shared(array, name)
     memory = library.describe(shared, name)
-    return replace(memory, writable=_writable(array, memory))
+    return replace(memory, writable=_writable(array, memory), owner=shared)
+
+
+def is_made_at_export(array: Any, memory: Memory) -> bool:
+    """Return whether an array makes new memory at each export: nobody would see what is written.
+
+    Args:
+        array: of any library.
+        memory: of the array, as it was described.
+    """
+    if memory.owner is None or memory.size == 0:
+        return False
+    library, again = _shared(array, "array")
+    return library.describe(again, "array").address != memory.address
 
 
 def _writable(array: Any, memory: Memory) -> bool:

@@ -18,7 +18,7 @@ FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class Memory:
-    """Device, address and layout of an array; it does not keep the array alive.
+    """Device, address and layout of an array; only ``owner`` keeps anything alive.
 
     Attributes:
         device: ``"cpu"`` or ``"cuda:0"``.
@@ -28,6 +28,8 @@ class Memory:
         strides: in elements.
         writable: whether the array may be updated.
         library: ``"numpy"``, ``"torch"`` or ``"cupy"``.
+        owner: what an array of another library exported. It may have made the memory for that, and
+            frees it when nobody has the export.
     """
 
     device: str
@@ -37,6 +39,7 @@ class Memory:
     strides: tuple[int, ...]
     writable: bool
     library: str = field(default="numpy", compare=False)
+    owner: Any = field(default=None, compare=False, repr=False)
 
     @cached_property
     def size(self) -> int:
@@ -85,6 +88,10 @@ class Memory:
         moved.__dict__.update(known)
         return moved
 
+    def without_owner(self) -> Memory:
+        """Return the same place, for which nothing is kept alive."""
+        return self if self.owner is None else replace(self, owner=None)
+
     @property
     def overlaps_itself(self) -> bool:
         """Whether two elements may share an address, as in a broadcast array."""
@@ -122,5 +129,6 @@ class Memory:
             return np.empty(self.shape, storage)
         low, high = self.extent
         buffer: Any = (ctypes.c_char * (high - low)).from_address(low)
+        buffer.owner = self.owner  # for as long as NumPy has the buffer
         strides = tuple(s * self.itemsize for s in self.strides)
         return np.ndarray(self.shape, storage, buffer, self.address - low, strides)

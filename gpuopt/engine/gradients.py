@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Memory, describe
+from ..arrays import Memory, describe, is_made_at_export
 from ..arrays.aliasing import Index, extents_of
 from ..arrays.changes import Moves, Snapshot, detect_changes
 from .parameters import MovedParameters, Parameters
@@ -131,7 +131,7 @@ class Gradients:
         self.addresses[changes.moved] = changes.addresses
         for i, grad in changes.grads.items():
             if grad is None and self.addresses[i]:
-                self.grads[i] = self.grad(i)  # its last address
+                self.grads[i] = self.grad(i).without_owner()  # at its last address
             self.addresses[i] = 0 if grad is None else grad_address(grad)
             if grad is not None:
                 self.grads[i] = grad
@@ -159,6 +159,11 @@ class Gradients:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
         if self._grads_written and not memory.writable:
             raise ValueError(f"{name}: the array is read-only; zero_grads cannot write zeros to it")
+        if self._grads_written and is_made_at_export(grad, memory):
+            raise TypeError(
+                f"{name}: {type(grad).__name__} makes new memory at each export; zero_grads cannot "
+                "write zeros to it"
+            )
         if self._grads_written and memory.overlaps_itself:
             raise ValueError(f"{name}: elements of the array overlap; zero_grads cannot write them")
         return memory

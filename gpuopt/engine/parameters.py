@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Memory, describe
+from ..arrays import Memory, describe, is_made_at_export
 from ..arrays.aliasing import Index
 from ..arrays.changes import Snapshot, detect_changes
 
@@ -57,7 +57,7 @@ class Parameters:
         self._states_exposed, self._checked = False, True
         self._snapshot = Snapshot()
         self.names, self._arrays = list(names), list(params)
-        self.memories = [describe(array, name) for array, name in zip(params, names)]
+        self.memories = [_described(array, name) for array, name in zip(params, names)]
         self.index = Index(self.memories)
         self._check(self.memories, self.index)
         self._begin_to_watch()
@@ -127,7 +127,7 @@ class Parameters:
 
     def _described_again(self, i: int) -> Memory:
         name, before = self.names[i], self.memories[i]
-        memory = describe(self._arrays[i], name)
+        memory = _described(self._arrays[i], name, before.address)
         if memory.shape != before.shape or memory.device != before.device:
             raise ParameterMovedError(
                 f"{name}: was of shape {before.shape} on {before.device}, is now of shape "
@@ -156,3 +156,18 @@ class Parameters:
         for name, array in zip(names, self._params):
             if first.setdefault(id(array), name) != name:
                 raise ValueError(f"{first[id(array)]} and {name} are the same array")
+
+
+def _described(array: Any, name: str, known: int = -1) -> Memory:
+    """Describe an array that is to be updated in place; ``known`` is its last address.
+
+    Raises:
+        TypeError: that cannot be.
+    """
+    memory = describe(array, name)
+    if memory.address != known and is_made_at_export(array, memory):
+        raise TypeError(
+            f"{name}: {type(array).__name__} makes new memory at each export; "
+            "it cannot be updated in place"
+        )
+    return memory

@@ -97,7 +97,8 @@ class States:
         states = {name: describe(self.arrays[i][name], name) for name in update.states}
         update = update.for_states({name: memory.dtype for name, memory in states.items()})
         self._begin_carried(i, update, groups)
-        return Entry(i, update, (self._parameters.memories[i], grad, *states.values()))
+        memory = self._parameters.memories[i], grad.without_owner(), *states.values()
+        return Entry(i, update, memory)
 
     def arrays_of(self, entry: Entry) -> list[Any]:
         """Return a tensor's parameter and its states, in the update's order."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Container, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from ..arrays import assign, copy_as, describe, is_torchs
@@ -14,11 +14,10 @@ def averages(params: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> list
     return [own.get("ema", param) for param, own in zip(params, states)]
 
 
-@contextmanager
-def swapped(
+def swap_in(
     params: Sequence[Any], states: Sequence[Mapping[str, Any]], fixed: Container[int] = ()
-) -> Iterator[None]:
-    """Return a context in which the parameters have the values of their EMA.
+) -> ExitStack:
+    """Give the parameters the values of their EMA until what is returned is closed.
 
     torch tensors swap their memory with an EMA of the same dtype, without a copy. Other arrays swap
     elements, one array at a time. If the EMA has another dtype, the parameter is copied and
@@ -33,7 +32,7 @@ def swapped(
         for i, (param, own) in enumerate(zip(params, states)):
             if "ema" in own:
                 undo.callback(_swap(param, own["ema"], i in fixed))
-        yield
+        return undo.pop_all()
 
 
 def _swap(param: Any, average: Any, fixed: bool) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn
 from ..arrays import scalars
 from ..engine.dispatch import Explanation, explain_places
 from ..engine.groups import Groups
+from ..engine.locks import StepLock
 from ..engine.step import FusedStep
 from ..engine.tail import Tail, tail_of
 from ..messages.suggest import counted
@@ -63,6 +64,7 @@ class Optimizer(TailMethods):
         "__weakref__",
         "_fused",
         "_given",
+        "_lock",
         "_param_groups",
         "_plan",
         "_seen",
@@ -93,7 +95,7 @@ class Optimizer(TailMethods):
 
     def _begin(self, params: Any, options: Mapping[str, Any], more: Mapping[str, Any]) -> None:
         """Check the arguments and take the arrays; ``options`` are the defaults of all groups."""
-        tail = dict(more)
+        self._lock, tail = StepLock(), dict(more)
         self._state_dtype = checked_state_dtype(tail.pop("state_dtype", None))
         refuse_unknown(type(self), tail, options)
         around = tail_of(**tail)
@@ -125,9 +127,10 @@ class Optimizer(TailMethods):
                 "of gpuopt.torch take them from .grad, as those of torch.optim do"
             )
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
-        self._check_not_swapped("step")
-        self._given.check()
-        self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
+        with self._locked():
+            self._check_not_swapped("step")
+            self._given.check()
+            self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     @property
     def param_groups(self) -> tuple[Options, ...]:
@@ -150,7 +153,8 @@ class Optimizer(TailMethods):
         The arrays are the live ones, and their values may be changed; `state_dict` returns
         copies. The mappings cannot be changed: `load_state_dict` takes other arrays and counts.
         """
-        held = self._state_of(self._fused.expose_states())
+        with self._locked():
+            held = self._state_of(self._fused.expose_states())
         return MappingProxyType({key: MappingProxyType(states) for key, states in held.items()})
 
     def _step_taken(self) -> FusedStep:
@@ -168,11 +172,12 @@ class Optimizer(TailMethods):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to continue with the same bits."""
-        self._check_not_swapped("state_dict")
-        self._fused.complete_states(self._groups(1.0))
-        held = self._state_of(self._fused.states)
-        own = self._name(), self._structure, self._param_groups, self._state_dtype
-        return snapshot(*own, held, self._fused.norm.skipped())
+        with self._locked():
+            self._check_not_swapped("state_dict")
+            self._fused.complete_states(self._groups(1.0))
+            held = self._state_of(self._fused.states)
+            own = self._name(), self._structure, self._param_groups, self._state_dtype
+            return snapshot(*own, held, self._fused.norm.skipped())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
@@ -185,23 +190,24 @@ class Optimizer(TailMethods):
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
                 been changed.
         """
-        self._check_not_swapped("load_state_dict")
-        contents = Reader(
-            self._name(),
-            self._structure,
-            self._fused.params,
-            self._state_dtype,
-            self._definition,
-            self.tail,
-        ).read(state_dict)
-        for mine, loaded in zip(self._param_groups, contents.groups):
-            loaded.keep_tensors_of(mine)
-        self._param_groups = contents.groups
-        self._state_dtype = contents.state_dtype
-        self._plan = None
-        self._fused.load(contents.steps, contents.states, contents.carried)
-        self._fused.norm.load(contents.skipped_steps)
-        warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
+        with self._locked():
+            self._check_not_swapped("load_state_dict")
+            contents = Reader(
+                self._name(),
+                self._structure,
+                self._fused.params,
+                self._state_dtype,
+                self._definition,
+                self.tail,
+            ).read(state_dict)
+            for mine, loaded in zip(self._param_groups, contents.groups):
+                loaded.keep_tensors_of(mine)
+            self._param_groups = contents.groups
+            self._state_dtype = contents.state_dtype
+            self._plan = None
+            self._fused.load(contents.steps, contents.states, contents.carried)
+            self._fused.norm.load(contents.skipped_steps)
+            warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state dict to a safetensors file; the old one is replaced in one move.

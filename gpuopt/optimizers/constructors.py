@@ -48,10 +48,11 @@ class GroupOption:
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         """Change it in every group, or in none if one does not accept the value."""
-        groups = optimizer.param_groups
-        taken = [group.accepted(self._name, value) for group in groups]
-        for group, one in zip(groups, taken):
-            group.take(self._name, one)
+        with optimizer._locked():  # no step sees it in some groups only
+            groups = optimizer.param_groups
+            taken = [group.accepted(self._name, value) for group in groups]
+            for group, one in zip(groups, taken):
+                group.take(self._name, one)
 
 
 def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:

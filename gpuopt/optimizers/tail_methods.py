@@ -10,7 +10,7 @@ from ..engine.stats import TensorStats
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
 from ..errors import NotAvailableError
-from .averages import averages, swapped
+from .averages import averages, swap_in
 from .whole import OptimizerOption, how_to_set
 
 
@@ -32,8 +32,13 @@ class TailMethods:
     state_dtype = OptimizerOption("_state_dtype")
 
     _state_dtype: str | None
+    _lock: Any
     _swapped: Any
-    """Whether the EMA weights are swapped in; the optimizers have this attribute."""
+    """Whether the EMA weights are swapped in; the optimizers have these attributes."""
+
+    def _locked(self) -> Any:
+        """Return a context for one thread at a time; see `StepLock`."""
+        return self._lock
 
     def _step_taken(self) -> FusedStep:
         """Return the optimizer's fused step."""
@@ -70,10 +75,11 @@ class TailMethods:
         >>> opt.tail.clip_norm
         0.25
         """
-        tail = self.tail
-        for name, value in numbers.items():
-            tail = tail.changed(name, value)
-        self._take_tail(tail)
+        with self._locked():
+            tail = self.tail
+            for name, value in numbers.items():
+                tail = tail.changed(name, value)
+            self._take_tail(tail)
 
     def _whole_options(self) -> dict[str, Any]:
         """Return the options of the whole optimizer that are in use, by name."""
@@ -90,7 +96,8 @@ class TailMethods:
         Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
         """
         self._check_tail("grad_norm", "clip_norm or skip_nonfinite", self.tail.measures)
-        return self._step_taken().norm.norm()
+        with self._locked():
+            return self._step_taken().norm.norm()
 
     @property
     def skipped_steps(self) -> int:
@@ -99,7 +106,8 @@ class TailMethods:
         Needs ``skip_nonfinite``, or a drop-in that skips by itself under GradScaler.
         """
         self._check_tail("skipped_steps", "skip_nonfinite", self._may_skip())
-        return self._step_taken().norm.skipped()
+        with self._locked():
+            return self._step_taken().norm.skipped()
 
     def _may_skip(self) -> bool:
         """Whether a step may be skipped."""
@@ -128,7 +136,8 @@ class TailMethods:
 
     def _stats(self) -> dict[Any, TensorStats]:
         self._check_tail("stats", "stats=True", self.tail.stats)
-        return dict(zip(self._labels(), self._step_taken().stats()))
+        with self._locked():
+            return dict(zip(self._labels(), self._step_taken().stats()))
 
     @property
     def ema(self) -> Any:
@@ -138,9 +147,10 @@ class TailMethods:
         Not available inside `ema_weights`, where the parameters have these values.
         """
         self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
-        self._check_not_swapped("ema")
-        step = self._step_taken()
-        return self._like_params(averages(step.params, step.expose_states()))
+        with self._locked():
+            self._check_not_swapped("ema")
+            step = self._step_taken()
+            return self._like_params(averages(step.params, step.expose_states()))
 
     @contextmanager
     def ema_weights(self) -> Iterator[None]:
@@ -165,15 +175,18 @@ class TailMethods:
         array([1.], dtype=float32)
         """
         self._check_tail("ema_weights", "ema_decay", self.tail.ema_decay is not None)
-        self._check_not_swapped("ema_weights")
-        step = self._step_taken()
-        step.gradients.parameters.check_writable()
-        with swapped(step.params, step.expose_states(), self._fixed()):
+        with self._locked():
+            self._check_not_swapped("ema_weights")
+            step = self._step_taken()
+            step.gradients.parameters.check_writable()
+            averaged = swap_in(step.params, step.expose_states(), self._fixed())
             self._swapped = True
-            try:
-                yield
-            finally:
+        try:
+            yield  # without the lock: other threads get an error, and do not wait
+        finally:
+            with self._locked():
                 self._swapped = False
+                averaged.close()
 
     def _check_tail(self, what: str, wanted: str, there: bool) -> None:
         if not there:

@@ -129,12 +129,13 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
             TypeError, ValueError: a tensor or an option is not accepted; nothing has been changed.
             NotAvailableError: inside `ema_weights`.
         """
-        self._check_not_swapped("step")
         loss = None
         if closure is not None:
+            self._check_not_swapped("step")
             with torch.enable_grad():
                 loss = closure()
         with self._locked():
+            self._check_not_swapped("step")
             self._update()
         return loss
 

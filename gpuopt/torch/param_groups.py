@@ -91,12 +91,13 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
                 to the whole optimizer.
             TypeError: an option that takes a number is not one.
         """
-        super().add_param_group(param_group)
-        try:
-            self._check_group(self.param_groups[-1])
-        except BaseException:  # a warning that is an error, too
-            self.param_groups.pop()
-            raise
+        with self._locked():
+            super().add_param_group(param_group)
+            try:
+                self._check_group(self.param_groups[-1])
+            except BaseException:  # a warning that is an error, too
+                self.param_groups.pop()
+                raise
 
     def _check_group(self, group: Mapping[str, Any]) -> None:
         if group.get("differentiable"):

@@ -10,7 +10,6 @@ import torch
 
 from ..optimizers.loaded import warn_of_tails
 from ..optimizers.tail_methods import TailMethods
-from .inference_mode import ordinary
 from .loading import LoadedStates
 from .shared_attributes import SHARED, new_shared
 from .state_dict_checks import check_state_dict
@@ -51,19 +50,20 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     # torch has a plain attribute here; reading this one brings it up to date
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """The states and the step of each parameter, by torch's names; waits for devices."""
-        step: TensorStep | None = self._tensor_step
-        if step is not None and not self._states_exposed:
-            with self._locked():
+        with self._locked():
+            step: TensorStep | None = self._tensor_step
+            if step is not None and not self._states_exposed:
                 counts = self._definition.counts_steps
                 step_tensors = [self._step_tensor_of(group) for group in self._stepped_groups]
                 step.states.save(self._state, step_tensors, counts, self._step_counts)
                 self._states_exposed = True
-        states: defaultdict[torch.Tensor, Any] = self._state
-        return states
+            states: defaultdict[torch.Tensor, Any] = self._state
+            return states
 
     @state.setter
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
-        self._state, self._states_exposed = state, True
+        with self._locked():
+            self._state, self._states_exposed = state, True
 
     def _step_tensor_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype]:
         """Return the device (None: the parameter's) and the dtype of a group's step tensors."""
@@ -77,23 +77,25 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         Raises:
             NotAvailableError: inside `ema_weights`.
         """
-        self._check_not_swapped("copy")
-        saved = super().__getstate__()  # reads `state`, which brings it up to date
-        own = {name: getattr(self, name) for name in _PICKLED}
-        exact = self._step_counts.exact()
-        counts = {_EXACT_COUNTS: exact} if exact else {}
-        return {**saved, **own, **counts, "_skipped_before": self._skipped()}
+        with self._locked():
+            self._check_not_swapped("copy")
+            saved = super().__getstate__()  # reads `state`, which brings it up to date
+            own = {name: getattr(self, name) for name in _PICKLED}
+            exact = self._step_counts.exact()
+            counts = {_EXACT_COUNTS: exact} if exact else {}
+            return {**saved, **own, **counts, "_skipped_before": self._skipped()}
 
     def __copy__(self) -> Self:
         """Return an optimizer that shares groups, states and counts with this one, as torch's do.
 
         Loading a state dict into either separates them.
         """
-        twin = type(self).__new__(type(self))
-        twin.__setstate__(self.__getstate__())
-        twin.__dict__[SHARED] = getattr(self, SHARED)
-        getattr(self, SHARED)["copied"] = True
-        return twin
+        with self._locked():
+            twin = type(self).__new__(type(self))
+            twin.__setstate__(self.__getstate__())
+            twin.__dict__[SHARED] = getattr(self, SHARED)
+            getattr(self, SHARED)["copied"] = True
+            return twin
 
     def _skipped(self) -> int:
         """Return the number of skipped steps; waits for a device."""
@@ -108,17 +110,19 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         Raises:
             NotAvailableError: inside `ema_weights`.
         """
-        self._check_not_swapped("state_dict")
-        saved: dict[str, Any] = super().state_dict()
-        if self._tail.skip_nonfinite:
-            saved["skipped_steps"] = self._skipped()
-        return saved
+        with self._locked():
+            self._check_not_swapped("state_dict")
+            saved: dict[str, Any] = super().state_dict()
+            if self._tail.skip_nonfinite:
+                saved["skipped_steps"] = self._skipped()
+            return saved
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes from a pickle, a copy, or a state dict that torch loads."""
         self.__dict__.setdefault(SHARED, new_shared())
         if self._is_copied():  # torch loads a state dict: the copies share nothing from here on
             own = {name: getattr(self, name) for name in _PICKLED}
+            own["lock"] = getattr(self, SHARED)["lock"]  # `load_state_dict` holds it
             self.__dict__[SHARED] = {**new_shared(), **own, "_skipped_before": self._skipped()}
         rest = dict(state)
         if _EXACT_COUNTS in rest:
@@ -145,11 +149,11 @@ class Serializable(TailMethods, torch.optim.Optimizer):
                 number of skipped steps is not a count; nothing has been changed.
             NotAvailableError: inside `ema_weights`.
         """
-        self._check_not_swapped("load_state_dict")
         given: Any = state_dict
         if not isinstance(given, Mapping):
             check_state_dict(self, given)  # which raises
-        with ordinary():
+        with self._locked():
+            self._check_not_swapped("load_state_dict")
             states = self.state  # up to date now, even if it is in the state dict that is loaded
             mine = {} if self._is_copied() else states
             loaded: list[LoadedStates] = []
@@ -167,8 +171,8 @@ class Serializable(TailMethods, torch.optim.Optimizer):
             finally:
                 last.remove()
                 first.remove()
-        self._take_skipped(loaded[-1].skipped)
-        warn_of_tails(loaded[-1].saved, self._state.values(), self._tail)
+            self._take_skipped(loaded[-1].skipped)
+            warn_of_tails(loaded[-1].saved, self._state.values(), self._tail)
 
     def _take_skipped(self, count: int | None) -> None:
         """Continue a saved number of skipped steps, if there is one."""
