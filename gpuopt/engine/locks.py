@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 from .interrupts import DeferredSignals
 
@@ -11,24 +12,24 @@ from .interrupts import DeferredSignals
 class StepLock:
     """A reentrant lock: one thread at a time, and no signal handler in it, works inside.
 
-    Nobody holds it in a forked child. A process may fork while one of its threads holds the lock;
-    the child has no such thread, and would wait for ever.
+    In a forked child no other thread holds it. A process may fork while one of its threads holds
+    the lock; the child has no such thread, and would wait for ever.
     """
 
     def __init__(self) -> None:
         """Make a lock that nobody holds."""
-        self._renew()
-
-    def _renew(self) -> None:
-        self._lock, self._process = threading.RLock(), os.getpid()
+        self._lock: Any = threading.RLock()
         self._held: list[DeferredSignals] = []
+        self._process = os.getpid()
 
     def __enter__(self) -> None:
         """Defer signal handlers, then wait for the lock: an exception would leave it locked."""
         signals = DeferredSignals()
         signals.__enter__()
         if self._process != os.getpid():
-            self._renew()
+            self._process = os.getpid()
+            if not self._lock._is_owned():  # the thread that forked may hold it
+                self._lock, self._held = threading.RLock(), []
         self._lock.acquire()
         self._held.append(signals)
 
