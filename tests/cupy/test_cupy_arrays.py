@@ -64,7 +64,10 @@ def test_every_optimizer_steps_them(simulated, name, options):
         assert mine.pop("step") == state["step"]
         assert mine.pop(SEED, None) == state.get(SEED)
         for each, array in mine.items():
-            assert_same_bits(values_of(array), state[each])
+            if isinstance(array, float):  # a number that a tensor carries
+                assert array == state[each]
+            else:
+                assert_same_bits(values_of(array), state[each])
 
 
 def test_a_gradient_on_another_device_is_refused(simulated):

@@ -15,6 +15,8 @@ def plain(array):
         if array.dtype == torch.bfloat16:
             return array.contiguous().view(torch.int16).numpy().view(DTYPES["bfloat16"]).copy()
         array = array.numpy()
+    if isinstance(array, float):  # a number that a tensor carries
+        return np.array(array)
     if not isinstance(array, np.ndarray):
         array = np.from_dlpack(array)
     return np.array(array, order="C", copy=True)

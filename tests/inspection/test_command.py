@@ -94,7 +94,7 @@ def test_adamw_is_inspected_with_its_decay():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rules": ("adem",)}, "--rule: got 'adem', expected one of gradient_descent"),
+        ({"rules": ("adem",)}, "--rule: got 'adem', expected one of adadelta"),
         ({"archs": ("88",)}, "--arch: got '88', expected one of sm_75, sm_80"),
         ({"archs": ("hopper",)}, "--arch: got 'hopper'"),
         ({"archs": ("sm_sm_90",)}, "--arch: got 'sm_sm_90', expected one of sm_75"),
@@ -109,7 +109,7 @@ def test_adamw_is_inspected_with_its_decay():
             {"source": "adam", "check": True, "rules": ("sgd",)},
             "--source only prints code",
         ),
-        ({"source": "adem"}, "--source: got 'adem', expected one of gradient_descent"),
+        ({"source": "adem"}, "--source: got 'adem', expected one of adadelta"),
         ({"json": Path("/nowhere/facts.json")}, "--json: cannot write /nowhere/facts.json: No"),
     ],
 )

@@ -308,13 +308,13 @@ def test_a_wrong_count_in_a_group(backend):
 def test_a_group_as_something_else(backend):
     pair = Pair("groups")
     grads = pair.good()
-    with pair.refuses(TypeError, "grads[0]: expected a list of 1 gradients, got ndarray"):
+    with pair.refuses(TypeError, "grads[0]: expected a list of 1 gradient, got ndarray"):
         pair.optimizer.step([grads[0][0], *grads[1:]])
     with pair.refuses(TypeError, "grads[1]: expected a dict of gradients, got a list of 2"):
         pair.optimizer.step([grads[0], list(grads[1].values()), grads[2]])
     with pair.refuses(TypeError, "grads[2]: expected a list of 2 gradients, got NoneType"):
         pair.optimizer.step([*grads[:2], None])
-    with pair.refuses(TypeError, "grads[0]: expected a list of 1 gradients, got a dict of 1"):
+    with pair.refuses(TypeError, "grads[0]: expected a list of 1 gradient, got a dict of 1"):
         pair.optimizer.step([{"params": grads[0]}, *grads[1:]])
 
 
