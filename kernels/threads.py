@@ -20,6 +20,8 @@ SMALL = 1 << 16
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
+_valid: str | None = None
+"""The last value of GPUOPT_NUM_THREADS that was accepted; None: it was not set."""
 
 
 def thread_count() -> int:
@@ -38,9 +40,12 @@ def thread_count() -> int:
 
 
 def check_thread_count() -> None:
-    """Raise what `thread_count` would raise; costs next to nothing where nothing is set."""
-    if "GPUOPT_NUM_THREADS" in os.environ:
+    """Raise what `thread_count` would raise; looks at each value of the variable once."""
+    global _valid
+    given = os.environ.get("GPUOPT_NUM_THREADS")
+    if given != _valid:
         thread_count()
+        _valid = given
 
 
 def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -55,20 +55,21 @@ class DeferredSignals:
     is nothing to do.
     """
 
+    __slots__ = ("_due", "_handlers")
+
     def __init__(self) -> None:
         """Defer nothing yet."""
-        self._handlers: list[tuple[int, _Handler]] = []
+        self._handlers: Sequence[tuple[int, _Handler]] = ()
         self._due: list[tuple[int, FrameType | None]] = []
 
     def __enter__(self) -> None:
         """Put a handler in place of each that only notes the signal."""
         if threading.get_ident() != _main.ident:
             return
+        self._handlers = _python_handlers()
         try:
-            for pair in _python_handlers():
-                # Noted first: a handler that runs in between may raise.
-                self._handlers.append(pair)
-                _setsignal(pair[0], self._note)
+            for number, _ in self._handlers:
+                _setsignal(number, self._note)  # runs what is due first, which may raise
         except BaseException:
             self._put_back()
             raise
@@ -86,15 +87,12 @@ class DeferredSignals:
         """
         if not self._handlers:  # in another thread there are none
             return
-        handlers = list(self._handlers)
         raised = self._put_back()
-        if self._due:
-            due, self._due = self._due, []
-            for number, frame in due:
-                try:
-                    dict(handlers)[number](number, frame)
-                except BaseException as problem:
-                    raised = problem
+        for number, frame in self._due:
+            try:
+                dict(self._handlers)[number](number, frame)
+            except BaseException as problem:
+                raised = problem
         if raised is not None:
             raise raised
 
@@ -104,11 +102,11 @@ class DeferredSignals:
     def _put_back(self) -> BaseException | None:
         """Put the handlers back; return what one of them has raised meanwhile."""
         raised: BaseException | None = None
-        while self._handlers:
+        i = 0
+        while i < len(self._handlers):
             try:
-                number, handler = self._handlers[0]
-                _setsignal(number, handler)  # runs what is due first, and may raise then
-                del self._handlers[0]
+                _setsignal(*self._handlers[i])  # as above
+                i += 1
             except BaseException as problem:
                 raised = problem
         return raised
