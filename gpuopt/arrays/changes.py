@@ -39,7 +39,7 @@ class Snapshot:
         layout: of the torch tensors; None if there are other arrays.
         signatures: one per array, if there are other arrays.
         dtypes: of the NumPy arrays among those, and None for others.
-        still: whether all signatures are references to NumPy arrays.
+        still: the arrays, if all are NumPy arrays.
     """
 
     places: list[int] | None = None
@@ -47,7 +47,7 @@ class Snapshot:
     layout: Layout | None = None
     signatures: list[Any] | None = None
     dtypes: list[Any] | None = None
-    still: bool = False
+    still: Still | None = None
 
     def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Yield each tensor's position, and its address and layout."""
@@ -107,6 +107,24 @@ class Layout:
         return (first * items + needed <= held) | (needed == 0)
 
 
+class Still:
+    """NumPy arrays, to tell in little time whether others are the same objects."""
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        """Remember their ids, which are theirs as long as they live."""
+        self._ids, self._dtypes = list(map(id, arrays)), list(map(DTYPE, arrays))
+        self._freed: list[Any] = []
+        self._references = [weakref.ref(array, self._freed.append) for array in arrays]
+
+    def are(self, arrays: Sequence[Any]) -> bool:
+        """Return whether these are the arrays themselves, with the dtypes that they had."""
+        return (
+            not self._freed
+            and list(map(id, arrays)) == self._ids
+            and list(map(DTYPE, arrays)) == self._dtypes
+        )
+
+
 def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple[Snapshot, Moves]:
     """Return a snapshot, and its differences from the last one.
 
@@ -114,7 +132,7 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
         arrays: arrays of any library, or None.
         last: the last snapshot; None if there is none.
     """
-    if last is not None and last.still and _are_still(arrays, last):
+    if last is not None and last.still is not None and last.still.are(arrays):
         return last, Moves()
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
@@ -208,7 +226,7 @@ def _guards(tensors: Sequence[Any]) -> Any:
 
 def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot, Moves]:
     signatures = [_signature(array) for array in arrays]
-    still = all(isinstance(s, weakref.ref) for s in signatures)
+    still = Still(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
     dtypes = [array.dtype if isinstance(array, np.ndarray) else None for array in arrays]
     snapshot = Snapshot(signatures=signatures, dtypes=dtypes, still=still)
     if last is None or last.signatures is None:
@@ -219,17 +237,6 @@ def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot
     differ = {i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)}
     differ |= {i for i, (a, b) in enumerate(zip(dtypes, last.dtypes or ())) if a != b}
     return snapshot, Moves(sorted(differ))
-
-
-def _are_still(arrays: Sequence[Any], last: Snapshot) -> bool:
-    """Return whether these are the NumPy arrays of a snapshot themselves, of the same dtypes."""
-    try:
-        return (
-            all(map(is_, map(weakref.ref, arrays), last.signatures or ()))
-            and list(map(DTYPE, arrays)) == last.dtypes
-        )
-    except TypeError:  # None cannot be referenced weakly
-        return False
 
 
 def _signature(array: Any) -> Any:
