@@ -15,6 +15,8 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from .float_mode import set_default_mode
+
 SMALL = 1 << 16
 """Below this number of elements, one thread is faster."""
 
@@ -118,7 +120,9 @@ def _get_pool() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(thread_count() - 1, 1), thread_name_prefix="gpuopt")
+            _pool = ThreadPoolExecutor(
+                max(thread_count() - 1, 1), "gpuopt", initializer=set_default_mode
+            )
         return _pool
 
 

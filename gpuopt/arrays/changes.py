@@ -1,8 +1,9 @@
 """Detection of arrays whose memory changed since the last step, with little host time.
 
-A NumPy array keeps its memory for its lifetime. A torch tensor does not (``p.data = ...``), so its
-address and layout are compared at every step; the address alone is not enough, since freed memory
-may be reused for another shape. Arrays of other libraries always count as changed.
+A NumPy array keeps its memory for its lifetime, but its dtype can be set. A torch tensor does not
+(``p.data = ...``), so its address and layout are compared at every step; the address alone is not
+enough, since freed memory may be reused for another shape. Where the address is another, the
+storage may have been resized, too. Arrays of other libraries always count as changed.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from operator import is_
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import is_cupys, is_torchs
+from .torch_tensors import offsets_and_storages, reach
+
+DTYPE, WRITEABLE = attrgetter("dtype"), attrgetter("flags.writeable")
+"""In a map, the fastest way to what can be set of a NumPy array."""
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -29,14 +38,16 @@ class Snapshot:
         addresses: of the torch tensors.
         layout: of the torch tensors; None if there are other arrays.
         signatures: one per array, if there are other arrays.
-        still: whether all signatures are references to NumPy arrays.
+        dtypes: of the NumPy arrays among those, and None for others.
+        still: the arrays, if all are NumPy arrays.
     """
 
     places: list[int] | None = None
     addresses: Sequence[int] = ()
     layout: Layout | None = None
     signatures: list[Any] | None = None
-    still: bool = False
+    dtypes: list[Any] | None = None
+    still: Still | None = None
 
     def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Yield each tensor's position, and its address and layout."""
@@ -50,14 +61,15 @@ class Moves:
     """The differences between two snapshots.
 
     Attributes:
-        changed: positions of arrays that appeared, disappeared, or changed their layout.
-        moved: positions of torch tensors of which only the address changed.
-        addresses: the new addresses of ``moved``.
+        changed: positions of arrays that appeared, disappeared, or changed their layout, and of
+            torch tensors that reach beyond the ends of their new storages.
+        moved: int64, positions of torch tensors of which only the address changed.
+        addresses: int64, the new addresses of ``moved``.
     """
 
     changed: Sequence[int] = ()
-    moved: Sequence[int] = ()
-    addresses: Sequence[int] = ()
+    moved: npt.NDArray[np.int64] = field(default_factory=lambda: _NONE)
+    addresses: npt.NDArray[np.int64] = field(default_factory=lambda: _NONE)
 
 
 class Layout:
@@ -78,6 +90,40 @@ class Layout:
             return bool(self._guards.check(*tensors))
         return _properties(tensors) == self.columns
 
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int64]:
+        """int64 [2, n], the bytes of an element, and from the first to the end of the last."""
+        strides, dtypes, shapes, *_ = self.columns
+        items = [dtype.itemsize for dtype in dtypes]
+        return np.array([items, list(map(reach, shapes, strides, items))], np.int64)
+
+    def fits_storages(
+        self, tensors: Sequence[Any], at: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Return for each of these positions whether the tensor there is within its storage."""
+        moved = tensors if len(at) == len(tensors) else [tensors[k] for k in at.tolist()]
+        items, needed = self._sizes[:, at]
+        first, held = offsets_and_storages(moved)
+        return (first * items + needed <= held) | (needed == 0)
+
+
+class Still:
+    """NumPy arrays, to tell in little time whether others are the same objects."""
+
+    def __init__(self, arrays: Sequence[Any]) -> None:
+        """Remember their ids, which are theirs as long as they live."""
+        self._ids, self._dtypes = list(map(id, arrays)), list(map(DTYPE, arrays))
+        self._freed: list[Any] = []
+        self._references = [weakref.ref(array, self._freed.append) for array in arrays]
+
+    def are(self, arrays: Sequence[Any]) -> bool:
+        """Return whether these are the arrays themselves, with the dtypes that they had."""
+        return (
+            not self._freed
+            and list(map(id, arrays)) == self._ids
+            and list(map(DTYPE, arrays)) == self._dtypes
+        )
+
 
 def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple[Snapshot, Moves]:
     """Return a snapshot, and its differences from the last one.
@@ -86,6 +132,8 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
         arrays: arrays of any library, or None.
         last: the last snapshot; None if there is none.
     """
+    if last is not None and last.still is not None and last.still.are(arrays):
+        return last, Moves()
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
         places = [i for i, array in enumerate(arrays) if array is not None]
@@ -96,25 +144,51 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
     known = last.layout if last is not None and last.places == places else None
     if known is None or last is None or not known.fits(tensors):
         snapshot = Snapshot(places, addresses, Layout(tensors))
-        return snapshot, _compare(snapshot, last, len(arrays))
+        return snapshot, _compare(snapshot, last, tensors, len(arrays))
     snapshot = Snapshot(places, addresses, known)
     if addresses == last.addresses:
         return snapshot, Moves()
-    pairs = enumerate(zip(addresses, last.addresses))
-    moved = [k for k, (now, before) in pairs if now != before]
-    there = moved if places is None else [places[k] for k in moved]
-    return snapshot, Moves((), there, [addresses[k] for k in moved])
+    now = np.array(addresses, np.int64)
+    moved = np.flatnonzero(now != np.array(last.addresses, np.int64))
+    return snapshot, _moves([], moved, now, snapshot, tensors)
 
 
-def _compare(snapshot: Snapshot, last: Snapshot | None, count: int) -> Moves:
+def _compare(
+    snapshot: Snapshot, last: Snapshot | None, tensors: Sequence[Any], count: int
+) -> Moves:
     if last is None or last.layout is None:
         return Moves(range(count))
     rows, before = dict(snapshot.rows()), dict(last.rows())
     differ = [i for i in range(count) if rows.get(i) != before.get(i)]
-    moved = [i for i in differ if i in rows and i in before and rows[i][1:] == before[i][1:]]
-    only_moved = set(moved)
-    changed = [i for i in differ if i not in only_moved]
-    return Moves(changed, moved, [rows[i][0] for i in moved])
+    moved = {i for i in differ if i in rows and i in before and rows[i][1:] == before[i][1:]}
+    changed = [i for i in differ if i not in moved]
+    at = np.array([k for k, i in enumerate(rows) if i in moved], np.int64)
+    return _moves(changed, at, np.array(snapshot.addresses, np.int64), snapshot, tensors)
+
+
+def _moves(
+    changed: list[int],
+    at: npt.NDArray[np.int64],
+    addresses: npt.NDArray[np.int64],
+    snapshot: Snapshot,
+    tensors: Sequence[Any],
+) -> Moves:
+    """Return moves; a tensor that reaches beyond its storage is one that changed.
+
+    Args:
+        changed: positions in the list of all arrays.
+        at: int64, positions in the list of tensors, of those that moved.
+        addresses: of all tensors.
+        snapshot: of all arrays.
+        tensors: all of them.
+    """
+    assert snapshot.layout is not None
+    fits = snapshot.layout.fits_storages(tensors, at)
+    places = at if snapshot.places is None else np.array(snapshot.places, np.int64)[at]
+    if not fits.all():
+        changed = sorted([*changed, *places[~fits].tolist()])
+        at, places = at[fits], places[fits]
+    return Moves(changed, places, addresses[at])
 
 
 def _addresses(arrays: Sequence[Any]) -> list[int] | None:
@@ -151,26 +225,18 @@ def _guards(tensors: Sequence[Any]) -> Any:
 
 
 def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot, Moves]:
-    if last is not None and last.still and _are(arrays, last.signatures):
-        return last, Moves()
     signatures = [_signature(array) for array in arrays]
-    still = all(isinstance(s, weakref.ref) for s in signatures)
-    snapshot = Snapshot(signatures=signatures, still=still)
+    still = Still(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
+    dtypes = [array.dtype if isinstance(array, np.ndarray) else None for array in arrays]
+    snapshot = Snapshot(signatures=signatures, dtypes=dtypes, still=still)
     if last is None or last.signatures is None:
         return snapshot, Moves(range(len(arrays)))
-    if all(map(is_, signatures, last.signatures)):
+    if all(map(is_, signatures, last.signatures)) and dtypes == last.dtypes:
         return snapshot, Moves()
     pairs = enumerate(zip(signatures, last.signatures))
-    differ = [i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)]
-    return snapshot, Moves(differ)
-
-
-def _are(arrays: Sequence[Any], references: Sequence[Any] | None) -> bool:
-    """Return whether these are the referenced arrays themselves."""
-    try:
-        return all(map(is_, map(weakref.ref, arrays), references or ()))
-    except TypeError:  # None cannot be referenced weakly
-        return False
+    differ = {i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)}
+    differ |= {i for i, (a, b) in enumerate(zip(dtypes, last.dtypes or ())) if a != b}
+    return snapshot, Moves(sorted(differ))
 
 
 def _signature(array: Any) -> Any:

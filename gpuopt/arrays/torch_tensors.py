@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from .library import Library
 from .memory import FLOATS, Memory
@@ -27,7 +31,31 @@ def _describe(tensor: Any, name: str) -> Memory:
     device, shape, address = str(tensor.device), tuple(tensor.shape), tensor.data_ptr()
     if not address and tensor.numel():
         raise TypeError(f"{name}: expected a tensor with memory of its own, got {_kind(tensor)}")
-    return Memory(device, address, dtype, shape, tensor.stride(), True, "torch")
+    strides, itemsize = tensor.stride(), tensor.element_size()
+    end = tensor.storage_offset() * itemsize + reach(shape, strides, itemsize)
+    if end > (held := tensor.untyped_storage().nbytes()) and tensor.numel():
+        raise ValueError(
+            f"{name}: ends at byte {end} of its storage, which has been resized to {held} bytes"
+        )
+    return Memory(device, address, dtype, shape, strides, True, "torch")
+
+
+def reach(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> int:
+    """Return the bytes from a tensor's first element to the end of its last."""
+    if 0 in shape:
+        return 0
+    return (sum((n - 1) * stride for n, stride in zip(shape, strides)) + 1) * itemsize
+
+
+def offsets_and_storages(
+    tensors: Sequence[Any],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return int64, each tensor's first element in its storage, and the bytes of the storage."""
+    torch: Any = sys.modules["torch"]
+    held = map(torch.UntypedStorage.nbytes, map(torch.Tensor.untyped_storage, tensors))
+    first = map(torch.Tensor.storage_offset, tensors)
+    count = len(tensors)
+    return np.fromiter(first, np.int64, count), np.fromiter(held, np.int64, count)
 
 
 def is_lazy(array: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..arrays import Memory, describe, is_made_at_export
 from ..arrays.aliasing import Index, extents_of
-from ..arrays.changes import Moves, Snapshot, detect_changes
+from ..arrays.changes import WRITEABLE, Moves, Snapshot, detect_changes
 from .parameters import MovedParameters, Parameters
 from .table import EMPTY, VECTOR, grad_address
 
@@ -100,11 +100,12 @@ class Gradients:
         """
         parameters = self.parameters.detect_changes()
         snapshot, moves = detect_changes(grads, self._snapshot)
-        if not (parameters or moves.changed or moves.moved):
+        if self._grads_written:
+            self._check_writable(grads, snapshot)
+        if not (parameters or moves.changed or len(moves.moved)):
             return Changes(None, {}, _NONE, _NONE, snapshot)
         changed = {i: self._described(i, grads[i]) for i in moves.changed}
-        moved = np.array(moves.moved, np.int64)
-        changes = Changes(parameters, changed, moved, self._table_addresses(moves), snapshot)
+        changes = Changes(parameters, changed, moves.moved, self._table_addresses(moves), snapshot)
         if changes:
             self._check_grads_apart(changes)
         return changes
@@ -144,9 +145,16 @@ class Gradients:
 
     def _table_addresses(self, moves: Moves) -> npt.NDArray[np.int64]:
         """Return the new addresses as the table holds them."""
-        moved = list(moves.moved)
-        empty = self._reach[moved, 0] == self._reach[moved, 1]
-        return np.where(empty, EMPTY, np.array(moves.addresses, np.int64))
+        low, high = self._reach[moves.moved].T
+        return np.where(low == high, EMPTY, moves.addresses)
+
+    def _check_writable(self, grads: Sequence[Any], snapshot: Snapshot) -> None:
+        """Raise ValueError if a NumPy gradient has become read-only."""
+        if snapshot.still and all(map(WRITEABLE, grads)):
+            return
+        for i, grad in enumerate(grads if snapshot.layout is None else ()):
+            if isinstance(grad, np.ndarray) and not grad.flags.writeable:
+                self._described(i, grad)  # which raises
 
     def _described(self, i: int, grad: Any) -> Memory | None:
         if grad is None:
@@ -201,7 +209,7 @@ class Gradients:
             assert known is not None
             return known.at(int(addresses[i]))
 
-        for k, other in index.overlapping(extents[looked_at], memory):
+        for k, other in index.overlapping(extents[np.array(looked_at, np.int64)], memory):
             name = self.parameters.names[looked_at[k]]
             what = self.parameters.names[other]
             raise ValueError(f"gradient of {name}: overlaps {what} in memory")

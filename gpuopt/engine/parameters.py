@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..arrays import Memory, describe, is_made_at_export
 from ..arrays.aliasing import Index
-from ..arrays.changes import Snapshot, detect_changes
+from ..arrays.changes import DTYPE, WRITEABLE, Snapshot, detect_changes
 
 
 class ParameterMovedError(ValueError):
@@ -90,10 +91,11 @@ class Parameters:
             TypeError, ValueError: an array no longer fits. Nothing has been changed.
         """
         self.check_writable()
-        if not self._watched:
+        indices = self._of_other_dtypes()
+        if not (self._watched or indices):
             return None
         snapshot, moves = detect_changes(self._movable, self._snapshot)
-        indices = [self._watched[k] for k in (*moves.changed, *moves.moved)]
+        indices += [self._watched[k] for k in (*moves.changed, *moves.moved.tolist())]
         described = {i: self._described_again(i) for i in indices}
         moved = {i: m for i, m in described.items() if m != self.memories[i]}
         if moved or not self._checked:
@@ -108,21 +110,37 @@ class Parameters:
 
     def check_writable(self) -> None:
         """Raise ValueError if a NumPy parameter has become read-only."""
-        if not all([array.flags.writeable for array in self._numpy]):
+        if not all(map(WRITEABLE, self._numpy)):
             raise self._read_only()
+
+    def _of_other_dtypes(self) -> list[int]:
+        """Return the indices of the NumPy arrays whose dtype was set since they were described."""
+        dtypes = list(map(DTYPE, self._typed))
+        if dtypes == self._dtypes:
+            return []
+        pairs = zip(self._typed_indices, dtypes, self._dtypes)
+        return [i for i, now, before in pairs if now != before]
 
     def accept(self, moved: MovedParameters) -> None:
         """Store moves that were detected."""
         for i, memory in moved.memories.items():
             self.memories[i] = memory
         self.index, self._snapshot = moved.index, moved.snapshot
+        self._dtypes = list(map(DTYPE, self._typed))
 
     def _begin_to_watch(self) -> None:
-        """Describe every array anew at the next step, and compare it with its last description."""
+        """Describe every array anew at the next step, and compare it with its last description.
+
+        NumPy arrays cannot move: none can be resized while there are weak references to it.
+        """
         count = len(self._arrays if self._states_exposed else self._params)
         pairs = list(enumerate(self._arrays[:count]))
         self._watched = [i for i, array in pairs if not isinstance(array, np.ndarray)]
         self._movable = [self._arrays[i] for i in self._watched]
+        self._typed_indices = [i for i, array in pairs if isinstance(array, np.ndarray)]
+        self._typed = [self._arrays[i] for i in self._typed_indices]
+        self._dtypes = list(map(DTYPE, self._typed))
+        self._references = list(map(weakref.ref, self._typed))
         self._snapshot = Snapshot()
 
     def _described_again(self, i: int) -> Memory:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from ..arrays import assign, copy_as, describe, is_torchs
+from ..kernels.float_mode import in_default_mode
 
 
 def averages(params: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -14,6 +15,7 @@ def averages(params: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> list
     return [own.get("ema", param) for param, own in zip(params, states)]
 
 
+@in_default_mode  # an EMA of another dtype is rounded
 def swap_in(
     params: Sequence[Any], states: Sequence[Mapping[str, Any]], fixed: Container[int] = ()
 ) -> ExitStack:

@@ -13,6 +13,7 @@ from ..engine.groups import Groups
 from ..engine.locks import StepLock
 from ..engine.step import FusedStep
 from ..engine.tail import Tail, tail_of
+from ..kernels.float_mode import in_default_mode
 from ..messages.suggest import counted
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
@@ -107,6 +108,7 @@ class Optimizer(TailMethods):
         self._plan: Plan | None = None
         self._seen: Any = None
 
+    @in_default_mode
     def step(self, grads: Any = _MISSING, *, scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, in place, in one pass.
 

@@ -10,6 +10,7 @@ from ..engine.stats import TensorStats
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
 from ..errors import NotAvailableError
+from ..kernels.float_mode import in_default_mode
 from .averages import averages, swap_in
 from .whole import OptimizerOption, how_to_set
 
@@ -90,6 +91,7 @@ class TailMethods:
         self._step_taken().tail = tail
 
     @property
+    @in_default_mode
     def grad_norm(self) -> float:
         """The 2-norm of all unscaled gradients of the last step, before clipping.
 
@@ -134,6 +136,7 @@ class TailMethods:
     def stats(self, value: Any) -> None:
         raise AttributeError(how_to_set("stats"))
 
+    @in_default_mode
     def _stats(self) -> dict[Any, TensorStats]:
         self._check_tail("stats", "stats=True", self.tail.stats)
         with self._locked():

@@ -11,6 +11,7 @@ import torch
 from ..engine.parameters import ParameterMovedError
 from ..engine.step import FusedStep
 from ..engine.tail import OPTIONS, Tail, tail_of
+from ..kernels.float_mode import in_default_mode
 from ..optimizers.options import checked_state_dtype
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
@@ -146,6 +147,7 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
         """
         return ordinary(getattr(self, SHARED)["lock"])
 
+    @in_default_mode
     def _update(self) -> None:
         params = self._params()
         if not self.param_groups:

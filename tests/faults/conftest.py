@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture
 def seconds():
     """How long a trial goes on."""
-    return 60 if os.environ.get("GPUOPT_LONG_FAULTS") == "1" else 1
+    return 60 if os.environ.get("GPUOPT_LONG_FAULTS") == "1" else 0.5
