@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from ..arrays import describe, to_numpy
 from ..kernels.storage import STORAGE
+from . import tensor_file
 
 FORMAT = "gpuopt-optimizer-1"
 
 _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
+
+_KNOWN = {"format", "optimizer", "steps", "numbers", "dtypes", *_WHOLE}
 
 
 class Stored:
@@ -29,67 +29,68 @@ class Stored:
         self.values, self.dtype = values, dtype
 
 
-def write(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
+def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -> None:
     """Write a state dict to a file; an interrupted write leaves an old file unchanged.
 
     bfloat16 states are written as their bits, in uint16.
 
     Raises:
         OSError: the file cannot be written.
-        ImportError: safetensors is not installed.
+        TypeError: not a path.
+        ValueError: a name or path that no file can hold.
+        ImportError: safetensors, which reads the file, is not installed.
     """
-    library = _safetensors()
+    library, name = _safetensors(), _path(path)
     tensors, steps, numbers, dtypes = {}, {}, {}, {}
     for key, state in state_dict["state"].items():
         plain = {name: value for name, value in state.items() if isinstance(value, (int, float))}
         steps[str(key)], numbers[str(key)] = plain.pop("step"), plain
-        for name, array in state.items():
-            if name != "step" and name not in plain:
-                tensors[f"{key}.{name}"] = to_numpy(array)
-                dtypes[f"{key}.{name}"] = describe(array, name).dtype
+        for part, array in state.items():
+            if part != "step" and part not in plain:
+                tensors[f"{key}.{part}"] = to_numpy(array)
+                dtypes[f"{key}.{part}"] = describe(array, part).dtype
     parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes}
-    parts.update((name, state_dict[name]) for name in _WHOLE)
-    header = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
-    header.update((name, json.dumps(part)) for name, part in parts.items())
-    try:
-        _replace(
-            Path(os.path.realpath(path)),
-            lambda name: library.numpy.save_file(tensors, name, header),
-        )
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # no temporary file
+    parts.update((part, state_dict[part]) for part in _WHOLE)
+    texts = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
+    texts.update((part, json.dumps(value)) for part, value in parts.items())
+    tensor_file.write(library, name, tensors, texts)
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | bytes | os.PathLike[Any]) -> dict[str, Any]:
     """Return the state dict in a file that `write` wrote, with arrays as `Stored`.
+
+    The checksum over the whole file, which older versions of gpuopt did not write, is compared.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is truncated, or was not written by gpuopt.
+        TypeError: not a path.
+        ValueError: it is truncated or damaged, or was not written by gpuopt.
+        ImportError: safetensors is not installed.
     """
-    library = _safetensors()
-    name = os.fspath(path)
-    open(name, "rb").close()  # raises an OSError that names the file; the library's may not
+    library, name = _safetensors(), _path(path)
+    texts, tensors = tensor_file.read(library, name, FORMAT)
     try:
-        with library.safe_open(name, framework="numpy") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise ValueError(
-                    f"{name}: not a gpuopt file: expected format {FORMAT!r}, "
-                    f"got {header.get('format')!r}"
-                )
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
-    except library.SafetensorError as error:
-        raise ValueError(f"{name}: not a safetensors file, or a damaged one: {error}") from None
-    try:
-        return _assemble(header, tensors)
+        contents = _assemble(texts, tensors)
+        tensor_file.check(tensors, texts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: a damaged gpuopt file: {error!r}") from None
+    except RecursionError:
+        raise ValueError(f"{name}: a damaged gpuopt file: nested too deeply") from None
+    return contents
+
+
+def _path(path: Any) -> str:
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"path: expected a str, bytes or os.PathLike, got {path!r}")
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise ValueError(f"path: no file name contains a null character, got {path!r}")
+    return name
 
 
 def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    if tensor_file.CHECKSUM not in header and (unknown := header.keys() - _KNOWN):
+        raise ValueError(f"no checksum, and unknown entries {sorted(unknown)}")  # its name, damaged
     whole = {name: json.loads(header[name]) for name in _WHOLE if name in header}
     steps, dtypes = json.loads(header["steps"]), json.loads(header["dtypes"])
     numbers = json.loads(header.get("numbers", "{}"))
@@ -110,28 +111,8 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
 def _safetensors() -> Any:
     try:
         import safetensors
-        import safetensors.numpy
     except ImportError:
         raise ImportError(
             "saving and loading need the package safetensors: pip install 'gpuopt[cpu]'"
         ) from None
     return safetensors
-
-
-def _replace(target: Path, write_to: Callable[[str], None]) -> None:
-    """Write a temporary file next to ``target``, flush it to disk, and rename it to ``target``."""
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(target))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        write_to(name)
-        with open(name, "rb") as file:
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
