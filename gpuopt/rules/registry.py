@@ -1,122 +1,18 @@
-"""Update rules, the stages composed around them, and the registry of all rules."""
+"""The registry of all rules, and the checks of those that users register."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.coefficients import trace_coefficients
 from ..kernels.trace.operations import RuleError, trace
 from .options import Option, options_from
+from .rule import Rule, Stage, State, parameters_of
 
 __all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "add_rule", "check", "register"]
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
-
-    Attributes:
-        name: its key in `RULES`.
-        update: the pure NumPy function; the reference, and the source of every kernel.
-        coefficients: ``coefficients(step, *carried, **hyperparameters)``, in float64, for one
-            tensor. Returns the values of the update's last parameters in their order, followed by
-            the carried numbers of the next step.
-        states: the names of the states, as in torch, in the update's order.
-        options: the options that set the hyperparameters of ``coefficients``.
-        decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
-            added to the gradient (L2).
-        initial: by state, the option that holds its initial value; all others start at zero.
-        carried: the numbers that a tensor carries from step to step besides its step count, with
-            their initial values: a number, or the name of an option. They change only in steps
-            in which the tensor has a gradient.
-        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says.
-            Stochastic rounding keeps the mean of a state and adds noise, which would bias a
-            maximum of it, or a quotient that is averaged again.
-    """
-
-    name: str
-    update: Callable[..., Any]
-    coefficients: Callable[..., Any]
-    states: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
-    decoupled: bool = False
-    initial: Mapping[str, str] = field(default_factory=dict)
-    carried: Mapping[str, float | str] = field(default_factory=dict)
-    wide: tuple[str, ...] = ()
-
-    @cached_property
-    def hyperparameters(self) -> Mapping[str, float]:
-        """The hyperparameters of ``coefficients`` with their defaults."""
-        return {n: value for o in self.options for n, value in o.hyperparameters.items()}
-
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """The update's parameters after the states."""
-        return _parameters(self.update)[2 + len(self.states) :]
-
-    def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """Return the least memory traffic: read everything once, write all but the gradient.
-
-        Args:
-            param: bytes of one element of a parameter.
-            grad: bytes of one element of a gradient.
-            state: bytes of one element of a state.
-
-        >>> RULES["adam"].bytes_per_element()
-        28
-        """
-        return 2 * param + grad + 2 * state * len(self.states)
-
-
-@dataclass(frozen=True)
-class State:
-    """A state of a stage, which tensors have besides the states of their rule.
-
-    Attributes:
-        name: its key in the tensor's states.
-        copies: whether it starts as a copy of the parameter; else it starts at zero.
-        narrow: whether it is stored in the parameter's dtype; else in the dtype of computation.
-    """
-
-    name: str
-    copies: bool = False
-    narrow: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """A function composed in front of every rule, such as L2 decay, or behind it, such as an EMA.
-
-    Attributes:
-        name: part of the composed function's name.
-        function: ``*results = function(*values, *coefficients)``.
-        results: the names of the values that it replaces.
-        coefficients: returns the function's coefficients; takes ``step``, carried numbers and
-            hyperparameters by name. None if there are none.
-        values: the function's first parameters: ``p``, ``g``, ``element`` (the index of an
-            element in its tensor) and states.
-        state: its own state, if it has one.
-        carried: the numbers that each tensor carries for it, with functions of the options and
-            the tensor's index that return their initial values.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    results: tuple[str, ...]
-    coefficients: Callable[..., Any] | None = None
-    values: tuple[str, ...] = ("p", "g")
-    state: State | None = None
-    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
-
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """The function's parameters that are not values."""
-        return tuple(n for n in _parameters(self.function) if n not in self.values)
 
 
 RULES: dict[str, Rule] = {}
@@ -242,10 +138,6 @@ def register(
     return add_rule(rule)
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
 def check(rule: Rule) -> None:
     """Check that every backend can compile a rule.
 
@@ -253,7 +145,7 @@ def check(rule: Rule) -> None:
         RuleError: one cannot; the message says why.
     """
     expected = ("p", "g", *rule.states)
-    parameters = _parameters(rule.update)
+    parameters = parameters_of(rule.update)
     if parameters[: len(expected)] != expected:
         raise RuleError(
             f"{rule.name}: update takes {parameters}, but its first parameters must be {expected}"
@@ -294,7 +186,7 @@ def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
 
 
 def _check_coefficients(rule: Rule) -> None:
-    takes = _parameters(rule.coefficients)
+    takes = parameters_of(rule.coefficients)
     first = ("step", *rule.carried)
     rest = takes[len(first) :]
     if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):

@@ -1,0 +1,120 @@
+"""What a rule is, and a stage around rules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .options import Option
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
+
+    Attributes:
+        name: its key in `RULES`.
+        update: the pure NumPy function; the reference, and the source of every kernel.
+        coefficients: ``coefficients(step, *carried, **hyperparameters)``, in float64, for one
+            tensor. Returns the values of the update's last parameters in their order, followed by
+            the carried numbers of the next step.
+        states: the names of the states, as in torch, in the update's order.
+        options: the options that set the hyperparameters of ``coefficients``.
+        decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
+            added to the gradient (L2).
+        initial: by state, the option that holds its initial value; all others start at zero.
+        carried: the numbers that a tensor carries from step to step besides its step count, with
+            their initial values: a number, or the name of an option. They change only in steps
+            in which the tensor has a gradient.
+        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says.
+            Stochastic rounding keeps the mean of a state and adds noise, which would bias a
+            maximum of it, or a quotient that is averaged again.
+    """
+
+    name: str
+    update: Callable[..., Any]
+    coefficients: Callable[..., Any]
+    states: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    decoupled: bool = False
+    initial: Mapping[str, str] = field(default_factory=dict)
+    carried: Mapping[str, float | str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
+
+    @cached_property
+    def hyperparameters(self) -> Mapping[str, float]:
+        """The hyperparameters of ``coefficients`` with their defaults."""
+        return {n: value for o in self.options for n, value in o.hyperparameters.items()}
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The update's parameters after the states."""
+        return parameters_of(self.update)[2 + len(self.states) :]
+
+    def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
+        """Return the least memory traffic: read everything once, write all but the gradient.
+
+        Args:
+            param: bytes of one element of a parameter.
+            grad: bytes of one element of a gradient.
+            state: bytes of one element of a state.
+
+        >>> from gpuopt.rules.registry import RULES
+        >>> RULES["adam"].bytes_per_element()
+        28
+        """
+        return 2 * param + grad + 2 * state * len(self.states)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a stage, which tensors have besides the states of their rule.
+
+    Attributes:
+        name: its key in the tensor's states.
+        copies: whether it starts as a copy of the parameter; else it starts at zero.
+        narrow: whether it is stored in the parameter's dtype; else in the dtype of computation.
+    """
+
+    name: str
+    copies: bool = False
+    narrow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A function composed in front of every rule, such as L2 decay, or behind it, such as an EMA.
+
+    Attributes:
+        name: part of the composed function's name.
+        function: ``*results = function(*values, *coefficients)``.
+        results: the names of the values that it replaces.
+        coefficients: returns the function's coefficients; takes ``step``, carried numbers and
+            hyperparameters by name. None if there are none.
+        values: the function's first parameters: ``p``, ``g``, ``element`` (the index of an
+            element in its tensor) and states.
+        state: its own state, if it has one.
+        carried: the numbers that each tensor carries for it, with functions of the options and
+            the tensor's index that return their initial values.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    results: tuple[str, ...]
+    coefficients: Callable[..., Any] | None = None
+    values: tuple[str, ...] = ("p", "g")
+    state: State | None = None
+    carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The function's parameters that are not values."""
+        return tuple(n for n in parameters_of(self.function) if n not in self.values)
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's parameters."""
+    return tuple(inspect.signature(function).parameters)
