@@ -12,8 +12,10 @@ BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"
 REQUIRE_GPU = "GPUOPT_REQUIRE_GPU"
 """For the tests: without a GPU, fail instead of skipping."""
+LONG_FAULTS = "GPUOPT_LONG_FAULTS"
+"""For the tests: trials of faults that take a minute each."""
 
-KNOWN = (BACKEND, NUM_THREADS, REQUIRE_GPU)
+KNOWN = (BACKEND, NUM_THREADS, REQUIRE_GPU, LONG_FAULTS)
 
 
 def unknown_variables() -> dict[str, str]:

@@ -104,8 +104,8 @@ class Layout:
         moved = tensors if len(at) == len(tensors) else [tensors[k] for k in at.tolist()]
         items, needed = self._sizes[:, at]
         first, held = offsets_and_storages(moved)
-        within: npt.NDArray[np.bool_] = (first * items + needed <= held) | (needed == 0)
-        return within
+        fits: npt.NDArray[np.bool_] = (first * items + needed <= held) | (needed == 0)
+        return fits
 
 
 class Still:
