@@ -168,6 +168,6 @@ def _pieces(arrays: Arrays) -> Iterator[memoryview]:
     for name in _order(arrays):
         array = arrays[name]
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        content = memoryview(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+        content = np.ascontiguousarray(little).reshape(-1).view(np.uint8).data
         for start in range(0, len(content), _PIECE):
             yield content[start : start + _PIECE]
