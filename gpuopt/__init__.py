@@ -8,7 +8,11 @@
 0.9990000128746033
 """
 
+# isort: off
+from . import search_path  # noqa: F401 - first: what the others import is searched for
 from . import checkout  # noqa: F401 - finds gpuopt.kernels, which the others import
+
+# isort: on
 from .engine.dispatch import Explanation, explain, use_backend
 from .engine.stats import TensorStats
 from .engine.tail import Tail

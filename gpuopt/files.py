@@ -91,7 +91,7 @@ def read_own(file: Path) -> bytes | None:
         handle = os.open(file, os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_BINARY", 0))
     except OSError:
         return None
-    with open(handle, "rb") as opened:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return None
@@ -99,7 +99,10 @@ def read_own(file: Path) -> bytes | None:
             trusted = {os.geteuid(), 0, os.stat(file.parent).st_uid}
             if status.st_uid not in trusted or status.st_mode & 0o022:
                 return None
-        return opened.read()
+        with open(handle, "rb", closefd=False) as opened:
+            return opened.read()
+    finally:
+        os.close(handle)
 
 
 class _Partial:

@@ -20,7 +20,7 @@ ORDER = ["messages", "kernels", "kernels.trace"]
 FLOOR = {wing: i + len(ORDER) for i, floor in enumerate(FLOORS) for wing in floor}
 FLOOR |= {wing: i for i, wing in enumerate(ORDER)}
 FLAT = {"__init__", "__main__", "checkout", "cli", "command", "doctor", "errors"}
-FLAT |= {"files", "variables"}
+FLAT |= {"files", "search_path", "variables"}
 
 
 def modules(*folders):

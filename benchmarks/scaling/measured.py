@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from gpuopt.search_path import module_command
+
 from ..memory import resident_bytes
 from ..models import MODELS, Shapes, elements, shard
 from ..report import seconds_text, show_table
@@ -40,7 +42,7 @@ class Measured:
 def measure(optimizer: str, model: str, ranks: int, rounds: int) -> Measured:
     """Start the processes; return the slowest time and the first rank's memory."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", __name__]
+        command = module_command(__name__)
         options = [str(ranks), folder, optimizer, model, str(rounds)]
         processes = [
             subprocess.Popen([*command, str(rank), *options], text=True, stdout=subprocess.PIPE)

@@ -76,7 +76,11 @@ def inspect(request: Request) -> int:
     results = compile_cases(cases, _progress if sys.stderr.isatty() else _silence)
     if request.dump is not None:
         made = [result.case for result in results if result.facts is not None]
-        print(f"wrote {dump(made, request.dump)}", file=sys.stderr)
+        try:
+            print(f"wrote {dump(made, request.dump)}", file=sys.stderr)
+        except (OSError, ValueError) as error:
+            print(f"gpuopt inspect: --dump: {error}", file=sys.stderr)
+            return 1
     if request.json is not None:
         _write(json.dumps(report.data_of(results), indent=2) + "\n", request.json)
     if request.json != STANDARD_OUTPUT:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from queue import Empty, SimpleQueue
 from threading import Timer
 from typing import IO
 
+from ..search_path import module_command
 from .cache import entry_of, prune, read_facts
 from .cases import Case
 from .facts import Facts
@@ -23,7 +23,7 @@ from .facts import Facts
 TIMEOUT = 600.0
 """Seconds per kernel."""
 
-WORKER = (sys.executable, "-m", "gpuopt.inspection.worker")
+WORKER = module_command("gpuopt.inspection.worker")
 """The command of a compiler process."""
 
 _STDERR = 600

@@ -1,4 +1,4 @@
-"""Subprocess that compiles cases: ``python -m gpuopt.inspection.worker``.
+"""Subprocess that compiles cases.
 
 It reads a JSON request per line from standard input, writes the case's cache entry, and answers
 with a line: an empty object, or the error. A case may abort the process, as LLVM does for an

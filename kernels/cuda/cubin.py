@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cupy.cuda import nvrtc
 
+from ...files import make_folder, read_own, replace, write_all
 from .source import OPTIONS
 
 __all__ = ["cubin"]
 
 
 def cubin(text: str, arch: int) -> Path:
-    """Return the file for `cupy.RawModule`; compile it unless it exists.
+    """Return the file for `cupy.RawModule`; compile it unless it exists and is whole.
+
+    Its name ends with a digest of its content, so that a damaged file is told from a whole one. One
+    that others can write to, or that is a link, is compiled again.
 
     Args:
         text: CUDA C without includes.
@@ -31,10 +37,7 @@ def cubin(text: str, arch: int) -> Path:
     """
     options = (*OPTIONS, _target(arch))
     key = hashlib.sha256(repr((nvrtc.getVersion(), options, text)).encode()).hexdigest()[:40]
-    file = _folder() / f"gpuopt-{key}.cubin"
-    if not file.exists():
-        _write(file, _compile(text, options))
-    return file
+    return _cached(key) or _write(key, _compile(text, options))
 
 
 def _target(arch: int) -> str:
@@ -64,9 +67,22 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
         nvrtc.destroyProgram(program)
 
 
-def _write(file: Path, code: bytes) -> None:
+def _cached(key: str) -> Path | None:
+    for file in _folder().glob(f"gpuopt-{key}-*.cubin"):
+        with suppress(OSError):
+            code = read_own(file)
+            if code is not None and file.name == _name(key, code):
+                return file
+    return None
+
+
+def _name(key: str, code: bytes) -> str:
+    return f"gpuopt-{key}-{hashlib.sha256(code).hexdigest()[:40]}.cubin"
+
+
+def _write(key: str, code: bytes) -> Path:
     """Write a file atomically, since several processes may compile it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(code)
-    partial.replace(file)
+    file = _folder() / _name(key, code)
+    make_folder(file.parent)
+    replace(str(file), partial(write_all, content=code), mode=0o644)
+    return file

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
@@ -92,6 +93,31 @@ def test_an_interrupt_at_any_line(path):
         found.add(steps_in(path))
     assert found == {1, 2}
     assert line > 50
+
+
+def test_interrupts_by_signals(path):
+    """At any time, also within the system's calls."""
+    new, old = trained(2, size=50_000), trained(1, size=50_000)
+    old.save(path)
+    old = path.read_bytes()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    rng, interrupted = random.Random(0), 0
+    try:
+        for _ in range(5_000 if LONG else 150):
+            path.write_bytes(old)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 2e-3))
+                new.save(path)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert os.listdir(path.parent) == ["state"]
+            loaded = trained(0, size=50_000)
+            loaded.load(path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted
 
 
 # --- leftovers of killed processes ------------------------------------------------------------

@@ -117,11 +117,13 @@ def test_the_oldest_entries_go(empty_cache, monkeypatch):
     monkeypatch.setattr(cache, "_KEPT", 2)
     cache.folder().mkdir(parents=True)
     for age, name in enumerate(("new", "old", "older", "oldest")):
-        file = cache.folder() / name
+        file = cache.folder() / f"{name}.zip"
         file.touch()
         os.utime(file, (1e9 - age, 1e9 - age))
+    (cache.folder() / "other").touch()
+    os.utime(cache.folder() / "other", (0, 0))
     cache.prune()
-    assert {file.name for file in cache.folder().iterdir()} == {"new", "old"}
+    assert {file.name for file in cache.folder().iterdir()} == {"new.zip", "old.zip", "other"}
 
 
 @pytest.mark.parametrize("base", ["", "relative/path"])

@@ -1,0 +1,53 @@
+"""Import nothing from the folder in which a command is called: it may hold a json.py.
+
+``python -m`` puts that folder in front of ``sys.path``. Only Python 3.11 has an option against it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def leave_out_working_folder() -> None:
+    """Remove the folder for ``python -m gpuopt``, unless gpuopt lies there itself."""
+    if _called_as_module() and _added() and not os.path.samefile(sys.path[0] or os.curdir, HERE):
+        del sys.path[0]
+
+
+def module_command(module: str) -> tuple[str, ...]:
+    """Return what ``python -m`` does with a module, with the search path of this process.
+
+    The folder in which it is called is only searched if the path names it.
+    """
+    path = [folder for folder in sys.path if folder not in ("", os.curdir)]
+    if HERE not in path:
+        path.insert(0, HERE)
+    code = f"import sys; sys.path[:] = {path!r}; import runpy; "
+    code += f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    return sys.executable, "-c", code
+
+
+def _called_as_module() -> bool:
+    """Return whether Python, by ``-m``, is about to run a module of gpuopt."""
+    if sys.argv[:1] != ["-m"] or len(sys.orig_argv) < len(sys.argv):
+        return False
+    name = sys.orig_argv[-len(sys.argv)]  # in argv, only what follows is left
+    if name.startswith("-"):
+        name = name.partition("m")[2]  # -mgpuopt
+    return name.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _added() -> bool:
+    """Return whether Python has put the folder in front."""
+    if sys.flags.isolated or getattr(sys.flags, "safe_path", False) or not sys.path:
+        return False
+    try:
+        return sys.path[0] in ("", os.getcwd())
+    except FileNotFoundError:  # the folder was deleted
+        return False
+
+
+leave_out_working_folder()
