@@ -9,7 +9,7 @@
 """
 
 # isort: off
-from . import search_path  # noqa: F401 - first: what the others import is searched for
+from .system import search_path  # noqa: F401 - first: what the others import is searched for
 from . import checkout  # noqa: F401 - finds gpuopt.kernels, which the others import
 
 # isort: on

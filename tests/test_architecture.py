@@ -16,11 +16,10 @@ FLOORS = (
     {"inspection", "demo"},
 )
 """The wings above `kernels.trace`, from the bottom up; those of a floor stand alone."""
-ORDER = ["messages", "kernels", "kernels.trace"]
+ORDER = ["system", "messages", "kernels", "kernels.trace"]
 FLOOR = {wing: i + len(ORDER) for i, floor in enumerate(FLOORS) for wing in floor}
 FLOOR |= {wing: i for i, wing in enumerate(ORDER)}
-FLAT = {"__init__", "__main__", "checkout", "cli", "command", "doctor", "errors"}
-FLAT |= {"files", "search_path", "variables"}
+FLAT = {"__init__", "__main__", "checkout", "cli", "command", "doctor", "errors", "variables"}
 
 
 def modules(*folders):

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from gpuopt.search_path import module_command
+from gpuopt.system.search_path import module_command
 
 from ..memory import resident_bytes
 from ..models import MODELS, Shapes, elements, shard

@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from .. import files
+from ..system import files
 from .backends import fingerprint
 from .cases import Case
 from .code import Argument, Code

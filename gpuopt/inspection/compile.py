@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from threading import Timer
 from typing import IO
 
-from ..search_path import module_command
+from ..system.search_path import module_command
 from .cache import entry_of, prune, read_facts
 from .cases import Case
 from .facts import Facts

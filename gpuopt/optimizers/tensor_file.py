@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import files
+from ..system import files
 
 CHECKSUM = "checksum"
 """The name of the checksum among the texts."""

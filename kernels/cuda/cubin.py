@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cupy.cuda import nvrtc
 
-from ...files import make_folder, read_own, replace, write_all
+from ...system.files import make_folder, read_own, replace, write_all
 from .source import OPTIONS
 
 __all__ = ["cubin"]

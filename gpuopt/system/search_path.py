@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HERE = str(Path(__file__).parents[2])
 
 
 def leave_out_working_folder() -> None:

@@ -1,0 +1,1 @@
+"""The operating system: files that are replaced whole, and where imports are searched for."""
