@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from gpuopt import files
 from gpuopt.inspection import cache, compile
 from gpuopt.inspection.cache import entry_of, read_code, read_facts, write_entry
 from gpuopt.inspection.code import Code
 from gpuopt.inspection.compile import compile_cases
+from gpuopt.system import files
 from tests.inspection.conftest import case_of
 from tests.inspection.conftest import compiled as compiled
 from tests.inspection.conftest import empty_cache as empty_cache

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt import files
+from gpuopt.system import files
 from tests.helpers.scripts import ROOT, run_script
 
 pytest.importorskip("safetensors")
@@ -124,7 +124,7 @@ def test_interrupts_by_signals(path):
 
 KILLED = """
 import os, signal
-from gpuopt import files
+from gpuopt.system import files
 from tests.faults.test_saving import trained
 
 write_all = files.write_all

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gpuopt
-from gpuopt import files
+from gpuopt.system import files
 from tests.helpers.optimizers import arrays, everything, gradients
 
 pytest.importorskip("safetensors")
@@ -126,7 +126,7 @@ def test_the_old_file_is_there_until_the_new_one_is_complete(saved, monkeypatch)
 KILLED = """
 import os, signal, sys
 import gpuopt
-from gpuopt import files
+from gpuopt.system import files
 from tests.helpers.optimizers import arrays, gradients
 
 optimizer = gpuopt.Adam(arrays(0))
