@@ -50,7 +50,7 @@ def path(tmp_path):
 # --- Ctrl-C -----------------------------------------------------------------------------------
 
 
-TRACED = {str(ROOT / "gpuopt" / name) for name in ("files.py", "optimizers/checkpoint.py")}
+TRACED = {str(ROOT / "gpuopt" / name) for name in ("system/files.py", "optimizers/checkpoint.py")}
 TRACED |= {str(ROOT / "gpuopt" / "optimizers" / "tensor_file.py"), tempfile.__file__}
 """Not the whole library of Python: its own locks, as of cached_property, would stay locked."""
 
@@ -95,6 +95,7 @@ def test_an_interrupt_at_any_line(path):
     assert line > 50
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
 def test_interrupts_by_signals(path):
     """At any time, also within the system's calls."""
     new, old = trained(2, size=50_000), trained(1, size=50_000)
