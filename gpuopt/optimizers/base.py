@@ -211,28 +211,37 @@ class Optimizer(TailMethods):
             self._fused.norm.load(contents.skipped_steps)
             warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | bytes | os.PathLike[Any]) -> None:
         """Write the state dict to a safetensors file; the old one is replaced in one move.
+
+        If that fails, is interrupted, or the process is killed, the old file is unchanged. What a
+        killed save has left, the next one to the same path removes. An old file's permissions are
+        kept, a link is followed, and the file has a checksum over all that it holds.
 
         Raises:
             OSError: the file cannot be written; an old one is unharmed.
+            TypeError: not a path.
+            ValueError: the path has a null character, or a name is not valid Unicode.
             ImportError: safetensors is not installed.
         """
         checkpoint.write(path, self.state_dict())
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def load(self, path: str | bytes | os.PathLike[Any]) -> None:
         """Read a file that `save` wrote.
 
+        Its checksum is compared; files of older versions have none.
+
         Raises:
-            OSError: the file cannot be read.
-            TypeError, ValueError: it is truncated, foreign, or of another optimizer or other
-                arrays. Nothing has been changed.
+            OSError: the file cannot be read, or is a pipe or device.
+            TypeError, ValueError: it is truncated, damaged, foreign, or of another optimizer or
+                other arrays. Nothing has been changed.
+            ImportError: safetensors is not installed.
         """
         contents = checkpoint.read(path)
         try:
             self.load_state_dict(contents)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{os.fspath(path)}: {error}") from None
+            raise type(error)(f"{os.fsdecode(path)}: {error}") from None
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be copied or pickled: a copy would update the arrays of the original."""

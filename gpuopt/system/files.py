@@ -138,11 +138,13 @@ class _Partial:
         return os.open(path, flags, self._mode)
 
     def _remove_leftovers(self) -> None:
-        with suppress(OSError), os.scandir(self._folder or os.curdir) as entries:
-            for entry in entries:
-                if entry.name.startswith(self._prefix) and entry.name.endswith(".partial"):
-                    with suppress(OSError):
-                        _remove_unused(entry.path)
+        names: list[str] = []
+        with suppress(OSError):
+            names = os.listdir(self._folder or os.curdir)
+        for name in names:
+            if name.startswith(self._prefix) and name.endswith(".partial"):
+                with suppress(OSError):
+                    _remove_unused(os.path.join(self._folder, name))
 
 
 def _remove_unused(path: str) -> None:

@@ -95,9 +95,12 @@ def test_an_interrupt_at_any_line(path):
     assert line > 50
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a finalizer
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupts_by_signals(path):
-    """At any time, also within the system's calls."""
+    """At any time, also within the system's calls.
+
+    A file that was just opened, and has no name yet, is closed with a ResourceWarning.
+    """
     new, old = trained(2, size=50_000), trained(1, size=50_000)
     old.save(path)
     old = path.read_bytes()
