@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
-def test_both_workflows_are_there():
-    assert [file.name for file in WORKFLOWS] == ["ci.yml", "gpu.yml"]
+def test_all_workflows_are_there():
+    assert [file.name for file in WORKFLOWS] == ["ci.yml", "gpu.yml", "nightly.yml"]
 
 
 def check(file):
