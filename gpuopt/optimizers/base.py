@@ -18,7 +18,7 @@ from ..messages.suggest import counted
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
-from .constructors import class_of, take_signature
+from .constructors import REQUIRED, class_of, take_signature
 from .given import Given
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
@@ -27,14 +27,6 @@ from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
 from .tail_methods import TailMethods
 from .unknown import refuse_unknown
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "<required>"
-
-
-_MISSING: Any = _Missing()
 
 
 class Optimizer(TailMethods):
@@ -109,7 +101,7 @@ class Optimizer(TailMethods):
         self._seen: Any = None
 
     @in_default_mode
-    def step(self, grads: Any = _MISSING, *, scale: float = 1.0) -> None:
+    def step(self, grads: Any = REQUIRED, *, scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, in place, in one pass.
 
         Args:
@@ -123,7 +115,7 @@ class Optimizer(TailMethods):
                 changed, and the optimizer can be used as before.
             BackendError: a forced backend cannot run here.
         """
-        if grads is _MISSING:
+        if grads is REQUIRED:
             raise TypeError(
                 "step: expected grads, arrays in the structure of the parameters; the optimizers "
                 "of gpuopt.torch take them from .grad, as those of torch.optim do"

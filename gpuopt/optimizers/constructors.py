@@ -28,6 +28,15 @@ STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). R
 "bfloat16" and "float16" is stochastic"""
 
 
+class _Required:
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+REQUIRED: Any = _Required()
+"""The default of an argument whose absence has an error of its own."""
+
+
 class GroupOption:
     """An attribute of an optimizer: the option of that name, in all groups."""
 
