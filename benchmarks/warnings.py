@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gpuopt.kernels.threads import thread_count
+from gpuopt.kernels.thread_count import thread_count
 
 from gpuopt.demo import data
 from gpuopt.demo.comparison import Result, Settings, Trial, run

@@ -15,7 +15,7 @@ from typing import Any
 
 from .engine.dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
-from .kernels.threads import thread_count
+from .kernels.thread_count import thread_count
 from .messages.suggest import did_you_mean
 from .variables import BACKEND, NUM_THREADS, REQUIRE_GPU, unknown_variables
 

@@ -16,38 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .float_mode import set_default_mode
+from .thread_count import thread_count
 
 SMALL = 1 << 16
 """Below this number of elements, one thread is faster."""
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
-_valid: str | None = None
-"""The last value of GPUOPT_NUM_THREADS that was accepted; None: it was not set."""
-
-
-def thread_count() -> int:
-    """Return the number of threads of a step: GPUOPT_NUM_THREADS, or the available CPUs.
-
-    Raises:
-        ValueError: the variable is not a positive integer.
-    """
-    given = os.environ.get("GPUOPT_NUM_THREADS")
-    if given is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"GPUOPT_NUM_THREADS: expected a positive integer, got {given!r}")
-    return int(given)
-
-
-def check_thread_count() -> None:
-    """Raise what `thread_count` would raise; looks at each value of the variable once."""
-    global _valid
-    given = os.environ.get("GPUOPT_NUM_THREADS")
-    if given != _valid:
-        thread_count()
-        _valid = given
 
 
 def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]) -> None:

@@ -21,7 +21,7 @@ from gpuopt.demo.data import Digits
 from gpuopt.demo.device import NoDeviceError, on_device
 from gpuopt.demo.extra import CANNOT_RUN, INSTALL
 from gpuopt.demo.options import STANDARD_OUTPUT, refuse
-from gpuopt.kernels.threads import thread_count
+from gpuopt.kernels.thread_count import thread_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.table import PARTIALS, combine_partials
-from ..kernels.threads import check_thread_count
+from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups

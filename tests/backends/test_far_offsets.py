@@ -66,7 +66,8 @@ def test_chunks_beyond_2_to_the_31_elements(backend):
         for part, piece in zip(parts, pieces):
             array[part] = piece
     beside = [slice(p.stop, p.stop + 100) for p in parts[:-1]]
-    launch.run([None], np.zeros(1, np.int64), update_groups)
+    launch.compute(np.zeros(1, np.int64), update_groups)
+    launch.run([None])
     states = [{"momentum_buffer": piece} for piece in start[2]]
     seeds = [{SEED: tensor_seed({"seed": 0}, 0)} for _ in parts]
     first = [part.start for part in parts]  # beyond 2^31 the random words are others, too

@@ -82,7 +82,8 @@ def test_another_compiler_or_source_is_another_entry(monkeypatch, tmp_path):
         backends.fingerprint.cache_clear()
 
 
-HOST_ALONE = {"numpy/blocks.py", "trace/numpy_calls.py", "table.py"}
+HOST_ALONE = {"numpy/blocks.py", "trace/numpy_calls.py", "table.py", "float_mode.py"}
+HOST_ALONE |= {"thread_count.py", "threads.py"}
 OF_TRACE = {"trace/operations.py", "trace/coefficients.py"}
 UNRELATED = {"triton": HOST_ALONE | OF_TRACE, "cupy": HOST_ALONE}
 """Modules of the kernels that are imported, too, but that no compiled code depends on."""
