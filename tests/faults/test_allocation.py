@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from multiprocessing import shared_memory
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_processes_of_every_kind(tmp_path, way):
     command = [sys.executable, str(script), way]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_shared_memory_that_loses_its_name():
+    shared = shared_memory.SharedMemory(create=True, size=400)
+    param, twin = np.ndarray(100, np.float32, shared.buf), np.ones(100, np.float32)
+    param[:] = 1.0
+    opt, other = gpuopt.Adam([param]), gpuopt.Adam([twin])
+    for step in range(2):
+        opt.step([np.ones(100, np.float32)])
+        other.step([np.ones(100, np.float32)])
+        if step == 0:
+            shared.unlink()
+    assert np.array_equal(param, twin)
+    del opt, param
+    shared.close()
 
 
 def test_an_array_of_no_elements_needs_nothing():

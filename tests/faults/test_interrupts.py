@@ -211,6 +211,34 @@ def test_a_child_forked_in_mid_step_can_step(backend):
     run(FORK.format(backend=backend, count=200 if LONG else 6), 120)
 
 
+EXIT = """
+import os, signal, sys, threading
+import numpy as np
+import gpuopt
+
+w, g = [np.ones(1_000_000, np.float32)], [np.ones(1_000_000, np.float32)]
+opt = gpuopt.Adam(w)
+opt.step(g)
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(3))
+threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+try:
+    while True:
+        opt.step(g)
+except SystemExit as exit:
+    one = [np.ones(1, np.float32)]
+    twin = gpuopt.Adam(one)
+    for _ in range(opt.state[0]["step"]):
+        twin.step([np.ones(1, np.float32)])
+    assert (w[0] == one[0]).all()
+    print(exit.code)
+"""
+
+
+@unix
+def test_an_exit_in_mid_step():
+    assert run(EXIT, 60) == "3\n"
+
+
 def test_handlers_run_after_the_step_and_raise_from_it():
     ran = []
 
