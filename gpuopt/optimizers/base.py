@@ -80,8 +80,8 @@ class Optimizer(TailMethods):
     ) -> None:
         """Check the arguments and take the arrays."""
         # From here on it is of a class of its rule, whose attributes are the rule's options.
-        own: Any = type(self)
-        self.__class__ = class_of(own, definition_for(rule), own.__module__)
+        kind: Any = type(self)
+        self.__class__ = class_of(kind, definition_for(rule), kind.__module__)
         defaults = self._definition.defaults
         own = {name: options.pop(name, default) for name, default in defaults.items()}
         self._begin(params, own, {"state_dtype": state_dtype, **options})

@@ -54,7 +54,7 @@ class Options(MutableMapping[str, Any]):
     """The options of one group: a dict that knows its keys and checks its values.
 
     >>> from gpuopt.rules.definitions import DEFINITIONS
-    >>> group = Options(DEFINITIONS["SGD"], {"lr": 0.1})
+    >>> group = Options(DEFINITIONS["SGD"], DEFINITIONS["SGD"].defaults)
     >>> group["lr"] = -1
     Traceback (most recent call last):
         ...
@@ -62,9 +62,11 @@ class Options(MutableMapping[str, Any]):
     """
 
     def __init__(self, definition: Definition, values: Mapping[str, Any]) -> None:
-        """Check the values of an optimizer's options."""
+        """Check the values of all of an optimizer's options, and that none excludes another."""
         self._options, self._check = definition.by_name, definition.check
         self._values = {name: accepted(self._options[name], v) for name, v in values.items()}
+        if self._check is not None:
+            self._check(self._values)
         self.version = 0
         """How often a value has changed."""
         self.tensors = scalars.arrays_among(self._values)
@@ -157,16 +159,12 @@ def grouped(
             message names the group if the value is the group's own.
     """
     known = Options(definition, defaults)
-    if definition.check is not None:
-        definition.check(known)
     made = []
     for i, group in enumerate(groups):
         try:
             for name in group:
                 known.check(name)
             made.append(Options(definition, {**defaults, **group}))
-            if definition.check is not None:
-                definition.check(made[-1])
         except (TypeError, ValueError) as error:
             raise type(error)(f"params[{i}]: {error}") from None
     return tuple(made)

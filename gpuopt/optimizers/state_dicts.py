@@ -211,10 +211,7 @@ def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
     if set(options) != set(names):
         raise ValueError(f"state_dict: expected the options {names}, got {list(options)}")
     try:
-        found = Options(definition, {name: options[name] for name in names})
-        if definition.check is not None:
-            definition.check(found)
-        return found
+        return Options(definition, {name: options[name] for name in names})
     except (TypeError, ValueError) as error:
         raise type(error)(f"state_dict: {error}") from None
 

@@ -124,7 +124,7 @@ def definition_for(name: Any) -> Definition:
 
 @cache
 def _of_rule(rule: Rule) -> Definition:
-    starts = dict.fromkeys(name for name in rule.initial.values())
+    starts = dict.fromkeys(rule.initial.values())
     more = [
         Option(name, 0.0, "where a state starts", (REAL,))
         for name in starts

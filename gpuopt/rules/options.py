@@ -83,7 +83,6 @@ DECOUPLED = Option(
 )
 
 _RANGES = {
-    "lr": FINITE,
     "eps": FINITE,
     "momentum": FINITE,
     "beta": BELOW_ONE,
@@ -107,10 +106,11 @@ def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tup
                 f"hyperparameters: expected numbers by name, or options, got {hyperparameters!r}"
             )
         return options
-    return tuple(
-        Option(name, default, f"hyperparameter, {accepts.description}", (accepts,))
-        if name != "lr"
-        else learning_rate(default)
-        for name, default in hyperparameters.items()
-        for accepts in (_RANGES.get(name, REAL),)
-    )
+    return tuple(_hyperparameter(name, default) for name, default in hyperparameters.items())
+
+
+def _hyperparameter(name: str, default: float) -> Option:
+    if name == "lr":
+        return learning_rate(default)
+    accepts = _RANGES.get(name, REAL)
+    return Option(name, default, f"hyperparameter, {accepts.description}", (accepts,))
