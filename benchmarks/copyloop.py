@@ -6,7 +6,6 @@ Adding zero changes no value, and the compiler cannot remove it.
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
 from typing import Any
 
@@ -43,9 +42,6 @@ def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
 def _compiled(lists: int) -> Any:
     try:
         import numba
-
-        # It raises LLVM's limit of run-time alias checks; otherwise the loop is not vectorized.
-        importlib.import_module("gpuopt.kernels.numba.launch")
     except ImportError as error:
         raise Unavailable(f"the copy loop needs Numba: {error}") from None
     names = [f"a{i}" for i in range(lists)]

@@ -1,4 +1,4 @@
-"""The command line: gpuopt compare, sweep, doctor, inspect and warm."""
+"""The command line: gpuopt compare, sweep, doctor, inspect, warm and cache."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import typer
 
 
-EXTRAS = {"inspect": "inspect", "warm": "triton"}
+EXTRAS = {"inspect": "inspect", "warm": "cpu", "cache": "cpu"}
 """The extra that a command needs, if not the demo's."""
 
 
@@ -139,16 +139,29 @@ def application() -> "typer.Typer":
         dtype: Dtypes = "float32",
         variant: Variants = "",
         backend: Annotated[
-            str, typer.Option(help="Comma-separated backends: triton, cupy; or all.")
-        ] = "triton",
+            str,
+            typer.Option(
+                help="Comma-separated backends: numba, triton, cupy; or all.",
+                show_default="numba, and triton for a GPU",
+            ),
+        ] = "",
     ) -> None:
-        """Compile ahead of time, so that the first step on a GPU starts at once.
+        """Compile ahead of time, so that the first step starts at once.
 
-        Fills the caches of Triton (TRITON_CACHE_DIR) and CuPy (CUPY_CACHE_DIR), for any
-        architecture; no GPU is needed.
+        Fills gpuopt's cache (GPUOPT_CACHE_DIR) for this processor and for CuPy, and Triton's
+        (TRITON_CACHE_DIR), for any architecture; no GPU is needed.
         """
         from gpuopt.inspection.warm import warm as compile_ahead
 
         raise typer.Exit(compile_ahead(rule, dtype, arch, variant, backend))
+
+    @app.command()
+    def cache(
+        action: Annotated[str, typer.Argument(help="clear, to delete all entries.")] = "",
+    ) -> None:
+        """Show where compiled kernels are kept on disk, and how large they are; or clear them."""
+        from gpuopt.inspection.kept import cache as examine_cache
+
+        raise typer.Exit(examine_cache(action))
 
     return app

@@ -15,9 +15,17 @@ from typing import Any
 
 from .engine.dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
+from .inspection import kept
 from .kernels.thread_count import thread_count
 from .messages.suggest import did_you_mean
-from .variables import BACKEND, NUM_THREADS, REQUIRE_GPU, unknown_variables
+from .variables import (
+    BACKEND,
+    CACHE_DIR,
+    DEBUG,
+    NUM_THREADS,
+    REQUIRE_GPU,
+    unknown_variables,
+)
 
 Report = dict[str, Any]
 
@@ -39,6 +47,8 @@ PACKAGES = {
 VARIABLES = (
     BACKEND,
     NUM_THREADS,
+    CACHE_DIR,
+    DEBUG,
     REQUIRE_GPU,
     "CUDA_VISIBLE_DEVICES",
     "NUMBA_DISABLE_JIT",
@@ -108,6 +118,7 @@ def report() -> Report:
             else {"backend": None, "reason": f"{package} is not installed"}
             for kind, package, device in KINDS
         },
+        "cache": kept.report(),
     }
 
 
@@ -229,6 +240,7 @@ def _sections(found: Report) -> Sections:
             for kind, choice in found["arrays"].items()
         ],
     }
+    sections["Compiled kernels on disk"] = [kept.row(found["cache"])]
     variables = [(name, value, "") for name, value in found["environment"].items()]
     variables += [(name, os.environ[name], why) for name, why in found["unknown_variables"].items()]
     if variables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 from ..rules.registry import Rule, Stage
@@ -17,24 +17,33 @@ NO_TAIL = Tail()
 
 
 def stages_for(
-    rule: Rule, options: Sequence[Mapping[str, float]], tail: Tail = NO_TAIL
+    rule: Rule,
+    options: Sequence[Mapping[str, float]],
+    tail: Tail = NO_TAIL,
+    had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
     """Return the stages in front of a rule: none that would change nothing in every group.
+
+    But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
+    bytes, and without it another kernel would be compiled.
 
     Args:
         rule: says whether weight decay is decoupled.
         options: the options of each group.
         tail: what a step does besides the update.
+        had: the stages of the last step.
     """
+    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
+    scales = any(o["maximize"] or o["grad_factor"] != 1.0 for o in options)
     stages: list[Stage] = []
     if tail.clip_norm is not None:
         stages.append(CLIP_GRADIENT)
-    elif any(o["maximize"] or o["grad_factor"] != 1.0 for o in options):
+    elif scales or SCALE_GRADIENT in had:
         stages.append(SCALE_GRADIENT)
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
-    if any(o["weight_decay"] for o in options):
-        stages.append(DECOUPLED_DECAY if rule.decoupled else L2_DECAY)
+    if any(o["weight_decay"] for o in options) or decay in had:
+        stages.append(decay)
     return tuple(stages)
 
 
@@ -43,6 +52,7 @@ def updates_for(
     options: Mapping[str, Sequence[float]],
     grad_factor: float = 1.0,
     tail: Tail = NO_TAIL,
+    before: Sequence[Update] = (),
 ) -> list[Update]:
     """Return the update of each group; groups of one rule share one, with the stages of all.
 
@@ -51,12 +61,14 @@ def updates_for(
         options: by name, ``maximize`` and ``weight_decay`` of each group.
         grad_factor: the factor of all gradients.
         tail: what a step does besides the update.
+        before: the updates of the last step.
     """
     updates: dict[Rule, Update] = {}
     for rule in dict.fromkeys(rules):
         theirs = [other is rule for other in rules]
         used = {n: any(compress(options[n], theirs)) for n in ("maximize", "weight_decay")}
-        stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail)
+        had = {stage for update in before if update.rule is rule for stage in update.stages}
+        stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail, had)
         updates[rule] = within(rule, tail, stages)
     return [updates[rule] for rule in rules]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -34,8 +34,9 @@ class HostLaunch(Launch):
         self.table, self.tensors = table, table.tensors
         self._module = module
         self._coefficients = Coefficients(table, group_of)
-        module.compile(table.update, table.dtypes)
-        self._measured = np.zeros((0, 1, len(PARTIALS)))
+        self._walk = self._bound(table.update, table.dtypes, table.partials)
+        self._measured = np.zeros((len(table.chunks), 1, len(PARTIALS)))
+        self._measures: dict[Measure, Callable[[], None]] = {}
         self._carried: npt.NDArray[np.float64] | None = None
 
     def point_to(self, gradients: Gradients) -> None:
@@ -44,10 +45,9 @@ class HostLaunch(Launch):
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64]:
         """Return the combined partials of all gradients of the table."""
-        table = self.table
-        if len(self._measured) != len(table.chunks):
-            self._measured = np.zeros((len(table.chunks), 1, len(PARTIALS)))
-        self._walk(what, table.dtypes[:2], self._measured)
+        if what not in self._measures:
+            self._measures[what] = self._bound(what, self.table.dtypes[:2], self._measured)
+        self._measures[what]()
         return combine_partials(self._measured[:, 0])
 
     def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
@@ -64,17 +64,17 @@ class HostLaunch(Launch):
 
     def run(self, grads: Sequence[Any]) -> None:
         """Walk the table."""
-        table = self.table
-        self._walk(table.update, table.dtypes, table.partials)
+        self._walk()
         if self._carried is not None:
-            table.carried[...] = self._carried
+            self.table.carried[...] = self._carried
 
-    def _walk(
+    def _bound(
         self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
-    ) -> None:
+    ) -> Callable[[], None]:
         t = self.table
         arrays = t.addresses, t.sizes, t.chunks, t.coefficients, t.ends, partials
-        self._module.run(update, dtypes, *arrays)
+        bound: Callable[[], None] = self._module.bind(update, dtypes, *arrays)
+        return bound
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return the partials of each tensor."""

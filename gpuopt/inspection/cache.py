@@ -1,49 +1,29 @@
-"""A cache of compiled cases on disk.
-
-An entry is a zip file named by a hash of everything that it depends on, so entries are never
-invalidated. Before the zip file stands a digest of its name and content: an entry that is damaged,
-was made for another case, is a link, or can be written by others is compiled again.
-"""
+"""The facts and the code of compiled cases, kept on disk: each entry is a zip file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..system import files
+from ..kernels import disk_cache
 from .backends import fingerprint
 from .cases import Case
 from .code import Argument, Code
 from .facts import Facts
 
-_KEPT = 4_000
-"""Maximum number of entries; beyond, the oldest are deleted."""
-
-_DIGEST = 32
-"""Bytes of a digest."""
-
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
-
-
-def folder() -> Path:
-    """Return the cache folder: ``$XDG_CACHE_HOME/gpuopt/inspect``, or ``~/.cache/...``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "gpuopt" / "inspect"
 
 
 def entry_of(case: Case) -> Path:
     """Return the file of a case."""
     text = json.dumps([fingerprint(case.backend), case.to_json()])
-    return folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.zip"
+    return disk_cache.folder("inspect") / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.zip"
 
 
 def read_facts(entry: Path) -> Facts | None:
@@ -71,7 +51,11 @@ def read_code(entry: Path) -> Code:
 
 
 def write_entry(entry: Path, facts: Facts, code: Code) -> None:
-    """Write an entry atomically."""
+    """Write an entry atomically.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     rest = asdict(code)
     parts = {f"kernel.{kind}": rest.pop(kind) for kind in ("ptx", "cubin", "sass")}
     content = BytesIO()
@@ -80,18 +64,8 @@ def write_entry(entry: Path, facts: Facts, code: Code) -> None:
             archive.writestr(name, part)
         archive.writestr("code.json", json.dumps(rest))
         archive.writestr("facts.json", json.dumps(facts.to_json()))
-    whole = _digest(entry, content.getvalue()) + content.getvalue()
-    files.make_folder(entry.parent)
-    files.replace(str(entry), partial(files.write_all, content=whole), mode=0o644)
-
-
-def prune() -> None:
-    """Delete the oldest entries beyond the maximum; other files stay."""
-    with suppress(OSError):
-        entries = sorted(folder().glob("*.zip"), key=lambda file: file.lstat().st_mtime)
-        for entry in entries[:-_KEPT]:
-            with suppress(OSError):
-                entry.unlink()
+    if not disk_cache.write(entry, content.getvalue()):
+        raise OSError(f"{entry} cannot be written: {disk_cache.problem()}")
 
 
 def _opened(entry: Path) -> zipfile.ZipFile:
@@ -100,11 +74,7 @@ def _opened(entry: Path) -> zipfile.ZipFile:
     Raises:
         ValueError: it is missing, damaged or foreign.
     """
-    whole = files.read_own(entry)
-    if whole is None or not _digest(entry, content := whole[_DIGEST:]) == whole[:_DIGEST]:
+    content = disk_cache.read(entry)
+    if content is None:
         raise ValueError(f"{entry}: missing, damaged, or writable by others")
     return zipfile.ZipFile(BytesIO(content))
-
-
-def _digest(entry: Path, content: bytes) -> bytes:
-    return hashlib.blake2b(entry.name.encode() + content, digest_size=_DIGEST).digest()

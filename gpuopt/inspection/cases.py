@@ -68,7 +68,7 @@ class Case:
         rule: name of a rule.
         variant: one of `VARIANTS`.
         dtypes: of the parameters, the gradients and the states.
-        arch: one of `ARCHS`.
+        arch: one of `ARCHS`; 0 for the CPU.
     """
 
     backend: str
@@ -98,6 +98,11 @@ class Case:
     def measures(self) -> bool:
         """Whether it is the pass that computes the norm, which has no coefficients."""
         return self.variant == "measure"
+
+    @property
+    def clips(self) -> bool:
+        """Whether its step measures the gradients first."""
+        return TAILS.get(self.variant, Tail()).clip_norm is not None
 
     @property
     def reduces(self) -> bool:
@@ -136,7 +141,8 @@ class Case:
         """A short unique name, valid as a file name."""
         dtypes = dtype_label(self.dtypes).replace(":", "-")
         kernel = "" if self.kernel == "update" else f".{self.kernel}"
-        return f"{self.backend}.{self.rule}.{self.variant}.{dtypes}.sm_{self.arch}{kernel}"
+        arch = f".sm_{self.arch}" if self.arch else ""
+        return f"{self.backend}.{self.rule}.{self.variant}.{dtypes}{arch}{kernel}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the case as plain data."""

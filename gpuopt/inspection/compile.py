@@ -16,7 +16,7 @@ from threading import Timer
 from typing import IO
 
 from ..system.search_path import module_command
-from .cache import entry_of, prune, read_facts
+from .cache import entry_of, read_facts
 from .cases import Case
 from .facts import Facts
 
@@ -58,7 +58,6 @@ def compile_cases(
         for done, result in enumerate(_compile(missing, workers or _cores()), 1):
             results[result.case] = result
             progress(done, len(missing))
-        prune()
     return [results[case] for case in cases]
 
 

@@ -1,8 +1,8 @@
-"""`gpuopt warm`: compile ahead of time into the caches that a launch reads.
+"""`gpuopt warm`: compile ahead of time into the caches that a first step reads.
 
-Neither a GPU nor a driver is needed. The cache keys must equal those of a launch, so the inputs
-are the same: `triton.compile` gets the source, target and options of Triton's JIT, and the CuPy
-backend's module is compiled by the backend's own code.
+Neither a GPU nor a driver is needed. The cache keys must equal those of a step, so the inputs are
+the same: `triton.compile` gets the source, target and options of Triton's JIT, and the kernels of
+CuPy and Numba are compiled by the backends' own code.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ..doctor import compute_capabilities
 from ..engine import dispatch
+from ..engine.measure import MEASURE
+from ..kernels import disk_cache
 from .backends import BACKENDS
 from .cases import Case
-from .command import BadOptionError, Request, cases_of
+from .command import ALL, BadOptionError, Request, cases_of
 
-_INSTALL = {"triton": BACKENDS["triton"].install, "cupy": dispatch.BACKENDS["cupy"].install}
+_INSTALL = {"triton": BACKENDS["triton"].install}
+_INSTALL |= {name: dispatch.BACKENDS[name].install for name in ("cupy", "numba")}
+
+CPU = "numba"
+"""The backend that needs no architecture: it compiles for the processor that it runs on."""
 
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
@@ -30,13 +37,14 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         dtype: as in `gpuopt inspect`.
         arch: comma-separated architectures such as ``sm_90``; empty for those of this machine.
         variant: as in `gpuopt inspect`.
-        backend: ``triton``, ``cupy``, or ``all``.
+        backend: comma-separated: ``numba``, ``triton``, ``cupy``, or ``all``; empty for ``numba``,
+            and ``triton`` if there is a GPU or an architecture.
 
     Returns:
         0 on success, 1 if a kernel does not compile, 2 for invalid options.
     """
     try:
-        cases = cases_of(Request((rule,), (dtype,), (arch or _here(),), (variant,), (backend,)))
+        cases = _cases((rule,), (dtype,), arch, (variant,), _backends(backend, arch))
         for name in dict.fromkeys(case.backend for case in cases):
             _check_installed(name)
     except BadOptionError as error:
@@ -51,6 +59,37 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         else:
             print(f"{case.label}: {time.perf_counter() - start:.2f} s", flush=True)
     return failed
+
+
+def _backends(text: str, arch: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if ALL in names:
+        return [CPU, *BACKENDS]
+    if not names:
+        return [CPU, "triton"] if arch or compute_capabilities()[0] else [CPU]
+    for name in names:
+        if name not in _WARMERS:
+            accepted = ", ".join([*_WARMERS, ALL])
+            raise BadOptionError(f"--backend: got {name!r}, expected one of {accepted}")
+    return list(dict.fromkeys(names))
+
+
+def _cases(
+    rules: tuple[str],
+    dtypes: tuple[str],
+    arch: str,
+    variants: tuple[str],
+    backends: list[str],
+) -> list[Case]:
+    """Return the cases of all backends, those of the CPU first."""
+    devices = tuple(name for name in backends if name != CPU)
+    found = []
+    if CPU in backends:
+        alike = cases_of(Request(rules, dtypes, ("90",), variants))
+        found += [replace(case, backend=CPU, arch=0) for case in alike]
+    if devices:
+        found += cases_of(Request(rules, dtypes, (arch or _here(),), variants, devices))
+    return found
 
 
 def _here() -> str:
@@ -120,4 +159,19 @@ def _cupy(case: Case) -> None:
     cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), case.arch)
 
 
-_WARMERS: dict[str, Callable[[Case], None]] = {"triton": _triton, "cupy": _cupy}
+# --- Numba --------------------------------------------------------------------------------------
+
+
+def _numba(case: Case) -> None:
+    """Compile the walk of a step, and that of the norm where the step needs it."""
+    from ..kernels.numba.launch import object_file_of
+
+    problem = disk_cache.problem()
+    if problem is not None:
+        raise OSError(problem)
+    object_file_of(case.walked, case.list_dtypes)
+    if case.clips:
+        object_file_of(MEASURE, case.list_dtypes[:2])
+
+
+_WARMERS: dict[str, Callable[[Case], None]] = {CPU: _numba, "triton": _triton, "cupy": _cupy}

@@ -166,7 +166,7 @@ class Plan:
         common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
-            updates = updates_for(rules, numbers, common[FACTOR], self._tail)
+            updates = updates_for(rules, numbers, common[FACTOR], self._tail, updates)
         followed = dict(tensors)
         if scalars.is_array(factor):
             followed[FACTOR] = [factor] * len(rules)

@@ -8,14 +8,15 @@ driver.
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
 from contextlib import suppress
-from functools import partial
+from functools import cache
 from pathlib import Path
 
 from cupy.cuda import nvrtc
 
-from ...system.files import make_folder, read_own, replace, write_all
+from ...system.files import read_own
+from .. import disk_cache
 from .source import OPTIONS
 
 __all__ = ["cubin"]
@@ -47,11 +48,6 @@ def _target(arch: int) -> str:
     return f"--gpu-architecture=compute_{max(each for each in known if each <= arch)}"
 
 
-def _folder() -> Path:
-    """Return CuPy's cache folder."""
-    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-
-
 def _compile(text: str, options: tuple[str, ...]) -> bytes:
     program = nvrtc.createProgram(text, "update.cu", (), ())
     try:
@@ -68,21 +64,29 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
 
 
 def _cached(key: str) -> Path | None:
-    for file in _folder().glob(f"gpuopt-{key}-*.cubin"):
-        with suppress(OSError):
-            code = read_own(file)
-            if code is not None and file.name == _name(key, code):
-                return file
+    if disk_cache.problem() is None:
+        for file in disk_cache.folder("cuda").glob(f"{key}-*.cubin"):
+            with suppress(OSError):
+                code = read_own(file)
+                if code is not None and file.name == _name(key, code):
+                    return file
     return None
 
 
 def _name(key: str, code: bytes) -> str:
-    return f"gpuopt-{key}-{hashlib.sha256(code).hexdigest()[:40]}.cubin"
+    return f"{key}-{hashlib.sha256(code).hexdigest()[:40]}.cubin"
 
 
 def _write(key: str, code: bytes) -> Path:
-    """Write a file atomically, since several processes may compile it."""
-    file = _folder() / _name(key, code)
-    make_folder(file.parent)
-    replace(str(file), partial(write_all, content=code), mode=0o644)
+    """Write a file into the cache; where that is impossible, into a folder of this process."""
+    file = disk_cache.folder("cuda") / _name(key, code)
+    if not disk_cache.write_file(file, code):
+        file = Path(_own_folder().name, file.name)
+        file.write_bytes(code)
     return file
+
+
+@cache
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is deleted when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="gpuopt-")

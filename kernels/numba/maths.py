@@ -15,13 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..roundings import ROUNDS
-
-if numba.config.DISABLE_JIT:
-    raise ImportError("NUMBA_DISABLE_JIT is set")
-
-LANES = 256
-"""Lanes of a sum: lane j adds every 256th element of a chunk, starting at j, and at the end the
-lanes are added in pairs. The result does not depend on the CPU's vector width."""
+from .walk import LANES
 
 jit = numba.njit(error_model="numpy", nogil=True)
 
@@ -184,7 +178,12 @@ vars(LIBRARY).update(
     divide=_divide, sqrt=np.sqrt, abs=np.abs, maximum=_maximum, minimum=_minimum, where=where
 )
 
-STORED = {"float64": "float64", "float32": "float32", "float16": "uint16", "bfloat16": "uint16"}
+STORED = {
+    "float64": types.float64,
+    "float32": types.float32,
+    "float16": types.uint16,
+    "bfloat16": types.uint16,
+}
 DECODE = {"float16": _decode_half, "bfloat16": _decode_bfloat16}
 ENCODE = {"float16": _encode_float16, "bfloat16": _encode_bfloat16}
 

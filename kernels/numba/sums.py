@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .maths import LANES, jit, where
+from .maths import jit, where
+from .walk import LANES
 
 
 @jit
@@ -14,6 +15,12 @@ def clear(sums: Any, largest: Any, others: Any) -> None:
     """Set every lane to zero."""
     for j in range(LANES):
         sums[j], largest[j], others[j] = 0, 0, 0
+
+
+@jit
+def erase(partials: Any) -> None:
+    """Write the partials of an inactive tensor's chunk."""
+    partials[0], partials[1], partials[2] = 0.0, 0.0, 0.0
 
 
 @jit

@@ -12,8 +12,8 @@ from gpuopt.kernels.cuda import source as cuda_c  # noqa: E402  (after what may 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "cupy"))
-    return tmp_path / "cupy"
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "cuda"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,15 @@ def test_it_is_compiled_once_and_written_whole(text, folder, monkeypatch):
     monkeypatch.setattr(cubin, "_compile", None)
     assert cubin.cubin(text, 90) == file
     assert list(folder.iterdir()) == [file]
+
+
+def test_without_a_cache_it_is_written_for_this_process(text, folder, monkeypatch):
+    kept = cubin.cubin(text, 90).read_bytes()
+    folder.parent.chmod(0o777)
+    file = cubin.cubin(text, 90)
+    assert folder not in file.parents
+    assert file.read_bytes() == kept
+    assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_does_not_compile_says_why(folder):

@@ -5,8 +5,9 @@ import stat
 import sys
 
 import pytest
+from gpuopt.kernels import disk_cache
 
-from gpuopt.inspection import cache, compile
+from gpuopt.inspection import compile
 from gpuopt.inspection.cache import entry_of, read_code, read_facts, write_entry
 from gpuopt.inspection.code import Code
 from gpuopt.inspection.compile import compile_cases
@@ -110,7 +111,7 @@ def test_names_of_partial_files_are_not_predictable(entry):
 def cubin(tmp_path, monkeypatch):
     """The module, with a cache of the test's own and a compiler that counts its calls."""
     module = pytest.importorskip("gpuopt.kernels.cuda.cubin", reason="CuPy")
-    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "cupy"))
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path / "cache"))
     module.calls = []
 
     def compile_(text, options):
@@ -153,7 +154,7 @@ def facts(compiled, monkeypatch, tmp_path):
     """A case in a cache of the test's own, and its facts."""
     source = entry_of(compiled(rule="gradient_descent")[0])
     whole = source.read_bytes()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path))
     entry = entry_of(CASE)
     files.make_folder(entry.parent)
     entry.write_bytes(whole)
@@ -203,21 +204,22 @@ def test_a_damaged_kernel_is_an_error_of_dump(facts, monkeypatch, tmp_path, caps
     assert "gpuopt inspect: --dump: " in capsys.readouterr().err
 
 
-def test_an_entry_that_cannot_be_removed_keeps_no_other(empty_cache, monkeypatch):
-    monkeypatch.setattr(cache, "_KEPT", 1)
-    (cache.folder() / "folder.zip").mkdir(parents=True)
-    (cache.folder() / "nowhere.zip").symlink_to("nowhere")
+def test_an_entry_that_cannot_be_removed_keeps_no_other(empty_cache):
+    folder = disk_cache.folder("inspect")
+    (folder / "folder.zip").mkdir(parents=True)
+    (folder / "nowhere.zip").symlink_to("nowhere")
     for age, name in enumerate(("nowhere", "folder", "old", "new")):
-        path = cache.folder() / f"{name}.zip"
+        path = folder / f"{name}.zip"
         if age > 1:
-            path.touch()
+            path.write_bytes(bytes(100))
         os.utime(path, (1e9 + age, 1e9 + age), follow_symlinks=False)
-    cache.prune()
-    assert {file.name for file in cache.folder().iterdir()} == {"folder.zip", "new.zip"}
+    disk_cache.prune(limit=100)
+    assert {file.name for file in folder.iterdir()} == {"folder.zip", "new.zip"}
 
 
-def test_an_entry_is_written_with_all_its_parts(facts, tmp_path):
+def test_an_entry_is_written_with_all_its_parts(facts):
     code = Code("ptx", b"cubin", "sass", "usage", 0, 1, 2, "grid", ())
-    write_entry(tmp_path / "entry.zip", facts, code)
-    assert read_code(tmp_path / "entry.zip") == code
-    assert read_facts(tmp_path / "entry.zip") == facts
+    entry = disk_cache.folder("inspect") / "entry.zip"
+    write_entry(entry, facts, code)
+    assert read_code(entry) == code
+    assert read_facts(entry) == facts

@@ -60,7 +60,7 @@ def test_the_compilers_of_inspect(hostile, tmp_path):
     script.parent.mkdir()
     script.write_text(code)
     arguments = ("inspect", "--backend", "triton", "--rule", "gradient_descent", "--json", "-")
-    said = run(hostile, str(script), *arguments, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    said = run(hostile, str(script), *arguments, GPUOPT_CACHE_DIR=str(tmp_path / "cache"))
     assert '"gradient_descent"' in said
 
 

@@ -32,4 +32,4 @@ def compiled():
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """A cache of the test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path / "cache"))

@@ -51,7 +51,7 @@ MODULE = """if True:
 def run(tmp_path):
     caches = {
         "TRITON_CACHE_DIR": str(tmp_path / "triton"),
-        "CUPY_CACHE_DIR": str(tmp_path / "cupy"),
+        "GPUOPT_CACHE_DIR": str(tmp_path / "cache"),
     }
 
     def run(*arguments, code=0):
@@ -102,8 +102,8 @@ def test_cupy_finds_its_module(run, tmp_path):
     assert "compiler" not in warm(run, "--rule", "adam", "--arch", "90", "--backend", "cupy")
     run("-c", MODULE, code=1)  # float32 is there, bfloat16 is not
     warm(run, "--rule", "adam", "--dtype", "bf16", "--arch", "90", "--backend", "cupy")
-    assert len(list(tmp_path.glob("cupy/*.cubin"))) == 2
-    assert run("-c", MODULE).strip() in map(str, tmp_path.glob("cupy/*.cubin"))
+    assert len(list(tmp_path.glob("cache/cuda/*.cubin"))) == 2
+    assert run("-c", MODULE).strip() in map(str, tmp_path.glob("cache/cuda/*.cubin"))
 
 
 def test_without_an_architecture_it_warms_for_the_gpus_that_are_here(run, tmp_path, monkeypatch):
@@ -119,15 +119,45 @@ def test_without_an_architecture_it_warms_for_the_gpus_that_are_here(run, tmp_pa
 
 def test_without_an_architecture_and_a_gpu_it_asks_for_one(run, tmp_path, monkeypatch):
     put_nvidia_smi(tmp_path, monkeypatch, "echo 'Failed to initialize NVML'; exit 9")
-    said = warm(run, "--rule", "adam", code=2)
+    said = warm(run, "--rule", "adam", "--backend", "triton", code=2)
     assert "--arch: required without a GPU, such as sm_90 (nvidia-smi failed: Failed" in said
 
 
-@pytest.mark.parametrize("wrong", [("--rule", "nope"), ("--arch", "sm_9"), ("--dtype", "bf15")])
+@pytest.mark.parametrize(
+    "wrong", [("--rule", "nope"), ("--arch", "sm_9"), ("--dtype", "bf15"), ("--backend", "numa")]
+)
 def test_what_makes_no_sense_is_an_error(run, wrong):
     given = {"--rule": "adam", "--arch": "sm_90", **dict([wrong])}
     arguments = [text for pair in given.items() for text in pair]
     assert wrong[0] in warm(run, *arguments, code=2)
+
+
+CPU_STEP = """if True:
+    import sys
+    import numpy as np
+    import gpuopt
+    params = [np.ones(100, np.float32)]
+    gpuopt.Adam(params, clip_norm=1.0, ema_decay=0.999).step([np.ones(100, np.float32)])
+    print("gpuopt.kernels.numba.compile" in sys.modules)
+"""
+
+
+def test_the_first_step_of_numba_after_it_compiles_no_kernel(run, tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    put_nvidia_smi(tmp_path, monkeypatch, "exit 9")  # without a GPU it warms for the CPU
+    said = warm(run, "--rule", "adam", "--variant", "clip_ema")
+    assert said.startswith("numba.adam.clip_ema.float32: ")
+    assert len(said.splitlines()) == 1
+    assert run("-c", CPU_STEP) == "False\n"
+    warm(run, "--rule", "adam", "--dtype", "bf16", "--backend", "numba")
+    assert len(list(tmp_path.glob("cache/cpu/*.o"))) == 3
+
+
+def test_what_cannot_be_kept_is_an_error(run, tmp_path):
+    pytest.importorskip("numba")
+    (tmp_path / "cache").write_text("")
+    said = warm(run, "--rule", "adam", "--backend", "numba", code=1)
+    assert f"numba.adam.plain.float32: OSError: {tmp_path / 'cache'} is no folder" in said
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])

@@ -693,6 +693,28 @@ def test_a_changed_scale_compiles_nothing(compilations):
     assert compilations() == before
 
 
+@pytest.mark.parametrize("cls", [gpuopt.Adam, gpuopt.AdamW])
+def test_options_that_become_neutral_compile_nothing(compilations, cls):
+    """A decay of 0 and a scale of 1 are numbers of the kernel that there is, with the same bits."""
+    params, expected = arrays(0), arrays(0)
+    optimizer, reference = cls(params, weight_decay=0.5), cls(expected, weight_decay=0.5)
+    optimizer.step(gradients(0), scale=2.0)
+    before = compilations()
+    with gpuopt.use_backend("numpy"):
+        reference.step(gradients(0), scale=2.0)
+    for step, (decay, scale) in enumerate([(0.0, 2.0), (0.5, 1.0), (0.0, 1.0)], 1):
+        optimizer.weight_decay = decay
+        optimizer.step(gradients(step), scale=scale)
+        new = cls(expected, weight_decay=decay)  # without the stages of earlier steps
+        new.load_state_dict(reference.state_dict())
+        new.weight_decay = decay
+        with gpuopt.use_backend("numpy"):
+            new.step(gradients(step), scale=scale)
+        reference = new
+        assert everything(optimizer, params) == everything(reference, expected)
+    assert compilations() == before
+
+
 def test_the_host_time_of_many_small_arrays(backend):
     """A step that takes seconds for a thousand small arrays is a mistake, not a load peak."""
     params = [np.zeros(16, np.float32) for _ in range(1000)]
