@@ -13,7 +13,7 @@ from ..arrays import is_torchs
 from ..kernels.table import PARTIALS
 from .build import build_launches
 from .device_launch import runs_on_device
-from .dispatch import Place, chosen, place_of
+from .dispatch import Place, chosen
 from .gradients import Changes, Gradients
 from .groups import Groups
 from .launch import Launch
@@ -133,10 +133,9 @@ class Launches:
         found[~self.active] = 0.0
         return found
 
-    def updated_by_host(self) -> list[bool]:
-        """Return for each parameter whether the host updates it."""
-        by_host = {place for place in self._places if not runs_on_device(chosen(*place).load())}
-        return [place_of(memory) in by_host for memory in self._gradients.params()]
+    def any_on_host(self) -> bool:
+        """Whether the host updates any of the parameters."""
+        return not all(runs_on_device(chosen(*place).load()) for place in self._places)
 
     @property
     def backends(self) -> tuple[str, ...]:

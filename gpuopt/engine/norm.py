@@ -109,11 +109,12 @@ class Norm:
                 launch.follow(self._device, tail.skip_nonfinite)
             return groups, False
         bad = tail.skip_nonfinite and bool(self._total[2])
-        self._skipped += bad
+        skipped = bad or (skip is not None and bool(scalars.value_of(skip)))
+        self._skipped += skipped
         squares = float(self._total[0])
         for launch in chain(*on_devices.values()):
             launch.clip_by(squares)
-        return groups.with_common({SQUARES: squares}), bad
+        return groups.with_common({SQUARES: squares}), skipped
 
     def _index_of(self, launch: Launch) -> int:
         """Return the index of the process groups that all tensors of a launch share."""
@@ -201,6 +202,17 @@ class Norm:
     def skip(self) -> None:
         """Count a step that the caller skipped."""
         self._skipped += 1
+
+    def count(self, launches: Iterable[Launch], skip: Any) -> None:
+        """Let a device count a step that is not measured, if it is skipped.
+
+        Args:
+            launches: all of the step.
+            skip: an array of one float on the device, which skips the step unless it is 0.
+        """
+        places = [launch.place for launch in launches if isinstance(launch, DeviceLaunch)]
+        for place in places[:1]:
+            self._total_of((place, _ALL)).add_up((), skip, decide=False)
 
     def load(self, skipped: int) -> None:
         """Take over how many steps were skipped."""

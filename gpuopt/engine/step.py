@@ -7,7 +7,6 @@ kernels compiled. Only then does the first element change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -149,13 +148,11 @@ class FusedStep:
             OverflowError: a parameter has had 2**63 - 1 steps; nothing has been changed.
         """
         self._states.check_counts()
-        if skip is not None and scalars.on_host(skip):
-            if scalars.value_of(skip):
+        if skip is not None and (scalars.on_host(skip) or self._launches.any_on_host()):
+            if scalars.value_of(skip):  # waits for a device, where the host updates tensors, too
                 self.norm.skip()
                 return self._zeroing.zero(grads)
             skip = None
-        if skip is not None:
-            grads = self._without_skipped(grads, skip)
         lazy: list[Any] = []
         try:
             changes = self.gradients.detect_changes(grads)
@@ -169,14 +166,6 @@ class FusedStep:
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 
-    def _without_skipped(self, grads: Sequence[Any], skip: Any) -> Sequence[Any]:
-        """Return the gradients with None where the host is to skip; waits only if there are any."""
-        by_host = self._launches.updated_by_host()
-        if not any(by_host) or not scalars.value_of(skip):
-            return grads
-        self._zeroing.zero(list(compress(grads, by_host)))
-        return [None if here else grad for here, grad in zip(by_host, grads)]
-
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         for launch in self._launches:
             launch.prepare(grads, groups, skip)
@@ -185,6 +174,8 @@ class FusedStep:
             groups, skipped = self.norm.measure(self._launches, grads, groups, skip)
             if skipped:
                 return self._zeroing.zero(grads)
+        elif skip is not None:
+            self.norm.count(self._launches, skip)
         for launch in self._launches:
             launch.compute(self._states.steps, groups)
         for launch in self._launches:
