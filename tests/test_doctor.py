@@ -96,12 +96,23 @@ def test_an_unknown_backend_is_a_bad_argument(capsys):
     assert "numba, numpy" in err
 
 
-def test_a_forced_backend_that_does_not_exist_fails_and_is_named(capsys, monkeypatch):
+@pytest.mark.parametrize("require", [[], ["numpy"]])
+def test_a_forced_backend_that_does_not_exist_fails_and_is_named(capsys, monkeypatch, require):
     monkeypatch.setenv("GPUOPT_BACKEND", "nomba")
-    assert doctor([], None) == 1
+    assert doctor(require, None) == 1
     out, err = capsys.readouterr()
     assert "GPUOPT_BACKEND: expected one of" in out
     assert "'nomba', forced by GPUOPT_BACKEND, cannot run" in err and "did you mean numba?" in err
+
+
+def test_backends_that_are_forced_and_required_are_both_named(broken, capsys, monkeypatch):
+    monkeypatch.setenv("GPUOPT_BACKEND", "nomba")
+    assert doctor(["broken"], None) == 1
+    monkeypatch.setenv("GPUOPT_BACKEND", "broken")
+    assert doctor(["numpy"], None) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "required backend 'broken' cannot run" in first and "'nomba', forced by" in first
+    assert "'broken', forced by GPUOPT_BACKEND, cannot run: " in second
 
 
 def test_a_forced_backend_is_what_arrays_get(monkeypatch):

@@ -56,3 +56,20 @@ def test_tables_and_states_of_a_graph_live_on(uploads, monkeypatch, captured, wh
         assert (state() is not None) == (captured or what == "layout")
     del optimizer
     assert alive(before) == 0
+
+
+def test_a_step_holds_all_memory_of_the_device_that_it_uses(uploads, monkeypatch):
+    """So that nobody reuses it while the step's stream is not done."""
+    held = []
+    monkeypatch.setattr(HostMemory, "hold", lambda self, arrays: bool(held.extend(arrays)))
+    params = [np.zeros(9, np.float32), np.zeros(9, np.float64)]
+    options = {"clip_norm": 1.0, "skip_nonfinite": True, "stats": True}
+    optimizer = gpuopt.NAdam(params, lr=0.1, **options)
+    grads = [p + 1 for p in params]
+    with gpuopt.use_backend("cupy"):
+        optimizer.step(grads)
+        held.clear()
+        optimizer.step(grads)
+    found = {id(array) for array in held}
+    assert len(uploads) == 2 * 12 + 5  # of two tables and a total
+    assert found == {id(reference()) for reference in uploads}

@@ -6,7 +6,7 @@ import pytest
 import gpuopt
 from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
-from tests.helpers.layouts import DENSE, LAYOUTS, Placed
+from tests.helpers.layouts import DENSE, LAYOUTS, Layout, Placed
 from tests.helpers.stepping import (
     ALL_STAGES,
     check,
@@ -91,6 +91,26 @@ def test_a_gradient_that_changes_its_layout_between_steps(backend, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_few_elements_in_every_layout(backend, shape, layout):
     check_layout(backend, random_problem("adam", [shape]), layout, layout, layout)
+
+
+def test_one_misaligned_list_each_and_more_elements_than_a_chunk(backend):
+    """Each alone is a reason for accesses of single elements; the last tensor has none."""
+    lists = ("param", "grad", "exp_avg", "exp_avg_sq", "none")
+    shapes = [(8200 + i,) for i in range(len(lists))]
+    problem = with_states(random_problem("adam", shapes, dtypes=("bfloat16", "float32")))
+    given, placed = [("param", i) for i in range(len(lists))], []
+    given += [(name, i) for i, held in enumerate(problem.states) for name in held]
+    given += [("grad", i) for _ in problem.grads for i in range(len(lists))]
+
+    def lay(array, role):
+        name, i = given[len(placed) % len(given)]
+        shift = array.itemsize if lists[i] == name else 0
+        placed.append(Placed(array, Layout(shift=shift)))
+        return placed[-1].array
+
+    check(backend, problem, lay)
+    for one in placed:
+        one.assert_only_the_array_changed()
 
 
 def test_a_few_odd_arrays_among_many(backend):

@@ -16,7 +16,7 @@ NARROW = ("", "master_weights", "stochastic_rounding", "kahan_sum")
 AROUND = {
     "ema": {"ema_decay": 0.9},
     "clip": {"clip_norm": 1.0, "clip_value": 0.01},
-    "stats": {"stats": True},
+    "stats": {"stats": True, "eps": 0.0},  # what is no element would be NaN
     "zero_grads": {"zero_grads": True},
     "skip": {"skip_nonfinite": True, "zero_grads": True},
     "all": {
@@ -41,13 +41,14 @@ def trained(backend, dtype, options, shift=0, steps=4):
     params = drawn(0, dtype, shift)
     given = []
     with gpuopt.use_backend(backend):
-        optimizer = gpuopt.Adam(params, lr=0.1, **options)
+        groups = [{"params": params[:2], "lr": 0.05}, {"params": params[2:]}]
+        optimizer = gpuopt.Adam(groups, lr=0.1, **options)
         for step in range(steps):
             grads = drawn(step + 1, dtype, shift)
             if step == 1 and options.get("skip_nonfinite"):
                 grads[2][77] = float("inf") if dtype != torch.float16 else float("nan")
             grads[1] = None if step == 2 else grads[1]
-            optimizer.step(grads)
+            optimizer.step([grads[:2], grads[2:]])
             given += [grad for grad in grads if grad is not None]
         state = optimizer.state_dict()
         stats = optimizer.stats() if options.get("stats") else None
@@ -150,6 +151,41 @@ def test_skipped_steps_are_counted_when_tables_are_built_anew(device):
         assert optimizer.skipped_steps == 6
         optimizer.step(drawn(2, torch.float32))
         assert optimizer.skipped_steps == 6
+        optimizer.load_state_dict(optimizer.state_dict())
+        assert optimizer.skipped_steps == 6
+        optimizer.step(bad)
+        assert optimizer.skipped_steps == 7
+        optimizer.load_state_dict(gpuopt.SGD(params, lr=0.1).state_dict())
+        assert optimizer.skipped_steps == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 9.0}, {"skip_nonfinite": True}], ids=str)
+def test_a_number_skips_the_step_that_it_is_given_to(device, options, monkeypatch):
+    monkeypatch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
+    param, moved = torch.zeros(8), 0
+    with gpuopt.use_backend(device):
+        optimizer = gpuopt.SGD([param], lr=1.0, **options)
+        for number in (None, 3.0, None, 0.0, float("inf"), None):
+            skip = None if number is None else torch.tensor(number)
+            optimizer._fused.run([torch.ones(8)], optimizer._groups(1.0), skip)
+            moved -= not number
+            assert param.tolist() == [moved] * 8
+        assert optimizer._fused.norm.skipped() == 2
+
+
+def test_what_rests_after_fresh_states_were_loaded_has_none(any_backend):
+    """Its average begins at the weights of the step that updates it again."""
+    params = drawn(0, torch.float32)
+    with gpuopt.use_backend(any_backend):
+        optimizer = gpuopt.SGD(params, lr=0.1, ema_decay=0.5)
+        fresh = optimizer.state_dict()
+        optimizer.step(drawn(1, torch.float32))
+        optimizer.load_state_dict(fresh)
+        optimizer.step([None, *drawn(2, torch.float32)[1:]])
+        assert optimizer.state.keys() == {1, 2, 3, 4}
+        params[0].fill_(7.0)
+        optimizer.step([torch.zeros(5), *drawn(3, torch.float32)[1:]])
+        assert optimizer.ema[0].tolist() == [7.0] * 5
 
 
 def test_nothing_waits_for_the_device(device, monkeypatch):

@@ -312,6 +312,17 @@ def test_a_forked_child_steps_on(backend):
 
 
 @needs_fork
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_has_a_lock_of_its_own():
+    """Another thread may hold that of the pool at the fork, and the child has no such thread."""
+    with threads._lock:
+        child = os.fork()
+        if not child:
+            os._exit(threads._lock.locked())
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@needs_fork
 def test_a_fork_while_other_threads_step(backend):
     code = """
         step(0)

@@ -7,6 +7,7 @@ import gpuopt
 from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.exact import plain as values_of
+from tests.helpers.layouts import Layout, Placed
 from tests.helpers.stepping import (
     ALL_STAGES,
     Problem,
@@ -158,6 +159,16 @@ def test_a_gradient_whose_data_is_replaced(any_backend, swap):
         grad.copy_(tensor_of(contents))
         run.step([grad])
         swap(grad)
+    run.check()
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_a_gradient_that_moves_to_another_alignment(any_backend, convert):
+    """Of more elements than a chunk, whose kernel is chosen by its alignment."""
+    run = Stepper(any_backend, random_problem("adam", [(8200,), (8200,)], steps=4))
+    for grads, shifts in zip(run.problem.grads, ((0, 4), (4, 0), (8, 8), (0, 0))):
+        placed = [Placed(g, Layout(shift=shift)).array for g, shift in zip(grads, shifts)]
+        run.step(list(map(convert, placed)))
     run.check()
 
 

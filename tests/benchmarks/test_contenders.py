@@ -17,6 +17,7 @@ from benchmarks.ours import OURS, reference
 from benchmarks.peers import PEERS
 from benchmarks.peers.torch_optim import COMPILED
 from benchmarks.step import Step, Unavailable
+from benchmarks.timing import Timing
 
 from .conftest import SHAPES
 
@@ -45,6 +46,20 @@ def needs(contender):
 def measured(case, contenders):
     place = Place("update", case.name, "float32", "small", "cpu")
     return measure.measure(place, case, SHAPES, contenders, rounds=1)
+
+
+def test_ratios_say_how_many_times_as_fast_as_another_a_contender_is(monkeypatch):
+    seconds = {"copy": (1.0, 2.0, 1.0), "numpy": (4.0, 8.0, 2.0), "textbook NumPy": (8.0, 8.0, 5.0)}
+    timings = {name: Timing(taken, 1, 1.0) for name, taken in seconds.items()}
+    monkeypatch.setattr(measure, "interleaved", lambda *_: timings)
+    group = measured(CASES["sgd"], {name: CPU[name] for name in ("numpy", "textbook NumPy")})
+    lines = {line.contender: line for line in group.lines}
+    mine, peer = lines["numpy"], lines["textbook NumPy"]
+    assert (mine.of_copy, peer.of_copy, lines["copy"].of_copy) == (0.25, 0.2, 1.0)
+    assert mine.times_as_fast_as == {"textbook NumPy": 2.0}
+    assert peer.times_as_fast_as == {}
+    assert mine.seconds["median"] == 4.0
+    assert mine.gigabytes_per_second == mine.bytes / 4e9
 
 
 @pytest.mark.parametrize("rule", CASES)

@@ -56,6 +56,31 @@ def test_clipping_by_the_value_is_torchs():
         assert_close(mine, other, "sum in another order")
 
 
+@pytest.mark.parametrize(
+    ("name", "clip_norm", "maximize"),
+    [("SGD", None, False), ("SGD", 3.0, True), ("AdamW", None, True), ("AdamW", 3.0, False)],
+)
+def test_weight_decay_is_not_clipped(name, clip_norm, maximize):
+    """As in torch, whose step adds it to gradients that were clipped before."""
+    options = {"lr": 0.1, "weight_decay": 0.5, "maximize": maximize}
+    ours = new_params("float64", SHAPES[:3])
+    theirs = [torch.tensor(p) for p in ours]
+    optimizer = getattr(torch.optim, name)(theirs, **options)
+    opt = getattr(gpuopt, name)(ours, clip_norm=clip_norm, clip_value=0.01, **options)
+    for step in range(3):
+        grads = new_grads("float64", step, SHAPES[:3])
+        for tensor, grad in zip(theirs, grads):
+            tensor.grad = torch.tensor(grad)
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(theirs, clip_norm)
+        torch.nn.utils.clip_grad_value_(theirs, 0.01)
+        optimizer.step()
+        with gpuopt.use_backend("numpy"):
+            opt.step(grads)
+    for mine, tensor in zip(ours, theirs):
+        assert_close(mine, tensor.numpy(), "sum in another order")
+
+
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_a_norm_that_is_not_finite_does_what_torchs_does(bad):
     grads = new_grads("float64", 0, SHAPES)

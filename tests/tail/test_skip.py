@@ -1,5 +1,8 @@
 """Steps that are skipped, gradients that are zeroed, and statistics of both."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -83,12 +86,36 @@ def test_gradients_that_cannot_be_zeroed_are_refused():
 
 
 def test_torchs_gradients_are_zeroed_and_marked():
+    """By a step, by one that is skipped for an infinity, and by one that GradScaler skips."""
     tensor = torch.ones(5, requires_grad=True)
-    tensor.grad = torch.ones(5)
-    version = tensor.grad._version
-    gpuopt.torch.SGD([tensor], lr=0.5, zero_grads=True).step()
-    assert tensor.grad.tolist() == [0.0] * 5
-    assert tensor.grad._version > version
+    optimizer = gpuopt.torch.SGD([tensor], lr=0.5, zero_grads=True, skip_nonfinite=True)
+    for value, found_inf in ((1.0, None), (np.inf, None), (1.0, torch.ones(1)), (1.0, None)):
+        tensor.grad = torch.full((5,), value)
+        version = tensor.grad._version
+        optimizer.found_inf = found_inf
+        optimizer.step()
+        assert tensor.grad.tolist() == [0.0] * 5
+        assert tensor.grad._version > version
+    assert tensor.tolist() == [0.0] * 5
+
+
+def test_skipped_steps_are_counted_on_in_a_copy_and_with_another_group():
+    tensors = [torch.ones(5, requires_grad=True) for _ in range(3)]
+    optimizer = gpuopt.torch.SGD(tensors[:2], lr=0.5, skip_nonfinite=True)
+
+    def skip(optimizer):
+        for tensor in [t for group in optimizer.param_groups for t in group["params"]]:
+            tensor.grad = torch.full_like(tensor, np.nan)
+        optimizer.step()
+        return optimizer.skipped_steps
+
+    assert skip(optimizer) == 1
+    optimizer.add_param_group({"params": tensors[2:]})
+    assert optimizer.skipped_steps == 1
+    assert skip(optimizer) == 2
+    for other in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        assert other.skipped_steps == 2
+        assert skip(other) == 3
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
