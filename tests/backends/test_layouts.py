@@ -104,8 +104,7 @@ def test_one_misaligned_list_each_and_more_elements_than_a_chunk(backend):
 
     def lay(array, role):
         name, i = given[len(placed) % len(given)]
-        shift = array.itemsize if lists[i] == name else 0
-        placed.append(Placed(array, Layout(shift=shift)))
+        placed.append(Placed(array, Layout(shift=8 if lists[i] == name else 0)))
         return placed[-1].array
 
     check(backend, problem, lay)

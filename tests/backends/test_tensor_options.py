@@ -89,6 +89,16 @@ def test_the_device_follows_it_though_the_host_knows_of_no_change(device):
         assert_all_equal(tensors, params)
 
 
+def test_all_groups_follow_a_tensor_that_they_share(device):
+    rate, params = torch.zeros(()), [torch.zeros(3), torch.zeros(3)]
+    fused = FusedStep(params, ["a", "b"], [0, 1])
+    with gpuopt.use_backend(device):
+        for value in (0.25, 0.5):
+            rate.fill_(value)
+            fused.run([torch.ones(3)] * 2, followed("gradient_descent", rate, rate))
+    assert [param.tolist() for param in params] == [[-0.75] * 3] * 2
+
+
 def test_a_tensor_that_lies_elsewhere_is_the_hosts_to_read(device):
     param = tensor_of(np.zeros(3, np.float32))
     fused = FusedStep([param], ["p"], [0])
