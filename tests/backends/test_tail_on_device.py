@@ -29,22 +29,22 @@ AROUND = {
 }
 
 
-def drawn(seed, dtype, shift=0):
-    """A tensor of each size; so many elements behind what is aligned."""
+def drawn(seed, dtype, shift=0, stride=1):
+    """A tensor of each size; so many elements behind what is aligned, and so far apart."""
     rng = np.random.default_rng(seed)
-    wide = [rng.standard_normal(n + shift).astype(np.float32) for n in SIZES]
-    return [torch.tensor(values).to(dtype)[shift:] for values in wide]
+    wide = [rng.standard_normal(n * stride + shift).astype(np.float32) for n in SIZES]
+    return [torch.tensor(values).to(dtype)[shift::stride] for values in wide]
 
 
-def trained(backend, dtype, options, shift=0, steps=4):
+def trained(backend, dtype, options, steps=4, **layout):
     """What four steps leave: one of them may be skipped, and in one a tensor rests."""
-    params = drawn(0, dtype, shift)
+    params = drawn(0, dtype, **layout)
     given = []
     with gpuopt.use_backend(backend):
         groups = [{"params": params[:2], "lr": 0.05}, {"params": params[2:]}]
         optimizer = gpuopt.Adam(groups, lr=0.1, **options)
         for step in range(steps):
-            grads = drawn(step + 1, dtype, shift)
+            grads = drawn(step + 1, dtype, **layout)
             if step == 1 and options.get("skip_nonfinite"):
                 grads[2][77] = float("inf") if dtype != torch.float16 else float("nan")
             grads[1] = None if step == 2 else grads[1]
@@ -77,8 +77,8 @@ def assert_same(one, other):
             assert a == b
 
 
-def check(backend, dtype, options, shift=0):
-    wanted, found = (trained(b, dtype, options, shift) for b in ("numpy", backend))
+def check(backend, dtype, options, **layout):
+    wanted, found = (trained(b, dtype, options, **layout) for b in ("numpy", backend))
     assert_same(wanted[:3], found[:3])
     assert wanted[4] == found[4] == bool(options.get("skip_nonfinite"))
     assert_close(found[5], wanted[5], "sum in another order")
@@ -115,6 +115,12 @@ def test_sums_and_maxima_on_every_architecture(device):
 @pytest.mark.parametrize("narrow", NARROW)
 def test_misaligned_tensors(device, narrow):
     check(device, torch.bfloat16, {**AROUND["all"], **({narrow: True} if narrow else {})}, shift=1)
+
+
+@pytest.mark.parametrize("around", ["all", "skip"])
+def test_tensors_with_gaps(device, around):
+    """Their copies are updated, whose gradients a skipped step zeroes, too."""
+    check(device, torch.bfloat16, {**AROUND[around], "kahan_sum": True}, stride=2)
 
 
 @pytest.mark.parametrize("around", ["ema", "stats", "skip"])

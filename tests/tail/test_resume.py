@@ -228,3 +228,23 @@ def test_the_count_of_skipped_steps_is_saved():
     other = Adam(params, skip_nonfinite=True)
     other.load_state_dict(opt.state_dict())
     assert other.skipped_steps == 1
+
+
+def test_what_rests_after_fresh_states_were_loaded_has_none():
+    """As over plain arrays: its average begins at the weights of its next step."""
+    resting, other = (torch.ones(4, requires_grad=True) for _ in range(2))
+    opt = gpuopt.torch.SGD([resting, other], lr=0.5, ema_decay=0.5)
+    fresh = copy.deepcopy(opt.state_dict())
+
+    def step(*active):
+        for tensor in (resting, other):
+            tensor.grad = torch.zeros(4) if any(tensor is a for a in active) else None
+        opt.step()
+
+    step(resting, other)
+    opt.load_state_dict(fresh)
+    step(other)
+    assert "ema" not in opt.state.get(resting, {})
+    resting.data.fill_(7.0)
+    step(resting, other)
+    assert opt.ema[resting].tolist() == [7.0] * 4
