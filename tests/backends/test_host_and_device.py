@@ -134,3 +134,15 @@ def test_a_number_on_the_device_skips_both(both, options):
     for step, skip in enumerate((None, 0, 3, None, np.inf, 0)):
         pair.step(step, skip if skip is None else flag(skip))
     assert pair.mine._fused.norm.skipped() == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 9.0}], ids=["", "measured"])
+def test_two_devices_count_a_skipped_step_once(both, options):
+    places = ("cuda:0", "cuda:1")
+    params = [on(place, torch.zeros(8)) for place in places]
+    optimizer = gpuopt.SGD(params, lr=1.0, **options)
+    for number, moved in ((0, -1), (1, -1), (0, -2)):
+        grads = [on(place, torch.ones(8)) for place in places]
+        optimizer._fused.run(grads, optimizer._groups(1.0), flag(number))
+        assert [param.tolist() for param in params] == [[moved] * 8] * 2
+    assert optimizer._fused.norm.skipped() == 1
