@@ -313,12 +313,13 @@ def test_a_forked_child_steps_on(backend):
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_child_has_a_lock_of_its_own():
-    """Another thread may hold that of the pool at the fork, and the child has no such thread."""
+def test_a_child_has_a_pool_and_a_lock_of_its_own():
+    """Another thread may hold the lock at the fork; the child has neither it nor the pool's."""
+    threads._get_pool()
     with threads._lock:
         child = os.fork()
         if not child:
-            os._exit(threads._lock.locked())
+            os._exit(threads._lock.locked() or threads._pool is not None)
     assert os.waitpid(child, 0)[1] == 0
 
 
