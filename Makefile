@@ -5,6 +5,7 @@
 # make interpret      test the Triton backend in Triton's interpreter: minutes
 # make interpret-old  test most of it in the oldest supported Triton: minutes more
 # make simulate-old   test the kernels of the oldest Triton on the simulated device
+# make mutants        put faults into the sources, which the tests must notice: an hour
 # make gpu-test       run the tests that need a CUDA device and a CUDA build of torch
 # make bench          benchmark a step on this CPU, compared with its peers
 # make gpu-bench      benchmark on a CUDA device, with plots, in build/bench
@@ -16,6 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MUTANT_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -26,7 +28,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types stubs unit interpret interpret-old simulate-old inspect gpu-test bench gpu-bench
+.PHONY: help demo test lint types stubs unit interpret interpret-old simulate-old inspect mutants gpu-test bench gpu-bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -59,6 +61,9 @@ unit: $(VENV)/.test
 inspect: $(VENV)/.test
 	@echo '== GPU code'
 	@$(BIN)/gpuopt inspect --check --backend all
+
+mutants: $(VENV)/.test
+	@$(BIN)/python -m tests.mutants $(MUTANT_ARGS)
 
 # Triton's interpreter is not thread-safe and takes minutes for partials; `unit` tests both compiled.
 # The oldest Triton skips the slowest tests that are not specific to a rule, and tails: with current

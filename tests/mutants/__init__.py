@@ -1,0 +1,1 @@
+"""Faults put into the sources on purpose, each of which some test must notice: `make mutants`."""

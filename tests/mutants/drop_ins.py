@@ -1,0 +1,118 @@
+"""Mutants of the drop-ins of torch.optim."""
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "copies forget the dtype of states",
+        "gpuopt/torch/serialization.py",
+        '    "_state_dtype",\n',
+        "",
+        "tests/drop_in/test_copies.py",
+    ),
+    Mutant(
+        "a shallow copy that loads takes the states of the first",
+        "gpuopt/torch/serialization.py",
+        "mine = {} if self._is_copied() else states",
+        "mine = states",
+        "tests/drop_in/test_copies.py -k shallow",
+    ),
+    Mutant(
+        "loaded states are those of the state dict",
+        "gpuopt/torch/loading.py",
+        "return value.detach().to(device, copy=True)",
+        "return value.detach().to(device)",
+        "tests/drop_in/test_copies.py -k loaded_state_dict_is_copied",
+    ),
+    Mutant(
+        "only counts that were rounded up stay exact",
+        "gpuopt/torch/step_counts.py",
+        "if rounded != count:",
+        "if rounded > count:",
+        "tests/drop_in/test_counts.py -k looking_does_not_change",
+    ),
+    Mutant(
+        "GradScaler does not call a step that zeroes gradients",
+        "gpuopt/torch/grad_scaler.py",
+        "return tail.measures or tail.zero_grads or self._norm_group is not None",
+        "return tail.measures or self._norm_group is not None",
+        "tests/drop_in/test_amp_asked.py -k zeroed",
+    ),
+    Mutant(
+        "the scale of the last step is used again",
+        "gpuopt/torch/grad_scaler.py",
+        "if last is None or last[0] != seen_now:",
+        "if last is None:",
+        "tests/drop_in/test_amp.py -k as_torch",
+    ),
+    Mutant(
+        "a parameter that moves to another group keeps its options",
+        "gpuopt/torch/tensor_step.py",
+        "self._sizes == sizes",
+        "sum(self._sizes) == sum(sizes)",
+        "tests/drop_in/test_behaviour.py -k group",
+    ),
+    Mutant(
+        "a frozen parameter loses the states that were loaded",
+        "gpuopt/torch/inactive.py",
+        "if param.grad is not None or state.get(param):",
+        "if param.grad is not None:",
+        "tests/drop_in/test_inactive.py",
+    ),
+    Mutant(
+        "parameters stepped in the backward pass round alike",
+        "gpuopt/torch/in_backward.py",
+        "seed=(tail.seed + i) % 2**32",
+        "seed=tail.seed % 2**32",
+        "tests/tail/test_options.py -k backward",
+    ),
+    Mutant(
+        "a step in the backward pass keeps the gradient",
+        "gpuopt/torch/in_backward.py",
+        "        param.grad = None\n",
+        "",
+        "tests/drop_in/test_training.py -k step_inside",
+    ),
+    Mutant(
+        "a schedule that rounds to just below zero is refused",
+        "gpuopt/torch/group_options.py",
+        "-_ROUNDING * initial <= number < 0",
+        "_ROUNDING * initial <= number < 0",
+        "tests/drop_in/test_ranges.py -k but_for_rounding",
+    ),
+    Mutant(
+        "alpha above 1 is refused, which torch accepts",
+        "gpuopt/torch/group_options.py",
+        "wider = {FINITE: NOT_NEGATIVE, SMOOTHING: NOT_NEGATIVE}",
+        "wider = {FINITE: NOT_NEGATIVE}",
+        "tests/drop_in/test_ranges.py -k constructors",
+    ),
+    Mutant(
+        "a group that was refused stays",
+        "gpuopt/torch/param_groups.py",
+        "                self.param_groups.pop()\n",
+        "",
+        "tests/drop_in/test_behaviour.py tests/drop_in/test_arguments.py -k 'twice or group'",
+    ),
+    Mutant(
+        "a text counts as a number",
+        "gpuopt/torch/arguments.py",
+        'if text or not hasattr(type(value), "__float__"):',
+        'if not hasattr(type(value), "__float__"):',
+        "tests/drop_in/test_arguments.py -k no_number",
+    ),
+    Mutant(
+        "states that somebody replaces go unnoticed",
+        "gpuopt/torch/state_sync.py",
+        "            self._step.expose_states()",
+        "            pass",
+        "tests/drop_in/test_checkpoints.py -k replaces",
+    ),
+    Mutant(
+        "the norm of sharded tensors is that of the first process",
+        "gpuopt/torch/process_groups.py",
+        "partials = reduce(add_partials, parts)",
+        "partials = parts[0]",
+        "tests/distributed/test_processes.py::test_two_processes",
+    ),
+)

@@ -1,0 +1,36 @@
+"""The mutants of each part of the project."""
+
+from tests.mutants import (
+    arrays,
+    benchmarks,
+    cuda_c,
+    demo,
+    drop_ins,
+    engine,
+    inspection,
+    numba_kernels,
+    numpy_kernels,
+    optimizers,
+    rules,
+    system,
+    tracing,
+    triton_kernels,
+)
+
+PARTS = {
+    "rules": rules.MUTANTS,
+    "arrays": arrays.MUTANTS,
+    "engine": engine.MUTANTS,
+    "optimizers": optimizers.MUTANTS,
+    "drop-ins": drop_ins.MUTANTS,
+    "numpy": numpy_kernels.MUTANTS,
+    "numba": numba_kernels.MUTANTS,
+    "triton": triton_kernels.MUTANTS,
+    "cuda": cuda_c.MUTANTS,
+    "trace": tracing.MUTANTS,
+    "inspection": inspection.MUTANTS,
+    "demo": demo.MUTANTS,
+    "benchmarks": benchmarks.MUTANTS,
+    "system": system.MUTANTS,
+}
+"""By the name of the part."""

@@ -1,0 +1,111 @@
+"""Mutants of rules, of the stages around them, and of the tail's formulas."""
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "Adam's correction of v is not inverted",
+        "gpuopt/rules/adam.py",
+        "inverse_root_correction2 = np.divide(1.0, np.sqrt(1.0 - power(beta2, step)))",
+        "inverse_root_correction2 = np.sqrt(1.0 - power(beta2, step))",
+        "tests/rules/test_formulas.py -k adam",
+    ),
+    Mutant(
+        "AMSGrad keeps the smallest v",
+        "gpuopt/rules/adam.py",
+        "max_exp_avg_sq = np.maximum(max_exp_avg_sq, exp_avg_sq)",
+        "max_exp_avg_sq = np.minimum(max_exp_avg_sq, exp_avg_sq)",
+        "tests/rules/test_formulas.py -k amsgrad",
+    ),
+    Mutant(
+        "NAdam looks ahead with the momentum of this step",
+        "gpuopt/rules/nadam.py",
+        "real_power(0.96, (step + 1) * momentum_decay)",
+        "real_power(0.96, step * momentum_decay)",
+        "tests/rules/test_formulas.py -k nadam",
+    ),
+    Mutant(
+        "RAdam divides one step too early",
+        "gpuopt/rules/radam.py",
+        "adaptive = np.where(rho > 5.0, 1.0, 0.0)",
+        "adaptive = np.where(rho > 4.0, 1.0, 0.0)",
+        "tests/rules/test_formulas.py -k radam",
+    ),
+    Mutant(
+        "Rprop stays where the last gradient was zero",
+        "gpuopt/rules/rprop.py",
+        "g = np.where(turn < 0.0, 0.0, g)",
+        "g = np.where(turn <= 0.0, 0.0, g)",
+        "tests/rules/test_formulas.py -k rprop",
+    ),
+    Mutant(
+        "Lion averages with the beta of its update",
+        "gpuopt/rules/lion.py",
+        "return p - lr * sign, beta2 * exp_avg + one_minus_beta2 * g",
+        "return p - lr * sign, beta1 * exp_avg + one_minus_beta2 * g",
+        "tests/rules/test_formulas.py -k lion",
+    ),
+    Mutant(
+        "SGD dampens the first gradient",
+        "gpuopt/rules/sgd.py",
+        "np.where(step == 1, 1.0, 1.0 - dampening)",
+        "np.where(step == 0, 1.0, 1.0 - dampening)",
+        "tests/rules/test_torch_oracle.py -k 'SGD and every_option'",
+    ),
+    Mutant(
+        "Adadelta's mean of squares may be stored in 16 bits",
+        "gpuopt/rules/adadelta.py",
+        'wide=("square_avg",)',
+        "wide=()",
+        "tests/tail/test_narrow_states.py -k stay_wide",
+    ),
+    Mutant(
+        "half of a fractional exponent's bits count",
+        "gpuopt/rules/powers.py",
+        "for _ in range(52):",
+        "for _ in range(26):",
+        "tests/rules/test_power.py -k real",
+    ),
+    Mutant(
+        "maximize stops instead of climbing",
+        "gpuopt/rules/stages.py",
+        "return (grad_factor * (1.0 - 2.0 * maximize),)",
+        "return (grad_factor * (1.0 - maximize),)",
+        "tests/rules/test_formulas.py -k maximize",
+    ),
+    Mutant(
+        "weight decay comes before unscaling",
+        "gpuopt/engine/compose.py",
+        "stages.append(DECOUPLED_DECAY if rule.decoupled else L2_DECAY)",
+        "stages.insert(0, DECOUPLED_DECAY if rule.decoupled else L2_DECAY)",
+        "tests/rules/test_compose.py",
+    ),
+    Mutant(
+        "clipping divides by the norm alone",
+        "gpuopt/rules/tail.py",
+        "np.divide(clip_norm, norm + 1e-6)",
+        "np.divide(clip_norm, norm)",
+        "tests/tail/test_clipping.py -k 'norm_is_torchs or not_finite'",
+    ),
+    Mutant(
+        "the average moves by the decay",
+        "gpuopt/rules/tail.py",
+        "return (1.0 - ema_decay,)",
+        "return (ema_decay,)",
+        "tests/tail/test_averages.py -k torch",
+    ),
+    Mutant(
+        "the compensation is taken away once more",
+        "gpuopt/rules/tail.py",
+        "return p + kahan_comp",
+        "return p - kahan_comp",
+        "tests/tail/test_narrow.py -k compensation",
+    ),
+    Mutant(
+        "two float16 states share their random words",
+        "gpuopt/rules/rounding.py",
+        'stream, rounding = 1 + place, "stochastic_float16"',
+        'stream, rounding = 1 + place // 2, "stochastic_float16"',
+        "tests/tail/test_narrow_states.py -k of_their_own",
+    ),
+)
