@@ -178,6 +178,16 @@ def test_a_shallow_copy_is_another_one_once_either_has_loaded(loading):
             torch.testing.assert_close(a.state[p]["exp_avg"], b.state[q]["exp_avg"])
 
 
+@pytest.mark.parametrize("loading", [0, 1])
+def test_a_shallow_copy_that_loads_the_states_of_both_has_others(loading):
+    params, optimizer = begun("Adam")
+    both = [optimizer, copy.copy(optimizer)]
+    both[loading].load_state_dict(optimizer.state_dict())
+    before = [optimizer.state[p]["exp_avg"].clone() for p in params]
+    take(params, both[1], 2)
+    assert all(map(torch.equal, before, (optimizer.state[p]["exp_avg"] for p in params)))
+
+
 def test_a_shallow_copy_whose_loading_fails_stays_the_same():
     params, optimizer = begun("Adam")
     other = copy.copy(optimizer)

@@ -11,6 +11,7 @@ import pytest
 import gpuopt
 from gpuopt.engine.host_launch import HostLaunch
 from gpuopt.engine.interrupts import DeferredSignals
+from gpuopt.engine.locks import StepLock
 from gpuopt.engine.numpy_launch import NumpyLaunch
 from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.optimizers import arrays, everything, gradients, make
@@ -264,6 +265,28 @@ def test_handlers_run_after_the_step_and_raise_from_it():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (called, ran) == ([[]], [2])
+
+
+def test_a_handler_that_raises_keeps_no_other_thread_waiting():
+    lock, entered = StepLock(), []
+
+    def handler(number, frame):
+        raise InterruptedError("now")
+
+    def enter():
+        with lock:
+            entered.append(True)
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(InterruptedError, match="now"), lock:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    thread = threading.Thread(target=enter, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert entered == [True]
 
 
 def test_signals_of_the_system_stay_as_they_are():

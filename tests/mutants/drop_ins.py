@@ -15,7 +15,7 @@ MUTANTS = (
         "gpuopt/torch/serialization.py",
         "mine = {} if self._is_copied() else states",
         "mine = states",
-        "tests/drop_in/test_copies.py -k shallow",
+        "tests/drop_in/test_copies.py -k states_of_both",
     ),
     Mutant(
         "loaded states are those of the state dict",
