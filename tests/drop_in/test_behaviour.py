@@ -291,6 +291,19 @@ def test_parameters_that_are_swapped_for_others_in_their_group():
     assert optimizer.state[other]["step"].item() == 1
 
 
+def test_a_parameter_that_moves_to_another_group_takes_its_options():
+    """Even if the parameters and their order stay the same."""
+    pair = Pair("Adam")
+    for optimizer, params in ((pair.mine, pair.params), (pair.theirs, pair.twins)):
+        optimizer.param_groups[0]["params"] = params[:2]
+        optimizer.add_param_group({"params": params[2:], "lr": 0.5})
+    pair.step(2)
+    for optimizer in (pair.mine, pair.theirs):
+        first, last = optimizer.param_groups
+        first["params"].append(last["params"].pop(0))
+    pair.step(2).assert_close()
+
+
 def test_groups_that_are_removed_take_no_step():
     pair = Pair("Adam")
     for optimizer, params in ((pair.mine, pair.params), (pair.theirs, pair.twins)):

@@ -70,3 +70,16 @@ def test_a_frozen_parameter_whose_states_are_loaded_and_that_is_thawed():
         params[0].requires_grad_(True)
     other.step(2).assert_close()
     assert other.mine.state[other.params[0]]["step"].item() == 5
+
+
+def test_a_frozen_parameter_whose_states_are_loaded_is_evaluated_at_its_average():
+    param = torch.zeros(3, requires_grad=True)
+    optimizer = ours.SGD([param], lr=1.0, ema_decay=0.5)
+    param.grad = torch.ones(3)
+    optimizer.step()
+    param.grad = None
+    other = ours.SGD([param.requires_grad_(False)], lr=1.0, ema_decay=0.5)
+    other.load_state_dict(optimizer.state_dict())
+    with other.ema_weights():
+        assert param.tolist() == [-0.5] * 3
+    assert param.tolist() == [-1.0] * 3
