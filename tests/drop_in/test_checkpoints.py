@@ -242,6 +242,18 @@ def test_states_and_steps_that_somebody_replaces_count():
     assert pair.mine.state[pair.params[0]]["step"].item() == 9
 
 
+def test_states_that_move_though_nobody_looks_at_them_count():
+    pair = Pair("Adam").step(2)
+    both = (pair.params, pair.mine), (pair.twins, pair.theirs)
+    held = [optimizer.state[params[0]]["exp_avg"] for params, optimizer in both]
+    pair.step(1)
+    kept = [tensor.data for tensor in held]  # a step that writes there is wrong, and does not crash
+    for tensor in held:
+        tensor.data = torch.full_like(tensor, 0.5)
+    pair.step(2).assert_close()
+    assert not any(map(torch.equal, kept, held))
+
+
 @pytest.mark.usefixtures("float64_everywhere")
 @pytest.mark.parametrize("name", [n for n in OF_TORCH if n != "Adagrad"])
 def test_states_that_were_removed_do_not_come_back_before_the_next_gradient(name):

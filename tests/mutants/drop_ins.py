@@ -102,11 +102,11 @@ MUTANTS = (
         "tests/drop_in/test_arguments.py -k no_number",
     ),
     Mutant(
-        "states that somebody replaces go unnoticed",
+        "states that move though nobody looks at them go unnoticed",
         "gpuopt/torch/state_sync.py",
         "            self._step.expose_states()",
         "            pass",
-        "tests/drop_in/test_checkpoints.py -k replaces",
+        "tests/drop_in/test_checkpoints.py -k nobody_looks",
     ),
     Mutant(
         "the norm of sharded tensors is that of the first process",

@@ -36,7 +36,7 @@ MUTANTS = (
         "kernels/numba/launch.py",
         'f"{high} + {stream * STREAM}"',
         "high",
-        "tests/tail/test_narrow_states.py -k 'numba and of_their_own'",
+        "tests/backends/test_tail_on_device.py::test_states_in_16_bits -k numba",
     ),
     Mutant(
         "the maximum loses a NaN",
@@ -50,7 +50,7 @@ MUTANTS = (
         "kernels/numba/maths.py",
         "block = np.uint64(begin // 4) + np.uint64(i)",
         "block = np.uint64(i)",
-        "tests/tail/test_narrow.py -k numba",
+        "tests/tail/test_narrow.py -k 'blocks_of_a_tensor and numba'",
     ),
     Mutant(
         "lanes are folded onto one",

@@ -1,9 +1,12 @@
 """16-bit parameters: what masters, compensation and chance keep of small updates."""
 
+from itertools import combinations
+
 import ml_dtypes
 import numpy as np
 import pytest
 from gpuopt.kernels import roundings
+from gpuopt.kernels.numpy.blocks import BLOCK
 from gpuopt.kernels.storage import decode_bfloat16, encode_bfloat16
 
 import gpuopt
@@ -103,6 +106,19 @@ def test_tensors_and_seeds_have_noise_of_their_own():
     assert_same_bits(a, again)
     for other in (b, c):
         assert 0.4 < (a == other).mean() < 0.6
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_blocks_of_a_tensor_have_noise_of_their_own(backend):
+    if backend == "numba":
+        pytest.importorskip("numba")
+    params = [np.ones(3 * BLOCK, BF16)]
+    with gpuopt.use_backend(backend):
+        opt = SGD(params, lr=2.0**-9, stochastic_rounding=True)
+        opt.step([np.ones(3 * BLOCK, BF16)])
+    parts = params[0].reshape(3, BLOCK)
+    for one, other in combinations(parts, 2):
+        assert 0.4 < (one == other).mean() < 0.6
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
