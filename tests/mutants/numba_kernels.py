@@ -36,7 +36,7 @@ MUTANTS = (
         "kernels/numba/launch.py",
         'f"{high} + {stream * STREAM}"',
         "high",
-        "tests/backends/test_tail_on_device.py::test_states_in_16_bits -k numba",
+        "tests/tail/test_combinations.py -k 'statement and numba and state_dtype'",
     ),
     Mutant(
         "the maximum loses a NaN",
@@ -57,7 +57,7 @@ MUTANTS = (
         "kernels/numba/sums.py",
         "sums[j] += sums[j + half]",
         "sums[j] += sums[half]",
-        "tests/tail/test_clipping.py -k 'norm_is_torchs and numba'",
+        "tests/tail/test_clipping.py -k norm_is_torchs",
     ),
     Mutant(
         "threads of the pool keep the mode of the caller",

@@ -19,6 +19,8 @@ from gpuopt.variables import KNOWN
 TIMEOUT = 300.0
 """Seconds for the tests of one mutant."""
 
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--tb=short")
+
 KILLED, SURVIVED, INVALID = "killed", "SURVIVED", "INVALID"
 
 
@@ -160,8 +162,11 @@ def judged(run, hangs=False):
 
 
 def pytest_in(folder, arguments, timeout=TIMEOUT):
-    """Run tests in a copy of the checkout, with its own sources and fresh caches."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
+    """Run tests in a copy of the checkout, with its own sources and fresh caches.
+
+    In CI, pytest shows what differs in full: of large arrays, that would take minutes.
+    """
+    command = [sys.executable, "-m", "pytest", *OPTIONS, *arguments]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="gpuopt-mutants-caches-") as caches:
         process = subprocess.Popen(
