@@ -28,22 +28,45 @@ def dead_end(p, g, a, b):
     return a + b, np.maximum(p, g), np.abs(-b)
 
 
+def reads_results(p, g, a, b):
+    a = p + g
+    b = a * g
+    return b - g, a, b
+
+
 def nothing(step):
     return ()
 
 
+FUNCTIONS_OF_FOUR = [swap, read_late, keeps_all, dead_end, reads_results]
+
+
+def update_of(function):
+    return compose(Rule(function.__name__, function, nothing, ("a", "b"), {}, False, {}))
+
+
 def run(function):
     """What one block becomes, and what the function itself makes of the same values."""
-    update = compose(Rule(function.__name__, function, nothing, ("a", "b"), {}, False, {}))
+    update = update_of(function)
     start = np.random.default_rng(0).standard_normal((4, 70_000)).astype(np.float32)
     arrays = list(start.copy())
     numpy_blocked.run(update, arrays, ("float32",) * 4, np.zeros(0, np.float32))
     return [arrays[i] for i in update.written], function(*start)
 
 
-@pytest.mark.parametrize("function", [swap, read_late, keeps_all, dead_end])
+@pytest.mark.parametrize("function", FUNCTIONS_OF_FOUR)
 def test_a_result_never_overwrites_what_is_still_read(function):
     for actual, expected in zip(*run(function)):
+        assert_same_bits(actual, np.asarray(expected, np.float32), function.__name__)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS_OF_FOUR)
+def test_a_result_that_waits_to_be_stored_is_not_overwritten(function):
+    """As where it is stored in another dtype than it is computed in."""
+    compiled = program(update_of(function), "float32", ())
+    start = np.random.default_rng(0).standard_normal((4, 100)).astype(np.float32)
+    scratch = [np.empty(100, dtype) for dtype in compiled.scratch]
+    for actual, expected in zip(compiled.function(*start, *scratch), function(*start)):
         assert_same_bits(actual, np.asarray(expected, np.float32), function.__name__)
 
 

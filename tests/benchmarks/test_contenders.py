@@ -89,6 +89,15 @@ def test_a_peer_with_another_formula_is_named_and_left_out(monkeypatch, rule, ro
     assert group.left_out["impostor"].startswith("another formula")
 
 
+def test_a_peer_that_computes_nan_is_named_and_left_out():
+    def lost(case, buffers):
+        wrong = np.full(len(buffers.flat["params"]), np.nan, np.float32)
+        return Step(lambda: buffers.fill("params", wrong))
+
+    group = measured(CASES["sgd"], {"numpy": NUMPY, "lost": lost})
+    assert group.left_out["lost"].startswith("another formula: nan off in float32")
+
+
 @pytest.mark.parametrize("breaks", ["when it is made", "at its step", "at a later step"])
 def test_a_broken_peer_does_not_stop_the_run(breaks):
     calls = []

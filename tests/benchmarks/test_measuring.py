@@ -35,6 +35,17 @@ def test_contenders_take_turns_with_the_same_number_of_samples():
     assert calls[:3] == ["a", "b", "c"]
 
 
+def test_contenders_have_another_predecessor_in_each_round():
+    taken, steps = [], {name: Step(lambda: None) for name in "abc"}
+    clock = SimpleNamespace(
+        first=lambda step: 0.0,
+        repeats=lambda step: 1,
+        sample=lambda step, repeats: float(taken.append(step) is None),
+    )
+    timing.interleaved(steps, 3, clock)
+    assert [name for one in taken for name in steps if steps[name] is one] == list("abcbcacab")
+
+
 def test_the_caches_are_emptied_before_each_step_and_outside_the_clock(monkeypatch):
     calls, times = [], iter(range(100))
     monkeypatch.setattr(timing, "empty_cache", lambda: (calls.append("empty"), next(times)))

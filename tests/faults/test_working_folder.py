@@ -1,11 +1,13 @@
 """No command imports from the folder in which it is called."""
 
+import ast
 import os
 import subprocess
 import sys
 
 import pytest
 
+from gpuopt.system.search_path import module_command
 from tests.helpers.scripts import ROOT
 
 SHADOWED = ("json", "numpy", "triton", "cupy", "torch", "argparse", "typing", "runpy", "typer")
@@ -62,6 +64,14 @@ def test_the_compilers_of_inspect(hostile, tmp_path):
     arguments = ("inspect", "--backend", "triton", "--rule", "gradient_descent", "--json", "-")
     said = run(hostile, str(script), *arguments, GPUOPT_CACHE_DIR=str(tmp_path / "cache"))
     assert '"gradient_descent"' in said
+
+
+def test_what_is_run_anew_searches_no_folder_that_the_path_does_not_name(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", os.curdir, *sys.path])
+    code = module_command("gpuopt.inspection.worker")[-1]
+    path = ast.literal_eval(code.partition("sys.path[:] = ")[2].partition(";")[0])
+    assert not {"", os.curdir} & set(path)
+    assert set(sys.path) - {"", os.curdir} <= set(path)
 
 
 def test_warm(hostile, tmp_path):

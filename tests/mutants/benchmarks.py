@@ -29,14 +29,14 @@ MUTANTS = (
         "benchmarks/timing.py",
         "        order = [*order[1:], *order[:1]]  # so that each has different predecessors\n",
         "",
-        "tests/benchmarks/test_measuring.py -k take_turns",
+        "tests/benchmarks/test_measuring.py -k another_predecessor",
     ),
     Mutant(
         "a contender that computes NaN passes the check",
         "benchmarks/check.py",
         "if not apart <= allowed:",
         "if apart > allowed:",
-        "tests/benchmarks/test_contenders.py -k 'another_formula'",
+        "tests/benchmarks/test_contenders.py -k computes_nan",
     ),
     Mutant(
         "tensors of the buffers are not aligned",
@@ -50,7 +50,7 @@ MUTANTS = (
         "benchmarks/targets.py",
         "return min(found, default=None)",
         "return max(found, default=None)",
-        "tests/benchmarks",
+        "tests/benchmarks/test_targets.py",
     ),
     Mutant(
         "a warning is judged by the layer behind its own",

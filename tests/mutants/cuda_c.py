@@ -42,7 +42,7 @@ MUTANTS = (
         "what a resting tensor carries moves on",
         "kernels/cuda/multi_tensor.cuh",
         "        if (active) {\n",
-        "        if (step) {\n",
+        "        if (*skip == 0) {\n",
         "tests/cuda_c/test_coefficients.py -k resting",
     ),
     Mutant(
@@ -64,7 +64,7 @@ MUTANTS = (
         "kernels/cuda/source.py",
         '"--fmad=false", ',
         "",
-        "tests/cuda_c/test_nvrtc.py -k 'every_rule_compiles and adam'",
+        "tests/backends/test_same_bits.py::test_hostile_values -k 'cupy and adam'",
     ),
     Mutant(
         "a cubin is taken for another architecture",
@@ -78,6 +78,6 @@ MUTANTS = (
         "kernels/cuda/cupy_memory.py",
         "            if buffer.copied.done:\n",
         "            if buffer.copied:\n",
-        "tests/cupy tests/cuda_c/test_graphs.py",
+        "tests/cupy/test_cupy_memory.py",
     ),
 )

@@ -29,7 +29,7 @@ MUTANTS = (
         "gpuopt/system/search_path.py",
         'path = [folder for folder in sys.path if folder not in ("", os.curdir)]',
         "path = list(sys.path)",
-        "tests/faults/test_working_folder.py -k compilers",
+        "tests/faults/test_working_folder.py -k run_anew",
     ),
     Mutant(
         "an nvidia-smi that fails lists no devices and no reason",
