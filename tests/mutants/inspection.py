@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "the entry of another case is taken",
-        "gpuopt/inspection/cache.py",
+        "kernels/disk_cache.py",
         "entry.name.encode() + content",
         "content",
         "tests/faults/test_caches.py -k entry_of_another_case",

@@ -1,39 +1,39 @@
-"""Mutants of the Numba backend, of its threads, and of the mode in which they compute."""
+"""Mutants of the Numba backend: kernels, their cache, threads, and the mode they compute in."""
 
 from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
         "the last element of a whole chunk is left out",
-        "kernels/numba/launch.py",
+        "kernels/numba/walk.py",
         'f"        n = min({CHUNK}, sizes[tensor] - begin)",',
         'f"        n = min({CHUNK - 1}, sizes[tensor] - begin)",',
         "tests/backends/test_sizes.py::test_boundaries -k numba",
     ),
     Mutant(
         "a gradient that is gone counts in the norm",
-        "kernels/numba/launch.py",
-        '*["            partials[k] = 0.0"] * bool(update.watched_names),',
+        "kernels/numba/walk.py",
+        '        *(f"            erase(partials{i})" for i in range(len(update.watched_names))),\n',
         "",
         "tests/tail/test_clipping.py -k does_not_count",
     ),
     Mutant(
         "sums of a chunk go on in the next",
-        "kernels/numba/launch.py",
+        "kernels/numba/walk.py",
         '*(f"clear({lanes[i]})" for i in seen),',
         "",
         "tests/tail/test_skip.py -k 'numba and statistics_are'",
     ),
     Mutant(
         "arithmetic may be reordered",
-        "kernels/numba/launch.py",
-        'numba.njit(signature, error_model="numpy", nogil=True)',
-        'numba.njit(signature, error_model="numpy", nogil=True, fastmath=True)',
+        "kernels/numba/compile.py",
+        'numba.cfunc(_WALK, error_model="numpy", nogil=True)',
+        'numba.cfunc(_WALK, error_model="numpy", nogil=True, fastmath=True)',
         "tests/backends/test_same_bits.py::test_hostile_values -k 'numba and adam'",
     ),
     Mutant(
         "all streams have the same random words",
-        "kernels/numba/launch.py",
+        "kernels/numba/walk.py",
         'f"{high} + {stream * STREAM}"',
         "high",
         "tests/tail/test_combinations.py -k 'statement and numba and state_dtype'",
@@ -79,5 +79,33 @@ MUTANTS = (
         "            work(*share)\n",
         "            pass\n",
         "tests/backends/test_threads.py -k out_of_threads",
+    ),
+    Mutant(
+        "a key lacks the numbers that functions refer to",
+        "kernels/numba/keys.py",
+        "            yield name, repr(value)\n",
+        "            yield name\n",
+        "tests/backends/test_kernels_on_disk.py -k function_refers_to",
+    ),
+    Mutant(
+        "a key lacks the processor",
+        "kernels/numba/keys.py",
+        "return (*versions, repr(options), *processor(), *files)",
+        "return (*versions, repr(options), *files)",
+        "tests/backends/test_kernels_on_disk.py -k 'key_changes_with_what or another_processor'",
+    ),
+    Mutant(
+        "the newest entries of the cache go first",
+        "kernels/disk_cache.py",
+        "key=lambda found: found[1].st_mtime)",
+        "key=lambda found: -found[1].st_mtime)",
+        "tests/backends/test_kernels_on_disk.py -k oldest",
+    ),
+    Mutant(
+        "a cache that its group can write to is trusted",
+        "kernels/disk_cache.py",
+        "in (os.geteuid(), 0) and not status.st_mode & 0o022",
+        "in (os.geteuid(), 0) and not status.st_mode & 0o002",
+        "tests/backends/test_kernels_on_disk.py -k others_can_write",
     ),
 )

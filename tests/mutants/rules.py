@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "weight decay comes before unscaling",
         "gpuopt/engine/compose.py",
-        "stages.append(DECOUPLED_DECAY if rule.decoupled else L2_DECAY)",
-        "stages.insert(0, DECOUPLED_DECAY if rule.decoupled else L2_DECAY)",
+        "stages.append(decay)",
+        "stages.insert(0, decay)",
         "tests/rules/test_compose.py",
     ),
     Mutant(

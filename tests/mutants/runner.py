@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from gpuopt.variables import KNOWN
-
 TIMEOUT = 300.0
 """Seconds for the tests of one mutant."""
 
@@ -201,11 +199,9 @@ def _environment(folder, caches):
 
     Two versions of a file with one size and one second of change have the same bytecode file.
     """
-    names = ["XDG_CACHE_HOME"]
-    names += [name for name in KNOWN if name == "GPUOPT_CACHE_DIR"]  # of what is unknown, it warns
     return {
         **os.environ,
-        **dict.fromkeys(names, caches),
+        **dict.fromkeys(("GPUOPT_CACHE_DIR", "XDG_CACHE_HOME"), caches),
         "CI": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(folder),
