@@ -7,6 +7,7 @@ from tests.mutants import (
     demo,
     drop_ins,
     engine,
+    holes,
     inspection,
     numba_kernels,
     numpy_kernels,
@@ -32,5 +33,6 @@ PARTS = {
     "demo": demo.MUTANTS,
     "benchmarks": benchmarks.MUTANTS,
     "system": system.MUTANTS,
+    "holes": holes.MUTANTS,
 }
 """By the name of the part."""
