@@ -22,7 +22,7 @@ MUTANTS = (
         "gpuopt/arrays/changes.py",
         "(first * items + needed <= held)",
         "(first + needed <= held)",
-        "tests/faults/test_changed_memory.py -k gradient",
+        "tests/faults/test_changed_memory.py -k 'test_gradients and begins'",
     ),
     Mutant(
         "a dtype that is set goes unnoticed",
@@ -43,7 +43,7 @@ MUTANTS = (
         "gpuopt/arrays/torch_tensors.py",
         "with torch.inference_mode(False):",
         "with torch.no_grad():",
-        "tests/drop_in/test_counts.py -k inference",
+        "tests/drop_in/test_counts.py -k states_of_the_array_api",
     ),
     Mutant(
         "states lie in C order",
@@ -57,6 +57,6 @@ MUTANTS = (
         "gpuopt/arrays/scalars.py",
         "return bool(array.numel() == 1 and array.is_floating_point())",
         "return bool(array.numel() == 1)",
-        "tests/optimizers/test_bad_options.py",
+        "tests/optimizers/test_bad_options.py -k numbers_of_torch",
     ),
 )

@@ -92,7 +92,7 @@ MUTANTS = (
         "gpuopt/torch/param_groups.py",
         "                self.param_groups.pop()\n",
         "",
-        "tests/drop_in/test_behaviour.py tests/drop_in/test_arguments.py -k 'twice or group'",
+        "tests/drop_in/test_arguments.py -k group_takes_numbers",
     ),
     Mutant(
         "a text counts as a number",
