@@ -216,10 +216,11 @@ def test_a_damaged_entry_is_compiled_again(folder):
         assert entry.read_bytes() == kept
 
 
-def test_a_folder_that_others_can_write_to_is_refused(folder, monkeypatch):
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777], ids=oct)
+def test_a_folder_that_others_can_write_to_is_refused(folder, mode):
     object_file()
     (entry,) = folder.glob("cpu/*")
-    folder.chmod(0o777)
+    folder.chmod(mode)
     assert "others may write" in disk_cache.problem()
     assert disk_cache.read(entry) is None
     entry.unlink()
