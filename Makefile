@@ -1,11 +1,12 @@
 # make demo           compare all methods on real data: prints a table, writes compare.png
 # make stubs          write the stubs of the optimizers' classes
-# make test           lint, types, tests, and the next four
-# make inspect        compile the GPU code, without a GPU, and check its limits (Linux)
-# make interpret      test the Triton backend in Triton's interpreter: minutes
-# make interpret-old  test most of it in the oldest supported Triton: minutes more
+# make test           lint, types, tests, and a sample of the GPU code: minutes
+# make unit           the tests alone; PYTEST_ARGS=tests/rules selects some
+# make test-all       whole grids of options, all GPU code, and the next three: an hour
+# make interpret      test the Triton backend in Triton's interpreter
+# make interpret-old  test most of it in the oldest supported Triton
 # make simulate-old   test the kernels of the oldest Triton on the simulated device
-# make mutants        put faults into the sources, which the tests must notice: an hour
+# make inspect        compile all GPU code, without a GPU, and check its limits (Linux)
 # make gpu-test       run the tests that need a CUDA device and a CUDA build of torch
 # make bench          benchmark a step on this CPU, compared with its peers
 # make gpu-bench      benchmark on a CUDA device, with plots, in build/bench
@@ -17,7 +18,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-MUTANT_ARGS ?=
+WORKERS := -n auto --maxprocesses 8
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -28,7 +29,8 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types stubs unit interpret interpret-old simulate-old inspect mutants gpu-test bench gpu-bench
+.PHONY: help demo test test-all lint types stubs unit unit-all interpret interpret-old simulate-old \
+    inspect inspect-sample gpu-test bench gpu-bench
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -37,8 +39,11 @@ demo: $(VENV)/.demo
 	@$(BIN)/gpuopt compare
 
 # Triton has wheels only for Linux.
-test: lint types unit \
-    $(if $(filter Linux,$(shell uname -s)),interpret interpret-old simulate-old inspect)
+ON_LINUX := $(filter Linux,$(shell uname -s))
+
+test: lint types unit $(if $(ON_LINUX),inspect-sample)
+
+test-all: lint types unit-all $(if $(ON_LINUX),interpret interpret-old simulate-old inspect)
 
 lint: $(VENV)/.test
 	@echo '== lint'
@@ -56,21 +61,26 @@ stubs: $(VENV)/.test
 
 unit: $(VENV)/.test
 	@echo '== tests'
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q $(WORKERS) $(PYTEST_ARGS)
+
+unit-all: $(VENV)/.test
+	@echo '== all tests'
+	@$(BIN)/python -m pytest -q $(WORKERS) --all $(PYTEST_ARGS)
 
 inspect: $(VENV)/.test
 	@echo '== GPU code'
 	@$(BIN)/gpuopt inspect --check --backend all
 
-mutants: $(VENV)/.test
-	@$(BIN)/python -m tests.mutants $(MUTANT_ARGS)
+inspect-sample: $(VENV)/.test
+	@echo '== a sample of the GPU code'
+	@$(BIN)/gpuopt inspect --check --backend all --sample
 
 # Triton's interpreter is not thread-safe and takes minutes for partials; `unit` tests both compiled.
 # The oldest Triton skips the slowest tests that are not specific to a rule, and tails: with current
 # NumPy its interpreter cannot reduce blocks.
-INTERPRET := -m pytest -q -n auto --maxprocesses 8 --cuda interpret -k triton tests/backends \
+INTERPRET := -m pytest -q $(WORKERS) --cuda interpret -k triton tests/backends \
     --ignore tests/backends/test_threads.py --ignore tests/backends/test_tail_on_device.py
-SIMULATE := -m pytest -q -n auto --maxprocesses 8 --cuda sim -k triton tests/simgpu \
+SIMULATE := -m pytest -q $(WORKERS) --cuda sim --all -k triton tests/simgpu \
     tests/backends/test_same_bits.py tests/backends/test_dtypes.py tests/backends/test_literals.py \
     tests/backends/test_threads_on_device.py tests/inspection/test_warm.py
 

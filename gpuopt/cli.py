@@ -108,6 +108,9 @@ def application() -> "typer.Typer":
         check: Annotated[
             bool, typer.Option("--check", help="Check the limits; exit code 1 if any is exceeded.")
         ] = False,
+        sample: Annotated[
+            bool, typer.Option("--sample", help="Check a tenth of the kernels: a minute.")
+        ] = False,
         json: Annotated[
             Path | None, typer.Option(help="Write the facts to this JSON file; - for stdout.")
         ] = None,
@@ -129,7 +132,7 @@ def application() -> "typer.Typer":
         from gpuopt.inspection.command import inspect as examine
 
         texts = ((rule,), (dtype,), (arch,), (variant,), (backend,))
-        request = Request(*texts, check=check, json=json, dump=dump, source=source)
+        request = Request(*texts, check=check, sample=sample, json=json, dump=dump, source=source)
         raise typer.Exit(examine(request))
 
     @app.command()

@@ -43,8 +43,8 @@ _warned = False
 def root() -> Path:
     """Return the folder of the cache.
 
-    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``. A user
-    without a home has a folder among the temporary files.
+    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``.
+    Without a home, it is a folder among the temporary files.
     """
     given = os.environ.get(VARIABLE)
     if given:

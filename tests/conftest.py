@@ -45,6 +45,8 @@ def pytest_addoption(parser):
         "how the CUDA backends run: interpret, sim or gpu, or several; see tests/helpers/targets.py"
     )
     parser.addoption("--cuda", default=default, metavar="HOW", help=how)
+    every = "all tests: also those marked nightly, and whole grids instead of pairs of values"
+    parser.addoption("--all", action="store_true", help=every)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,6 +61,20 @@ def pytest_cmdline_main(config):
         command = [sys.executable, "-m", "pytest", *given.args, "--cuda", way]
         codes.append(subprocess.run(command, cwd=given.dir, check=False).returncode)
     return max(codes)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave out what only `make test-all` runs, unless a test is asked for by its whole name."""
+    from tests.helpers.pairwise import thinned
+
+    named = any("[" in argument for argument in config.args)
+    if config.getoption("--all") or config.way != "sim" or named:
+        return
+    kept = thinned([item for item in items if not item.get_closest_marker("nightly")])
+    staying = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in staying])
+    items[:] = kept
 
 
 def pytest_configure(config):

@@ -276,11 +276,30 @@ SCOPES = (
 """Every rule on every architecture; variants that add little, on few."""
 
 
-def scope_cases(backend: str, rules: list[str]) -> list[Case]:
-    """Return the cases of all scopes for some rules."""
+_SOME = ("gradient_descent", "adam", "adamw", "nadam")
+"""Rules without states, with decay of both kinds, and with a carried number."""
+
+SAMPLE = (
+    Scope("update", (), DTYPES[:1], (90,)),
+    Scope("update", (), DTYPES[1:], (80, 120), _SOME),
+    Scope("update", ("scale_decay", "misaligned"), DTYPES[:1], (90,), _SOME),
+    Scope(
+        "update", ("clip_ema", "zero_grads", "stats", "measure"), DTYPES[:1], (80, 90), ("adam",)
+    ),
+    Scope("update", ("master", "rounding", "kahan", "whole"), DTYPES[1:2], (90, 120), ("adam",)),
+    Scope("update", ("plain",), NARROW_STATES, (90,), ("adam",)),
+    Scope("coefficients", ("scale_decay",), DTYPES[:1], (90,), _SOME),
+    Scope("coefficients", ("plain",), NARROW_STATES[:1], (90,), ("adam",)),
+    Scope("coefficients", ("clip_ema", "kahan"), DTYPES[1:2], (90,), ("adam",)),
+)
+"""Every rule, every variant, every dtype and three architectures, but not all of them together."""
+
+
+def scope_cases(backend: str, rules: list[str], scopes: tuple[Scope, ...] = SCOPES) -> list[Case]:
+    """Return the cases of scopes for some rules."""
     return [
         case
-        for scope in SCOPES
+        for scope in scopes
         for case in cases_for(
             backend,
             [rule for rule in rules if not scope.rules or rule in scope.rules],

@@ -14,7 +14,7 @@ from ..rules.registry import RULES
 from . import report
 from .backends import BACKENDS
 from .cases import ARCHS, DTYPES, VARIANTS, Case, cases_for, dtypes_of
-from .check import scope_cases
+from .check import SAMPLE, SCOPES, scope_cases
 from .compile import compile_cases
 from .dump import dump
 from .source import text_of
@@ -42,6 +42,7 @@ class Request:
         variants: of each rule, or ``all``; empty for the rule's default.
         backends: names of backends, or ``all``.
         check: whether to check the limits.
+        sample: whether to check a sample of the cases.
         json: a file for the facts as JSON; ``-`` for standard output.
         dump: a folder for the code.
         source: a rule whose source is printed, without compiling.
@@ -53,6 +54,7 @@ class Request:
     variants: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("triton",)
     check: bool = False
+    sample: bool = False
     json: Path | None = None
     dump: Path | None = None
     source: str = ""
@@ -103,8 +105,11 @@ def cases_of(request: Request) -> list[Case]:
     dtypes = _chosen(
         "--dtype", request.dtypes, [dtypes_of(one) for one in DTYPES], dtypes_of, FORMS
     )
+    if request.sample and (not request.check or variants or archs or dtypes):
+        raise BadOptionError("--sample: only for --check without --variant, --arch and --dtype")
     if request.check and not (variants or archs or dtypes):
-        return [case for name in backends for case in scope_cases(name, rules or list(RULES))]
+        scopes, of_rules = SAMPLE if request.sample else SCOPES, rules or list(RULES)
+        return [case for name in backends for case in scope_cases(name, of_rules, scopes)]
     dtypes = dtypes or [dtypes_of(one) for one in (DTYPES if request.check else DTYPES[:1])]
     archs = archs or (list(ARCHS) if request.check else [90])
     rules = rules or (list(RULES) if request.check else ["adam"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gpuopt.inspection.cases import ARCHS
-from gpuopt.inspection.check import EXEMPTIONS, findings, scope_cases
+from gpuopt.inspection.check import EXEMPTIONS, SAMPLE, findings, scope_cases
 from gpuopt.inspection.facts import facts_of
 from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
@@ -192,3 +192,12 @@ def test_tails_pass_and_fail_when_broken(compiled, backend, variant, dtype):
     if facts.main is not None:
         assert broken(main=replace(facts.main, loaded=facts.main.loaded + 2)) == {"bytes"}
     assert ("shared memory" in broken(shared=64)) == (variant not in ("stats", "whole", "measure"))
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_a_sample_has_everything_but_not_all_of_it_together(backend):
+    every, some = scope_cases(backend, list(RULES)), scope_cases(backend, list(RULES), SAMPLE)
+    assert set(some) <= set(every)
+    assert len(some) < len(every) / 8
+    for part in ("kernel", "rule", "variant", "dtypes"):
+        assert {getattr(c, part) for c in some} == {getattr(c, part) for c in every}, part

@@ -76,7 +76,6 @@ def warm(run, *arguments, code=0):
     return run("-m", "gpuopt", "warm", *arguments, code=code)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype, arch", [("bf16", 90), ("fp32", 80)])
 def test_the_first_step_of_triton_after_it_compiles_no_kernel(run, tmp_path, dtype, arch):
     for package in ("triton", "torch"):
