@@ -83,9 +83,10 @@ def test_the_tables_bytes_are_those_that_go_to_a_device():
     assert computed._bytes(table) == memory.bytes - options.nbytes - flags
 
 
-def test_the_pages_are_printed(capsys, monkeypatch):
+@pytest.mark.parametrize("count", [2, pytest.param(None, marks=pytest.mark.nightly)])
+def test_the_pages_are_printed(capsys, monkeypatch, count):
     monkeypatch.setenv("GPUOPT_BACKEND", "numpy")  # which the processes need not compile
-    some = [name for name in measured.OPTIMIZERS if name != "gpuopt, float32"]
+    some = [name for name in measured.OPTIMIZERS if name != "gpuopt, float32"][:count]
     monkeypatch.setattr(measured, "OPTIMIZERS", dict.fromkeys(some))
     given = ["--large", "124M", "--ranks", "1", "1024", "--measure", "2"]
     assert command.main([*given, "--model", "tiny500", "--rounds", "2"]) == 0

@@ -21,6 +21,10 @@ MIXES = [
     ("float64", "float64", "float64"),
     ("float64", "bfloat16", "float64"),
 ]
+SOME_ARCHS = [
+    arch if arch in (75, 90, 120) else pytest.param(arch, marks=pytest.mark.nightly)
+    for arch in ARCHS
+]
 ELF = b"\x7fELF"
 
 
@@ -57,7 +61,7 @@ def check_update(rule, mix, arch):
     assert wide == expected_accesses(dtypes, update_of(rule).written)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", SOME_ARCHS)
 def test_every_rule_compiles_for_every_architecture(arch):
     for rule in RULES:
         check_update(rule, FLOAT32, arch)

@@ -1,4 +1,4 @@
-"""C and C++ to a shared object, by gcc and g++; what was built before is found on disk."""
+"""C and C++ to a shared object, by gcc and g++; what was made before is found on disk."""
 
 import hashlib
 import os
@@ -22,18 +22,34 @@ def problem(compiler="gcc"):
 def build(text, name, *flags, compiler="gcc"):
     """Return the shared object of a text, as a file called ``name`` in a folder of its own."""
     command = [compiler, *FLAGS, *flags]
-    key = hashlib.sha256(repr((text, name, command)).encode()).hexdigest()[:24]
-    built = FOLDER / key / name
+
+    def make(partial):
+        source = partial.with_name("text" + _SUFFIX[compiler])
+        source.write_text(text, encoding="utf-8")
+        whole = [*command, str(source), "-lm", "-o", str(partial)]
+        done = subprocess.run(whole, capture_output=True, text=True, check=False)
+        errors = [line for line in done.stderr.splitlines() if "error" in line]
+        assert done.returncode == 0, "\n".join(errors)
+
+    return kept((text, name, command), name, make)
+
+
+def kept(key, name, make):
+    """Return a file called ``name`` in a folder of its own, which ``make(file)`` wrote once.
+
+    Args:
+        key: what the file depends on.
+        name: of the file.
+        make: writes it.
+    """
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    file = FOLDER / digest / name
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     assert os.name != "posix" or FOLDER.stat().st_uid == os.getuid(), f"{FOLDER} is somebody else's"
-    if not built.exists():
-        built.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-            source, partial = Path(folder, "text" + _SUFFIX[compiler]), Path(folder, name)
-            source.write_text(text, encoding="utf-8")
-            command += [str(source), "-lm", "-o", str(partial)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            errors = [line for line in done.stderr.splitlines() if "error" in line]
-            assert done.returncode == 0, "\n".join(errors)
-            partial.replace(built)  # at once, since others may be building the same
-    return built
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            partial = Path(folder, name)
+            make(partial)
+            partial.replace(file)  # at once, since others may be making the same
+    return file

@@ -1,12 +1,14 @@
 """CUDA C on the simulated device: NVRTC's PTX of it, launched like a module of CuPy's."""
 
 from functools import cache
+from importlib import metadata
 
 import numpy as np
 from gpuopt.kernels.cuda.source import OPTIONS
 
 from gpuopt.inspection.nvrtc import compile_for
 
+from .build import kept
 from .run import kernels
 
 
@@ -27,7 +29,12 @@ class Module:
 @cache
 def ptx_of(source, arch):
     """Return the PTX of CUDA C."""
-    return compile_for(source, arch, OPTIONS).ptx
+    key = (source, arch, OPTIONS, metadata.version("nvidia-cuda-nvrtc"))
+
+    def make(file):
+        file.write_text(compile_for(source, arch, OPTIONS).ptx)
+
+    return kept(key, "kernel.ptx", make).read_text()
 
 
 def _value(argument):
