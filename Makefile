@@ -29,8 +29,8 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types stubs unit unit-all interpret interpret-old simulate-old \
-    inspect inspect-sample gpu-test bench gpu-bench
+.PHONY: help demo lint types stubs bench gpu-test gpu-bench
+.PHONY: test test-all unit unit-all interpret interpret-old simulate-old inspect inspect-sample
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile

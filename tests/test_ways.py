@@ -13,6 +13,7 @@ def run_pytest(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.nightly
 def test_each_way_is_a_run_and_the_worst_result_counts():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
