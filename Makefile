@@ -7,6 +7,7 @@
 # make interpret-old  test most of it in the oldest supported Triton
 # make simulate-old   test the kernels of the oldest Triton on the simulated device
 # make inspect        compile all GPU code, without a GPU, and check its limits (Linux)
+# make mutants        put faults into the sources, which the tests must notice: an hour
 # make gpu-test       run the tests that need a CUDA device and a CUDA build of torch
 # make bench          benchmark a step on this CPU, compared with its peers
 # make gpu-bench      benchmark on a CUDA device, with plots, in build/bench
@@ -18,6 +19,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MUTANT_ARGS ?=
 WORKERS := -n auto --maxprocesses 8
 
 BIN := $(VENV)/bin
@@ -30,7 +32,7 @@ SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo lint types stubs bench gpu-test gpu-bench
-.PHONY: test test-all unit unit-all interpret interpret-old simulate-old inspect inspect-sample
+.PHONY: test test-all unit unit-all interpret interpret-old simulate-old inspect inspect-sample mutants
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -74,6 +76,9 @@ inspect: $(VENV)/.test
 inspect-sample: $(VENV)/.test
 	@echo '== a sample of the GPU code'
 	@$(BIN)/gpuopt inspect --check --backend all --sample
+
+mutants: $(VENV)/.test
+	@$(BIN)/python -m tests.mutants $(MUTANT_ARGS)
 
 # Triton's interpreter is not thread-safe and takes minutes for partials; `unit` tests both compiled.
 # The oldest Triton skips the slowest tests that are not specific to a rule, and tails: with current

@@ -26,8 +26,9 @@ def both(device, request, monkeypatch):
     """Numba for the tensors on the host, and this backend for those on the device."""
     if request.config.way == "gpu":
         pytest.skip("no device is simulated here")
+    known = dict(BACKENDS)
     for name in [name for name, b in BACKENDS.items() if "cuda" in b.devices and name != device]:
-        monkeypatch.delitem(BACKENDS, name)
+        del BACKENDS[name]
     pretend(monkeypatch)
     real = scalars.device_of
     monkeypatch.setattr(
@@ -38,6 +39,9 @@ def both(device, request, monkeypatch):
 
         memory = launch.TorchMemory
         monkeypatch.setattr(launch, "TorchMemory", lambda device, library: memory("cpu", library))
+    yield
+    BACKENDS.clear()
+    BACKENDS.update(known)  # in the order of preference
 
 
 def lay(i, array):
