@@ -54,7 +54,9 @@ def test_the_flag_is_torchs(name, fused):
     param = torch.ones(3, requires_grad=True)
     made = [getattr(module, name)([param], fused=fused) for module in (ours, torch.optim)]
     mine, theirs = (getattr(one, "_step_supports_amp_scaling", False) for one in made)
-    assert mine is theirs is bool(fused)
+    assert mine is bool(fused)
+    if (name, theirs) != ("Adagrad", False):  # torch 2.6 sets none for its own Adagrad
+        assert theirs is mine
 
 
 @pytest.mark.parametrize("module", [ours, torch.optim])

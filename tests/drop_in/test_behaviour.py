@@ -112,6 +112,9 @@ def test_zero_grad(set_to_none):
     pair.assert_close()
 
 
+# torch 2.6 warns of an argument that its own SequentialLR passes.
+OWN_WARNING = pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler:UserWarning")
+
 SCHEDULERS = {
     "StepLR": lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.5),
     "LambdaLR": lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda n: 1 / (1 + n)),
@@ -145,6 +148,7 @@ def test_no_scheduler_is_missing():
     assert known - {"LRScheduler", "ReduceLROnPlateau"} <= set(SCHEDULERS)
 
 
+@OWN_WARNING
 @pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_schedulers(name, scheduler):
@@ -158,6 +162,7 @@ def test_schedulers(name, scheduler):
     assert pair.mine.param_groups[0]["lr"] == pair.theirs.param_groups[0]["lr"]
 
 
+@OWN_WARNING
 @pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 def test_schedulers_of_a_tensor(scheduler):
     """They write the rate in place, where torch's version does."""
