@@ -44,7 +44,8 @@ def write(library: Any, path: str, arrays: Arrays, texts: Mapping[str, str]) -> 
         ValueError: a name is not valid Unicode.
     """
     target = os.path.realpath(path)
-    if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+    _check_no_folder(target, path)
+    if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(errno.EINVAL, "not a regular file", path)
 
     def content(file: FileIO) -> None:
@@ -108,15 +109,20 @@ def check(arrays: Arrays, texts: Mapping[str, str]) -> None:
 
 def _check_regular(path: str) -> None:
     """Raise an OSError that names the file; the library's may not, and it waits for a pipe."""
+    _check_no_folder(path, path)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         mode = os.fstat(handle).st_mode
     finally:
         os.close(handle)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _check_no_folder(path: str, given: str) -> None:
+    """Raise the error that says so; Windows would say that permission is denied."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)
 
 
 def _text(checksum: int) -> str:

@@ -152,10 +152,14 @@ def _remove_unused(path: str) -> None:
     handle = os.open(path, os.O_WRONLY | _NO_FOLLOW)
     try:
         status = os.fstat(handle)
-        if stat.S_ISREG(status.st_mode) and _lock(handle, time.time() - status.st_mtime > _OLD):
+        old = time.time() - status.st_mtime > _OLD
+        unused = stat.S_ISREG(status.st_mode) and _lock(handle, old)
+        if unused and sys.platform != "win32":  # still locked
             os.unlink(path)
     finally:
         os.close(handle)
+    if unused and sys.platform == "win32":  # which removes no open file
+        os.unlink(path)
 
 
 def _lock(handle: int, without_locks: bool = True) -> bool:
