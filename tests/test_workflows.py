@@ -37,24 +37,88 @@ def test_the_schema_finds_a_mistake(tmp_path):
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_every_target_of_make_is_there(file):
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     known = set(" ".join(re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE)).split())
+    known = {target for target in known if re.search(rf"^{target}:", makefile, re.MULTILINE)}
     known.add(".venv/.test")
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     named = re.findall(r"(?:run: make|targets:) ((?:[\w.$/-]+ ?)+)$", text, re.MULTILINE)
     assert named
     assert {target for line in named for target in line.split()} - {"$"} <= known
 
 
+# --- what they run, against what pyproject.toml claims --------------------------------------------
+
+PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+CI = WORKFLOWS[0].read_text(encoding="utf-8")
+
+
+def lowest(name):
+    """The lowest version of a package that gpuopt takes."""
+    (version,) = set(re.findall(rf'"{name}>=([\d.]+)', PROJECT))
+    return version
+
+
 def test_every_python_that_gpuopt_takes_is_tested():
-    classifiers = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
-    assert re.search(r"python: \[(.*)\]", WORKFLOWS[0].read_text())[1] == ", ".join(
+    classifiers = re.findall(r"Python :: (3\.\d+)", PROJECT)
+    assert re.search(r"python: \[(.*)\]", CI)[1] == ", ".join(
         f'"{version}"' for version in classifiers
     )
+    assert re.search(r'requires-python = ">=(.*)"', PROJECT)[1] == classifiers[0]
 
 
-def test_the_oldest_numpy_and_triton_that_gpuopt_takes_are_tested():
-    project, text = (ROOT / "pyproject.toml").read_text(), WORKFLOWS[0].read_text()
-    for name in ("numpy", "triton"):
-        (lowest,) = set(re.findall(rf'"{name}>=([\d.]+)', project))
-        assert re.search(rf'{name}: "?{re.escape(lowest)}\b', text)
+def test_the_guides_name_the_pythons_that_are_tested():
+    first, *_, last = re.findall(r"Python :: (3\.\d+)", PROJECT)
+    for guide in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / guide).read_text(encoding="utf-8")
+        assert re.findall(r"(3\.\d+) to (3\.\d+)", text) == [(first, last)], guide
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy", "numba", "safetensors", "typer"])
+def test_the_oldest_that_gpuopt_takes_is_tested(name):
+    assert re.search(rf"\b{name}=={re.escape(lowest(name))}(\.0)*(?![\d.])", CI)
+
+
+@pytest.mark.parametrize("name", ["numpy", "triton"])
+def test_the_oldest_with_the_newest_of_all_else(name):
+    assert re.search(rf'{name}: "?{re.escape(lowest(name))}\b', CI)
+
+
+@pytest.mark.parametrize("system", ["ubuntu", "macos", "windows"])
+def test_every_system_that_the_wheel_is_for_is_tested(system):
+    """It is pure Python, and says of no system that it is not for it."""
+    assert "Operating System ::" not in PROJECT
+    assert f"{system}-latest" in CI
+
+
+# --- what they may do -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_every_action_is_one_commit_whose_version_is_named(file):
+    used = re.findall(r"uses: (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_an_action_has_the_same_commit_everywhere():
+    text = "".join(file.read_text(encoding="utf-8") for file in WORKFLOWS)
+    pins = set(re.findall(r"uses: ([\w-]+/[\w-]+)(?:/[\w/-]+)?@(.*)$", text, re.MULTILINE))
+    assert len(pins) == len(dict(pins))
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_workflow_reads_and_ends(file):
+    """It may write nothing, has a limit for every job, and does not run twice at once."""
+    text = file.read_text(encoding="utf-8")
+    assert re.findall(r"^ *permissions:\n((?: +.*\n)+?)(?=\S)", text, re.MULTILINE) == [
+        "  contents: read\n"
+    ]
+    jobs = re.split(r"^  (?=\w+:$)", text.partition("\njobs:\n")[2], flags=re.MULTILINE)[1:]
+    assert jobs
+    for job in jobs:
+        assert re.search(r"^    timeout-minutes: \d+$", job, re.MULTILINE), job
+    assert re.search(r"^concurrency:$", text, re.MULTILINE)
+    checkouts = len(re.findall("actions/checkout@", text))
+    assert len(re.findall("persist-credentials: false", text)) == checkouts
