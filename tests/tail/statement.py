@@ -128,11 +128,14 @@ def _to_float16(x, words):
 
 def philox4x32(counter, key):
     """Four random 32-bit words, by the ten rounds of Salmon et al. (2011)."""
-    a, b, c, d = (np.asarray(word).astype(np.uint64) % 2**32 for word in counter)
+    # Of NumPy's type, since NumPy 1 takes Python's numbers beside one word for signed.
+    number, half = np.uint64, np.uint64(2**32)
+    a, b, c, d = (np.asarray(word).astype(number) % half for word in counter)
     k, m = (int(word) for word in key)
     for _ in range(10):
-        left, right = a * 0xD2511F53, c * 0xCD9E8D57
-        a, b, c, d = right // 2**32 ^ b ^ k, right % 2**32, left // 2**32 ^ d ^ m, left % 2**32
+        left, right = a * number(0xD2511F53), c * number(0xCD9E8D57)
+        a, b = right // half ^ b ^ number(k), right % half
+        c, d = left // half ^ d ^ number(m), left % half
         k, m = (k + 0x9E3779B9) % 2**32, (m + 0xBB67AE85) % 2**32
     return [np.broadcast_to(word, np.shape(counter[0])).astype(np.int64) for word in (a, b, c, d)]
 
