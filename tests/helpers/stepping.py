@@ -10,6 +10,7 @@ import gpuopt
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
 from tests.helpers.exact import assert_same_bits
+from tests.helpers.literals import as_written
 from tests.helpers.values import DTYPES, values
 
 REFERENCE = "numpy"
@@ -148,7 +149,7 @@ def _one(update, options, param, grad, states, step, carried, first):
         numbers = update.coefficients(step, options, [carried[n] for n in update.carried_names])
         n = len(numbers) - len(carried)
         coefficients = np.array(numbers[:n]).astype(compute)
-        param_, *states_ = update.function(*given, *coefficients)
+        param_, *states_ = as_written(update.function, compute)(*given, *coefficients)
         return (
             _stored(param_, param.dtype),
             {n: _stored(s, states[n].dtype) for n, s in zip(names, states_)},

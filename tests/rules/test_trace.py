@@ -20,6 +20,7 @@ from gpuopt.engine.compose import compose
 from gpuopt.rules import power, real_power
 from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from tests.helpers.bits import assert_same_bits
+from tests.helpers.literals import as_written
 from tests.helpers.values import values
 
 STAGES = {
@@ -59,16 +60,6 @@ def replay(record, arguments, number=np.float32):
     return [known[name] for name in record.results]
 
 
-def with_literals(function):
-    """The function; in NumPy 1, where a number beside one float32 is a float64, its numbers narrow.
-
-    gpuopt's own backend for NumPy makes them so, too.
-    """
-    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-        return function
-    return retarget(function, np, literal=np.float32)
-
-
 @pytest.mark.parametrize("stages", STAGES)
 @pytest.mark.parametrize("name", RULES)
 def test_a_replayed_trace_gives_the_bits_of_the_function(name, stages):
@@ -79,7 +70,7 @@ def test_a_replayed_trace_gives_the_bits_of_the_function(name, stages):
     coefficients = np.random.default_rng(1).uniform(0.1, 0.9, len(names) - n_values)
     arguments.update(zip(names[n_values:], coefficients.astype(np.float32)))
     with np.errstate(all="ignore"):
-        expected = with_literals(update.function)(*arguments.values())
+        expected = as_written(update.function, "float32")(*arguments.values())
         actual = replay(trace(update.function, names), arguments)
     assert len(actual) == len(expected) == len(update.written)
     for one, other in zip(actual, expected):
