@@ -101,9 +101,15 @@ class _Walk:
         for_each_share(self._walk_scratch if self._scratch else self._walk, self._ends)
 
     def _walk(self, first: int, last: int) -> None:
-        self._kernel(*_NO_RESULT, self._where, None, c_int64(first), c_int64(last))
+        _check(self._kernel(*_NO_RESULT, self._where, None, c_int64(first), c_int64(last)))
 
     def _walk_scratch(self, first: int, last: int) -> None:
         scratch = np.empty(self._scratch // 8)
         where = c_void_p(scratch.ctypes.data)
-        self._kernel(*_NO_RESULT, self._where, where, c_int64(first), c_int64(last))
+        _check(self._kernel(*_NO_RESULT, self._where, where, c_int64(first), c_int64(last)))
+
+
+def _check(status: int) -> None:
+    """Raise what a compiled loop ended with, which Numba's functions return."""
+    if status:
+        raise RuntimeError(f"a rule raised an error in its compiled form: status {status}")

@@ -295,3 +295,22 @@ def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder
     with pytest.raises(ValueError, match="float16: this processor cannot convert it"):
         compile.object_file(MEASURE, ("float32", "float16"), "walk")
     assert compile.object_file(MEASURE, ("float32", "bfloat16"), "walk")
+
+
+def test_a_rule_that_raises_is_an_error_of_the_step():
+    names = {"np": np}
+    exec(
+        "def f(p, g):\n    if g > 1.0:\n        raise ValueError('large')\n    return (p - g,)",
+        names,
+    )
+    update = Changed(update_of("gradient_descent"), names["f"])
+    update.coefficient_names = ()
+    param, grad = np.ones(3, np.float32), np.ones(3, np.float32)
+    addresses = np.array([[param.ctypes.data], [grad.ctypes.data]], np.int64)
+    rest = np.array([3]), np.zeros((1, 2), np.int32), np.zeros((1, 0), np.float32), np.array([3])
+    walk = launch.bind(update, DTYPES[:2], addresses, *rest, np.zeros((1, 0, 3)))
+    walk()
+    assert param.tolist() == [0.0, 0.0, 0.0]
+    grad[1] = 2.0
+    with pytest.raises(RuntimeError, match="a rule raised an error in its compiled form"):
+        walk()
