@@ -98,15 +98,15 @@ def test_threads_that_start_together_agree(folder):
 
     def step():
         param = np.ones(100, np.float32)
-        with gpuopt.use_backend("numba"):
-            gpuopt.Adam([param]).step([np.ones(100, np.float32)])
+        gpuopt.Adam([param]).step([np.ones(100, np.float32)])
         found.append(param)
 
     threads = [threading.Thread(target=step) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with gpuopt.use_backend("numba"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert all((param == found[0]).all() for param in found)
     assert entries(folder).keys() == {f"{keys.key_of(update, DTYPES)}.o"}
 
