@@ -63,11 +63,11 @@ stubs: $(VENV)/.test
 
 unit: $(VENV)/.test
 	@echo '== tests'
-	@$(BIN)/python -m pytest -q $(WORKERS) $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(WORKERS) $(PYTEST_ARGS)
 
 unit-all: $(VENV)/.test
 	@echo '== all tests'
-	@$(BIN)/python -m pytest -q $(WORKERS) --all $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(WORKERS) --all $(PYTEST_ARGS)
 
 inspect: $(VENV)/.test
 	@echo '== GPU code'

@@ -105,7 +105,10 @@ def warned(how, code):
     return without_numba(how, code).splitlines()
 
 
-@pytest.mark.parametrize("how", ["not installed", "not found", "broken"])
+NIGHTLY = [pytest.param(how, marks=pytest.mark.nightly) for how in ("not installed", "broken")]
+
+
+@pytest.mark.parametrize("how", ["not found", *NIGHTLY])
 def test_a_drop_in_without_numba_warns_once_with_what_to_install(how):
     (said,) = warned(how, "steps(gpuopt.torch, gpuopt.torch)")
     assert said.startswith(f"RuntimeWarning {SLOW}")

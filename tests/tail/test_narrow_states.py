@@ -17,7 +17,9 @@ NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.states])
-@pytest.mark.parametrize("state_dtype", NARROW)
+@pytest.mark.parametrize(
+    "state_dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.nightly)]
+)
 def test_the_states_of_every_rule_follow_those_in_float32(rule, state_dtype):
     with gpuopt.use_backend("numpy"):
         found, expected = (means(rule, 0.999, dtype, 700) for dtype in (state_dtype, None))
