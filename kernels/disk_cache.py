@@ -1,8 +1,8 @@
 """Compiled code on disk: kernels for the CPU, cubins, and the facts of `gpuopt inspect`.
 
 Every entry is named by a hash of all that it depends on, so entries are never invalidated; the
-oldest go when the cache grows. Machine code is run as it is found: the folder belongs to its user
-alone, and an entry is taken only if nobody else can have written it and its digest is right.
+oldest go when the cache grows. Machine code is run as it is found: an entry is taken only if it and
+its folder belong to this user or root, nobody else can write to either, and its digest is right.
 
 Without a usable folder nothing is kept, and nothing fails: kernels are compiled in each process.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,9 @@ VARIABLE = "GPUOPT_CACHE_DIR"
 DEBUG = "GPUOPT_DEBUG"
 """If set to anything but 0, warn once if the cache cannot be used."""
 
+KINDS = ("cpu", "cuda", "inspect")
+"""The folders of the cache; nothing else in it is read or deleted."""
+
 LIMIT = 256 << 20
 """Maximum bytes of all entries."""
 
@@ -36,6 +40,10 @@ _STEP = LIMIT >> 4
 _DIGEST = 32
 """Bytes of a digest."""
 
+_ENTRY = re.compile(r"[0-9a-f]{40}\.(o|cubin|zip)")
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_POSIX = sys.platform != "win32"
+
 _since_prune = _STEP
 _warned = False
 
@@ -43,100 +51,142 @@ _warned = False
 def root() -> Path:
     """Return the folder of the cache.
 
-    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``.
-    Without a home, it is a folder among the temporary files.
+    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``. A
+    relative path, as of a user without a home, is not usable: it would move with the process.
     """
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given).expanduser().absolute()
+        return Path(os.path.expanduser(given))
     base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base) / "gpuopt"
-    try:
-        return Path.home() / ".cache" / "gpuopt"
-    except RuntimeError:
-        user = os.geteuid() if sys.platform != "win32" else ""
-        return Path(tempfile.gettempdir()) / f"gpuopt-{user}"
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "gpuopt")
 
 
 def folder(kind: str) -> Path:
-    """Return the folder of one kind of entries."""
+    """Return the folder of one of `KINDS`."""
     return root() / kind
 
 
 def problem() -> str | None:
     """Return why nothing can be kept on disk, or None; creates nothing."""
     path = root()
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return _problem_above(path)
-    except OSError as error:
-        return str(error)
+    if not path.is_absolute():
+        return f"the path of the cache is not absolute: {path} (see {VARIABLE})"
+    for each in (path, *(path / kind for kind in KINDS)):
+        try:
+            status = each.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return str(error)
+        why = _distrust(each, status)
+        if why or not os.access(each, os.W_OK | os.X_OK):
+            return why or f"{each} is read-only"
+    above = next((each for each in (path, *path.parents) if each.exists()), path)
+    return None if os.access(above, os.W_OK | os.X_OK) else f"{above} is read-only"
+
+
+def _distrust(path: Path, status: os.stat_result) -> str | None:
+    """Return why code in a folder is not run, or None."""
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is no folder"
-    if sys.platform != "win32":
-        if status.st_uid not in (os.geteuid(), 0):
-            return f"{path} belongs to another user"
-        if status.st_mode & 0o022:
-            return f"others may write to {path} (chmod go-w makes it usable)"
-    return None if os.access(path, os.W_OK | os.X_OK) else f"{path} is read-only"
-
-
-def _problem_above(path: Path) -> str | None:
-    above = next((each for each in path.parents if each.exists()), path.parent)
-    return None if os.access(above, os.W_OK | os.X_OK) else f"{above} is read-only"
+    if _POSIX and status.st_uid not in (os.geteuid(), 0):
+        return f"{path} belongs to another user"
+    if _POSIX and status.st_mode & _OTHERS_MAY_WRITE:
+        return f"others may write to {path} (chmod go-w makes it usable)"
+    return None
 
 
 def read(entry: Path) -> bytes | None:
     """Return the content of an entry; None if it is missing, damaged, or others can write to it."""
     try:
-        if not _trusted():
-            return None
-        whole = files.read_own(entry)
+        with _opened(entry.parent) as within:
+            whole = files.read_own(entry, within)
+            if whole is None or _digest(entry, content := whole[_DIGEST:]) != whole[:_DIGEST]:
+                return None
     except OSError:
-        return None
-    if whole is None or _digest(entry, content := whole[_DIGEST:]) != whole[:_DIGEST]:
         return None
     with suppress(OSError):
         os.utime(entry)  # the oldest entries are those that nobody used
     return content
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    """Open a folder that is trusted; None on Windows, where a folder has no handle.
+
+    What is read through the handle lies in the folder that was looked at, whatever the path means
+    by then.
+
+    Raises:
+        OSError: it is missing or not trusted.
+    """
+    if not path.is_absolute():
+        raise OSError(problem())
+    if not _POSIX:
+        yield None
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        why = _distrust(path, os.fstat(handle))
+        if why:
+            raise OSError(why)
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def write(entry: Path, content: bytes) -> bool:
     """Write an entry whole or not at all; return whether it could be written."""
-    return write_file(entry, _digest(entry, content) + content)
-
-
-def write_file(file: Path, content: bytes) -> bool:
-    """Write a file without a digest of its own; return whether it could be written."""
     global _since_prune
+    whole = _digest(entry, content) + content
     try:
-        _make_private(root())
-        _make_private(file.parent)
-        if not _trusted():
-            raise OSError(problem())
-        files.replace(str(file), partial(files.write_all, content=content), mode=0o600)
+        _make(root())
+        _make(entry.parent)
+        with _opened(root()), _opened(entry.parent):
+            files.replace(str(entry), partial(files.write_all, content=whole), mode=0o600)
     except OSError as error:
         _explain(f"compiled kernels are not kept on disk: {error}")
         return False
-    _since_prune += len(content)
+    _since_prune += len(whole)
     if _since_prune > _STEP:
         prune()
         _since_prune = 0
     return True
 
 
-def prune(limit: int = LIMIT) -> None:
-    """Delete the oldest entries beyond a number of bytes; other files stay."""
-    entries = sorted(_entries(), key=lambda found: found[1].st_mtime)
-    excess = sum(status.st_size for _, status in entries) - limit
-    for path, status in entries:
+def _make(path: Path) -> None:
+    """Create a folder that only its user can enter."""
+    if path.is_absolute() and not path.exists():
+        files.make_folder(path.parent)
+        with suppress(FileExistsError):
+            path.mkdir(0o700)
+
+
+def prune(limit: int = LIMIT) -> tuple[int, int]:
+    """Delete the oldest entries beyond a number of bytes; other files stay.
+
+    Returns:
+        The number of deleted entries, and their bytes.
+    """
+    now, found = time.time(), list(_entries())
+    for kind in KINDS:
+        files.remove_leftovers(str(folder(kind)))
+    found.sort(key=lambda entry: min(entry[1].st_mtime, now))
+    excess = sum(status.st_size for _, status in found) - limit
+    count = deleted = 0
+    for path, status in found:
         if excess <= 0:
-            return
-        with suppress(OSError):
+            break
+        try:
             path.unlink()
+        except FileNotFoundError:  # another process deletes, too
             excess -= status.st_size
+        except OSError:
+            continue
+        else:
+            excess -= status.st_size
+            count, deleted = count + 1, deleted + status.st_size
+    return count, deleted
 
 
 def size() -> tuple[int, int]:
@@ -146,39 +196,21 @@ def size() -> tuple[int, int]:
 
 
 def clear() -> tuple[int, int]:
-    """Delete all entries; return how many there were, and their bytes."""
-    found = size()
-    prune(limit=-1)
-    return found
-
-
-SUFFIXES = (".o", ".cubin", ".zip")
-"""Of entries; no other file is deleted."""
+    """Delete all entries; return how many were deleted, and their bytes."""
+    return prune(limit=-1)
 
 
 def _entries() -> Iterator[tuple[Path, os.stat_result]]:
-    with suppress(OSError):
-        for path in root().glob("*/*"):
-            with suppress(OSError):
-                status = path.lstat()
-                if path.suffix in SUFFIXES and not stat.S_ISDIR(status.st_mode):
-                    yield path, status
-
-
-def _trusted() -> bool:
-    """Whether the folder is the user's own, and nobody else can write to it."""
-    if sys.platform == "win32":
-        return True
-    status = os.stat(root())
-    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
-
-
-def _make_private(path: Path) -> None:
-    """Create a folder that only its user can enter."""
-    if not path.exists():
-        files.make_folder(path.parent)
-        with suppress(FileExistsError):
-            path.mkdir(0o700)
+    """Yield the entries, with their sizes and times of use."""
+    for kind in KINDS:
+        path = folder(kind)
+        if not path.is_absolute() or path.is_symlink():
+            continue
+        with suppress(OSError), os.scandir(path) as found:
+            for one in found:
+                if _ENTRY.fullmatch(one.name):
+                    with suppress(OSError):
+                        yield path / one.name, one.stat(follow_symlinks=False)
 
 
 def _explain(text: str) -> None:

@@ -25,7 +25,7 @@ def stages_for(
     """Return the stages in front of a rule: none that would change nothing in every group.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
-    bytes, and without it another kernel would be compiled.
+    bytes, and without the stage another kernel would be compiled.
 
     Args:
         rule: says whether weight decay is decoupled.

@@ -82,7 +82,7 @@ class Case:
     def update(self) -> Update:
         """The compiled function, except for variant ``measure``."""
         rule = RULES[self.rule]
-        whole = within(rule, TAILS.get(self.variant, Tail()), VARIANTS[self.variant](rule))
+        whole = within(rule, self.tail, VARIANTS[self.variant](rule))
         update = whole.for_params(self.dtypes[0])
         return update.for_states(self._states_of(update))
 
@@ -100,9 +100,9 @@ class Case:
         return self.variant == "measure"
 
     @property
-    def clips(self) -> bool:
-        """Whether its step measures the gradients first."""
-        return TAILS.get(self.variant, Tail()).clip_norm is not None
+    def tail(self) -> Tail:
+        """What its step does besides the update."""
+        return TAILS.get(self.variant, Tail())
 
     @property
     def reduces(self) -> bool:
@@ -132,7 +132,7 @@ class Case:
         """The case of the kernel that computes the coefficients of this one."""
         compute = compute_dtype(self.dtypes[0])
         variant = self.variant if self.vectors else "plain"
-        narrow = TAILS.get(self.variant, Tail()).narrow or self.dtypes[2] in BITS_16
+        narrow = self.tail.narrow or self.dtypes[2] in BITS_16
         dtypes = self.dtypes if narrow else (compute, compute, compute)
         return replace(self, kernel="coefficients", variant=variant, dtypes=dtypes)
 

@@ -15,15 +15,17 @@ def cache(action: str) -> int:
         action: ``"clear"``, or empty.
 
     Returns:
-        0 on success, 1 if the cache cannot be used, 2 for an unknown action.
+        0 on success, 1 if the cache cannot be used or emptied, 2 for an unknown action.
     """
     if action not in ("", "clear"):
         print(f"gpuopt cache: got {action!r}, expected clear or nothing", file=sys.stderr)
         return 2
     if action == "clear":
         count, size = disk_cache.clear()
-        print(f"deleted {count} entries, {size_text(size)}, from {disk_cache.root()}")
-        return 0
+        left = disk_cache.size()[0]
+        kept = f"; {left} could not be deleted" if left else ""
+        print(f"deleted {count} entries, {size_text(size)}, from {disk_cache.root()}{kept}")
+        return 1 if left else 0
     found = report()
     print(f"{found['folder']}: {found['problem'] or _content(found)}")
     return 1 if found["problem"] else 0

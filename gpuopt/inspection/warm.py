@@ -16,7 +16,7 @@ from typing import Any
 
 from ..doctor import compute_capabilities
 from ..engine import dispatch
-from ..engine.measure import MEASURE
+from ..engine.measure import measure_for
 from ..kernels import disk_cache
 from .backends import BACKENDS
 from .cases import Case
@@ -157,6 +157,9 @@ def _cupy(case: Case) -> None:
     from ..kernels.cuda import source as cuda_c
 
     cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), case.arch)
+    problem = disk_cache.problem()
+    if problem is not None:
+        raise OSError(problem)
 
 
 # --- Numba --------------------------------------------------------------------------------------
@@ -164,14 +167,15 @@ def _cupy(case: Case) -> None:
 
 def _numba(case: Case) -> None:
     """Compile the walk of a step, and that of the norm where the step needs it."""
-    from ..kernels.numba.launch import object_file_of
+    from ..kernels.numba.launch import entry_of, object_file_of
 
-    problem = disk_cache.problem()
-    if problem is not None:
-        raise OSError(problem)
-    object_file_of(case.walked, case.list_dtypes)
-    if case.clips:
-        object_file_of(MEASURE, case.list_dtypes[:2])
+    walks = [(case.walked, case.list_dtypes)]
+    if case.tail.measures:
+        walks.append((measure_for(case.tail), case.list_dtypes[:2]))
+    for update, dtypes in walks:
+        object_file_of(update, dtypes)
+        if disk_cache.read(entry_of(update, dtypes)) is None:
+            raise OSError(disk_cache.problem() or "it could not be written")
 
 
 _WARMERS: dict[str, Callable[[Case], None]] = {CPU: _numba, "triton": _triton, "cupy": _cupy}

@@ -31,7 +31,7 @@ def decoupled_decay(p, shrink):
 
 
 def decoupled_decay_coefficients(lr, weight_decay):
-    return (1.0 - lr * weight_decay,)
+    return (np.where(weight_decay != 0.0, 1.0 - lr * weight_decay, 1.0),)
 
 
 SCALE_GRADIENT = Stage("scale_gradient", scale_gradient, ("g",), scale_gradient_coefficients)

@@ -78,17 +78,22 @@ def make_folder(folder: Path) -> None:
                 each.mkdir(0o755)
 
 
-def read_own(file: Path) -> bytes | None:
+def read_own(file: Path, folder: int | None = None) -> bytes | None:
     """Return the content of a file that nobody else can have written; None without such a file.
 
-    It is a regular file, no link, of this user, root, or the owner of the folder, and neither its
-    group nor others may write to it.
+    It is a regular file, no link, of this user or root, and neither its group nor others may write
+    to it.
+
+    Args:
+        file: the path.
+        folder: the handle of its folder; None to look the folder up.
 
     Raises:
         OSError: it exists but cannot be read.
     """
+    path, flags = file if folder is None else file.name, os.O_RDONLY | _NO_FOLLOW
     try:
-        handle = os.open(file, os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, flags | getattr(os, "O_BINARY", 0), dir_fd=folder)
     except OSError:
         return None
     try:
@@ -96,8 +101,7 @@ def read_own(file: Path) -> bytes | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         if sys.platform != "win32":
-            trusted = {os.geteuid(), 0, os.stat(file.parent).st_uid}
-            if status.st_uid not in trusted or status.st_mode & 0o022:
+            if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
                 return None
         with open(handle, "rb", closefd=False) as opened:
             return opened.read()
@@ -138,13 +142,18 @@ class _Partial:
         return os.open(path, flags, self._mode)
 
     def _remove_leftovers(self) -> None:
-        names: list[str] = []
-        with suppress(OSError):
-            names = os.listdir(self._folder or os.curdir)
-        for name in names:
-            if name.startswith(self._prefix) and name.endswith(".partial"):
-                with suppress(OSError):
-                    _remove_unused(os.path.join(self._folder, name))
+        remove_leftovers(self._folder, self._prefix)
+
+
+def remove_leftovers(folder: str, prefix: str = ".gpuopt-") -> None:
+    """Remove the partial files of writers that were killed; of all targets, or of one."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(folder or os.curdir)
+    for name in names:
+        if name.startswith(prefix) and name.endswith(".partial"):
+            with suppress(OSError):
+                _remove_unused(os.path.join(folder, name))
 
 
 def _remove_unused(path: str) -> None:

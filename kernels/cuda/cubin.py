@@ -7,26 +7,30 @@ driver.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import os
+import shutil
 import tempfile
-from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 
 from cupy.cuda import nvrtc
 
-from ...system.files import read_own
+from ...system.files import replace, write_all
 from .. import disk_cache
 from .source import OPTIONS
 
 __all__ = ["cubin"]
 
+_lock = Lock()
+"""NVRTC fails in threads that are the first to compile at the same time: it opens a library of its
+own in a way that is not safe for threads."""
+
 
 def cubin(text: str, arch: int) -> Path:
-    """Return the file for `cupy.RawModule`; compile it unless it exists and is whole.
-
-    Its name ends with a digest of its content, so that a damaged file is told from a whole one. One
-    that others can write to, or that is a link, is compiled again.
+    """Return the file for `cupy.RawModule`; compile it unless it is in the cache on disk.
 
     Args:
         text: CUDA C without includes.
@@ -38,7 +42,8 @@ def cubin(text: str, arch: int) -> Path:
     """
     options = (*OPTIONS, _target(arch))
     key = hashlib.sha256(repr((nvrtc.getVersion(), options, text)).encode()).hexdigest()[:40]
-    return _cached(key) or _write(key, _compile(text, options))
+    with _lock:
+        return _file_of(key, _kept(key) or _compiled(key, text, options))
 
 
 def _target(arch: int) -> str:
@@ -63,30 +68,36 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
         nvrtc.destroyProgram(program)
 
 
-def _cached(key: str) -> Path | None:
-    if disk_cache.problem() is None:
-        for file in disk_cache.folder("cuda").glob(f"{key}-*.cubin"):
-            with suppress(OSError):
-                code = read_own(file)
-                if code is not None and file.name == _name(key, code):
-                    return file
-    return None
+def _kept(key: str) -> bytes | None:
+    return disk_cache.read(_entry(key))
 
 
-def _name(key: str, code: bytes) -> str:
-    return f"{key}-{hashlib.sha256(code).hexdigest()[:40]}.cubin"
+def _compiled(key: str, text: str, options: tuple[str, ...]) -> bytes:
+    code = _compile(text, options)
+    disk_cache.write(_entry(key), code)
+    return code
 
 
-def _write(key: str, code: bytes) -> Path:
-    """Write a file into the cache; where that is impossible, into a folder of this process."""
-    file = disk_cache.folder("cuda") / _name(key, code)
-    if not disk_cache.write_file(file, code):
-        file = Path(_own_folder().name, file.name)
-        file.write_bytes(code)
+def _entry(key: str) -> Path:
+    return disk_cache.folder("cuda") / f"{key}.cubin"
+
+
+def _file_of(key: str, code: bytes) -> Path:
+    """Return a file with the code that only this process uses: nobody changes or deletes it."""
+    file = Path(_own_folder(os.getpid()), f"{key}.cubin")
+    if not file.exists():
+        replace(str(file), partial(write_all, content=code), mode=0o600)
     return file
 
 
 @cache
-def _own_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that is deleted when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="gpuopt-")
+def _own_folder(process: int) -> str:
+    """Return a folder that is deleted when the process ends, but not when a child of it does."""
+    folder = tempfile.mkdtemp(prefix="gpuopt-")
+    atexit.register(_remove, folder, process)
+    return folder
+
+
+def _remove(folder: str, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,8 @@ object file that needs nothing of Numba or Python to run, so that another proces
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -18,7 +20,7 @@ from ..storage import STORAGE, compute_dtype
 from ..table import Update
 from ..trace.retarget import retarget
 from . import maths, sums
-from .object_files import processor, target_machine
+from .object_files import target_machine
 from .walk import walk_source
 
 _ITEMS = ("float64", "float32", "uint32", "int64", "int32")
@@ -43,7 +45,7 @@ def assembly(update: Update, dtypes: tuple[str, ...]) -> str:
 
 def module_of(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
     """Return LLVM's module of an update's walk; see `object_file`."""
-    if "float16" in dtypes and "-f16c" in processor()[1].split(","):  # LLVM would end the process
+    if "float16" in dtypes and not _converts_float16():
         raise ValueError("float16: this processor cannot convert it (F16C); use bfloat16, or NumPy")
     names = namespace(update, dtypes)
     exec(walk_source(update, dtypes), names)  # generated in walk.py
@@ -70,6 +72,23 @@ def namespace(update: Update, dtypes: tuple[str, ...]) -> dict[str, Any]:
         **{f"decode_{dtype}": maths.DECODE.get(dtype, number) for dtype in STORAGE},
         **{f"encode_{dtype}": encoder for dtype, encoder in encoders.items()},
     }
+
+
+@cache
+def _converts_float16() -> bool:
+    """Return whether the processor converts float16; else LLVM would call functions of no library.
+
+    It would look for them when the code is loaded, and end the process.
+    """
+    module = llvm.parse_assembly(
+        "define float @convert(float %x) {\n"
+        "  %narrow = fptrunc float %x to half\n"
+        "  %wide = fpext half %narrow to float\n"
+        "  ret float %wide\n"
+        "}\n"
+    )
+    text = target_machine().emit_assembly(module)
+    return not re.search(r"\b_+(extendhfsf2|truncsfhf2|gnu_h2f_ieee|gnu_f2h_ieee)\b", text)
 
 
 def _keep_only(module: Any, walk: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,8 @@ import numba
 from ..table import Update
 from .object_files import processor
 from .walk import walk_source
+
+_NOWHERE_ELSE = secrets.token_hex()
 
 _FOLDER = Path(__file__).parent
 _FILES = (
@@ -56,7 +59,19 @@ def _function(function: FunctionType) -> Iterator[Any]:
             yield name
             yield from _function(value)
         elif not isinstance(value, ModuleType):
-            yield name, repr(value)
+            yield name, _constant(value)
+
+
+def _constant(value: Any) -> Any:
+    """Return what determines a global; for all but plain values, something of this process alone.
+
+    Of an array or an enumeration, ``repr`` does not say all.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return repr(value)
+    if type(value) is tuple:
+        return [_constant(item) for item in value]
+    return _NOWHERE_ELSE
 
 
 def _code(code: CodeType) -> Iterator[Any]:

@@ -5,9 +5,11 @@ A compiled loop is kept on disk, and loaded instead of compiled wherever it is f
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from ctypes import c_int64, c_void_p
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,9 +18,10 @@ import numpy.typing as npt
 
 from .. import disk_cache
 from ..table import Update
+from ..thread_count import thread_count
 from ..threads import for_each_share
 from .keys import key_of
-from .object_files import load
+from .object_files import compiling, load
 from .walk import CHUNK, scratch_bytes
 
 __all__ = ["CHUNK", "bind", "compile", "object_file_of"]
@@ -34,20 +37,25 @@ _NO_RESULT = (c_void_p(_UNUSED.ctypes.data), c_void_p(_UNUSED[1:].ctypes.data))
 @cache
 def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., int]:
     """Return the compiled loop over the chunks of a table, from the disk if it is there."""
-    return load(object_file_of(update, dtypes), f"walk_{key_of(update, dtypes)}")
+    with compiling:
+        return load(object_file_of(update, dtypes), f"walk_{key_of(update, dtypes)}")
 
 
 def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
     """Return the object file of an update's loop; compile it unless it is on disk."""
-    key = key_of(update, dtypes)
-    entry = disk_cache.folder("cpu") / f"{key}.o"
+    entry = entry_of(update, dtypes)
     found = disk_cache.read(entry)
     if found is None:
         from .compile import object_file  # Numba's compiler, which a hit does not need
 
-        found = object_file(update, dtypes, f"walk_{key}")
+        found = object_file(update, dtypes, f"walk_{entry.stem}")
         disk_cache.write(entry, found)
     return found
+
+
+def entry_of(update: Update, dtypes: tuple[str, ...]) -> Path:
+    """Return the file in which an update's loop is kept."""
+    return disk_cache.folder("cpu") / f"{key_of(update, dtypes)}.o"
 
 
 def bind(
@@ -96,6 +104,11 @@ class _Walk:
         self._table = np.array([*(a.ctypes.data for a in arrays), n_tensors], np.int64)
         self._where = c_void_p(self._table.ctypes.data)
         self._scratch = scratch_bytes(update, dtypes)
+        shares = thread_count() if self._scratch else 0
+        self._free = deque(self._new_scratch() for _ in range(shares))
+
+    def _new_scratch(self) -> npt.NDArray[np.float64]:
+        return np.empty(self._scratch // 8)
 
     def __call__(self) -> None:
         for_each_share(self._walk_scratch if self._scratch else self._walk, self._ends)
@@ -104,9 +117,13 @@ class _Walk:
         _check(self._kernel(*_NO_RESULT, self._where, None, c_int64(first), c_int64(last)))
 
     def _walk_scratch(self, first: int, last: int) -> None:
-        scratch = np.empty(self._scratch // 8)
+        try:
+            scratch = self._free.pop()
+        except IndexError:  # GPUOPT_NUM_THREADS has grown
+            scratch = self._new_scratch()
         where = c_void_p(scratch.ctypes.data)
         _check(self._kernel(*_NO_RESULT, self._where, where, c_int64(first), c_int64(last)))
+        self._free.append(scratch)
 
 
 def _check(status: int) -> None:

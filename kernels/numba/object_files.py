@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cache
+from threading import RLock
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+
+compiling = RLock()
+"""Held while code is compiled and loaded. A fork waits for it: in the child, the locks of LLVM and
+Numba would stay as they were, and nobody would be left to release them."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=compiling.acquire,
+        after_in_parent=compiling.release,
+        after_in_child=compiling.release,
+    )
 
 
 @cache

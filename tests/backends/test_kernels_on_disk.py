@@ -1,6 +1,7 @@
 """Numba's kernels are kept on disk: the same bits, for this processor and this code alone."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -157,6 +158,17 @@ def test_a_key_changes_with_a_number_that_a_function_refers_to():
     assert keys.key_of(update, DTYPES[:2]) != keys.key_of(other, DTYPES[:2])
 
 
+def test_a_global_of_which_the_text_does_not_say_all_is_of_this_process_alone(monkeypatch):
+    """An array's text has dots in it, and an enumeration may hide its number."""
+    names = {"TABLE": np.zeros(5000), "np": np}
+    exec("def f(p, g):\n    return (p - TABLE[0] * g,)", names)
+    update = Changed(update_of("gradient_descent"), names["f"])
+    before = keys.key_of.__wrapped__(update, DTYPES[:2])
+    assert keys.key_of.__wrapped__(update, DTYPES[:2]) == before
+    monkeypatch.setattr(keys, "_NOWHERE_ELSE", "another process")
+    assert keys.key_of.__wrapped__(update, DTYPES[:2]) != before
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -216,18 +228,39 @@ def test_a_damaged_entry_is_compiled_again(folder):
         assert entry.read_bytes() == kept
 
 
-@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777], ids=oct)
-def test_a_folder_that_others_can_write_to_is_refused(folder, mode):
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+@pytest.mark.parametrize("place", ["", "cpu"])
+def test_a_folder_that_others_can_write_to_is_refused(folder, place, mode):
     object_file()
     (entry,) = folder.glob("cpu/*")
-    folder.chmod(mode)
+    (folder / place).chmod(mode)
     assert "others may write" in disk_cache.problem()
-    assert disk_cache.read(entry) is None
+    if place:
+        assert disk_cache.read(entry) is None
     entry.unlink()
     object_file()
     assert not entry.exists()
-    folder.chmod(0o700)
+    (folder / place).chmod(0o700)
     object_file()
+    assert entry.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+@pytest.mark.parametrize("place", ["folder", "entry"])
+def test_code_of_another_user_is_not_taken(folder, place):
+    object_file()
+    (entry,) = folder.glob("cpu/*")
+    os.chown(entry.parent if place == "folder" else entry, 1234, -1)
+    assert disk_cache.read(entry) is None
+
+
+def test_a_folder_that_is_a_link_is_not_entered(folder, tmp_path):
+    object_file()
+    (folder / "cpu").rename(tmp_path / "elsewhere")
+    (folder / "cpu").symlink_to(tmp_path / "elsewhere")
+    (entry,) = (tmp_path / "elsewhere").iterdir()
+    assert disk_cache.read(folder / "cpu" / entry.name) is None
+    assert disk_cache.clear() == (0, 0)
     assert entry.exists()
 
 
@@ -259,42 +292,104 @@ def full(*args, **kwargs):
     raise OSError(28, "No space left on device")
 
 
-def test_a_user_without_a_home_has_a_cache(tmp_path, monkeypatch):
-    monkeypatch.delenv("GPUOPT_CACHE_DIR", raising=False)
+@pytest.mark.parametrize("path", ["relative/folder", "~nobody-of-this-name/cache", ""])
+def test_a_path_that_moves_with_the_process_is_not_used(tmp_path, monkeypatch, path):
+    """The last: a user without a home."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", path)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(disk_cache.Path, "home", no_home)
-    monkeypatch.setattr(disk_cache.tempfile, "gettempdir", lambda: str(tmp_path))
-    object_file()
-    assert len(list(tmp_path.glob("gpuopt-*/cpu/*.o"))) == 1
+    expand = os.path.expanduser
+    monkeypatch.setattr(os.path, "expanduser", lambda p: p if p == "~/.cache" else expand(p))
+    assert object_file()
+    assert disk_cache.problem().startswith("the path of the cache is not absolute")
+    assert disk_cache.size() == (0, 0)
+    assert not list(tmp_path.iterdir())
 
 
-def no_home():
-    raise RuntimeError("Could not determine home directory.")
+NAMES = [letter * 40 for letter in "abcdef"]
 
 
 def test_the_oldest_entries_go_and_other_files_stay(folder, monkeypatch):
-    for age, name in enumerate(("c.cubin", "b.zip", "a.o")):
-        kind = folder / name.split(".")[1]
-        assert disk_cache.write(kind / name, bytes(1000))
-        os.utime(kind / name, (1e9 - age, 1e9 - age))
-    (folder / "o" / "notes").write_text("mine")
+    oldest, old, used, new = (
+        folder / kind / f"{name}.{suffix}"
+        for kind, name, suffix in zip(
+            ("cuda", "inspect", "cpu", "cpu"), NAMES, ("cubin", "zip", "o", "o")
+        )
+    )
+    for age, entry in enumerate((used, old, oldest)):
+        assert disk_cache.write(entry, bytes(1000))
+        os.utime(entry, (1e9 - age, 1e9 - age))
+    others = [folder / "cpu" / "notes.o", folder / "o" / used.name, folder / "photos.zip"]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(bytes(10_000))
+        os.utime(other, (0, 0))
     assert disk_cache.size() == (3, 3 * 1032)
-    assert disk_cache.read(folder / "o" / "a.o") is not None  # now it is the youngest
+    assert disk_cache.read(used) is not None  # now it is the youngest
     monkeypatch.setattr(disk_cache, "_since_prune", disk_cache._STEP)
-    monkeypatch.setattr(disk_cache.prune, "__defaults__", (3 * 1032,))
-    assert disk_cache.write(folder / "o" / "d.o", bytes(1000))
-    left = {file.name for file in folder.rglob("*") if file.is_file()}
-    assert left == {"a.o", "c.cubin", "d.o", "notes"}
-    assert disk_cache.clear() == (3, 3 * 1032)
-    assert {file.name for file in folder.rglob("*") if file.is_file()} == {"notes"}
+    monkeypatch.setattr(disk_cache.prune, "__defaults__", (2 * 1032,))
+    assert disk_cache.write(new, bytes(1000))
+    left = {file for file in folder.rglob("*") if file.is_file()}
+    assert left == {used, new, *others}
+    assert disk_cache.clear() == (2, 2 * 1032)
+    assert {file for file in folder.rglob("*") if file.is_file()} == set(others)
 
 
-def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder, monkeypatch):
-    compile = pytest.importorskip("gpuopt.kernels.numba.compile")
-    monkeypatch.setattr(compile, "processor", lambda: ("ivy", "+avx,-f16c"))
-    with pytest.raises(ValueError, match="float16: this processor cannot convert it"):
-        compile.object_file(MEASURE, ("float32", "float16"), "walk")
-    assert compile.object_file(MEASURE, ("float32", "bfloat16"), "walk")
+def test_processes_that_delete_at_the_same_time_do_not_delete_more(folder, monkeypatch):
+    entries = [folder / "cpu" / f"{name}.o" for name in NAMES]
+    for age, entry in enumerate(entries):
+        assert disk_cache.write(entry, bytes(1000))
+        os.utime(entry, (1e9 - age, 1e9 - age))
+    found = list(disk_cache._entries())
+    entries[-1].unlink()  # by another process, after this one has looked
+    monkeypatch.setattr(disk_cache, "_entries", lambda: found)
+    assert disk_cache.prune(4 * 1032) == (1, 1032)
+    assert [entry.exists() for entry in entries] == [True] * 4 + [False] * 2
+
+
+def test_what_a_killed_writer_left_goes(folder):
+    object_file()
+    partial = folder / "cpu" / ".gpuopt-0-1.partial"
+    partial.write_bytes(b"half")
+    disk_cache.prune()
+    assert [file.suffix for file in (folder / "cpu").iterdir()] == [".o"]
+
+
+def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder):
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("others convert it")
+    code = """
+        import numpy as np, gpuopt
+        param = np.ones(5, np.float16)
+        try:
+            gpuopt.SGD([param], lr=0.5).step([param.copy()])
+        except ValueError as error:
+            print(error, param.tolist())
+    """
+    said = run_script(code, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES="")
+    assert said.startswith("float16: this processor cannot convert it")
+    assert said.endswith("[1.0, 1.0, 1.0, 1.0, 1.0]\n")
+
+
+def test_a_child_that_is_forked_while_a_kernel_is_compiled_can_compile(folder):
+    code = """
+        import os, threading
+        import numpy as np, gpuopt
+        gpuopt.use_backend("numba")
+        def step(rule, n=3):
+            gpuopt.Optimizer([np.ones(n, np.float32)], rule=rule).step([np.ones(n, np.float32)])
+        step("gradient_descent")
+        thread = threading.Thread(target=lambda: [step(r) for r in ("adam", "lion", "adagrad")])
+        thread.start()
+        for rule in ("momentum", "nesterov", "rmsprop"):
+            child = os.fork()
+            if child == 0:
+                step(rule)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        thread.join()
+    """
+    run_script(code, quiet=False)
 
 
 def test_a_rule_that_raises_is_an_error_of_the_step():
