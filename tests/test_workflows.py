@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gpuopt.variables import KNOWN
+
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
@@ -45,6 +47,12 @@ def test_every_target_of_make_is_there(file):
     named = re.findall(r"(?:run: make|targets:) ((?:[\w.$/-]+ ?)+)$", text, re.MULTILINE)
     assert named
     assert {target for line in named for target in line.split()} - {"$"} <= known
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_gpuopt_knows_the_variables_that_are_set(file):
+    """It warns of any other, and warnings are errors."""
+    assert set(re.findall(r"GPUOPT_\w+", file.read_text(encoding="utf-8"))) <= set(KNOWN)
 
 
 # --- what they run, against what pyproject.toml claims --------------------------------------------
