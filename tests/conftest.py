@@ -20,6 +20,16 @@ settings.load_profile("gpuopt")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def nothing_forced_before():
+    """A test begins without a forced backend, whatever the one before left behind."""
+    from gpuopt.engine import dispatch
+
+    dispatch._forced.clear()
+    yield
+    dispatch._forced.clear()
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """A wheel built from a copy of the sources, as `pip install .` builds it."""
