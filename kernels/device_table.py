@@ -52,6 +52,7 @@ class DeviceTable:
             owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
             sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
             self._skip, self._go = (memory.upload(np.zeros((1, 1), np.float32)) for _ in range(2))
+            memory.copy_number(self._skip, 0, 0, self._go)  # compiled now, not while capturing
         self._may_skip = False
         self._measured: Any = None
         self._measure: Launch | None = None
@@ -60,9 +61,10 @@ class DeviceTable:
         of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
         self._of_elements = (addresses, sizes, chunks, coefficients)
         self._arrays: tuple[Any, ...] = (*of_tensors, sizes, chunks, self._partials, self._go)
-        self._launches = [kernels.coefficients((*of_tensors, count))]
-        if len(table.chunks):
-            self._launches.append(self._walk(table.update, self._skip, self._partials))
+        with memory.current():  # kernels are compiled and loaded for the current device
+            self._launches = [kernels.coefficients((*of_tensors, count))]
+            if len(table.chunks):
+                self._launches.append(self._walk(table.update, self._skip, self._partials))
 
     def _walk(self, update: Update, skip: Any, partials: Any) -> Launch:
         dtypes, count = self._table.dtypes[: len(update.lists)], len(self._table.sizes)

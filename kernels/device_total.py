@@ -37,6 +37,7 @@ class DeviceTotal:
             self._given, self._go, self.skip = (
                 memory.upload(np.zeros((1, 1), np.float32)) for _ in range(3)
             )
+            memory.copy_number(self._given, 0, 0, self._go)  # compiled now, not while capturing
         self.squares = self._total[:1, :1]
         self._may_be_given = False
         self._gathered: dict[int, tuple[Any, Launch]] = {}

@@ -36,7 +36,7 @@ class TorchMemory:
         stack = ExitStack()
         stack.enter_context(device)
         stream = sys.modules["cupy"].cuda.get_current_stream(self._device.index)
-        stack.enter_context(torch.cuda.stream(torch.cuda.ExternalStream(stream.ptr, self._device)))
+        stack.enter_context(torch.cuda.stream(stream_of(stream.ptr, self._device)))
         return stack
 
     def stream(self) -> int:
@@ -76,8 +76,19 @@ class TorchMemory:
     def copy_number(self, array: torch.Tensor, rows: int | slice, column: int, number: Any) -> None:
         """Copy a torch or CuPy scalar on the device to elements of a tensor."""
         if not isinstance(number, torch.Tensor):
-            number = torch.as_tensor(number)
+            number = torch.as_tensor(number, device=array.device)
         array[rows, column].copy_(number.detach().reshape(()))
+
+
+def stream_of(handle: int, device: torch.device) -> Any:
+    """Return torch's object for a stream of CuPy.
+
+    Handle 0 is the legacy default stream, and so is 1. torch takes an external stream of handle 0
+    for a wish for a new stream of its pool.
+    """
+    if handle in (0, 1):
+        return torch.cuda.default_stream(device)
+    return torch.cuda.ExternalStream(handle, device)
 
 
 def upload(values: npt.NDArray[Any], device: str) -> torch.Tensor:
@@ -115,4 +126,5 @@ class StagedArray:
         self.array.copy_(buffer.copy_(source), non_blocking=True)
 
     def _new_buffer(self) -> torch.Tensor:
-        return torch.empty(self.array.shape, dtype=self.array.dtype, pin_memory=True)
+        shape, dtype = self.array.shape, self.array.dtype
+        return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)

@@ -55,8 +55,11 @@ def run(settings: Settings) -> Iterator[Group]:
 class NoLaunch:
     """A kernel that does nothing."""
 
-    def warmup(self, *args: Any, **kwargs: Any) -> None:
+    params = ()
+
+    def warmup(self, *args: Any, **kwargs: Any) -> NoLaunch:
         """Compile nothing."""
+        return self
 
     def __getitem__(self, grid: object) -> Callable[..., None]:
         """Return a launcher that does nothing."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,11 @@ def problem() -> str | None:
         return None
     if torch.cuda.is_available():
         compilers = (os.environ.get("CC"), "gcc", "clang")  # Triton builds its launchers with them
-        found = any(name and shutil.which(name) for name in compilers)
-        return None if found else "Triton needs a C compiler: gcc, clang or what CC names"
+        if not any(name and shutil.which(name) for name in compilers):
+            return "Triton needs a C compiler: gcc, clang or what CC names"
+        if not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
+            return "Triton needs Python.h (package python3-dev, or the like) to build its launchers"
+        return None
     if torch.version.cuda is None:
         return "this torch is built without CUDA; install a CUDA build of torch"
     return "torch finds no CUDA device (driver, CUDA_VISIBLE_DEVICES?)"
@@ -95,8 +100,13 @@ def _total(arguments: tuple[Any, ...]) -> Launch:
 
 
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
-    launch = partial(kernel[grid], *arguments, **constants)
+    """Return the launch of a kernel, which is compiled and loaded for the current device.
+
+    Errors must come before any update; and what is bound to its arguments here is not looked up at
+    each launch, which takes several times as long.
+    """
     if INTERPRETED:  # computes in NumPy, which would warn of overflows
-        return np.errstate(all="ignore")(launch)
-    kernel.warmup(*arguments, grid=grid, **constants)  # errors must come before any update
-    return launch
+        return np.errstate(all="ignore")(partial(kernel[grid], *arguments, **constants))
+    compiled = kernel.warmup(*arguments, grid=grid, **constants)
+    names = [parameter.name for parameter in kernel.params[len(arguments) :]]
+    return partial(compiled[(*grid, 1, 1)], *arguments, *(constants[name] for name in names))

@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def _missing():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "/gpu/" in item.path.as_posix():
+        if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.gpu)
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.helpers.waiting import no_waiting
+
 
 @pytest.fixture
 def nccl(torch, device):
@@ -23,12 +25,8 @@ def test_a_step_of_several_processes_does_not_wait_for_the_device(torch, device,
         param.grad = torch.full_like(param, 0.25)
         opt = Adam([param], lr=0.1, clip_norm=1.0, skip_nonfinite=True, norm_group=group)
         opt.step()  # compiles, and makes what the collective needs
-        before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with no_waiting(torch):
             opt.step()
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
         results.append((param.detach().clone(), opt.grad_norm, opt.skipped_steps))
     (alone, norm, _), (together, same, skipped) = results
     assert torch.equal(alone, together)

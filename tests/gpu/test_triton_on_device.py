@@ -6,6 +6,7 @@ import pytest
 import gpuopt
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.values import values
+from tests.helpers.waiting import no_waiting
 
 OPTIMIZERS = {
     "sgd": lambda params: gpuopt.SGD(params, lr=0.1),
@@ -127,12 +128,9 @@ def test_a_step_does_not_wait_for_the_device(torch, device):
     optimizer.step(tensors(torch, 1, device=device))
     grads = [tensors(torch, step, device=device) for step in range(3)]
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting(torch):
         for moved in grads:
             optimizer.step(moved)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_arrays_on_two_devices(torch, device):

@@ -20,26 +20,36 @@ class Staged:
 
     def __init__(self, table, *others):
         super().__init__(replace(table, device=self.staging_device, library="torch"), *others)
-        self._table = table
+        self._table, self._copies = table, None
 
     def send_addresses(self, addresses):
-        """Do nothing: `run` sends the addresses of the copies."""
+        """Do nothing: `_copy` sends the addresses of the copies."""
+
+    def measure(self, update):
+        """Measure copies, which `run` then updates."""
+        self._copy()
+        return super().measure(update)
 
     def run(self):
         """Update device copies of all tensors, and copy the written ones back."""
-        addresses, copies = self._table.addresses.copy(), []
+        if self._copies is None:
+            self._copy()
+        super().run()
+        for here, copy, changed in self._copies:
+            if changed:
+                here.copy_(copy)
+        self._copies = None
+
+    def _copy(self):
+        addresses, self._copies = self._table.addresses.copy(), []
         for i, dtype in enumerate(self._table.dtypes):
             for j, size in enumerate(self._table.sizes.tolist()):
                 if addresses[i, j] and size:
                     here = _bytes_at(int(addresses[i, j]), size * STORAGE[dtype].itemsize)
                     copy = self._copied(here)
                     addresses[i, j] = copy.data_ptr()
-                    copies.append((here, copy, i in self._table.update.written))
+                    self._copies.append((here, copy, i in self._table.update.written))
         super().send_addresses(addresses)
-        super().run()
-        for here, copy, changed in copies:
-            if changed:
-                here.copy_(copy)
 
     def _copied(self, here):
         """Return a device copy with the same alignment."""
@@ -49,6 +59,13 @@ class Staged:
         )
         first = shift - buffer.data_ptr() % ALIGNMENT + ALIGNMENT
         return buffer[first : first + len(here)].copy_(here)
+
+
+class StagedTotal:
+    """Mixed into a backend's `DeviceTotal`: it lies where the copies do."""
+
+    def __init__(self, device, library):
+        super().__init__(Staged.staging_device, "torch")
 
 
 def _bytes_at(address, size):

@@ -40,8 +40,8 @@ class Device:
     def __init__(self):
         self.stream, self.blocks, self.capturing = [], [], False
 
-    def empty(self, shape, *, dtype, pin_memory):
-        assert pin_memory
+    def empty(self, shape, *, dtype, device, pin_memory):
+        assert pin_memory and device == "cpu"
         assert not self.capturing, "a block was asked for during a capture"
         self.blocks.append(torch.full(shape, -1, dtype=dtype))
         return self.blocks[-1]
