@@ -129,3 +129,23 @@ def test_a_replay_after_a_skipped_step_is_none_of_it(device, sgd, monkeypatch):
     monkeypatch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
     optimizer._fused.run([G1], optimizer._groups(1.0), np.ones(1, np.float32))
     assert moved(replay) == 1
+
+
+@pytest.mark.parametrize("tail", [{}, {"clip_norm": 1.0, "skip_nonfinite": True}])
+def test_a_capture_copies_nothing_of_a_kind_that_was_not_copied_before(device, monkeypatch, tail):
+    """CuPy compiles and loads a kernel for each kind of copy, which a capture may not allow."""
+    copied, memory = [], simulated_cupy.HostMemory
+    real = memory.copy_number
+
+    def noted(self, array, row, column, number):
+        copied.append((array.dtype, number.dtype))
+        real(self, array, row, column, number)
+
+    monkeypatch.setattr(memory, "copy_number", noted)
+    optimizer = gpuopt.SGD([np.zeros(8, np.float32)], lr=1.0, **tail)
+    optimizer.step([G1])
+    before = set(copied)
+    copied.clear()
+    device.capture(optimizer.step, [G1])
+    assert copied
+    assert set(copied) <= before

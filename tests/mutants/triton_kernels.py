@@ -41,10 +41,37 @@ MUTANTS = (
     Mutant(
         "kernels are compiled when they are launched",
         "kernels/triton/launch.py",
-        "    kernel.warmup(*arguments, grid=grid, **constants)"
-        "  # errors must come before any update\n",
+        "    compiled = kernel.warmup(*arguments, grid=grid, **constants)\n",
+        "    return partial(kernel[grid], *arguments, **constants)\n",
+        "tests/triton/test_devices.py -k compiled_and_loaded",
+    ),
+    Mutant(
+        "kernels are compiled for whichever device is current",
+        "kernels/device_table.py",
+        "        with memory.current():  # kernels are compiled and loaded for the current device\n",
+        "        if memory:\n",
+        "tests/triton/test_devices.py -k compiled_and_loaded",
+    ),
+    Mutant(
+        "CuPy's default stream becomes a new stream of torch",
+        "kernels/torch_memory.py",
+        "    if handle in (0, 1):\n",
+        "    if handle == 1:\n",
+        "tests/triton/test_torch_memory.py -k default_stream",
+    ),
+    Mutant(
+        "pinned memory is made on the default device",
+        "kernels/torch_memory.py",
+        'torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)',
+        "torch.empty(shape, dtype=dtype, pin_memory=True)",
+        "tests/triton/test_torch_memory.py -k pinned",
+    ),
+    Mutant(
+        "the first captured step is the first to copy the number that skips it",
+        "kernels/device_table.py",
+        "            memory.copy_number(self._skip, 0, 0, self._go)  # compiled now, not while capturing\n",
         "",
-        "tests/triton/test_devices.py -k compiled_before",
+        "tests/cuda_c/test_graphs.py -k of_a_kind",
     ),
     Mutant(
         "sums and products are contracted",

@@ -82,3 +82,19 @@ def test_the_mode_in_which_waiting_is_an_error_ends_with_its_block():
         assert modes[-1] == "error"
         raise ZeroDivisionError
     assert modes == ["default", "error", "default"]
+
+
+@pytest.mark.parametrize(
+    ("found", "headers", "missing"),
+    [("gcc", True, None), ("gcc", False, "Python.h"), (None, True, "a C compiler")],
+)
+def test_what_triton_needs_to_build_its_launchers(monkeypatch, tmp_path, found, headers, missing):
+    launch = pytest.importorskip("gpuopt.kernels.triton.launch")
+    if headers:
+        (tmp_path / "Python.h").write_text("")
+    monkeypatch.setattr(launch, "INTERPRETED", False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(launch.shutil, "which", lambda name: found)
+    monkeypatch.setattr(launch.sysconfig, "get_path", lambda *which: str(tmp_path))
+    problem = launch.problem()
+    assert problem is None if missing is None else missing in problem
