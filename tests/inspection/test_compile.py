@@ -186,6 +186,10 @@ class Driver:
 asked = {}
 def note(self, key, signature, device, constants, options, attributes, warmup):
     asked[self.__name__] = signature, constants, attributes, options
+    return Compiled()
+
+class Compiled:
+    def __getitem__(self, grid): return lambda *arguments: None
 
 triton.runtime.driver.set_active(Driver())
 triton_cuda.SIMULATED_ON = ("cpu",)
