@@ -61,6 +61,7 @@ types: build/typed/.stamp
 stubs: $(VENV)/.test
 	@$(BIN)/python -m tests.helpers.stubs
 
+# There are as many processes as cores, so that one thread of torch is enough for each.
 unit: $(VENV)/.test
 	@echo '== tests'
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(WORKERS) $(PYTEST_ARGS)
