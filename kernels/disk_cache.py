@@ -15,7 +15,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -107,6 +107,15 @@ def read(entry: Path) -> bytes | None:
         return None
     with suppress(OSError):
         os.utime(entry)  # the oldest entries are those that nobody used
+    return content
+
+
+def kept(entry: Path, make: Callable[[], bytes]) -> bytes:
+    """Return the content of an entry; make it, and keep it if possible, where it is not there."""
+    content = read(entry)
+    if content is None:
+        content = make()
+        write(entry, content)
     return content
 
 

@@ -42,8 +42,9 @@ def cubin(text: str, arch: int) -> Path:
     """
     options = (*OPTIONS, _target(arch))
     key = hashlib.sha256(repr((nvrtc.getVersion(), options, text)).encode()).hexdigest()[:40]
+    entry = disk_cache.folder("cuda") / f"{key}.cubin"
     with _lock:
-        return _file_of(key, _kept(key) or _compiled(key, text, options))
+        return _file_of(key, disk_cache.kept(entry, lambda: _compile(text, options)))
 
 
 def _target(arch: int) -> str:
@@ -66,20 +67,6 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
         return bytes(nvrtc.getPTX(program))
     finally:
         nvrtc.destroyProgram(program)
-
-
-def _kept(key: str) -> bytes | None:
-    return disk_cache.read(_entry(key))
-
-
-def _compiled(key: str, text: str, options: tuple[str, ...]) -> bytes:
-    code = _compile(text, options)
-    disk_cache.write(_entry(key), code)
-    return code
-
-
-def _entry(key: str) -> Path:
-    return disk_cache.folder("cuda") / f"{key}.cubin"
 
 
 def _file_of(key: str, code: bytes) -> Path:

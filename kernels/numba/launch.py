@@ -24,7 +24,7 @@ from .keys import key_of
 from .object_files import compiling, load
 from .walk import CHUNK, scratch_bytes
 
-__all__ = ["CHUNK", "bind", "compile", "object_file_of"]
+__all__ = ["CHUNK", "bind", "compile", "entry_of", "object_file_of"]
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
@@ -44,13 +44,13 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., int]:
 def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
     """Return the object file of an update's loop; compile it unless it is on disk."""
     entry = entry_of(update, dtypes)
-    found = disk_cache.read(entry)
-    if found is None:
+
+    def make() -> bytes:
         from .compile import object_file  # Numba's compiler, which a hit does not need
 
-        found = object_file(update, dtypes, f"walk_{entry.stem}")
-        disk_cache.write(entry, found)
-    return found
+        return object_file(update, dtypes, f"walk_{entry.stem}")
+
+    return disk_cache.kept(entry, make)
 
 
 def entry_of(update: Update, dtypes: tuple[str, ...]) -> Path:
