@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def nothing_forced_before():
-    """A test begins without a forced backend, whatever the one before left behind."""
+def nothing_forced():
+    """A test begins without a forced backend, and leaves none behind."""
     from gpuopt.engine import dispatch
 
     dispatch._forced.clear()

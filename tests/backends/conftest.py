@@ -2,7 +2,6 @@
 
 import pytest
 
-import gpuopt
 from gpuopt.engine.dispatch import BACKENDS
 from tests.helpers.stepping import REFERENCE
 from tests.helpers.targets import ARCHS, Target, stand_ins, targets
@@ -56,9 +55,7 @@ def simulated(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def nothing_forced(monkeypatch):
-    """No test inherits a forced backend or a number of threads, or leaves one behind."""
+def no_variables(monkeypatch):
+    """No test inherits a backend or a number of threads from the environment."""
     monkeypatch.delenv("GPUOPT_BACKEND", raising=False)
     monkeypatch.delenv("GPUOPT_NUM_THREADS", raising=False)
-    with gpuopt.use_backend(None):
-        yield
