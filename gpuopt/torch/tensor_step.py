@@ -98,7 +98,7 @@ class TensorStep:
         """Whether one of the inactive parameters has a gradient or a state by now."""
         if not all(map(is_, map(GRAD, self._inactive), repeat(None))):
             return True
-        return bool(state) and any(map(state.get, self._inactive))
+        return state is not None and any(map(state.get, self._inactive))
 
     def differs_in_complexity(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether a real parameter has become complex since, or the other way round."""
