@@ -92,6 +92,60 @@ def stochastic_float16(
     return (kept.view(np.uint32) | sign).view(np.float32)
 
 
+def stochastic_code_0(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Round stochastically to an integer; the expectation is ``x``, to one part in 512.
+
+    The lowest byte of the element's random word decides, so four codes of an element share a word.
+    Integers are unchanged, also those that rounding moved by less than 1/512; NaN becomes 0.
+
+    Args:
+        x: float32 values, below 2**14.
+        element: int64, the index of each in its tensor.
+        seed_high: see `stochastic_bfloat16`, as for the others.
+        seed_low: see ``seed_high``.
+        step_high: see ``seed_high``.
+        step_low: see ``seed_high``.
+    """
+    return _code(x, random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low)))
+
+
+def stochastic_code_1(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Round like `stochastic_code_0`, with the second byte of the same random word."""
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    return _code(x, word >> np.uint32(8))
+
+
+def stochastic_code_2(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Round like `stochastic_code_0`, with the third byte of the same random word."""
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    return _code(x, word >> np.uint32(16))
+
+
+def stochastic_code_3(
+    x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+) -> Any:
+    """Round like `stochastic_code_0`, with the highest byte of the same random word."""
+    word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
+    return _code(x, word >> np.uint32(24))
+
+
+def _code(x: Any, word: Any) -> Any:
+    dither = (np.float32(word & np.uint32(0xFF)) + np.float32(0.5)) * np.float32(2.0**-8)
+    return integer_below(np.where(x == x, np.float32(x), np.float32(0.0)) + dither)
+
+
+def integer_below(x: Any) -> Any:
+    """Return the largest integer that is not above ``x``, a float32 below 2**31."""
+    towards_zero = np.float32(np.int32(x))
+    return np.where(towards_zero > x, towards_zero - np.float32(1.0), towards_zero)
+
+
 def whole(high: Any, low: Any) -> Any:
     """Return ``high * 65536 + low`` as int64; both are floats with integer values."""
     return np.int64(high) * np.int64(65536) + np.int64(low)

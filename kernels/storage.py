@@ -17,8 +17,16 @@ STORAGE: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(np.uint16),
+    "int8": np.dtype(np.int8),
+    "uint8": np.dtype(np.uint8),
 }
-"""The NumPy dtype that stores the elements of each dtype."""
+"""The NumPy dtype that stores the elements of each dtype; integers are codes of formats."""
+
+CODES = ("int8", "uint8")
+"""The dtypes of codes, whose values are integers."""
+
+BLOCK = 32
+"""The elements of a tensor, counted from its first in memory order, that share a scale."""
 
 
 def compute_dtype(params: str) -> str:

@@ -69,6 +69,26 @@ class Update(Hashable, Protocol):
         """The values returned after the results, whose partials are computed."""
 
     @property
+    def blocked(self) -> tuple[tuple[int, int], ...]:
+        """The rows of codes, each with the row of the scales of its blocks.
+
+        In place of the codes, the function returns what `encode_function` makes them of; the scale
+        of a block is the largest absolute value of that.
+        """
+
+    @property
+    def encode_function(self) -> Any:
+        """The pure NumPy function from those results, and from the scales, to codes."""
+
+    @property
+    def encode_streams(self) -> tuple[int, ...]:
+        """The streams of random words for `encode_function`, which takes an element for each."""
+
+    @property
+    def encode_coefficients(self) -> tuple[str, ...]:
+        """The names of the coefficients that `encode_function` takes."""
+
+    @property
     def wants_sums(self) -> bool:
         """Whether it writes nothing and only sums and counts of the watched value are needed."""
 

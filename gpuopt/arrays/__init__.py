@@ -30,6 +30,7 @@ __all__ = [
     "copy_as",
     "copy_into",
     "describe",
+    "describe_state",
     "fill",
     "is_cupys",
     "is_lazy",
@@ -38,6 +39,7 @@ __all__ = [
     "mark_written",
     "resolved",
     "to_numpy",
+    "zeros",
     "zeros_like",
 ]
 
@@ -54,12 +56,25 @@ def describe(array: Any, name: str) -> Memory:
         TypeError: it is not such an array, or its dtype is not in `FLOATS`.
         ValueError: its strides are not multiples of its element size.
     """
+    memory = describe_state(array, name)
+    if memory.dtype not in FLOATS:
+        raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {array.dtype!r}")
+    return memory
+
+
+def describe_state(array: Any, name: str) -> Memory:
+    """Return the memory of an array that may hold a state: also one of integers."""
     return _library_of(array, name).describe(array, name)
 
 
 def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
     """Return a new array of the same library, device, shape and memory order, of a dtype."""
     return _library_of(array, "array").full_like(array, dtype, fill)
+
+
+def zeros(array: Any, count: int) -> Any:
+    """Return a new float32 array of ``count`` zeros, of the library and the device of ``array``."""
+    return _library_of(array, "array").zeros(array, count)
 
 
 def copy_as(array: Any, dtype: str) -> Any:
@@ -76,20 +91,20 @@ def copy_as(array: Any, dtype: str) -> Any:
 def to_numpy(array: Any) -> npt.NDArray[Any]:
     """Return a copy of ``array`` on the host, in C order (bfloat16 as uint16)."""
     host = _library_of(array, "array").on_host(array)
-    return np.array(describe(host, "array").view, order="C", copy=True)
+    return np.array(describe_state(host, "array").view, order="C", copy=True)
 
 
 def copy_into(array: Any, values: npt.NDArray[Any]) -> None:
     """Copy ``values``, of equal shape and storage dtype, into ``array``."""
     host = _library_of(array, "array").on_host(array)
-    describe(host, "array").view[...] = values
+    describe_state(host, "array").view[...] = values
     if host is not array:
         assign(array, host)
 
 
 def assign(target: Any, source: Any) -> None:
     """Copy between arrays of equal shape, dtype and device, of any library and memory order."""
-    into, of = describe(target, "array"), describe(source, "array")
+    into, of = describe_state(target, "array"), describe_state(source, "array")
     if into.device == of.device == "cpu":
         into.view[...] = of.view
         return

@@ -127,6 +127,11 @@ def _full_like(array: Any, dtype: str, fill: float) -> Any:
     return library.full_like(shared, dtype, fill)
 
 
+def _zeros(array: Any, count: int) -> Any:
+    library, shared = _shared(array, "array")
+    return library.zeros(shared, count)
+
+
 def _on_host(array: Any) -> Any:
     library, shared = _shared(array, "array")
     return array if library is NUMPY else library.on_host(shared)
@@ -137,4 +142,4 @@ def _assign(target: Any, source: Any) -> None:
     library.assign(shared, source)
 
 
-FOREIGN = Library(_describe_foreign, _full_like, _on_host, _assign)
+FOREIGN = Library(_describe_foreign, _full_like, _zeros, _on_host, _assign)

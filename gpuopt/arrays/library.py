@@ -17,6 +17,7 @@ class Library:
         describe: returns the memory of an array; the second argument is its name in errors.
         full_like: returns a new array of the same device, shape and memory order, of a dtype,
             filled with a number.
+        zeros: returns a new float32 array of the same device, of a number of zeros.
         on_host: returns the array, or a copy of it, in the host's memory.
         assign: copies into an array from one of the same library, shape and dtype, or from
             what `on_host` returned.
@@ -24,5 +25,6 @@ class Library:
 
     describe: Callable[[Any, str], Memory]
     full_like: Callable[[Any, str, float], Any]
+    zeros: Callable[[Any, int], Any]
     on_host: Callable[[Any], Any]
     assign: Callable[[Any, Any], None]

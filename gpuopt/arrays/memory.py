@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.storage import STORAGE
+from ..kernels.storage import CODES, STORAGE
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
-"""The dtypes that gpuopt accepts."""
+"""The dtypes of parameters and gradients."""
+
+STORED = (*FLOATS, *CODES)
+"""The dtypes of states."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Memory:
     Attributes:
         device: ``"cpu"`` or ``"cuda:0"``.
         address: of the first element.
-        dtype: one of `FLOATS`.
+        dtype: one of `STORED`.
         shape: of the array.
         strides: in elements.
         writable: whether the array may be updated.

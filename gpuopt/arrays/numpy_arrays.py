@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .library import Library
-from .memory import FLOATS, Memory
+from .memory import FLOATS, STORED, Memory
 
 _NUMPY_NAMES = {np.dtype(name): name for name in ("float64", "float32", "float16")}
 
@@ -17,7 +17,7 @@ def _describe(array: npt.NDArray[Any], name: str) -> Memory:
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name}: expected a plain array, got a masked array")
     dtype = _NUMPY_NAMES.get(array.dtype) or array.dtype.name
-    if dtype not in FLOATS or not array.dtype.isnative:
+    if dtype not in STORED or not array.dtype.isnative:
         raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {array.dtype!r}")
     interface = array.__array_interface__
     itemsize = array.itemsize
@@ -54,8 +54,12 @@ def _full_like(array: npt.NDArray[Any], dtype: str, fill: float) -> npt.NDArray[
     return made
 
 
+def _zeros(array: npt.NDArray[Any], count: int) -> npt.NDArray[np.float32]:
+    return np.zeros(count, np.float32)
+
+
 def _assign(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
     _describe(target, "array").view[...] = _describe(source, "array").view
 
 
-NUMPY = Library(_describe, _full_like, lambda array: array, _assign)
+NUMPY = Library(_describe, _full_like, _zeros, lambda array: array, _assign)

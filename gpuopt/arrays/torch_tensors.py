@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .library import Library
-from .memory import FLOATS, Memory
+from .memory import FLOATS, STORED, Memory
 from .recognised import is_torchs
 
 
@@ -22,7 +22,7 @@ def _describe(tensor: Any, name: str) -> Memory:
     dtype = str(tensor.dtype).removeprefix("torch.")
     if tensor.layout is not sys.modules["torch"].strided:
         raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
-    if dtype not in FLOATS:
+    if dtype not in STORED:
         raise TypeError(f"{name}: expected one of {', '.join(FLOATS)}, got {tensor.dtype}")
     if tensor.is_neg():
         raise LazyError(f"{name}: expected a plain tensor, got a negated view (resolve_neg())")
@@ -90,9 +90,15 @@ def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
         ).requires_grad_(False)
 
 
+def _zeros(tensor: Any, count: int) -> Any:
+    torch = sys.modules["torch"]
+    with torch.inference_mode(False):
+        return torch.zeros(count, dtype=torch.float32, device=tensor.device)
+
+
 def _assign(target: Any, source: Any) -> None:
     with sys.modules["torch"].no_grad():
         target.copy_(source)
 
 
-TORCH = Library(_describe, _full_like, lambda tensor: tensor.detach().cpu(), _assign)
+TORCH = Library(_describe, _full_like, _zeros, lambda tensor: tensor.detach().cpu(), _assign)

@@ -32,6 +32,10 @@ class Measure:
     written = ()
     watched_names = ("gradient",)
     random_streams = ()
+    blocked = ()
+    encode_function = None
+    encode_streams = ()
+    encode_coefficients = ()
     coefficient_names = ()
     carried_names = ()
     option_names = ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Memory, describe, is_made_at_export
+from ..arrays import Memory, describe, describe_state, is_made_at_export
 from ..arrays.aliasing import Index
 from ..arrays.changes import DTYPE, WRITEABLE, Snapshot, detect_changes
 
@@ -74,7 +74,7 @@ class Parameters:
         self.names = self.names[:count] + [name for name, _ in pairs]
         self._arrays = self._params + [array for _, array in pairs]
         # The parameters are not described again: the next step is to detect whether they moved.
-        self.memories = self.memories[:count] + [describe(a, name) for name, a in pairs]
+        self.memories = self.memories[:count] + [describe_state(a, name) for name, a in pairs]
         self.index, self._checked = Index(self.memories), False
         self._begin_to_watch()
 
@@ -145,7 +145,8 @@ class Parameters:
 
     def _described_again(self, i: int) -> Memory:
         name, before = self.names[i], self.memories[i]
-        memory = _described(self._arrays[i], name, before.address)
+        as_known = describe if i < len(self._params) else describe_state
+        memory = _described(self._arrays[i], name, before.address, as_known)
         if memory.shape != before.shape or memory.device != before.device:
             raise ParameterMovedError(
                 f"{name}: was of shape {before.shape} on {before.device}, is now of shape "
@@ -176,13 +177,21 @@ class Parameters:
                 raise ValueError(f"{first[id(array)]} and {name} are the same array")
 
 
-def _described(array: Any, name: str, known: int = -1) -> Memory:
-    """Describe an array that is to be updated in place; ``known`` is its last address.
+def _described(
+    array: Any, name: str, known: int = -1, by: Callable[[Any, str], Memory] = describe
+) -> Memory:
+    """Describe an array that is to be updated in place.
+
+    Args:
+        array: a parameter or a state.
+        name: what errors call it.
+        known: its last address.
+        by: what describes it.
 
     Raises:
         TypeError: that cannot be.
     """
-    memory = describe(array, name)
+    memory = by(array, name)
     if memory.address != known and is_made_at_export(array, memory):
         raise TypeError(
             f"{name}: {type(array).__name__} makes new memory at each export; "

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Memory, copy_as, describe, zeros_like
+from ..arrays import Memory, copy_as, describe_state, zeros_like
+from ..rules.formats import FORMATS
+from .coded_states import new_coded
 from .groups import Group, Groups
 from .parameters import Parameters
 from .table import Entry
@@ -27,6 +29,8 @@ class States:
         arrays: for each parameter its states by name; empty until its first gradient.
         steps: int64, how many updates each has had, as far as the host knows.
         carried: for each its carried numbers by name, as far as the host knows.
+        formats: for each the names of the formats of those states that have one, by name; such a
+            state has an array of codes and one of scales.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class States:
         self.arrays: list[dict[str, Any]] = [{} for _ in params]
         self.steps = np.zeros(len(params), np.int64)
         self.carried: list[dict[str, float]] = [{} for _ in params]
+        self.formats: list[dict[str, str]] = [{} for _ in params]
         self._left: int | None = None
 
     def load(
@@ -65,10 +70,10 @@ class States:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
             for name in update.states:
                 if name not in self.arrays[i]:
-                    made.append((i, name, self._new(i, name, group, update)))
+                    made.append((i, self._new(i, name, group, update)))
             self._begin_carried(i, update, groups)
-        for i, name, state in made:
-            self.arrays[i][name] = state
+        for i, arrays in made:
+            self.arrays[i].update(arrays)
         if made:
             self._parameters.set_states(self.arrays)
 
@@ -94,16 +99,18 @@ class States:
             groups: the options of each group.
         """
         update = self._update_of(i, groups)
-        states = {name: describe(self.arrays[i][name], name) for name in update.states}
-        update = update.for_states({name: memory.dtype for name, memory in states.items()})
+        states = {name: describe_state(self.arrays[i][name], name) for name in update.states}
+        stored = {name: memory.dtype for name, memory in states.items()}
+        update = update.for_states({**stored, **self.formats[i]})
         self._begin_carried(i, update, groups)
-        memory = self._parameters.memories[i], grad.without_owner(), *states.values()
+        scales = [describe_state(self.arrays[i][name], name) for name in update.scales]
+        memory = self._parameters.memories[i], grad.without_owner(), *states.values(), *scales
         return Entry(i, update, memory)
 
     def arrays_of(self, entry: Entry) -> list[Any]:
-        """Return a tensor's parameter and its states, in the update's order."""
-        held = self.arrays[entry.index]
-        return [self.params[entry.index], *(held[name] for name in entry.update.states)]
+        """Return a tensor's parameter, its states and their scales, in the update's order."""
+        held, names = self.arrays[entry.index], entry.update.lists[2:]
+        return [self.params[entry.index], *(held[name] for name in names)]
 
     def carried_of(self, i: int, update: Update) -> list[float]:
         """Return the carried numbers of a parameter, in the update's order."""
@@ -119,11 +126,16 @@ class States:
             at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
             self.carried[i] = {**dict(zip(update.carried_names, at_first)), **self.carried[i]}
 
-    def _new(self, i: int, name: str, group: Group, update: Update) -> Any:
+    def _new(self, i: int, name: str, group: Group, update: Update) -> dict[str, Any]:
+        """Return the new arrays of a state, by name: of its values, or of codes and scales."""
         param, memory = self.params[i], self._parameters.memories[i]
-        dtype = update.stored_states(memory.dtype, group.state_dtype)[name]
+        wanted = group.state_dtype_for(memory.size)
+        dtype = update.stored_states(memory.dtype, wanted)[name]
         own = update.own_states.get(name)
         if own and own.copies:
-            return copy_as(param, dtype)
+            return {name: copy_as(param, dtype)}
         start = group.options.get(update.rule.initial.get(name, ""), 0.0)
-        return zeros_like(param, dtype, start)
+        if dtype not in FORMATS:
+            return {name: zeros_like(param, dtype, start)}
+        self.formats[i][name] = dtype
+        return new_coded(param, name, FORMATS[dtype], start)

@@ -43,9 +43,11 @@ class Entry:
     @property
     def flat(self) -> bool:
         """Whether all its arrays are dense, aligned and of the same memory order."""
-        first = self.memory[0].order
-        return first is not None and all(
-            m.order == first and m.element_aligned for m in self.memory
+        first, count = self.memory[0].order, len(self.memory) - len(self.update.scales)
+        return (
+            first is not None
+            and all(m.order == first for m in self.memory[:count])
+            and all(m.element_aligned for m in self.memory)
         )
 
 

@@ -8,8 +8,9 @@ from functools import cache, cached_property
 from types import FunctionType
 from typing import Any
 
-from ..kernels.storage import STORAGE, compute_dtype
+from ..kernels.storage import BLOCK, STORAGE, compute_dtype
 from ..kernels.trace.retarget import function_from
+from ..rules.formats import FORMATS, IN_8_BITS, ROOT8, SOFTSIGN8, scale_name, stages_of
 from ..rules.registry import Rule, Stage, State
 from ..rules.tail import TAKE_MASTER, ZERO_GRADIENT
 from .low_precision import BITS_16, NARROW, rounded_states
@@ -32,13 +33,19 @@ BEFORE_ALL = (TAKE_MASTER,)
 class Update(UpdateCoefficients):
     """The whole update of one element: ``*written = function(*read, *coefficients)``.
 
+    States in a format of 8 bits have two lists each, of codes and of the scales of blocks. The
+    function decodes them, and returns what `encode_function` makes the codes of, as soon as the
+    largest absolute value in each block is known.
+
     Attributes:
         narrow: how 16-bit parameters keep what rounding cuts off; one of `NARROW`, or empty.
         watched: whether the function returns behind its results the `WATCHED` values.
+        formats: the states that are stored in a format, and the name of each one's.
     """
 
     narrow: str
     watched: bool
+    formats: tuple[tuple[str, str], ...] = ()
 
     def for_params(self, dtype: str) -> Update:
         """Return the update for parameters of a dtype."""
@@ -53,29 +60,51 @@ class Update(UpdateCoefficients):
 
         Args:
             params: the dtype of the parameters.
-            wanted: the dtype of the rule's states; None for the one that the rule computes in.
+            wanted: the dtype of the rule's states, the name of a format, or `IN_8_BITS`; None for
+                the dtype that the rule computes in.
         """
         compute = compute_dtype(params)
-        rule = {n: compute if n in self.rule.wide else wanted or compute for n in self.rule.states}
+        rule = {n: self._stored_state(n, compute, wanted) for n in self.rule.states}
         own = {n: params if state.narrow else compute for n, state in self.own_states.items()}
         return {**rule, **own}
+
+    def _stored_state(self, name: str, compute: str, wanted: str | None) -> str:
+        coded = wanted == IN_8_BITS or wanted in FORMATS
+        if wanted is None or name in self.rule.wide or (coded and compute == "float64"):
+            return compute
+        if wanted == IN_8_BITS:
+            return (ROOT8 if name in self.rule.nonnegative else SOFTSIGN8).name
+        return wanted
 
     def for_states(self, stored: Mapping[str, str]) -> Update:
         """Return the update that rounds its states to the dtypes that they are stored in.
 
         Args:
-            stored: the dtype of each state, by name.
+            stored: the dtype of each state, or its format, by name.
         """
         behind = rounded_states({name: stored[name] for name in self.states})
-        if not behind:
+        formats = {name: stored[name] for name in self.states if stored[name] in FORMATS}
+        decode, prepare, encode = stages_of(formats)
+        if not (behind or formats):
             return self
-        return compose(self.rule, self.stages, (*self.after, *behind), self.narrow, self.watched)
+        return compose(
+            self.rule,
+            (*self.stages, *decode),
+            (*self.after, *behind, *prepare),
+            self.narrow,
+            self.watched,
+            encode,
+            tuple(formats.items()),
+        )
 
     @property
     def name(self) -> str:
         """The names of the rule and its stages."""
-        names = [stage.name for stage in self._around]
-        return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched))
+        coded = [name for name, _ in self.formats]
+        of_codes = {f"{role}_{name}" for role in ("decode", "prepare", "encode") for name in coded}
+        names = [stage.name for stage in self._around if stage.name not in of_codes]
+        formats = dict.fromkeys(name for _, name in self.formats)
+        return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched, *formats))
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -90,8 +119,19 @@ class Update(UpdateCoefficients):
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The lists of arrays, in the order of the table's rows."""
-        return ("params", "grads", *self.states)
+        """The lists of arrays, in the order of the table's rows; the scales come last."""
+        return ("params", "grads", *self.states, *self.scales)
+
+    @cached_property
+    def scales(self) -> tuple[str, ...]:
+        """The lists of scales."""
+        return tuple(scale_name(name) for name, _ in self.formats)
+
+    @cached_property
+    def blocked(self) -> tuple[tuple[int, int], ...]:
+        """The rows of codes, each with the row of its scales."""
+        rows = {name: i for i, name in enumerate(self._values)}
+        return tuple((rows[name], rows[scale_name(name)]) for name, _ in self.formats)
 
     @cached_property
     def read(self) -> tuple[int, ...]:
@@ -129,17 +169,22 @@ class Update(UpdateCoefficients):
         For each, the function takes the index of the element in its tensor, behind the values:
         ``element`` for stream 0, ``element1`` for stream 1.
         """
-        named = {name for stage in self._around for name in stage.values}
-        return tuple(sorted(stream_of(name) for name in named if name.startswith(ELEMENT)))
+        return _streams_of((*self.stages, *self.after))
+
+    @cached_property
+    def encode_streams(self) -> tuple[int, ...]:
+        """The streams of random words that `encode_function` rounds by."""
+        return _streams_of(self.encoding)
 
     @cached_property
     def coefficient_names(self) -> tuple[str, ...]:
         """The coefficients that the function takes; stages that round share theirs."""
-        return tuple(dict.fromkeys(name for *_, names in self._calls for name in names))
+        names = (name for *_, names in (*self._calls, *map(_call, self.encoding)) for name in names)
+        return tuple(dict.fromkeys(names))
 
     @property
     def _values(self) -> tuple[str, ...]:
-        return ("p", "g", *self.states)
+        return ("p", "g", *self.states, *self.scales)
 
     @cached_property
     def _calls(self) -> tuple[_Call, ...]:
@@ -173,12 +218,39 @@ class Update(UpdateCoefficients):
         """The composed NumPy function."""
         return function_from(self.source, self.name, {"__name__": __name__, **self.callees})
 
+    @cached_property
+    def encode_source(self) -> str:
+        """The Python text of `encode_function`."""
+        calls = list(map(_call, self.encoding))
+        body = [
+            f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
+            for callee, function, results, _ in calls
+        ]
+        states = [name for name, _ in self.formats]
+        counted = [f"{ELEMENT}{stream}" for stream in self.encode_streams]
+        arguments = (*states, *self.scales, *counted, *self.encode_coefficients)
+        header = f"def encode_{self.name}({', '.join(arguments)}):"
+        return "\n    ".join((header, *body, f"return ({', '.join(states)},)")) + "\n"
+
+    @cached_property
+    def encode_function(self) -> FunctionType:
+        """The function of prepared states, scales, elements and `encode_coefficients` to codes."""
+        names = {callee: function for callee, function, *_ in map(_call, self.encoding)}
+        names = {"__name__": __name__, **names}
+        return function_from(self.encode_source, f"encode_{self.name}", names)
+
+    @cached_property
+    def encode_coefficients(self) -> tuple[str, ...]:
+        """The names of the coefficients that `encode_function` takes."""
+        names = (name for *_, names in map(_call, self.encoding) for name in names)
+        return tuple(dict.fromkeys(names))
+
     @property
     def callees(self) -> dict[str, Callable[..., Any]]:
         """The functions that `function` calls, by the names in its source."""
         return {callee: function for callee, function, *_ in self._calls}
 
-    def bytes_per_element(self, dtypes: Sequence[str]) -> int:
+    def bytes_per_element(self, dtypes: Sequence[str]) -> float:
         """Return the least memory traffic: each list read and written once, if it must be.
 
         Args:
@@ -186,10 +258,17 @@ class Update(UpdateCoefficients):
 
         >>> from gpuopt.rules.registry import RULES
         >>> compose(RULES["adam"]).bytes_per_element(["float32"] * 4)
-        28
+        28.0
         """
-        rows = (*self.read, *self.written)
-        return sum(STORAGE[dtypes[row]].itemsize for row in rows)
+        scales = {row for _, row in self.blocked}
+        rows = [row for row in (*self.read, *self.written) if row not in scales]
+        of_scales = 2 * STORAGE["float32"].itemsize * len(scales)
+        return sum(STORAGE[dtypes[row]].itemsize for row in rows) + of_scales / BLOCK
+
+
+def _streams_of(stages: Sequence[Stage]) -> tuple[int, ...]:
+    named = {name for stage in stages for name in stage.values}
+    return tuple(sorted(stream_of(name) for name in named if name.startswith(ELEMENT)))
 
 
 def _call(stage: Stage) -> _Call:
@@ -212,6 +291,8 @@ def compose(
     after: tuple[Stage, ...] = (),
     narrow: str = "",
     watched: bool = False,
+    encoding: tuple[Stage, ...] = (),
+    formats: tuple[tuple[str, str], ...] = (),
 ) -> Update:
     """Return the update of these parts; the same object for the same parts."""
-    return Update(rule, stages, after, narrow, watched)
+    return Update(rule, stages, after, encoding, narrow, watched, formats)

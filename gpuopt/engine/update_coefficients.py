@@ -23,15 +23,17 @@ class UpdateCoefficients:
         rule: the rule.
         stages: the stages in front of it, in order.
         after: the stages behind it, in order.
+        encoding: the stages that make the codes of states, once the scales of blocks are known.
     """
 
     rule: Rule
     stages: tuple[Stage, ...]
     after: tuple[Stage, ...]
+    encoding: tuple[Stage, ...]
 
     @property
     def _around(self) -> tuple[Stage, ...]:
-        return (*self.stages, *self.after)
+        return (*self.stages, *self.after, *self.encoding)
 
     @property
     def carried_names(self) -> tuple[str, ...]:
@@ -90,7 +92,8 @@ class UpdateCoefficients:
             return calls
 
         names = (*self.rule.coefficient_names, *self.rule.carried)
-        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(self.after)]
+        behind = (*self.after, *self.encoding)
+        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(behind)]
 
     @cached_property
     def coefficients_function(self) -> FunctionType:

@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import FLOATS, scalars
 from ..messages.suggest import did_you_mean
 from ..rules.definitions import Definition
+from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
 from ..rules.ranges import boolean, pair
 from .whole import check_of_group
@@ -20,7 +21,7 @@ def checked_state_dtype(value: Any) -> str | None:
     Raises:
         ValueError: anything else.
     """
-    if value is None or (isinstance(value, str) and value in FLOATS):
+    if value is None or (isinstance(value, str) and value in (*FLOATS, IN_8_BITS, *FORMATS)):
         return value
     raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
 

@@ -40,6 +40,7 @@ add_rule(
         ("square_avg", "acc_delta"),
         _OPTIONS,
         wide=("square_avg",),
+        nonnegative=("square_avg", "acc_delta"),
     )
 )
 

@@ -32,6 +32,7 @@ add_rule(
         ("sum",),
         (_LR, _DECAY, _EPS),
         initial={"sum": "initial_accumulator_value"},
+        nonnegative=("sum",),
     )
 )
 

@@ -66,10 +66,24 @@ _OPTIONS = (learning_rate(1e-3), betas(), epsilon())
 _STATES = ("exp_avg", "exp_avg_sq")
 _MAX_STATES = (*_STATES, "max_exp_avg_sq")
 _WIDE = ("exp_avg_sq",)
+_SQUARES = ("exp_avg_sq",)
+_MAX_SQUARES = ("exp_avg_sq", "max_exp_avg_sq")
 
-add_rule(Rule("adam", adam, adam_coefficients, _STATES, _OPTIONS))
-add_rule(Rule("amsgrad", amsgrad, adam_coefficients, _MAX_STATES, _OPTIONS, wide=_WIDE))
-add_rule(Rule("adamw", adam, adam_coefficients, _STATES, _OPTIONS, decoupled=True))
+add_rule(Rule("adam", adam, adam_coefficients, _STATES, _OPTIONS, nonnegative=_SQUARES))
+add_rule(
+    Rule(
+        "amsgrad",
+        amsgrad,
+        adam_coefficients,
+        _MAX_STATES,
+        _OPTIONS,
+        wide=_WIDE,
+        nonnegative=_MAX_SQUARES,
+    )
+)
+add_rule(
+    Rule("adamw", adam, adam_coefficients, _STATES, _OPTIONS, decoupled=True, nonnegative=_SQUARES)
+)
 add_rule(
     Rule(
         "adamw_amsgrad",
@@ -79,6 +93,7 @@ add_rule(
         _OPTIONS,
         decoupled=True,
         wide=_WIDE,
+        nonnegative=_MAX_SQUARES,
     )
 )
 

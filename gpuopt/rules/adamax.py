@@ -28,7 +28,16 @@ _BETAS = betas(description="decay rates of the average and of the infinity norm"
 _EPS = replace(epsilon(), description="added to the absolute gradient, at least 0")
 _OPTIONS = (learning_rate(2e-3), _BETAS, _EPS)
 
-add_rule(Rule("adamax", adamax, adamax_coefficients, ("exp_avg", "exp_inf"), _OPTIONS))
+add_rule(
+    Rule(
+        "adamax",
+        adamax,
+        adamax_coefficients,
+        ("exp_avg", "exp_inf"),
+        _OPTIONS,
+        nonnegative=("exp_inf",),
+    )
+)
 
 define(
     Definition(

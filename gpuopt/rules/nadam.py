@@ -64,8 +64,19 @@ _MOMENTUM_DECAY = Option(
 )
 _OPTIONS = (learning_rate(2e-3), betas(), epsilon(), _MOMENTUM_DECAY)
 _STATES, _CARRIED = ("exp_avg", "exp_avg_sq"), {"mu_product": 1.0}
+_SQUARES = ("exp_avg_sq",)
 
-add_rule(Rule("nadam", nadam, nadam_coefficients, _STATES, _OPTIONS, carried=_CARRIED))
+add_rule(
+    Rule(
+        "nadam",
+        nadam,
+        nadam_coefficients,
+        _STATES,
+        _OPTIONS,
+        carried=_CARRIED,
+        nonnegative=_SQUARES,
+    )
+)
 add_rule(
     Rule(
         "nadamw",
@@ -75,6 +86,7 @@ add_rule(
         _OPTIONS,
         decoupled=True,
         carried=_CARRIED,
+        nonnegative=_SQUARES,
     )
 )
 

@@ -48,10 +48,14 @@ def radam_coefficients(step, lr, beta1, beta2, eps):
 
 
 _OPTIONS = (learning_rate(1e-3), betas(), epsilon())
-_STATES = ("exp_avg", "exp_avg_sq")
+_STATES, _SQUARES = ("exp_avg", "exp_avg_sq"), ("exp_avg_sq",)
 
-add_rule(Rule("radam", radam, radam_coefficients, _STATES, _OPTIONS))
-add_rule(Rule("radamw", radam, radam_coefficients, _STATES, _OPTIONS, decoupled=True))
+add_rule(Rule("radam", radam, radam_coefficients, _STATES, _OPTIONS, nonnegative=_SQUARES))
+add_rule(
+    Rule(
+        "radamw", radam, radam_coefficients, _STATES, _OPTIONS, decoupled=True, nonnegative=_SQUARES
+    )
+)
 
 define(
     Definition(

@@ -78,6 +78,7 @@ def register(
     initial: Mapping[str, str] | None = None,
     carried: Mapping[str, float | str] | None = None,
     wide: tuple[str, ...] = (),
+    nonnegative: tuple[str, ...] = (),
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -94,7 +95,8 @@ def register(
         decoupled: whether ``weight_decay`` shrinks the parameter instead of joining the gradient.
         initial: by state, the hyperparameter that holds its initial value.
         carried: the numbers that a tensor carries from step to step, with their initial values.
-        wide: the states that are never stored in 16 bits.
+        wide: the states that are never stored in 16 or 8 bits.
+        nonnegative: the states that are never negative; 8 bits hold their square roots.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -120,7 +122,7 @@ def register(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
     names: Any
-    for role, names in (("states", states), ("wide", wide)):
+    for role, names in (("states", states), ("wide", wide), ("nonnegative", nonnegative)):
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
     rule = Rule(
@@ -133,6 +135,7 @@ def register(
         dict(initial or {}),
         dict(carried or {}),
         wide,
+        nonnegative,
     )
     check(rule)
     return add_rule(rule)
@@ -154,9 +157,12 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    unknown = sorted({*rule.wide} - {*rule.states})
-    if unknown:
-        raise RuleError(f"{rule.name}: wide: expected some of {rule.states}, got {unknown[0]!r}")
+    for role, names in (("wide", rule.wide), ("nonnegative", rule.nonnegative)):
+        unknown = sorted({*names} - {*rule.states})
+        if unknown:
+            raise RuleError(
+                f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
+            )
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
     if returned != 1 + len(rule.states):

@@ -69,7 +69,11 @@ _CENTERED = Option("centered", False, "divide by the standard deviation")
 _OPTIONS = (learning_rate(1e-2), _BETA, epsilon())
 _WITH_MOMENTUM = (*_OPTIONS, Option("momentum", 0.9, _MOMENTUM, (FINITE,)))
 
-add_rule(Rule("rmsprop", rmsprop, rmsprop_coefficients, ("square_avg",), _OPTIONS))
+_SQUARES = ("square_avg",)
+
+add_rule(
+    Rule("rmsprop", rmsprop, rmsprop_coefficients, ("square_avg",), _OPTIONS, nonnegative=_SQUARES)
+)
 add_rule(
     Rule(
         "rmsprop_centered",
@@ -77,6 +81,7 @@ add_rule(
         rmsprop_coefficients,
         ("square_avg", "grad_avg"),
         _OPTIONS,
+        nonnegative=_SQUARES,
     )
 )
 add_rule(
@@ -86,6 +91,7 @@ add_rule(
         rmsprop_momentum_coefficients,
         ("square_avg", "momentum_buffer"),
         _WITH_MOMENTUM,
+        nonnegative=_SQUARES,
     )
 )
 add_rule(
@@ -95,6 +101,7 @@ add_rule(
         rmsprop_momentum_coefficients,
         ("square_avg", "grad_avg", "momentum_buffer"),
         _WITH_MOMENTUM,
+        nonnegative=_SQUARES,
     )
 )
 

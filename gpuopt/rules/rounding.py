@@ -55,7 +55,7 @@ def shard_seed(seed: float, shard: Sequence[int]) -> float:
     return float(np.random.SeedSequence([int(seed), *shard]).generate_state(1)[0])
 
 
-_CARRIED = {SEED: tensor_seed}
+CARRIED = {SEED: tensor_seed}
 
 ROUND_STOCHASTICALLY = Stage(
     "round_stochastically",
@@ -63,7 +63,7 @@ ROUND_STOCHASTICALLY = Stage(
     ("p",),
     rounding_coefficients,
     ("p", "element"),
-    carried=_CARRIED,
+    carried=CARRIED,
 )
 
 
@@ -87,4 +87,4 @@ def round_state(name: str, dtype: str, place: int) -> Stage:
     )
     names = {"__name__": __name__, rounding: getattr(roundings, rounding)}
     function = function_from(source, own, names)
-    return Stage(own, function, (name,), rounding_coefficients, (name, element), carried=_CARRIED)
+    return Stage(own, function, (name,), rounding_coefficients, (name, element), carried=CARRIED)

@@ -58,6 +58,7 @@ add_rule(
         ("prev", "step_size"),
         _OPTIONS,
         initial={"step_size": "lr"},
+        nonnegative=("step_size",),
     )
 )
 

@@ -32,6 +32,7 @@ class Rule:
         wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says.
             Stochastic rounding keeps the mean of a state and adds noise, which would bias a
             maximum of it, or a quotient that is averaged again.
+        nonnegative: the states that are never negative; 8 bits hold their square roots.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Rule:
     initial: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, float | str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
+    nonnegative: tuple[str, ...] = ()
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:

@@ -34,6 +34,18 @@ struct bfloat16 {
     }
 };
 
+struct int8 {
+    using Bits = signed char;
+    static __device__ float decode(Bits bits) { return (float)(int)bits; }
+    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+};
+
+struct uint8 {
+    using Bits = unsigned char;
+    static __device__ float decode(Bits bits) { return (float)(int)bits; }
+    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+};
+
 struct float16 {
     using Bits = uint16;
 #ifdef __CUDACC__
@@ -184,4 +196,36 @@ __device__ float stochastic_float16(
     const float beyond = size < __uint_as_float(0x7f800000) ? 65504.0f : size;
     const float finite = size < 65504.0f ? (is_tiny ? tiny : normal) : beyond;
     return __uint_as_float(__float_as_uint(finite) | (__float_as_uint(x) & 0x80000000));
+}
+
+__device__ float code(float x, uint32 word)
+{
+    const float dither = ((float)(int)(word & 0xff) + 0.5f) * 0.00390625f;
+    const float wanted = (x == x ? x : 0.0f) + dither;
+    const float towards_zero = (float)(int)wanted;
+    return towards_zero > wanted ? towards_zero - 1.0f : towards_zero;
+}
+
+__device__ float stochastic_code_0(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low));
+}
+
+__device__ float stochastic_code_1(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 8);
+}
+
+__device__ float stochastic_code_2(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 16);
+}
+
+__device__ float stochastic_code_3(
+    float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
+{
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 24);
 }

@@ -19,11 +19,15 @@ from numba import types
 from ..storage import STORAGE, compute_dtype
 from ..table import Update
 from ..trace.retarget import retarget
-from . import maths, sums
+from . import blocks, maths, sums
 from .object_files import target_machine
 from .walk import walk_source
 
 _ITEMS = ("float64", "float32", "uint32", "int64", "int32")
+_HELPERS = (
+    *(sums.fold, sums.is_finite, sums.clear, sums.erase, sums.take, sums.put),
+    *(blocks.spread, blocks.measure, maths.fill),
+)
 _WALK = types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64)
 
 
@@ -59,14 +63,18 @@ def namespace(update: Update, dtypes: tuple[str, ...]) -> dict[str, Any]:
     """Return the names that the source of a walk refers to."""
     number = np.float64 if compute_dtype(dtypes[0]) == "float64" else np.float32
     encoders = {dtype: maths.ENCODE.get(dtype, getattr(np, dtype, None)) for dtype in STORAGE}
-    function = retarget(update.function, maths.LIBRARY, maths.jit, number, maths.ROUNDINGS)
-    helpers = (sums.fold, sums.is_finite, sums.clear, sums.erase, sums.take, sums.put, maths.fill)
+    functions = {"update": update.function}
+    if update.blocked:
+        functions["encode"] = update.encode_function
     return {
         "np": np,
         "number": number,
-        "update": function,
         "pointer": maths.pointer,
-        **{helper.__name__: helper for helper in helpers},
+        **{
+            name: retarget(function, maths.LIBRARY, maths.jit, number, maths.ROUNDINGS)
+            for name, function in functions.items()
+        },
+        **{helper.__name__: helper for helper in _HELPERS},
         **{item: getattr(types, item) for item in _ITEMS},
         **{f"stored_{dtype}": item for dtype, item in maths.STORED.items()},
         **{f"decode_{dtype}": maths.DECODE.get(dtype, number) for dtype in STORAGE},

@@ -98,6 +98,16 @@ def _encode_float16(value: Any) -> Any:
 
 
 @jit
+def _encode_int8(value: Any) -> Any:
+    return np.int8(np.int32(value))
+
+
+@jit
+def _encode_uint8(value: Any) -> Any:
+    return np.uint8(np.int32(value))
+
+
+@jit
 def _round_bfloat16(x: Any) -> Any:
     return _decode_bfloat16(_encode_bfloat16(x))
 
@@ -152,6 +162,22 @@ def _stochastic_float16(
     return np.uint32(np.float32(kept).view(np.uint32) | sign).view(np.float32)
 
 
+def _stochastic_code(byte: int) -> Any:
+    shift = np.uint32(8 * byte)
+
+    @jit
+    def stochastic_code(
+        x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+    ) -> Any:
+        low = np.uint32(np.uint32(word >> shift) & np.uint32(0xFF))
+        dither = (np.float32(np.int32(low)) + np.float32(0.5)) * np.float32(2.0**-8)
+        wanted = where(x == x, np.float32(x), np.float32(0.0)) + dither
+        towards_zero = np.float32(np.int32(wanted))
+        return where(towards_zero > wanted, towards_zero - np.float32(1.0), towards_zero)
+
+    return stochastic_code
+
+
 @jit
 def fill(
     words: Any, begin: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
@@ -183,9 +209,16 @@ STORED = {
     "float32": types.float32,
     "float16": types.uint16,
     "bfloat16": types.uint16,
+    "int8": types.int8,
+    "uint8": types.uint8,
 }
 DECODE = {"float16": _decode_half, "bfloat16": _decode_bfloat16}
-ENCODE = {"float16": _encode_float16, "bfloat16": _encode_bfloat16}
+ENCODE = {
+    "float16": _encode_float16,
+    "bfloat16": _encode_bfloat16,
+    "int8": _encode_int8,
+    "uint8": _encode_uint8,
+}
 
 
 ROUNDINGS = {
@@ -194,4 +227,5 @@ ROUNDINGS = {
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,
+    **{f"stochastic_code_{byte}": _stochastic_code(byte) for byte in range(4)},
 }

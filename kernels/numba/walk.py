@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..roundings import STREAM, STREAM_KEY
-from ..storage import STORAGE, compute_dtype
+from ..storage import BLOCK, STORAGE, compute_dtype
 from ..table import PARTIALS, Update
 
 CHUNK = 1 << 14
@@ -20,8 +20,9 @@ LANES = 256
 """Lanes of a sum: lane j adds every 256th element of a chunk, starting at j, and at the end the
 lanes are added in pairs. The result does not depend on the CPU's vector width."""
 
-TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors")
-"""The numbers that a walk is given: five addresses, and the number of tensors."""
+TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors", "block")
+"""The numbers that a walk is given: five addresses, the number of tensors, and `storage.BLOCK`: a
+loop over a constant number of elements would be unrolled, and not be vectorized."""
 
 _ITEMS = {"addresses": "int64", "sizes": "int64", "chunks": "int32"}
 
@@ -38,7 +39,7 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
     lines = [
         "def walk(table, scratch, first, last):",
         *(f"    {n} = pointer(table[{TABLE.index(n)}], {item})" for n, item in items.items()),
-        f"    tensors = table[{TABLE.index('tensors')}]",
+        *(f"    {n} = table[{TABLE.index(n)}]" for n in ("tensors", "block")),
         *(f"    {n} = pointer(scratch + {at}, {item})" for n, item, at in scratch),
         "    for k in range(first, last):",
         "        tensor = int64(chunks[2 * k])",
@@ -63,10 +64,12 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
     """Return the loop over a chunk; in blocks of `LANES` for partials or random words."""
     used = sorted({*update.read, *update.written})
     seen = range(len(update.watched_names))
-    if not seen and not update.random_streams:
+    if not (seen or update.random_streams or update.blocked):
         return [*_arrays(used, dtypes, "begin"), *_loop(update, dtypes, coefficients, "n")]
     if update.wants_sums:
         return _sums(update, dtypes)
+    scales = [row for _, row in update.blocked]
+    used = [row for row in used if row not in scales]
     own = dict(zip(update.coefficient_names, coefficients))
     lanes = [f"sums{i}, largest{i}, others{i}" for i in seen]
     return [
@@ -74,8 +77,13 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         f"for start in range(0, n, {LANES}):",
         f"    m = min({LANES}, n - start)",
         *(f"    {a}" for a in _arrays(used, dtypes, "begin + start")),
-        *(f"    fill(words{k}, begin + start, {_key(own, k)})" for k in update.random_streams),
+        *(f"    {a}" for a in _arrays(scales, dtypes, f"(begin + start) // {BLOCK}")),
+        *(f"    spread(a{row}, m, block, scale{row})" for row in scales),
+        *(f"    fill(words{k}, begin + start, {_key(own, k)})" for k in _streams(update)),
         *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
+        *(f"    measure(x{row}, m, block, a{scale})" for row, scale in update.blocked),
+        *(f"    spread(a{row}, m, block, scale{row})" for row in scales),
+        *(f"    {line}" for line in _encoding(update, dtypes, own)),
         *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials{i}, {lanes[i]})" for i in seen),
     ]
@@ -106,16 +114,48 @@ def _sums(update: Update, dtypes: tuple[str, ...]) -> list[str]:
 def _loop(
     update: Update, dtypes: tuple[str, ...], coefficients: list[str], count: str
 ) -> list[str]:
-    decoded = [f"number(decode_{dtypes[i]}(a{i}[i]))" for i in update.read]
+    scales, codes = {row for _, row in update.blocked}, {row for row, _ in update.blocked}
+    decoded = [
+        f"scale{i}[i]" if i in scales else f"number(decode_{dtypes[i]}(a{i}[i]))"
+        for i in update.read
+    ]
     words = [f"words{k}[i]" for k in update.random_streams]
     seen = range(len(update.watched_names))
-    results = "".join([*(f"r{i}, " for i in update.written), *(f"x{i}, " for i in seen)])
+    results = "".join([*(f"r{i}, " for i in update.written), *(f"v{i}, " for i in seen)])
     return [
         f"for i in range({count}):",
         f"    ({results}) = update({', '.join([*decoded, *words, *coefficients])})",
-        *(f"    a{i}[i] = encode_{dtypes[i]}(r{i})" for i in update.written),
-        *(f"    seen{i}[i] = x{i}" for i in seen),
+        *(
+            f"    x{i}[i] = r{i}" if i in codes else f"    a{i}[i] = encode_{dtypes[i]}(r{i})"
+            for i in update.written
+        ),
+        *(f"    seen{i}[i] = v{i}" for i in seen),
     ]
+
+
+def _encoding(
+    update: Update, dtypes: tuple[str, ...], coefficients: Mapping[str, str]
+) -> list[str]:
+    """Return the loop that makes codes, once the scales of their blocks are known."""
+    if not update.blocked:
+        return []
+    arguments = [
+        *(f"x{row}[i]" for row, _ in update.blocked),
+        *(f"scale{scale}[i]" for _, scale in update.blocked),
+        *(f"words{k}[i]" for k in update.encode_streams),
+        *(coefficients[name] for name in update.encode_coefficients),
+    ]
+    results = "".join(f"r{row}, " for row, _ in update.blocked)
+    return [
+        "for i in range(m):",
+        f"    ({results}) = encode({', '.join(arguments)})",
+        *(f"    a{row}[i] = encode_{dtypes[row]}(r{row})" for row, _ in update.blocked),
+    ]
+
+
+def _streams(update: Update) -> list[int]:
+    """Return the streams of random words that a walk needs."""
+    return sorted({*update.random_streams, *update.encode_streams})
 
 
 def _key(coefficients: Mapping[str, str], stream: int) -> str:
@@ -157,5 +197,8 @@ def _buffers(update: Update, number: str) -> Iterator[tuple[str, str]]:
     for name in ("sums",) if update.wants_sums else items:
         for i in range(len(update.watched_names)):
             yield f"{name}{i}", items[name]
-    for k in update.random_streams:
+    for row, scale in update.blocked:
+        yield f"x{row}", number
+        yield f"scale{scale}", number
+    for k in _streams(update):
         yield f"words{k}", "uint32"

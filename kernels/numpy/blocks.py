@@ -13,6 +13,8 @@ import numpy.typing as npt
 from ..storage import compute_dtype, decode, encode
 from ..table import PARTIALS, Update, add_partials
 from ..trace.numpy_calls import program
+from . import coded
+from .partials import partials_of
 
 BLOCK = 1 << 15
 """Elements of a block, small enough that its values and temporaries stay in a core's cache."""
@@ -35,6 +37,8 @@ def run(
     Returns:
         A row of `kernels.table.PARTIALS` for each watched value.
     """
+    if update.blocked:
+        return coded.run(update, arrays, dtypes, coefficients)
     compute = compute_dtype(dtypes[0])
     read, written = update.read, update.written
     in_place = tuple(i for i in written if i in read and dtypes[i] == compute)
@@ -70,10 +74,3 @@ def run(
                 part[...] = add_partials(part, partials_of(seen))
             begin += n
     return watched
-
-
-def partials_of(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the `kernels.table.PARTIALS` of values."""
-    wide = values.astype(np.float64)
-    largest = np.fmax.reduce(np.abs(wide), initial=0.0)
-    return np.array([(wide * wide).sum(), largest, (~np.isfinite(wide)).sum()])

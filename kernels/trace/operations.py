@@ -33,6 +33,7 @@ ROUNDINGS = {
     "stochastic_bfloat16": 6,
     "stochastic_bfloat16_high": 6,
     "stochastic_float16": 6,
+    **{f"stochastic_code_{byte}": 6 for byte in range(4)},
 }
 """The functions of `kernels.roundings` that a rule may call, and their numbers of arguments."""
 

@@ -195,12 +195,48 @@ def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
     return (kept.to(tl.uint32, bitcast=True) | sign).to(tl.float32, bitcast=True)
 
 
+@triton.jit
+def _code(x, word):
+    dither = ((word & 0xFF).to(tl.int32).to(tl.float32) + 0.5) * 0.00390625
+    wanted = tl.where(x == x, x, 0.0) + dither
+    towards_zero = wanted.to(tl.int32).to(tl.float32)
+    return tl.where(towards_zero > wanted, towards_zero - 1.0, towards_zero)
+
+
+@triton.jit
+def _stochastic_code_0(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low))
+
+
+@triton.jit
+def _stochastic_code_1(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 8)
+
+
+@triton.jit
+def _stochastic_code_2(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 16)
+
+
+@triton.jit
+def _stochastic_code_3(x, element, seed_high, seed_low, step_high, step_low):
+    x = x.to(tl.float32)
+    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 24)
+
+
 ROUNDINGS = {
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,
+    "stochastic_code_0": _stochastic_code_0,
+    "stochastic_code_1": _stochastic_code_1,
+    "stochastic_code_2": _stochastic_code_2,
+    "stochastic_code_3": _stochastic_code_3,
 }
 
 

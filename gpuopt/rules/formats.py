@@ -1,0 +1,207 @@
+"""Formats: how a state is stored in 8 bits, as NumPy functions that every backend compiles.
+
+A block is 32 consecutive elements of a state, in memory order, counted from the first. It has one
+float32 scale, and a code of 8 bits for each element. Codes are rounded stochastically, so that a
+state is right on average however slowly it changes.
+
+FlashOptim (arXiv 2602.23349, 2026) has the two formulas; it rounds to nearest, with 16-bit scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from ..kernels import roundings
+from ..kernels.roundings import STREAM
+from ..kernels.storage import CODES
+from ..kernels.trace.operations import RuleError, trace
+from ..kernels.trace.retarget import function_from
+from .rounding import CARRIED, rounding_coefficients
+from .rule import Stage, parameters_of
+
+FORMATS: dict[str, Format] = {}
+"""The formats, by name."""
+
+IN_8_BITS = "8bit"
+"""What ``state_dtype`` calls `SOFTSIGN8` for signed states and `ROOT8` for non-negative ones."""
+
+FIRST_STREAM = 64
+"""The stream of random words of the first codes; the four bytes of a word serve four states."""
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """How the blocks of a state are stored.
+
+    A value ``v`` becomes ``x = prepare(v)``; the scale of a block is its largest ``abs(x)``; the
+    code is ``encode(x, scale)``, rounded to an integer; and ``decode(code, scale)`` is the value.
+
+    Attributes:
+        name: its key in `FORMATS`.
+        codes: the dtype of the codes, ``"int8"`` or ``"uint8"``.
+        decode: ``value = decode(code, scale)``.
+        encode: ``y = encode(x, scale)``, within the range of the codes wherever ``abs(x)`` is not
+            above ``scale``. NaN stands for 0: where a block is all zeros, say.
+        prepare: ``x = prepare(value)``; None for the value itself.
+    """
+
+    name: str
+    codes: str
+    decode: Callable[..., Any]
+    encode: Callable[..., Any]
+    prepare: Callable[..., Any] | None = None
+
+
+def register_format(
+    name: str,
+    codes: str,
+    decode: Callable[..., Any],
+    encode: Callable[..., Any],
+    prepare: Callable[..., Any] | None = None,
+) -> Format:
+    """Check a format and add it: ``state_dtype=name`` then stores states in it.
+
+    Args:
+        name: an identifier that no other format has.
+        codes: the dtype of the codes, ``"int8"`` or ``"uint8"``.
+        decode: ``value = decode(code, scale)``, in exactly rounded NumPy operations.
+        encode: ``y = encode(x, scale)``, in such operations; y is rounded to the code.
+        prepare: ``x = prepare(value)``, of which the scale is the largest in a block; the value
+            itself by default.
+
+    Raises:
+        RuleError: the name is taken, the codes are of another dtype, or a function is not one that
+            every backend can compile.
+
+    >>> def decode(code, scale):
+    ...     return code * 0.0078125 * scale
+    >>> def encode(x, scale):
+    ...     return np.divide(x, scale) * 127.0
+    >>> register_format("linear8", "int8", decode, encode).name
+    'linear8'
+    >>> del FORMATS["linear8"]  # for the other examples
+    """
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise RuleError(f"the name of a format must be an identifier, got {name!r}")
+    if name in FORMATS:
+        raise RuleError(f"the format {name!r} is registered already")
+    if codes not in CODES:
+        raise RuleError(f"codes of format {name!r}: expected one of {CODES}, got {codes!r}")
+    made = Format(name, codes, decode, encode, prepare)
+    check(made)
+    FORMATS[name] = made
+    return made
+
+
+def check(made: Format) -> None:
+    """Check that every backend can compile a format.
+
+    Raises:
+        RuleError: one cannot; the message says why.
+    """
+    for role, count in (("decode", 2), ("encode", 2), ("prepare", 1)):
+        function = getattr(made, role)
+        if function is None and role == "prepare":
+            continue
+        if not isinstance(function, FunctionType) or len(parameters_of(function)) != count:
+            raise RuleError(
+                f"{role} of format {made.name!r}: expected a Python function of {count} "
+                f"argument{'s' * (count > 1)}, got {function!r}"
+            )
+        trace(function, parameters_of(function))
+
+
+# --- the two formats ----------------------------------------------------------------------------
+
+
+def decode_softsign8(code, scale):
+    """y = code/127; value = scale * y/(2-abs(y)): finer near zero."""
+    y = code * 0.007874015718698502
+    return scale * np.divide(y, 2.0 - np.abs(y))
+
+
+def encode_softsign8(x, scale):
+    """With z = x/scale, y = 2z/(1+abs(z)), in one division."""
+    return 127.0 * np.divide(x, 0.5 * scale + 0.5 * np.abs(x))
+
+
+def decode_root8(code, scale):
+    """root = scale * code/255; value = root**2."""
+    root = code * 0.003921568859368563 * scale
+    return root * root
+
+
+def encode_root8(x, scale):
+    """y = 255 * root/scale."""
+    return 255.0 * np.divide(x, scale)
+
+
+def root(value):
+    """The square root; NaN for a negative value."""
+    return np.sqrt(value)
+
+
+SOFTSIGN8 = Format("softsign8", "int8", decode_softsign8, encode_softsign8)
+ROOT8 = Format("root8", "uint8", decode_root8, encode_root8, root)
+FORMATS.update({made.name: made for made in (SOFTSIGN8, ROOT8)})
+
+
+# --- stages ---------------------------------------------------------------------------------------
+
+
+def scale_name(state: str) -> str:
+    """Return the name of the list that holds the scales of a state."""
+    return f"{state}_scale"
+
+
+def stages_of(formats: Mapping[str, str]) -> tuple[tuple[Stage, ...], ...]:
+    """Return the stages that decode states, those that prepare them, and those that encode them.
+
+    Args:
+        formats: by state, the name of its format.
+    """
+    made = [_stages(s, FORMATS[name], k) for k, (s, name) in enumerate(formats.items())]
+    return tuple(tuple(s[k] for s in made if k in s) for k in ("decode", "prepare", "encode"))
+
+
+@cache
+def _stages(state: str, own: Format, place: int) -> dict[str, Stage]:
+    """Return the stages of one state; ``place`` is its index among those that have a format."""
+    scale = scale_name(state)
+    element, rounding = f"element{FIRST_STREAM + place // 4}", f"stochastic_code_{place % 4}"
+    key = f"seed_high + {(FIRST_STREAM + place // 4) * STREAM}, seed_low, step_high, step_low"
+    scaled = f"{state}, {scale}"
+    found = {
+        "decode": _stage(f"decode_{state}", own.decode, state, scaled, f"callee({scaled})"),
+        "encode": _stage(
+            f"encode_{state}",
+            own.encode,
+            state,
+            f"{scaled}, {element}",
+            f"{rounding}(callee({scaled}), {element}, {key})",
+            rounding,
+        ),
+    }
+    if own.prepare is not None:
+        name = f"prepare_{state}"
+        found["prepare"] = _stage(name, own.prepare, state, state, f"callee({state})")
+    return found
+
+
+def _stage(
+    name: str, callee: Callable[..., Any], state: str, values: str, result: str, rounding: str = ""
+) -> Stage:
+    numbers = ", seed_high, seed_low, step_high, step_low" if rounding else ""
+    source = f"def {name}({values}{numbers}):\n    return {result}\n"
+    names = {"__name__": __name__, "callee": callee}
+    names |= {rounding: getattr(roundings, rounding)} if rounding else {}
+    function = function_from(source, name, names)
+    coefficients = rounding_coefficients if rounding else None
+    taken = tuple(values.split(", "))
+    return Stage(name, function, (state,), coefficients, taken, carried=CARRIED if rounding else {})
