@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import disk_cache
-from ..storage import BLOCK
 from ..table import Update
 from ..thread_count import thread_count
 from ..threads import for_each_share
@@ -101,8 +100,8 @@ class _Walk:
         """Compile the loop, or load it; the arguments are those of `bind`."""
         self._kernel = compile(update, dtypes)
         self._arrays, self._ends = arrays, ends  # kept: the table holds their addresses
-        numbers = *(a.ctypes.data for a in arrays), len(arrays[1]), BLOCK
-        self._table = np.array(numbers, np.int64)
+        n_tensors = len(arrays[1])
+        self._table = np.array([*(a.ctypes.data for a in arrays), n_tensors], np.int64)
         self._where = c_void_p(self._table.ctypes.data)
         self._scratch = scratch_bytes(update, dtypes)
         shares = thread_count() if self._scratch else 0

@@ -20,9 +20,8 @@ LANES = 256
 """Lanes of a sum: lane j adds every 256th element of a chunk, starting at j, and at the end the
 lanes are added in pairs. The result does not depend on the CPU's vector width."""
 
-TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors", "block")
-"""The numbers that a walk is given: five addresses, the number of tensors, and `storage.BLOCK`: a
-loop over a constant number of elements would be unrolled, and not be vectorized."""
+TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors")
+"""The numbers that a walk is given: five addresses, and the number of tensors."""
 
 _ITEMS = {"addresses": "int64", "sizes": "int64", "chunks": "int32"}
 
@@ -39,7 +38,7 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
     lines = [
         "def walk(table, scratch, first, last):",
         *(f"    {n} = pointer(table[{TABLE.index(n)}], {item})" for n, item in items.items()),
-        *(f"    {n} = table[{TABLE.index(n)}]" for n in ("tensors", "block")),
+        f"    tensors = table[{TABLE.index('tensors')}]",
         *(f"    {n} = pointer(scratch + {at}, {item})" for n, item, at in scratch),
         "    for k in range(first, last):",
         "        tensor = int64(chunks[2 * k])",
@@ -78,11 +77,12 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         f"    m = min({LANES}, n - start)",
         *(f"    {a}" for a in _arrays(used, dtypes, "begin + start")),
         *(f"    {a}" for a in _arrays(scales, dtypes, f"(begin + start) // {BLOCK}")),
-        *(f"    spread(a{row}, m, block, scale{row})" for row in scales),
+        *(f"    spread(a{row}, m, scale{row})" for row in scales),
         *(f"    fill(words{k}, begin + start, {_key(own, k)})" for k in _streams(update)),
+        *(f"    {line}" for row, _ in update.blocked for line in _unpack(row, dtypes)),
         *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
-        *(f"    measure(x{row}, m, block, a{scale})" for row, scale in update.blocked),
-        *(f"    spread(a{row}, m, block, scale{row})" for row in scales),
+        *(f"    measure(x{row}, m, a{scale})" for row, scale in update.blocked),
+        *(f"    spread(a{row}, m, scale{row})" for row in scales),
         *(f"    {line}" for line in _encoding(update, dtypes, own)),
         *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials{i}, {lanes[i]})" for i in seen),
@@ -116,7 +116,11 @@ def _loop(
 ) -> list[str]:
     scales, codes = {row for _, row in update.blocked}, {row for row, _ in update.blocked}
     decoded = [
-        f"scale{i}[i]" if i in scales else f"number(decode_{dtypes[i]}(a{i}[i]))"
+        f"scale{i}[i]"
+        if i in scales
+        else f"x{i}[i]"
+        if i in codes
+        else f"number(decode_{dtypes[i]}(a{i}[i]))"
         for i in update.read
     ]
     words = [f"words{k}[i]" for k in update.random_streams]
@@ -131,6 +135,11 @@ def _loop(
         ),
         *(f"    seen{i}[i] = v{i}" for i in seen),
     ]
+
+
+def _unpack(row: int, dtypes: tuple[str, ...]) -> list[str]:
+    """Return a loop that converts codes; LLVM vectorizes loops over few arrays alone."""
+    return ["for i in range(m):", f"    x{row}[i] = number(decode_{dtypes[row]}(a{row}[i]))"]
 
 
 def _encoding(
