@@ -50,7 +50,8 @@ def stage(entry: Entry, arrays: Sequence[Any]) -> Staged:
     memory = list(entry.memory)
     order = zeros_like(param, entry.dtypes[0])
     wanted = describe(order, "copy").order
-    for row, array in enumerate((param, None, *states)):
+    elementwise = states[: len(states) - len(entry.update.scales)]  # scales have no such order
+    for row, array in enumerate((param, None, *elementwise)):
         fits = memory[row].order == wanted and memory[row].element_aligned
         if not fits:
             copy = order if row == 0 else zeros_like(param, entry.dtypes[row])

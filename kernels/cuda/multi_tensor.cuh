@@ -1,7 +1,7 @@
 // The driver: one launch updates every element of all tensors of a table.
 //
 // It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
-// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
+// Depends on BLOCK, CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
 // is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
 // 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
 // n_coefficients], partials [n_chunks, n_watched, 3].
@@ -11,8 +11,18 @@
 template <typename S, bool IS_READ, bool IS_WRITTEN>
 struct List {
     using Storage = S;
-    static constexpr bool READ = IS_READ, WRITTEN = IS_WRITTEN;
+    static constexpr bool READ = IS_READ, WRITTEN = IS_WRITTEN, OF_BLOCKS = false;
     static constexpr int BYTES = (int)sizeof(typename S::Bits);
+    static __device__ int64 offset(int64 element) { return element * BYTES; }
+};
+
+// The scales of the blocks of another list.
+template <typename S>
+struct Scales {
+    using Storage = S;
+    static constexpr bool READ = true, WRITTEN = false, OF_BLOCKS = true;
+    static constexpr int BYTES = (int)sizeof(typename S::Bits);
+    static __device__ int64 offset(int64 element) { return element / BLOCK * BYTES; }
 };
 
 template <typename S>
@@ -44,7 +54,7 @@ struct Lists {
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
     {
         int i = 0;
-        ((places[i] = addresses[i * n_tensors + tensor] + element * List::BYTES, i++), ...);
+        ((places[i] = addresses[i * n_tensors + tensor] + List::offset(element), i++), ...);
     }
 
     // One iteration of a thread: all loads, then the update, then all stores.
@@ -62,6 +72,13 @@ struct Lists {
             const Element element = Access<ITEMS>::element(begin, first, item);
             Rule::update(values, item, element, watched[item], coefficients);
         }
+        if constexpr (Rule::CODED) {
+            Rule::template measure<Access<ITEMS>>(places, first, end, values);
+#pragma unroll
+            for (int item = 0; item < ITEMS; item++) {
+                Rule::encode(values, item, Access<ITEMS>::element(begin, first, item), coefficients);
+            }
+        }
         i = 0;
         ((store<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
 #pragma unroll
@@ -75,7 +92,9 @@ struct Lists {
     template <typename One, typename Access, typename T>
     static __device__ void load(int64 place, int first, int end, T* values)
     {
-        if constexpr (One::READ) {
+        if constexpr (One::OF_BLOCKS) {
+            Access::load_scales(place, first, end, values);
+        } else if constexpr (One::READ) {
             Access::template load<typename One::Storage>(place, first, end, values);
         }
     }
@@ -113,7 +132,7 @@ __device__ void walk_chunk(
 {
     using Lists = typename Rule::Lists;
     constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
-    constexpr int ITEMS = 16 / Lists::narrowest();
+    constexpr int ITEMS = Rule::CODED ? 4 : 16 / Lists::narrowest();
     constexpr int SCALARS = 4;  // several loads in flight
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;

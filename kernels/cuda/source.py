@@ -21,9 +21,9 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
-from ..storage import compute_dtype
+from ..storage import BLOCK, compute_dtype
 from ..table import Update
-from ..trace.c import coefficients_function, spelling, update_function
+from ..trace.c import coefficients_function, encode_function, spelling, update_function
 
 CHUNK = 8192
 """Elements of a chunk, which one block updates."""
@@ -106,7 +106,12 @@ def total_source() -> str:
 @cache
 def driver() -> str:
     """Return the CUDA C that all kernels share, independent of the rule."""
-    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
+    constants = {
+        "BLOCK": BLOCK,
+        "CHUNK": CHUNK,
+        "THREADS": THREADS,
+        "COEFFICIENT_THREADS": COEFFICIENT_THREADS,
+    }
     defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     folder = Path(__file__).parent
     return "\n".join([defined, *((folder / name).read_text(encoding="utf-8") for name in DRIVER)])
@@ -116,7 +121,9 @@ def driver() -> str:
 def maths(update: Update) -> str:
     """Return the CUDA C generated from the traced rule."""
     of_element, of_tensor = _names(update)
-    functions = (update_function(update, of_element), coefficients_function(update, of_tensor))
+    functions = [update_function(update, of_element), coefficients_function(update, of_tensor)]
+    if update.blocked:
+        functions.append(encode_function(update, f"encode_{of_element}"))
     return f"{_TITLE}\n" + "\n".join(functions)
 
 
@@ -132,6 +139,7 @@ _TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\
 def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
     """Return the struct `Rule` that the driver is instantiated with."""
     lists = [f"{_access(update, i)}<{dtype}>" for i, dtype in enumerate(dtypes)]
+    coded = _coded(update, f"encode_{_names(update)[0]}") if update.blocked else ""
     n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
     n_carried, n_watched = len(update.carried_names), len(update.watched_names)
     of_element, of_tensor = _names(update)
@@ -148,6 +156,7 @@ struct Rule {{
     using Lists = ::Lists<
         {", ".join(lists)}>;
     using Gradient = {lists[1]};
+    static constexpr bool CODED = {str(bool(update.blocked)).lower()};
     static constexpr int N_WATCHED = {n_watched};
     static constexpr int N_COEFFICIENTS = {n_coefficients};
     static constexpr int N_CARRIED = {n_carried};
@@ -159,7 +168,7 @@ struct Rule {{
     {{
 {element}
     }}
-
+{coded}
     static __device__ void coefficients(
         double step, const double* carried, const double* options, double* results, double* next)
     {{
@@ -169,8 +178,38 @@ struct Rule {{
 """
 
 
+def _coded(update: Update, of_element: str) -> str:
+    """Return the functions of `Rule` that find scales and make codes."""
+    measured = "\n".join(
+        f"        Access::measure(places[{scale}], first, end, values[{row}], values[{scale}]);"
+        for row, scale in update.blocked
+    )
+    arguments = [f"values[{row}][item]" for row, _ in update.blocked]
+    arguments += [f"values[{scale}][item]" for _, scale in update.blocked]
+    arguments += ["element"] * len(update.encode_streams)
+    names = update.coefficient_names
+    arguments += [f"c[{names.index(name)}]" for name in update.encode_coefficients]
+    return f"""
+    template <typename Access, int ITEMS>
+    static __device__ void measure(
+        const int64* places, int first, int end, Compute (*values)[ITEMS])
+    {{
+{measured}
+    }}
+
+    template <int ITEMS>
+    static __device__ void encode(
+        Compute (*values)[ITEMS], int item, Element element, const Compute* c)
+    {{
+{_call(of_element, arguments)}
+    }}
+"""
+
+
 def _access(update: Update, row: int) -> str:
-    """Return the driver's template for a list that is read, written, both or neither."""
+    """Return the driver's template for a list: read, written, both, neither, or of scales."""
+    if row in {scale for _, scale in update.blocked}:
+        return "Scales"
     names = {(True, False): "Read", (False, True): "Written", (True, True): "Updated"}
     return names.get((row in update.read, row in update.written), "Untouched")
 

@@ -97,6 +97,29 @@ def update_function(update: Update, name: str) -> str:
     return "template <typename T>\n" + _function(name, signature, [*body, *last])
 
 
+def encode_function(update: Update, name: str) -> str:
+    """Return the text of a C++ function template that makes the codes of one element, in place.
+
+    Args:
+        update: the composed update.
+        name: of the function.
+    """
+    states = [update.lists[row] for row, _ in update.blocked]
+    scales = [update.lists[row] for _, row in update.blocked]
+    elements = [f"element{stream or ''}" for stream in update.encode_streams]
+    names = (*states, *scales, *elements, *update.encode_coefficients)
+    shown = _spellings(names)
+    spelt = list(shown.values())
+    traced = trace(update.encode_function, tuple(shown))
+    fresh = [_distinct(f"new_{x}", spelt) for x in spelt[: len(states)]]
+    printer = _Printer(traced, shown, dict(zip(traced.results, fresh)), "T", spelt)
+    body = [*printer.statements(), *(f"{x} = {new};" for x, new in zip(spelt, fresh))]
+    kinds = ["T&"] * len(states) + ["T"] * len(scales) + ["Element"] * len(elements)
+    kinds += ["T"] * len(update.encode_coefficients)
+    signature = [f"{kind} {x}" for kind, x in zip(kinds, spelt)]
+    return "template <typename T>\n" + _function(name, signature, body)
+
+
 def coefficients_function(update: Update, name: str) -> str:
     """Return the text of a C++ function that computes a tensor's coefficients in double.
 

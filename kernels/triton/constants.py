@@ -84,6 +84,10 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "CHUNK": CHUNK,
         "BLOCK": block_size(update, dtypes),
         "VECTOR": 16 if vectors else narrowest,
+        "ENCODE": jit(update.encode_function, compute) if update.blocked else None,
+        "CODED": tuple((update.written.index(row), scale) for row, scale in update.blocked),
+        "KEY": tuple(map(update.coefficient_names.index, update.encode_coefficients)),
+        "N_ENCODE_STREAMS": len(update.encode_streams),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .blocks import encoded, first_of_list, lanes_of
 from .memory import load, store
 from .sums import nothing_seen, put, see
 
@@ -34,6 +35,10 @@ def multi_tensor_update(
     CHUNK: tl.constexpr,
     BLOCK: tl.constexpr,
     VECTOR: tl.constexpr,
+    ENCODE: tl.constexpr,
+    CODED: tl.constexpr,
+    KEY: tl.constexpr,
+    N_ENCODE_STREAMS: tl.constexpr,
 ):
     """Update one chunk of one tensor; for the arguments see `gpuopt.engine.table.Table`."""
     program = tl.program_id(0).to(tl.int64)
@@ -49,27 +54,45 @@ def multi_tensor_update(
     pointers = ()
     for i in tl.static_range(len(DTYPES)):
         address = tl.load(addresses_ptr + i * n_tensors + tensor)
-        pointer = address.to(tl.pointer_type(DTYPES[i])) + begin
+        pointer = address.to(tl.pointer_type(DTYPES[i])) + first_of_list(begin, i, DTYPES, CODED)
         pointers = pointers + (tl.multiple_of(pointer, VECTOR),)
-    lanes = tl.arange(0, BLOCK)
+    lanes = lanes_of(BLOCK, len(CODED) > 0)
     if tl.load(skip_ptr) != 0.0:
         if CLEARS:
             for at in range(0, CHUNK, BLOCK):
-                zeros = tl.zeros((BLOCK,), DTYPES[1])
+                zeros = tl.zeros_like(lanes).to(DTYPES[1])
                 tl.store(pointers[1] + (at + lanes), zeros, mask=at + lanes < left)
         return
     coefficients = ()
     for i in tl.static_range(N_COEFFICIENTS):
         value = tl.load(coefficients_ptr + tensor * N_COEFFICIENTS + i)
         coefficients = coefficients + (value,)
-    seen = nothing_seen(BLOCK, COMPUTE, N_WATCHED)
+    key = ()
+    for i in tl.static_range(len(KEY)):
+        key = key + (coefficients[KEY[i]],)
+    seen = nothing_seen(lanes, COMPUTE, N_WATCHED)
     if left >= CHUNK:
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
-            values = load(pointers, offsets, None, False, COMPUTE, READ)
+            values = load(pointers, offsets, None, False, COMPUTE, READ, len(DTYPES) - len(CODED))
             for _ in tl.static_range(N_STREAMS):
                 values = values + ((begin + first, lanes),)
             results = UPDATE(*values, *coefficients)
+            if len(CODED) > 0:
+                element = (begin + first, lanes)
+                results = encoded(
+                    pointers,
+                    first,
+                    CHUNK,
+                    None,
+                    results,
+                    element,
+                    key,
+                    False,
+                    ENCODE,
+                    CODED,
+                    N_ENCODE_STREAMS,
+                )
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
             seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED)
     else:
@@ -77,10 +100,27 @@ def multi_tensor_update(
             if start < left:
                 within = start + lanes
                 mask = within < left
-                masked_values = load(pointers, within, mask, True, COMPUTE, READ)
+                masked_values = load(
+                    pointers, within, mask, True, COMPUTE, READ, len(DTYPES) - len(CODED)
+                )
                 for _ in tl.static_range(N_STREAMS):
                     masked_values = masked_values + ((begin + start, lanes),)
                 masked_results = UPDATE(*masked_values, *coefficients)
+                if len(CODED) > 0:
+                    masked_element = (begin + start, lanes)
+                    masked_results = encoded(
+                        pointers,
+                        start,
+                        left,
+                        mask,
+                        masked_results,
+                        masked_element,
+                        key,
+                        True,
+                        ENCODE,
+                        CODED,
+                        N_ENCODE_STREAMS,
+                    )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
                 seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED)
     put(own_partials_ptr, seen, N_WATCHED)

@@ -7,13 +7,13 @@ import triton.language as tl
 
 
 @triton.jit
-def nothing_seen(BLOCK: tl.constexpr, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
-    """Return zeroed accumulators for each watched value and each lane of a block."""
+def nothing_seen(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
+    """Return zeroed accumulators for each watched value and each lane."""
     sums, largest, others = (), (), ()
     for _ in tl.static_range(N_WATCHED):
-        sums = sums + (tl.zeros((BLOCK,), tl.float64),)
-        largest = largest + (tl.zeros((BLOCK,), COMPUTE),)
-        others = others + (tl.zeros((BLOCK,), tl.int32),)
+        sums = sums + (tl.zeros(lanes.shape, tl.float64),)
+        largest = largest + (tl.zeros(lanes.shape, COMPUTE),)
+        others = others + (tl.zeros(lanes.shape, tl.int32),)
     return sums, largest, others
 
 

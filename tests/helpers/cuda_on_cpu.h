@@ -21,6 +21,10 @@ struct uint3 {
     unsigned int x, y, z;
 };
 
+struct alignas(8) uint2 {
+    unsigned int x, y;
+};
+
 struct alignas(16) uint4 {
     unsigned int x, y, z, w;
 };
@@ -129,9 +133,10 @@ inline void run(unsigned int count)
 inline void __syncthreads() { block::wait("__syncthreads"); }
 
 // Every second exchange has its own places: whoever is slow still finds the last one's.
-inline double __shfl_xor_sync(unsigned int, double value, int distance)
+template <typename T>
+T __shfl_xor_sync(unsigned int, T value, int distance)
 {
-    static double places[2][1024];
+    static T places[2][1024];
     static unsigned int exchanges[1024];
     double* const held = places[exchanges[threadIdx.x]++ % 2];
     held[threadIdx.x] = value;

@@ -1,0 +1,72 @@
+"""Blocks that share a scale, in Triton: the rows of a tile of 32 columns."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def lanes_of(BLOCK: tl.constexpr, TILED: tl.constexpr):
+    """Return the lanes of an iteration: a vector, or a tile whose rows are blocks."""
+    if TILED:
+        return 32 * tl.arange(0, BLOCK // 32)[:, None] + tl.arange(0, 32)[None, :]
+    else:
+        return tl.arange(0, BLOCK)
+
+
+@triton.jit
+def first_of_list(begin, i: tl.constexpr, DTYPES: tl.constexpr, CODED: tl.constexpr):
+    """Return the place of a chunk in a list; the last lists hold a scale for each 32 elements."""
+    if i >= len(DTYPES) - len(CODED):
+        return begin // 32
+    else:
+        return begin
+
+
+@triton.jit
+def encoded(
+    pointers,
+    first,
+    end,
+    mask,
+    results,
+    element,
+    key,
+    MASKED: tl.constexpr,
+    ENCODE: tl.constexpr,
+    CODED: tl.constexpr,
+    N_STREAMS: tl.constexpr,
+):
+    """Return the results with codes in place of states, and store the scales of their blocks.
+
+    Each of ``CODED`` is the index of a result, and the list of its scales.
+    """
+    states, spread = (), ()
+    for i in tl.static_range(len(CODED)):
+        x = results[CODED[i][0]]
+        bits = x.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+        if MASKED:
+            bits = tl.where(mask, bits, 0)
+        largest = tl.max(bits, axis=1)
+        scale = tl.where(largest > 0x7F800000, 0x7FC00000, largest).to(tl.float32, bitcast=True)
+        row = tl.arange(0, x.shape[0])
+        place = pointers[CODED[i][1]] + (first // 32 + row)
+        if MASKED:
+            tl.store(place, scale, mask=first + 32 * row < end)
+        else:
+            tl.store(place, scale)
+        states = states + (x,)
+        spread = spread + (tl.broadcast_to(scale[:, None], x.shape),)
+    elements = ()
+    for _ in tl.static_range(N_STREAMS):
+        elements = elements + (element,)
+    codes = ENCODE(*states, *spread, *elements, *key)
+    found = ()
+    for i in tl.static_range(len(results)):
+        result = results[i]
+        for k in tl.static_range(len(CODED)):
+            if CODED[k][0] == i:
+                result = codes[k]
+        found = found + (result,)
+    return found

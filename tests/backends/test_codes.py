@@ -1,0 +1,33 @@
+"""States in 8 bits: the bits of the reference on every backend."""
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt import RULES
+from gpuopt.engine.step import FusedStep
+from tests.helpers.exact import assert_same_bits
+from tests.helpers.stepping import REFERENCE, groups
+from tests.helpers.values import values
+
+SIZES = (4096, 4097, 5000, 8192 + 31, 16384 + 4096 + 7)
+
+
+def run(backend, rule, kind="ordinary", steps=3, **changes):
+    params = [values(kind, (size,), "float32", i) for i, size in enumerate(SIZES)]
+    with gpuopt.use_backend(backend):
+        fused = FusedStep(params, [f"p{i}" for i in range(len(SIZES))], [0] * len(SIZES))
+        for step in range(1, steps + 1):
+            grads = [values(kind, (s,), "float32", 10 * step + i) for i, s in enumerate(SIZES)]
+            fused.run(grads, groups(rule, changes, state_dtype="8bit"))
+    return params, fused.states
+
+
+@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.states])
+@pytest.mark.parametrize("kind", ["ordinary", "mixed"])
+def test_every_rule(backend, rule, kind):
+    expected, actual = run(REFERENCE, rule, kind), run(backend, rule, kind)
+    for i, size in enumerate(SIZES):
+        assert_same_bits(actual[0][i], expected[0][i], f"{size} elements, the parameter")
+        for name, state in expected[1][i].items():
+            assert_same_bits(actual[1][i][name], state, f"{size} elements, {name}")
