@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .storage import BLOCK
+
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
 and the number of elements that are infinite or NaN."""
@@ -110,6 +112,17 @@ class Update(Hashable, Protocol):
     @property
     def option_names(self) -> tuple[str, ...]:
         """The names of its options."""
+
+
+def items_of(update: Update, row: int, size: int) -> int:
+    """Return the number of items in a list for a tensor of a size: elements, or scales."""
+    scales = {scale for _, scale in update.blocked}
+    return -(-size // BLOCK) if row in scales else size
+
+
+def stored_rows(update: Update) -> frozenset[int]:
+    """Return the lists that an update stores to: those that it writes, and scales."""
+    return frozenset((*update.written, *(scale for _, scale in update.blocked)))
 
 
 class Table(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 from gpuopt.kernels.storage import STORAGE
+from gpuopt.kernels.table import items_of, stored_rows
 
 ALIGNMENT = 16
 
@@ -45,10 +46,11 @@ class Staged:
         for i, dtype in enumerate(self._table.dtypes):
             for j, size in enumerate(self._table.sizes.tolist()):
                 if addresses[i, j] and size:
-                    here = _bytes_at(int(addresses[i, j]), size * STORAGE[dtype].itemsize)
+                    count = items_of(self._table.update, i, size)
+                    here = _bytes_at(int(addresses[i, j]), count * STORAGE[dtype].itemsize)
                     copy = self._copied(here)
                     addresses[i, j] = copy.data_ptr()
-                    self._copies.append((here, copy, i in self._table.update.written))
+                    self._copies.append((here, copy, i in stored_rows(self._table.update)))
         super().send_addresses(addresses)
 
     def _copied(self, here):

@@ -10,10 +10,11 @@
 #include <string.h>
 #include <ucontext.h>
 
-typedef uint8_t u8, pred;
+typedef uint8_t u8, b8, pred;
 typedef uint16_t u16, b16;
 typedef uint32_t u32, b32;
 typedef uint64_t u64, b64;
+typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
@@ -33,7 +34,7 @@ typedef double f64;
     static inline T load_##T(u64 at) { COPIED(T, (const void*)at); }   \
     static inline void store_##T(u64 at, T value) { memcpy((void*)at, &value, sizeof value); }
 
-TYPE(pred, u8)
+TYPE(pred, u8) TYPE(u8, u8) TYPE(b8, u8) TYPE(s8, u8)
 TYPE(u16, u16) TYPE(b16, u16) TYPE(s16, u16)
 TYPE(u32, u32) TYPE(b32, u32) TYPE(s32, u32) TYPE(f32, u32)
 TYPE(u64, u64) TYPE(b64, u64) TYPE(s64, u64) TYPE(f64, u64)
@@ -110,6 +111,19 @@ static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count)
         b = (b & ~(1ull << place)) | (a >> (place - begin) & 1) << place;
     }
     return b;
+}
+
+// The bytes of a and b that the four lowest hexadecimal digits of a selector choose; a digit above 7
+// stands for the sign of the byte, eight times.
+static inline u32 permute_bytes(u32 a, u32 b, u32 selector)
+{
+    const u64 bytes = (u64)b << 32 | a;
+    u32 found = 0;
+    for (u32 i = 0; i < 4; i++) {
+        const u32 digit = selector >> 4 * i & 15, byte = bytes >> 8 * (digit & 7) & 255;
+        found |= (digit < 8 ? byte : byte >> 7 ? 255 : 0) << 8 * i;
+    }
+    return found;
 }
 
 // --- a launch ------------------------------------------------------------------------------------

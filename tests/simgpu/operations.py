@@ -9,6 +9,7 @@ from itertools import product
 from typing import NamedTuple
 
 INTEGERS = ("s16", "s32", "s64", "u16", "u32", "u64")
+BYTES = ("s8", "u8")
 BITS = ("b16", "b32", "b64")
 FLOATS = ("f32", "f64")
 
@@ -61,10 +62,13 @@ def _integers():
             wide = f"{sign}{2 * bits}"
             yield f"mul.wide.{t}", Operation(wide, (t, t), f"({wide})a * b")
             yield f"mad.wide.{t}", Operation(wide, (t, t, wide), f"({wide})a * b + c")
+    yield "shr.s16", Operation("s16", ("s16", "u32"), "b < 16 ? a >> b : a >> 15")
+    yield "shr.u16", Operation("u16", ("u16", "u32"), "b < 16 ? a >> b : 0")
     yield "neg.s64", _alike("s64", 1, "-a")
     yield "mad.lo.s16", _alike("s16", 3, "a * b + c")
     ones = "(c & 255) > 31 ? ~0u : (1u << (c & 255)) - 1"
     yield "bfe.u32", _alike("u32", 3, f"(b & 255) > 31 ? 0 : a >> (b & 255) & ({ones})")
+    yield "prmt.b32", _alike("b32", 3, "permute_bytes(a, b, c)")
     yield "bfi.b64", Operation("b64", ("b64", "b64", "u32", "u32"), "insert_bits(a, b, c, d)")
     for t in BITS:
         for name, operator in _LOGIC.items():
@@ -122,12 +126,12 @@ def _conversions():
     yield "cvt.rn.f32.f64", Operation("f32", ("f64",), "canonical_f32((f32)a)")
     yield "cvt.rn.f64.s64", Operation("f64", ("s64",), "(f64)a")
     yield "cvt.rn.f64.s32", Operation("f64", ("s32",), "a")
-    for integer in ("u32", "s32"):
+    for integer in (*BYTES, "u16", "s16", "u32", "s32"):
         yield f"cvt.rn.f32.{integer}", Operation("f32", (integer,), "(f32)a")
     yield "cvt.rzi.s32.f32", Operation("s32", ("f32",), "to_integer32(a)")
     for t in FLOATS:
         yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
-    for to, of in product(INTEGERS, INTEGERS):
+    for to, of in product((*BYTES, *INTEGERS), repeat=2):
         yield f"cvt.{to}.{of}", Operation(to, (of,), f"({to})a")
 
 

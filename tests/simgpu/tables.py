@@ -1,6 +1,7 @@
 """A table whose launches may touch its own arrays, and nothing else."""
 
 from gpuopt.kernels.storage import STORAGE
+from gpuopt.kernels.table import items_of, stored_rows
 
 from .memory import Region, only
 
@@ -20,10 +21,12 @@ class Bounded:
     def _of_tensors(self):
         """Return the arrays that the table tells the addresses of."""
         table, addresses = self._table, self._addresses.array.tolist()
+        stored = stored_rows(table.update)
         for i, (dtype, row) in enumerate(zip(table.dtypes, addresses)):
             for address, size in zip(row, table.sizes.tolist()):
                 if address:
-                    yield Region(address, size * STORAGE[dtype].itemsize, i in table.update.written)
+                    count = items_of(table.update, i, size)
+                    yield Region(address, count * STORAGE[dtype].itemsize, i in stored)
 
     def _of_table(self):
         """Return the table itself; what the host tells the device, the device does not change."""

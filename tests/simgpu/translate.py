@@ -8,7 +8,7 @@ from .operations import OPERATIONS, c_name, definition, needed
 
 DEVICE = Path(__file__).with_name("device.h")
 
-_KIND = r"((?:[bus]16|[busf](?:32|64)))$"
+_KIND = r"((?:[bus](?:8|16)|[busf](?:32|64)))$"
 _MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([24]))?\." + _KIND)
 _SHUFFLE = "shfl.sync.bfly.b32"
 _REDUCTIONS = {
@@ -21,7 +21,7 @@ _OF_THREE = ("max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32")
 _PARAMETER = re.compile(r"ld\.param\." + _KIND)
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
 _ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
-_INTEGER = re.compile(r"-?(?:0x[0-9A-Fa-f]+|\d+)$")
+_INTEGER = re.compile(r"(-?(?:0x[0-9A-Fa-f]+|\d+))U?$")
 _REAL = re.compile(r"0([fd])([0-9A-Fa-f]+)$")
 _SPECIAL = {f"%{name}.x": name for name in ("tid", "ctaid", "ntid", "nctaid")}
 
@@ -137,7 +137,8 @@ class _Writer:
             return self._of_three(one, result, operands)
         if len(operands) != len(operation.operands):
             raise one.unknown(f"takes {len(operation.operands)} operands")
-        values = (self._value(one, o, kind) for o, kind in zip(operands, operation.operands))
+        pairs = zip(operands, operation.operands)
+        values = (self._value(one, o, kind, wider=width(kind) == 8) for o, kind in pairs)
         called = f"{c_name(one.opcode)}({', '.join(values)})"
         return self._assign(one, result, operation.result, called, wider=one.name == "cvt")
 
@@ -238,8 +239,8 @@ class _Writer:
             return f"as_{kind}({self._shared[operand]})"
         if operand in _SPECIAL and width(kind) == 32:
             return f"as_{kind}({_SPECIAL[operand]})"
-        if _INTEGER.match(operand) and not kind.startswith("f"):
-            return f"as_{kind}({int(operand, 0) % 2 ** width(kind):#x}ull)"
+        if (integer := _INTEGER.match(operand)) and not kind.startswith("f"):
+            return f"as_{kind}({int(integer.group(1), 0) % 2 ** width(kind):#x}ull)"
         if (real := _REAL.match(operand)) and width(kind) == {"f": 32, "d": 64}[real.group(1)]:
             return f"as_{kind}(0x{real.group(2)}ull)"
         raise one.unknown(f"takes {operand} for a value of type {kind}")
