@@ -19,7 +19,7 @@ from gpuopt.rules.registry import RULES
 
 from ..buffers import import_torch
 from ..lines import Group, Line, Place
-from ..measure import attempt, clock_of, timed
+from ..measure import attempt, clock_of, timed, waiting
 from ..models import Shapes, elements
 from ..step import Step
 from ..timing import interleaved
@@ -64,7 +64,7 @@ def run(settings: Settings) -> Iterator[Group]:
                 for name, timing in timings.items()
             ]
             note = f"bytes an element: gpuopt {costs[OURS]}, torch {costs[TORCHS]}"
-            yield Group(place, lines, {}, [note])
+            yield Group(place, lines, {}, [note, *waiting(timings)])
 
 
 def _timings(place: Place, shapes: Shapes, settings: Settings) -> Any:

@@ -7,7 +7,6 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -24,6 +23,7 @@ QUICK = ("--model", "tiny500", "--tensors", "3", "--steps", "4")
 
 
 def check(data):
+    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(SCHEMA_FILE.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(data, schema, jsonschema.Draft202012Validator)
@@ -43,6 +43,7 @@ def test_a_suite_writes_what_the_schema_says_and_what_can_be_read_again(run, mon
 
 
 def test_the_schema_refuses_what_is_missing_or_unknown(run):
+    jsonschema = pytest.importorskip("jsonschema")
     data = run("--suite", "update", *QUICK)
     line = data["groups"][0]["lines"][0]
     for change in ({"contender": 3}, {"of_copy": -1.0}, {"more": 1}):

@@ -20,8 +20,8 @@ MUTANTS = (
     Mutant(
         "caches are emptied where they should be warm",
         "benchmarks/timing.py",
-        "            if cold:\n",
-        "            if not cold:\n",
+        "        if cold:\n",
+        "        if not cold:\n",
         "tests/benchmarks/test_measuring.py -k emptied",
     ),
     Mutant(
