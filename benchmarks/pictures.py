@@ -214,19 +214,20 @@ def _ratios(groups: Sequence[Group]) -> Drawn | None:
     if not peers:
         return None
 
+    label = "times as fast on the device" if on_device(found[0]) else "times as fast"
+
     def panels(figure: Any) -> None:
         axes = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
         ratios = [ratio for line in best for ratio in line.times_as_fast_as.values()]
         for panel, group, line in zip(axes, found, best):
             _bars(panel, [line.times_as_fast_as.get(peer) for peer in peers])
-            panel.set(title=model_name(group.place.model), xlabel="times as fast")
+            panel.set(title=model_name(group.place.model), xlabel=label)
             panel.set_xlim(0.6 * min(1.0, *ratios), ROOM * max(1.0, *ratios))
         axes[0].set_yticks(range(len(peers)), peers)
         axes[0].invert_yaxis()
 
     place, whose = found[0].place, contender_name(best[0].contender, ours=True)
     title = f"{rule_name(place.rule)} of {whose}: times as fast as others, {place.dtype}"
-    title += ", time of the device" if on_device(found[0]) else ""
     return title, [], panels
 
 
