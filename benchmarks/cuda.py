@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
-from .buffers import SharedBuffers, import_torch
+from .buffers import import_torch
 from .step import Step
 from .timing import Sample, without_collector
 
@@ -117,17 +117,12 @@ COPIED = 1 << 30
 """The most bytes that one call of the copy moves; beyond that there are several."""
 
 
-def copy_step(buffers: SharedBuffers) -> Step:
-    """Return a step in which the device copies as many bytes as an optimizer step moves.
-
-    An optimizer step reads all lists and writes all but the gradients; a copy moves each of its
-    bytes twice.
-    """
+def copy_step(moved: int, device: str) -> Step:
+    """Return a step in which the device copies half as many bytes: it reads and writes each."""
     torch = import_torch()
-    written = buffers.bytes - buffers.flat["grads"].nbytes
-    times, rest = divmod((buffers.bytes + written) // 2, COPIED)
+    times, rest = divmod(moved // 2, COPIED)
     size = COPIED if times else rest
-    source, target = (torch.zeros(size, dtype=torch.uint8, device=buffers.device) for _ in range(2))
+    source, target = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
     parts = [(target, source)] * times + [(target[:rest], source[:rest])] * bool(rest)
 
     def copy() -> None:

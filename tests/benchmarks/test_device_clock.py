@@ -1,15 +1,29 @@
 """The clock of a CUDA device, on a stand-in: what passes on the device alone is its time."""
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import buffers, check, compare, cuda, gpu_state, lines, measure, pictures, timing
+from benchmarks import (
+    buffers,
+    check,
+    compare,
+    copyloop,
+    cuda,
+    gpu_state,
+    lines,
+    measure,
+    pictures,
+    timing,
+)
+from benchmarks.cases import CASES
 from benchmarks.lines import Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
 from benchmarks.step import Step
+from benchmarks.suites import tail
 from tests.helpers.fake_cuda import FakeTorch
 
 from .test_command import check as check_schema
@@ -132,17 +146,22 @@ def test_the_first_step_includes_the_wait_for_the_device(torch):
     assert cuda.DeviceClock().first(Step(lambda: fake.launch(0.1, 0.2))) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("elements", [10, 999])
-def test_the_copy_moves_the_bytes_of_a_step_in_parts(monkeypatch, elements):
+@pytest.mark.parametrize("moved", [900, 2000, 28_672])
+def test_the_copy_moves_the_bytes_of_a_step_in_parts(monkeypatch, moved):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(cuda, "COPIED", 1000)
-    shared = buffers.SharedBuffers(((elements,),), ("a", "b"))
-    moved, copy = [], torch.Tensor.copy_
-    monkeypatch.setattr(torch.Tensor, "copy_", lambda to, of: moved.append(copy(to, of).nbytes))
-    cuda.copy_step(shared).run()
-    padded = -(-elements // 32) * 32
-    assert 2 * sum(moved) == 28 * padded
-    assert max(moved) <= 1000
+    copied, copy = [], torch.Tensor.copy_
+    monkeypatch.setattr(torch.Tensor, "copy_", lambda to, of: copied.append(copy(to, of).nbytes))
+    cuda.copy_step(moved, "cpu").run()
+    assert 2 * sum(copied) == moved
+    assert max(copied) <= 1000
+
+
+def test_the_copy_on_a_device_moves_what_a_step_has_to(monkeypatch):
+    shared = buffers.SharedBuffers(((64,), (32,)), ("a", "b"))
+    shared.device = "cuda"
+    monkeypatch.setattr(cuda, "copy_step", lambda *asked: asked)
+    assert copyloop.copy_loop(CASES["adam"], shared) == (28 * 96, "cuda")
 
 
 # --- what is made of it ---------------------------------------------------------------------------
@@ -220,6 +239,28 @@ def test_the_picture_of_tensors_has_a_panel_for_each_time(device_run, tmp_path, 
     assert dict(device["triton"]) == pytest.approx({1: 1e6 * KERNEL, 3: 1e6 * KERNEL})
     assert dict(host["triton"]) == pytest.approx({1: 50.0, 3: 50.0})
     assert "copy" not in {**device, **host}
+
+
+def test_the_tail_is_beside_a_copy_of_the_bytes_that_it_moves(device_run, torch, monkeypatch):
+    pytest.importorskip("torch")
+    fake, copied = torch(), []
+
+    def copy(moved, device):
+        copied.append((moved, device))
+        return Step(lambda: fake.launch(KERNEL))
+
+    def contender(seconds):
+        step = SimpleNamespace(step=lambda: fake.launch(seconds))
+        return lambda *_: step
+
+    monkeypatch.setattr(tail, "check", lambda *_: None)
+    monkeypatch.setattr(tail, "DropIn", contender(2 * KERNEL))
+    monkeypatch.setattr(tail, "TorchCalls", contender(4 * KERNEL))
+    monkeypatch.setattr(cuda, "copy_step", copy)
+    (group,) = device_run("--suite", "tail", "--size", "100")["groups"]
+    assert copied == [(4000, "cuda")]
+    parts = {line["contender"]: line["of_copy"] for line in group["lines"]}
+    assert parts == pytest.approx({"copy": 1.0, tail.OURS: 0.5, tail.TORCHS: 0.25 * 52 / 40})
 
 
 def test_a_warm_cache_is_refused_on_a_device(device_run, capsys):
