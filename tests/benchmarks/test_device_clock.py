@@ -107,8 +107,16 @@ def many(fake):
         fake.launch(1e-6, 5e-6)
 
 
+def slow(fake):
+    """A host that is slow, and waits."""
+    fake.launch(KERNEL, 60e-3)
+    fake.synchronize()
+
+
 @pytest.mark.parametrize(
-    ("run", "device", "host"), [(waiting, 80e-6, 50e-6), (many, 6e-3, 6e-3)], ids=["waits", "many"]
+    ("run", "device", "host"),
+    [(waiting, 80e-6, 50e-6), (many, 6e-3, 6e-3), (slow, 60e-3, 60e-3)],
+    ids=["waits", "many", "slow"],
 )
 def test_a_step_that_no_sleep_hides_is_timed_without_one_and_told(torch, run, device, host):
     fake = torch(flush=0.0)
