@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import describe, zeros, zeros_like
+from ..arrays import copy_into, describe_state, to_numpy, zeros, zeros_like
 from ..kernels.numpy.coded import scales_of, spread
 from ..kernels.roundings import integer_below
 from ..kernels.storage import BLOCK, STORAGE
+from ..kernels.storage import decode as decode_stored
+from ..kernels.storage import encode as encode_stored
 from ..rules.formats import Format, scale_name
 
+Arrays = dict[str, Any]
+"""The arrays of a state by name: of its codes, and of the scales of its blocks."""
 
-def new_coded(param: Any, name: str, own: Format, start: float = 0.0) -> dict[str, Any]:
-    """Return the arrays of a new state of a parameter: codes, and scales, by name."""
-    codes = zeros_like(param, own.codes)
-    scales = zeros(param, -(-describe(param, name).size // BLOCK))
+
+def new_coded(param: Any, name: str, own: Format, start: float = 0.0) -> Arrays:
+    """Return the arrays of a new state of a parameter."""
+    codes, scales = zeros_like(param, own.codes), _scales_for(param)
     if start:
         code, scale = encoded(np.full(1, start, np.float32), own)
         codes, scales = zeros_like(param, own.codes, int(code[0])), scales + scale[0]
     return {name: codes, scale_name(name): scales}
+
+
+def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
+    """Return the arrays of a state with the values of an array of floats; waits for a device.
+
+    Values are rounded to the nearest code; those that were decoded are unchanged.
+    """
+    codes, scales = zeros_like(param, own.codes), _scales_for(param)
+    dtype = describe_state(array, name).dtype
+    order = _axes(codes)
+    values = decode_stored(to_numpy(array), dtype, "float32").transpose(order)
+    of_elements, of_blocks = encoded(values.reshape(-1), own)
+    _write(codes, order, of_elements)
+    copy_into(scales, of_blocks)
+    return {name: codes, scale_name(name): scales}
+
+
+def values_of(param: Any, held: Arrays, name: str, own: Format, dtype: str = "float32") -> Any:
+    """Return a new array, like a parameter, with the values of a state; waits for a device."""
+    made, codes = zeros_like(param, dtype), held[name]
+    order = _axes(codes)
+    flat = to_numpy(codes).transpose(order).reshape(-1)
+    values = decoded(flat, to_numpy(held[scale_name(name)]), own)
+    _write(made, order, encode_stored(values, dtype))
+    return made
 
 
 def encoded(
@@ -43,5 +73,23 @@ def decoded(
     codes: npt.NDArray[Any], scales: npt.NDArray[np.float32], own: Format
 ) -> npt.NDArray[np.float32]:
     """Return the values of codes, in flat order."""
-    values = own.decode(codes.astype(np.float32), spread(scales, len(codes)))
+    with np.errstate(all="ignore"):
+        values = own.decode(codes.astype(np.float32), spread(scales, len(codes)))
     return np.asarray(values, np.float32)
+
+
+def _scales_for(param: Any) -> Any:
+    return zeros(param, -(-describe_state(param, "parameter").size // BLOCK))
+
+
+def _axes(dense: Any) -> list[int]:
+    """Return the axes of a dense array in the order of its memory, the slowest first."""
+    strides = describe_state(dense, "codes").strides
+    return sorted(range(len(strides)), key=lambda axis: -strides[axis])
+
+
+def _write(array: Any, order: Sequence[int], flat: npt.NDArray[Any]) -> None:
+    """Write values that are in the memory order of a dense array."""
+    shape = describe_state(array, "array").shape
+    turned = flat.reshape([shape[axis] for axis in order])
+    copy_into(array, np.ascontiguousarray(turned.transpose(np.argsort(order))))

@@ -11,11 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import scalars
-from ..rules.formats import FORMATS, IN_8_BITS
 from .update import Update
-
-SMALLEST = 4096
-"""Elements from which on a tensor's states are stored in 8 bits."""
 
 Column = Sequence[float]
 """An option's number in each group."""
@@ -36,11 +32,6 @@ class Group:
     options: Mapping[str, float]
     state_dtype: str | None = None
     tensors: Mapping[str, Any] = field(default_factory=dict)
-
-    def state_dtype_for(self, size: int) -> str | None:
-        """Return the dtype of new states of a tensor, which is None for a small one in 8 bits."""
-        coded = self.state_dtype == IN_8_BITS or self.state_dtype in FORMATS
-        return None if coded and size < SMALLEST else self.state_dtype
 
 
 class Groups(Sequence[Group]):

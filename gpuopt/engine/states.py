@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, copy_as, describe_state, zeros_like
-from ..rules.formats import FORMATS
-from .coded_states import new_coded
+from ..rules.formats import FORMATS, IN_8_BITS, scale_name
+from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
 from .parameters import Parameters
 from .table import Entry
@@ -34,7 +34,11 @@ class States:
     """
 
     def __init__(
-        self, params: Sequence[Any], parameters: Parameters, group_of: npt.NDArray[np.int64]
+        self,
+        params: Sequence[Any],
+        parameters: Parameters,
+        group_of: npt.NDArray[np.int64],
+        min_8bit_size: int = 0,
     ) -> None:
         """Start without states.
 
@@ -42,7 +46,9 @@ class States:
             params: the parameters.
             parameters: where they lie; told of new states.
             group_of: the group of each.
+            min_8bit_size: elements of a parameter from which on states may have 8 bits.
         """
+        self._min_8bit_size = min_8bit_size
         self.params, self._parameters, self.group_of = params, parameters, group_of
         self.arrays: list[dict[str, Any]] = [{} for _ in params]
         self.steps = np.zeros(len(params), np.int64)
@@ -55,27 +61,52 @@ class States:
         steps: Sequence[int],
         arrays: Sequence[dict[str, Any]],
         carried: Sequence[Mapping[str, float]],
+        formats: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Replace everything; carried numbers that are missing start anew."""
         self.steps[:] = steps
+        self.formats = [dict(names) for names in formats or [{} for _ in self.params]]
         self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.arrays = list(arrays)
         self._left = None
         self._parameters.set_states(self.arrays)
 
     def allocate(self, indices: Sequence[int], groups: Groups) -> None:
-        """Allocate the states that parameters lack; if that fails, none has a new one."""
+        """Allocate the states that parameters lack; if that fails, none has a new one.
+
+        States that were loaded in a format, or are to be in one, change to what is wanted.
+        """
         made = []
         for i in indices:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
+            stored = self._stored_states(i, group, update)
             for name in update.states:
                 if name not in self.arrays[i]:
-                    made.append((i, self._new(i, name, group, update)))
+                    made.append((i, name, self._new(i, name, group, update)))
+                elif self.formats[i].get(name) != _format_in(stored[name]):
+                    made.append((i, name, self._changed(i, name, stored[name])))
             self._begin_carried(i, update, groups)
-        for i, arrays in made:
+        for i, name, (arrays, own) in made:
+            self.arrays[i].pop(scale_name(name), None)
             self.arrays[i].update(arrays)
+            self.formats[i] = {k: v for k, v in self.formats[i].items() if k != name} | own
         if made:
             self._parameters.set_states(self.arrays)
+
+    def values(self) -> list[dict[str, Any]]:
+        """Return the states of each parameter by name, those in a format as new float arrays."""
+        found = []
+        for param, held, formats in zip(self.params, self.arrays, self.formats):
+            scales = set(map(scale_name, formats))
+            values = {
+                name: values_of(param, held, name, FORMATS[formats[name]])
+                if name in formats
+                else array
+                for name, array in held.items()
+                if name not in scales
+            }
+            found.append(values)
+        return found
 
     def check_counts(self) -> None:
         """Raise OverflowError if a parameter has had as many steps as can be counted.
@@ -126,16 +157,39 @@ class States:
             at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
             self.carried[i] = {**dict(zip(update.carried_names, at_first)), **self.carried[i]}
 
-    def _new(self, i: int, name: str, group: Group, update: Update) -> dict[str, Any]:
-        """Return the new arrays of a state, by name: of its values, or of codes and scales."""
-        param, memory = self.params[i], self._parameters.memories[i]
-        wanted = group.state_dtype_for(memory.size)
-        dtype = update.stored_states(memory.dtype, wanted)[name]
+    def _stored_states(self, i: int, group: Group, update: Update) -> dict[str, str]:
+        """Return the dtype, or the format, that each state of a parameter is to have."""
+        memory = self._parameters.memories[i]
+        wanted = group.state_dtype
+        coded = wanted == IN_8_BITS or wanted in FORMATS
+        small = coded and memory.size < self._min_8bit_size
+        return update.stored_states(memory.dtype, None if small else wanted)
+
+    def _new(self, i: int, name: str, group: Group, update: Update) -> _Made:
+        """Return the new arrays of a state."""
+        param, dtype = self.params[i], self._stored_states(i, group, update)[name]
         own = update.own_states.get(name)
         if own and own.copies:
-            return {name: copy_as(param, dtype)}
+            return {name: copy_as(param, dtype)}, {}
         start = group.options.get(update.rule.initial.get(name, ""), 0.0)
-        if dtype not in FORMATS:
-            return {name: zeros_like(param, dtype, start)}
-        self.formats[i][name] = dtype
-        return new_coded(param, name, FORMATS[dtype], start)
+        if dtype in FORMATS:
+            return new_coded(param, name, FORMATS[dtype], start), {name: dtype}
+        return {name: zeros_like(param, dtype, start)}, {}
+
+    def _changed(self, i: int, name: str, dtype: str) -> _Made:
+        """Return the arrays of a state in another format, or of floats; waits for a device."""
+        param, held, now = self.params[i], self.arrays[i], self.formats[i].get(name)
+        if now is not None:
+            to = "float32" if dtype in FORMATS else dtype
+            held = {name: values_of(param, held, name, FORMATS[now], to)}
+        if dtype in FORMATS:
+            return coded_from(param, name, FORMATS[dtype], held[name]), {name: dtype}
+        return {name: held[name]}, {}
+
+
+_Made = tuple[dict[str, Any], dict[str, str]]
+"""Arrays by name, and the name of the format of a state that has one."""
+
+
+def _format_in(stored: str) -> str | None:
+    return stored if stored in FORMATS else None

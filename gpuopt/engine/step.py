@@ -68,7 +68,9 @@ class FusedStep:
         self.tail, self.norm = tail, Norm(tail, self._sharding)
         self.params, self._zeroing = list(params), Zeroing(tail.zero_grads)
         self.gradients = Gradients(self.params, names, tail.zero_grads)
-        self._states = States(self.params, self.gradients.parameters, np.array(group_of, np.int64))
+        groups = np.array(group_of, np.int64)
+        parameters, smallest = self.gradients.parameters, tail.min_8bit_size
+        self._states = States(self.params, parameters, groups, smallest)
         places = dict.fromkeys(map(place_of, self.gradients.params()))
         self.places = tuple(places) or (Place("cpu"),)
         apart = self._sharding if tail.measures and self._sharding.sharded else None
@@ -78,6 +80,15 @@ class FusedStep:
     def states(self) -> list[dict[str, Any]]:
         """For each parameter its states by name; empty until its first gradient."""
         return self._states.arrays
+
+    @property
+    def formats(self) -> list[dict[str, str]]:
+        """For each parameter the formats of those states that have codes and scales, by name."""
+        return self._states.formats
+
+    def values_of_states(self) -> list[dict[str, Any]]:
+        """Return the states by name, those in a format as new arrays of floats."""
+        return self._states.values()
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:
@@ -99,6 +110,7 @@ class FusedStep:
         steps: Sequence[int],
         states: Sequence[dict[str, Any]],
         carried: Sequence[Mapping[str, float]] = (),
+        formats: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Replace step counts and states; the next step builds its launches anew.
 
@@ -106,9 +118,10 @@ class FusedStep:
             steps: the updates that each parameter has had.
             states: of each parameter, by name.
             carried: the carried numbers of each; those that are missing start anew.
+            formats: of each, by name, the format of the states that have codes and scales.
         """
         self._launches.forget()
-        self._states.load(steps, states, carried)
+        self._states.load(steps, states, carried, formats)
 
     def expose_states(self) -> list[dict[str, Any]]:
         """Return the live states; from now on, each step checks whether they moved."""

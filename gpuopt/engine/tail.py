@@ -30,6 +30,8 @@ class Tail:
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
             [0, 2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
     """
@@ -43,6 +45,7 @@ class Tail:
     stochastic_rounding: bool = False
     kahan_sum: bool = False
     seed: int = 0
+    min_8bit_size: int = 4096
     stats: bool = False
     zero_grads: bool = False
 
@@ -67,6 +70,8 @@ class Tail:
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         if not (self.seed or self.stochastic_rounding):
             del options["seed"]
+        if self.min_8bit_size == Tail.min_8bit_size:
+            del options["min_8bit_size"]
         return {name: v for name, v in options.items() if v is not None and v is not False}
 
     def numbers(self) -> dict[str, float]:
@@ -134,4 +139,5 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "clip_value": POSITIVE.or_none,
     "ema_decay": UP_TO_ONE.or_none,
     "seed": _integer,
+    "min_8bit_size": _integer,
 }

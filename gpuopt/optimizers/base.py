@@ -171,7 +171,8 @@ class Optimizer(TailMethods):
             self._fused.complete_states(self._groups(1.0))
             held = self._state_of(self._fused.states)
             own = self._name(), self._structure, self._param_groups, self._state_dtype
-            return snapshot(*own, held, self._fused.norm.skipped())
+            formats = dict(zip(self._structure.keys, self._fused.formats))
+            return snapshot(*own, held, self._fused.norm.skipped(), formats)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
@@ -199,7 +200,7 @@ class Optimizer(TailMethods):
             self._param_groups = contents.groups
             self._state_dtype = contents.state_dtype
             self._plan = None
-            self._fused.load(contents.steps, contents.states, contents.carried)
+            self._fused.load(contents.steps, contents.states, contents.carried, contents.formats)
             self._fused.norm.load(contents.skipped_steps)
             warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..arrays import describe, to_numpy
+from ..arrays import describe_state, to_numpy
 from ..kernels.storage import STORAGE
 from . import tensor_file
 
@@ -18,7 +18,7 @@ FORMAT = "gpuopt-optimizer-1"
 _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
 
-_KNOWN = {"format", "optimizer", "steps", "numbers", "dtypes", *_WHOLE}
+_KNOWN = {"format", "optimizer", "steps", "numbers", "dtypes", "formats", *_WHOLE}
 
 
 class Stored:
@@ -42,14 +42,16 @@ def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -
     """
     library, name = _safetensors(), _path(path)
     tensors, steps, numbers, dtypes = {}, {}, {}, {}
+    formats = {str(key): own for key, own in state_dict.get("formats", {}).items()}
     for key, state in state_dict["state"].items():
         plain = {name: value for name, value in state.items() if isinstance(value, (int, float))}
         steps[str(key)], numbers[str(key)] = plain.pop("step"), plain
         for part, array in state.items():
             if part != "step" and part not in plain:
                 tensors[f"{key}.{part}"] = to_numpy(array)
-                dtypes[f"{key}.{part}"] = describe(array, part).dtype
+                dtypes[f"{key}.{part}"] = describe_state(array, part).dtype
     parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes}
+    parts |= {"formats": formats} if formats else {}
     parts.update((part, state_dict[part]) for part in _WHOLE)
     texts = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     texts.update((part, json.dumps(value)) for part, value in parts.items())
@@ -105,6 +107,9 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
                 f"{name}: the header says {dtype}, the tensor is {tensors[name].dtype}"
             )
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
+    if "formats" in header:
+        formats = json.loads(header["formats"])
+        whole["formats"] = {keys[text]: own for text, own in formats.items()}
     return {"optimizer": header["optimizer"], "state": state, **whole}
 
 

@@ -24,8 +24,9 @@ ARRAYS = """a list of arrays, a dict of named arrays, or a list of groups, each 
 ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any shape; updated in
 place"""
 
-STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). Rounding to
-"bfloat16" and "float16" is stochastic"""
+STATE_DTYPE = """of the states; None for float32 (float64 for float64 arrays). "8bit": codes of 8
+bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and codes is
+stochastic"""
 
 
 class _Required:

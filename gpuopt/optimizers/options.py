@@ -21,9 +21,10 @@ def checked_state_dtype(value: Any) -> str | None:
     Raises:
         ValueError: anything else.
     """
-    if value is None or (isinstance(value, str) and value in (*FLOATS, IN_8_BITS, *FORMATS)):
+    known = (*FLOATS, IN_8_BITS, *FORMATS)
+    if value is None or (isinstance(value, str) and value in known):
         return value
-    raise ValueError(f"state_dtype: expected None or one of {', '.join(FLOATS)}, got {value!r}")
+    raise ValueError(f"state_dtype: expected None or one of {', '.join(known)}, got {value!r}")
 
 
 def accepted(option: Option, value: Any) -> Any:

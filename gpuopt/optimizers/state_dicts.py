@@ -9,12 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import copy_into, describe, resolved, to_numpy, zeros_like
+from ..arrays import (
+    FLOATS,
+    copy_as,
+    copy_into,
+    describe,
+    describe_state,
+    resolved,
+    to_numpy,
+    zeros,
+    zeros_like,
+)
 from ..arrays.scalars import is_array, value_of
 from ..engine.compose import within
 from ..engine.states import LAST_STEP
 from ..engine.tail import Tail
+from ..kernels.storage import BLOCK
 from ..rules.definitions import Definition
+from ..rules.formats import FORMATS, scale_name
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
 from .checkpoint import Stored
@@ -38,6 +50,7 @@ class Contents:
         states: the states of each array, by name.
         carried: the numbers that each array carries from step to step, by name.
         skipped_steps: the number of skipped steps.
+        formats: of each array, by name, the format of the states that have codes and scales.
     """
 
     groups: tuple[Options, ...]
@@ -46,6 +59,7 @@ class Contents:
     states: list[dict[str, Any]]
     carried: list[dict[str, float]]
     skipped_steps: int
+    formats: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,17 @@ class Reader:
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
+        formats = [_formats(state_dict, key) for key in self.structure.keys]
         for i, key in enumerate(self.structure.keys):
             rule = self.definition.rule_for(groups[self.structure.group_of[i]])
-            step, arrays, numbers = self._state(i, given.get(key, {"step": 0}), rule)
+            own = given.get(key, {"step": 0})
+            step, arrays, numbers = self._state(i, own, rule, formats[i])
             steps.append(step)
             states.append(arrays)
             carried.append(numbers)
         dtype = checked_state_dtype(state_dict.get("state_dtype", self.state_dtype))
-        return Contents(groups, dtype, steps, states, carried, skipped_in(state_dict) or 0)
+        skipped = skipped_in(state_dict) or 0
+        return Contents(groups, dtype, steps, states, carried, skipped, formats)
 
     def _groups(self, groups: Sequence[Mapping[str, Any]]) -> tuple[Options, ...]:
         ours = keys_by_group(self.structure)
@@ -95,7 +112,7 @@ class Reader:
         return tuple(_options(self.definition, group) for group in groups)
 
     def _state(
-        self, i: int, own: Mapping[str, Any], rule: Rule
+        self, i: int, own: Mapping[str, Any], rule: Rule, formats: Mapping[str, str]
     ) -> tuple[int, dict[str, Any], dict[str, float]]:
         """Return the step count, the states and the carried numbers of array ``i``."""
         name = f"state_dict: state of {self.structure.names[i]}"
@@ -112,11 +129,33 @@ class Reader:
         # Options that were changed leave the states of another rule behind.
         accepted = self.definition.state_names | update.own_states.keys()
         others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would update the last
-        arrays = {key: value for key, value in own.items() if key not in others}
+        scales = {scale_name(n): own.get(scale_name(n)) for n in formats}
+        arrays = {key: value for key, value in own.items() if key not in {*others, *scales}}
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
             raise ValueError(f"{name}: expected {update.states}, got {tuple(arrays)}")
-        states = {n: _state_like(self.params[i], arrays[n], f"{name}[{n!r}]") for n in arrays}
+        if not set(formats) <= set(arrays):
+            raise ValueError(f"{name}: expected the states {tuple(formats)}, got {tuple(arrays)}")
+        param = self.params[i]
+        states = {
+            n: _state_like(param, arrays[n], f"{name}[{n!r}]", formats.get(n)) for n in arrays
+        }
+        states |= {n: _scales_like(param, a, f"{name}[{n!r}]") for n, a in scales.items()}
         return int(step), states, numbers
+
+
+def _formats(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
+    """Return the formats of the states of an array, by name."""
+    found = state_dict.get("formats", {})
+    own = found.get(key, {}) if isinstance(found, Mapping) else None
+    if not isinstance(own, Mapping):
+        raise TypeError(f"state_dict: expected dicts as 'formats', got {found!r:.80}")
+    for state, name in own.items():
+        if name not in FORMATS:
+            raise ValueError(
+                f"state_dict: state {state!r} is in the format {name!r}; "
+                f"known: {', '.join(FORMATS)}; register_format adds others"
+            )
+    return dict(own)
 
 
 def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
@@ -154,6 +193,7 @@ def snapshot(
     state_dtype: str | None,
     state: Mapping[Key, Mapping[str, Any]],
     skipped_steps: int,
+    formats: Mapping[Key, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return a state dict of copies.
 
@@ -164,6 +204,7 @@ def snapshot(
         state_dtype: of new states.
         state: of each array, by key: its step, states and carried numbers.
         skipped_steps: the number of skipped steps.
+        formats: of each array, by key, the formats of its states, by name.
     """
     copies = {
         key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in own.items()}
@@ -172,12 +213,14 @@ def snapshot(
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
     ]
+    used = {key: dict(own) for key, own in formats.items() if own}
     return {
         "optimizer": optimizer,
         "state": copies,
         "param_groups": listed,
         "state_dtype": state_dtype,
         "skipped_steps": skipped_steps,
+        **({"formats": used} if used else {}),
     }
 
 
@@ -216,9 +259,34 @@ def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
         raise type(error)(f"state_dict: {error}") from None
 
 
-def _state_like(param: Any, array: Any, name: str) -> Any:
-    """Return a new state of ``param`` with the values and the dtype of ``array``."""
+def _scales_like(param: Any, array: Any, name: str) -> Any:
+    """Return the scales of a state of ``param`` as a new array."""
+    if array is None:
+        raise ValueError(f"{name}: expected the scales of a state in 8 bits, got none")
     values, dtype = _values_of(array, name)
+    made = zeros(param, -(-describe(param, name).size // BLOCK))
+    if dtype != "float32" or values.shape != describe(made, name).shape:
+        raise ValueError(
+            f"{name}: expected float32 of shape {describe(made, name).shape}, "
+            f"got {dtype} of shape {values.shape}"
+        )
+    copy_into(made, values)
+    return made
+
+
+def _state_like(param: Any, array: Any, name: str, stored_as: str | None = None) -> Any:
+    """Return a new state of ``param`` with the values and the dtype of ``array``.
+
+    Args:
+        param: the parameter.
+        array: the state.
+        name: what errors call it.
+        stored_as: the format whose codes it holds, if it holds codes.
+    """
+    values, dtype = _values_of(array, name)
+    expected = FLOATS if stored_as is None else (FORMATS[stored_as].codes,)
+    if dtype not in expected:
+        raise TypeError(f"{name}: expected one of {', '.join(expected)}, got {dtype}")
     shape = describe(param, name).shape
     if values.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {values.shape}")
@@ -231,11 +299,9 @@ def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
     if isinstance(array, Stored):
         return array.values, array.dtype
     plain = resolved(array)
-    dtype = describe(plain, name).dtype
+    dtype = describe_state(plain, name).dtype
     return to_numpy(plain), dtype
 
 
 def _copy(array: Any) -> Any:
-    copy = zeros_like(array, describe(array, "state").dtype)
-    copy_into(copy, describe(array, "state").view)
-    return copy
+    return copy_as(array, describe_state(array, "state").dtype)

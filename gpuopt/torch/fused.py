@@ -53,9 +53,10 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
 
-        ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"`` and ``"bfloat16"``, of
-        states made from here on; None stands for float32 (float64 for float64 parameters). Rounding
-        to 16 bits is stochastic.
+        ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"`` and
+        ``"8bit"``, of states made from here on; None stands for float32 (float64 for float64
+        parameters). Rounding to 16 and 8 bits is stochastic. ``state`` and state dicts have the
+        float32 values of states in 8 bits; what they hold is loaded without loss.
 
         ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
@@ -170,7 +171,9 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         groups = self._groups()
-        self._tensor_step_for(params).run(grads, groups, self._found_inf())
+        step = self._tensor_step_for(params)
+        step.run(grads, groups, self._found_inf())
+        step.states.drop_decoded()
 
     def _tensor_step_for(self, params: Sequence[torch.Tensor]) -> TensorStep:
         """Return the step of these parameters, with the states in ``state`` loaded."""

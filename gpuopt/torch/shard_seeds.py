@@ -20,7 +20,7 @@ class ShardSeeds:
             so that a checkpoint can be loaded on another mesh.
     """
 
-    def __init__(self, shards: Shards, tail: Tail, state_dtype: torch.dtype | None) -> None:
+    def __init__(self, shards: Shards, tail: Tail, state_dtype: str | None) -> None:
         """Take what decides whether anything is rounded stochastically.
 
         Args:
@@ -41,10 +41,11 @@ class ShardSeeds:
         if i not in self._shards.indices:
             return False
         narrow = {state.dtype for name, state in states.items() if name not in EXACT}
-        narrow.add(self._state_dtype)
         of_param = self._shards.locals[i].dtype is torch.bfloat16
         rounded = self._tail.stochastic_rounding and of_param
-        return rounded or not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)
+        if rounded or self._state_dtype not in (None, "float32", "float64"):
+            return True
+        return not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)
 
     def of_shard(self, i: int, saved: float | None) -> float:
         """Return the seed of this process's shard of parameter ``i``.

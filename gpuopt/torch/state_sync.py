@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..arrays import describe
+from ..arrays import FLOATS, describe
 from ..engine.step import FusedStep
 from ..rules.rounding import SEED
 from .inactive import States
@@ -20,7 +20,8 @@ from .step_counts import StepCounts
 class StateSync:
     """Copies states, step counts and carried numbers between ``state`` and a `FusedStep`.
 
-    The states are the same memory on both sides; only numbers are copied.
+    The states are the same memory on both sides; only numbers are copied. But ``state`` has the
+    float32 values of states in 8 bits, from when it is read until the next step.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class StateSync:
         tensors: LocalTensors,
         group_of: Sequence[int],
         carried: frozenset[str],
-        state_dtype: torch.dtype | None,
+        state_dtype: str | None,
     ) -> None:
         """Store the two sides.
 
@@ -43,6 +44,7 @@ class StateSync:
         self._step, self._tensors, self._carried = step, tensors, carried
         self._group_of, self._state_dtype = group_of, state_dtype
         self._seeds = ShardSeeds(tensors.shards, step.tail, state_dtype)
+        self._decoded: list[tuple[dict[str, Any], str]] = []
 
     def load(self, state: States, names: frozenset[str], counts: StepCounts) -> None:
         """Load ``state`` into the step, unless the step has the same already.
@@ -71,6 +73,12 @@ class StateSync:
         if any(states):
             self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
 
+    def drop_decoded(self) -> None:
+        """Forget the values of states in 8 bits, which a step has taken over."""
+        for own, name in self._decoded:
+            own.pop(name, None)
+        self._decoded = []
+
     def save(
         self,
         state: dict[torch.Tensor, dict[str, Any]],
@@ -88,12 +96,14 @@ class StateSync:
             counts: is told the exact counts behind the step tensors.
         """
         steps, carried = self._step.steps.tolist(), self._step.carried
-        for i, (param, states) in enumerate(zip(self._tensors.params, self._step.states)):
+        values, formats = self._step.values_of_states(), self._step.formats
+        for i, (param, states) in enumerate(zip(self._tensors.params, values)):
             writes_step = counted or SEED in carried[i]
             if not steps[i] or not (states or writes_step):  # torch has no entry then
                 continue
             own = state[param]
             own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})
+            self._decoded += [(own, name) for name in formats[i]]
             if not writes_step:
                 continue
             name = self._tensors.names[i]
@@ -128,8 +138,8 @@ class StateSync:
 
     def _unused(self, array: torch.Tensor) -> torch.Tensor:
         """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
-        if self._state_dtype is not None:
-            return array.to(self._state_dtype)
+        if self._state_dtype in FLOATS:
+            return array.to(getattr(torch, self._state_dtype))
         return array.float() if array.element_size() < 4 else array
 
 

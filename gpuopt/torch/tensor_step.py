@@ -73,8 +73,7 @@ class TensorStep:
         self.step = FusedStep(
             self.tensors.views, names, group_of, tail, shards.process_groups, shards.norm_groups
         )
-        dtype = state_dtype and getattr(torch, state_dtype)
-        self.states = StateSync(self.step, self.tensors, group_of, carried, dtype)
+        self.states = StateSync(self.step, self.tensors, group_of, carried, state_dtype)
         self._on_cpu = any(p.device.type == "cpu" for p in shards.locals)
 
     def fits(

@@ -1,6 +1,5 @@
 """States in 8 bits: the bits of the reference on every backend."""
 
-import numpy as np
 import pytest
 
 import gpuopt
