@@ -82,9 +82,14 @@ def _kind(tensor: Any) -> str:
     return f"a {type(tensor).__name__}" if not hasattr(tensor, "_spec") else "a DTensor"
 
 
+def _ordinary() -> Any:
+    """Return a context for new tensors: torch could not update an inference tensor later."""
+    return sys.modules["torch"].inference_mode(False)
+
+
 def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
     torch = sys.modules["torch"]
-    with torch.inference_mode(False):  # torch could not update an inference tensor later
+    with _ordinary():
         return torch.full_like(
             tensor, fill, dtype=getattr(torch, dtype), memory_format=torch.preserve_format
         ).requires_grad_(False)
@@ -92,7 +97,7 @@ def _full_like(tensor: Any, dtype: str, fill: float) -> Any:
 
 def _zeros(tensor: Any, count: int) -> Any:
     torch = sys.modules["torch"]
-    with torch.inference_mode(False):
+    with _ordinary():
         return torch.zeros(count, dtype=torch.float32, device=tensor.device)
 
 

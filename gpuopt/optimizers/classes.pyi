@@ -39,8 +39,9 @@ class Adadelta(Optimizer):
         eps: added under both square roots, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -57,6 +58,8 @@ class Adadelta(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -97,6 +100,7 @@ class Adadelta(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -118,8 +122,9 @@ class Adagrad(Optimizer):
         initial_accumulator_value: where S starts, at least 0.
         eps: added to the denominator, at least 0.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -136,6 +141,8 @@ class Adagrad(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -178,6 +185,7 @@ class Adagrad(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -203,8 +211,9 @@ class Adam(Optimizer):
         maximize: climb instead of descending.
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -221,6 +230,8 @@ class Adam(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -265,6 +276,7 @@ class Adam(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -285,8 +297,9 @@ class AdamW(Optimizer):
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
         amsgrad: divide by the largest v so far: it never shrinks.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -303,6 +316,8 @@ class AdamW(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -345,6 +360,7 @@ class AdamW(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -365,8 +381,9 @@ class Adamax(Optimizer):
         eps: added to the absolute gradient, at least 0.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -383,6 +400,8 @@ class Adamax(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -423,6 +442,7 @@ class Adamax(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -444,8 +464,9 @@ class ASGD(Optimizer):
         t0: the step from which on ``ax`` averages; any number.
         weight_decay: L2 penalty; at least 0.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -462,6 +483,8 @@ class ASGD(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -504,6 +527,7 @@ class ASGD(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -523,8 +547,9 @@ class Lion(Optimizer):
         betas: weights of m in the update, and in its own average, each in [0, 1).
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -541,6 +566,8 @@ class Lion(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -579,6 +606,7 @@ class Lion(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -604,8 +632,9 @@ class Momentum(Optimizer):
         weight_decay: L2 penalty; at least 0.
         nesterov: Nesterov's look-ahead step.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -622,6 +651,8 @@ class Momentum(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -663,6 +694,7 @@ class Momentum(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -691,8 +723,9 @@ class NAdam(Optimizer):
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -709,6 +742,8 @@ class NAdam(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -753,6 +788,7 @@ class NAdam(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -778,8 +814,9 @@ class RAdam(Optimizer):
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -796,6 +833,8 @@ class RAdam(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -838,6 +877,7 @@ class RAdam(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -865,8 +905,9 @@ class RMSProp(Optimizer):
         momentum: how much of the momentum buffer stays, in [0, 1).
         centered: divide by the standard deviation.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -883,6 +924,8 @@ class RMSProp(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -927,6 +970,7 @@ class RMSProp(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -954,8 +998,9 @@ class RMSprop(Optimizer):
         momentum: how much of the momentum buffer stays, at least 0.
         centered: divide by the standard deviation.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -972,6 +1017,8 @@ class RMSprop(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1016,6 +1063,7 @@ class RMSprop(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -1038,8 +1086,9 @@ class Rprop(Optimizer):
             1.
         step_sizes: the smallest and the largest step size.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -1056,6 +1105,8 @@ class Rprop(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1094,6 +1145,7 @@ class Rprop(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -1118,8 +1170,9 @@ class SGD(Optimizer):
         weight_decay: L2 penalty; at least 0.
         nesterov: Nesterov's look-ahead step; needs momentum and no dampening.
         maximize: climb instead of descending.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
             :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
             but not rewritten: the update applies the factor. Costs one more read of them.
@@ -1136,6 +1189,8 @@ class SGD(Optimizer):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1178,6 +1233,7 @@ class SGD(Optimizer):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...

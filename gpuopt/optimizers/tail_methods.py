@@ -29,6 +29,7 @@ class TailMethods:
     stochastic_rounding = OptimizerOption()
     kahan_sum = OptimizerOption()
     seed = OptimizerOption()
+    min_8bit_size = OptimizerOption()
     zero_grads = OptimizerOption()
     state_dtype = OptimizerOption("_state_dtype")
 

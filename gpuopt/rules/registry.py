@@ -51,7 +51,7 @@ OPTIMIZER_NAMES = frozenset(
         *("stats", "step", "tail"),
         *("clip_norm", "clip_value", "ema_decay", "error_if_nonfinite", "kahan_sum"),
         *("master_weights", "norm_group", "params", "seed", "skip_nonfinite", "state_dtype"),
-        *("stochastic_rounding", "zero_grads"),
+        *("min_8bit_size", "stochastic_rounding", "zero_grads"),
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )

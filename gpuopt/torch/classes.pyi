@@ -45,8 +45,9 @@ class Adadelta(Fused, torch.optim.Adadelta):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -66,6 +67,8 @@ class Adadelta(Fused, torch.optim.Adadelta):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -105,6 +108,7 @@ class Adadelta(Fused, torch.optim.Adadelta):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -128,8 +132,9 @@ class Adagrad(Fused, torch.optim.Adagrad):
         foreach: accepted for torch's sake; the step is always one fused pass.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -149,6 +154,8 @@ class Adagrad(Fused, torch.optim.Adagrad):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -189,6 +196,7 @@ class Adagrad(Fused, torch.optim.Adagrad):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -217,8 +225,9 @@ class Adam(Fused, torch.optim.Adam):
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -238,6 +247,8 @@ class Adam(Fused, torch.optim.Adam):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -280,6 +291,7 @@ class Adam(Fused, torch.optim.Adam):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -303,8 +315,9 @@ class AdamW(Fused, torch.optim.AdamW):
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -324,6 +337,8 @@ class AdamW(Fused, torch.optim.AdamW):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -365,6 +380,7 @@ class AdamW(Fused, torch.optim.AdamW):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -387,8 +403,9 @@ class Adamax(Fused, torch.optim.Adamax):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -408,6 +425,8 @@ class Adamax(Fused, torch.optim.Adamax):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -447,6 +466,7 @@ class Adamax(Fused, torch.optim.Adamax):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -470,8 +490,9 @@ class ASGD(Fused, torch.optim.ASGD):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -491,6 +512,8 @@ class ASGD(Fused, torch.optim.ASGD):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -531,6 +554,7 @@ class ASGD(Fused, torch.optim.ASGD):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -553,8 +577,9 @@ class Lion(Fused):
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -574,6 +599,8 @@ class Lion(Fused):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -613,6 +640,7 @@ class Lion(Fused):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -641,8 +669,9 @@ class Momentum(Fused):
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -662,6 +691,8 @@ class Momentum(Fused):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -702,6 +733,7 @@ class Momentum(Fused):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -732,8 +764,9 @@ class NAdam(Fused, torch.optim.NAdam):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -753,6 +786,8 @@ class NAdam(Fused, torch.optim.NAdam):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -794,6 +829,7 @@ class NAdam(Fused, torch.optim.NAdam):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -821,8 +857,9 @@ class RAdam(Fused, torch.optim.RAdam):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -842,6 +879,8 @@ class RAdam(Fused, torch.optim.RAdam):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -882,6 +921,7 @@ class RAdam(Fused, torch.optim.RAdam):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -912,8 +952,9 @@ class RMSProp(Fused):
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -933,6 +974,8 @@ class RMSProp(Fused):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -975,6 +1018,7 @@ class RMSProp(Fused):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -1004,8 +1048,9 @@ class RMSprop(Fused, torch.optim.RMSprop):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -1025,6 +1070,8 @@ class RMSprop(Fused, torch.optim.RMSprop):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1066,6 +1113,7 @@ class RMSprop(Fused, torch.optim.RMSprop):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -1090,8 +1138,9 @@ class Rprop(Fused, torch.optim.Rprop):
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -1111,6 +1160,8 @@ class Rprop(Fused, torch.optim.Rprop):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1149,6 +1200,7 @@ class Rprop(Fused, torch.optim.Rprop):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...
@@ -1175,8 +1227,9 @@ class SGD(Fused, torch.optim.SGD):
         foreach: accepted for torch's sake; the step is always one fused pass.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays). Rounding to
-            "bfloat16" and "float16" is stochastic.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
@@ -1196,6 +1249,8 @@ class SGD(Fused, torch.optim.SGD):
             next step.
         seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
             2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
 
@@ -1236,6 +1291,7 @@ class SGD(Fused, torch.optim.SGD):
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
+        min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
     ) -> None: ...

@@ -1,9 +1,9 @@
 // The driver: one launch updates every element of all tensors of a table.
 //
 // It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
-// Depends on BLOCK, CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
-// is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
-// 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
+// Depends on BLOCK, CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The
+// table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient
+// is at 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
 // n_coefficients], partials [n_chunks, n_watched, 3].
 
 // --- the lists of a rule -----------------------------------------------------------------------
@@ -76,7 +76,8 @@ struct Lists {
             Rule::template measure<Access<ITEMS>>(places, first, end, values);
 #pragma unroll
             for (int item = 0; item < ITEMS; item++) {
-                Rule::encode(values, item, Access<ITEMS>::element(begin, first, item), coefficients);
+                const Element element = Access<ITEMS>::element(begin, first, item);
+                Rule::encode(values, item, element, coefficients);
             }
         }
         i = 0;

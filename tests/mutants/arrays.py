@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "states made in inference mode are of it",
         "gpuopt/arrays/torch_tensors.py",
-        "with torch.inference_mode(False):",
-        "with torch.no_grad():",
+        'return sys.modules["torch"].inference_mode(False)',
+        'return sys.modules["torch"].no_grad()',
         "tests/drop_in/test_counts.py -k states_of_the_array_api",
     ),
     Mutant(

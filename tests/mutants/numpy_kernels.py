@@ -12,14 +12,14 @@ MUTANTS = (
     ),
     Mutant(
         "infinities count as finite",
-        "kernels/numpy/blocks.py",
+        "kernels/numpy/partials.py",
         "(~np.isfinite(wide)).sum()",
         "np.isnan(wide).sum()",
         "tests/tail/test_skip.py -k numpy",
     ),
     Mutant(
         "the largest value beside a NaN is a NaN",
-        "kernels/numpy/blocks.py",
+        "kernels/numpy/partials.py",
         "np.fmax.reduce(np.abs(wide), initial=0.0)",
         "np.maximum.reduce(np.abs(wide), initial=0.0)",
         "tests/tail/test_skip.py -k 'numpy and statistics'",

@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "a load forgets what tensors carry",
         "gpuopt/optimizers/base.py",
-        "self._fused.load(contents.steps, contents.states, contents.carried)",
-        "self._fused.load(contents.steps, contents.states)",
+        "contents.steps, contents.states, contents.carried, contents.formats",
+        "contents.steps, contents.states, (), contents.formats",
         "tests/optimizers/test_resume.py -k 'every_optimizer_resumes_with and NAdam'",
     ),
     Mutant(

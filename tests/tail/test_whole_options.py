@@ -26,6 +26,7 @@ EVERY = {
     "stochastic_rounding": True,
     "kahan_sum": True,
     "seed": 3,
+    "min_8bit_size": 1,
     "stats": True,
     "zero_grads": True,
     "state_dtype": "bfloat16",
