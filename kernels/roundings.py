@@ -32,6 +32,37 @@ def round_float16(x: Any) -> Any:
     return x.astype(np.float16).astype(np.float32)
 
 
+def join_split16(high: Any, low: Any) -> Any:
+    """Return the float32 that `split16_high` and `split16_low` took apart.
+
+    Args:
+        high: float32 values that bfloat16 represents.
+        low: integers of 16 bits, as float32.
+    """
+    bits = np.float32(high).view(np.int32) + np.int32(low)
+    return bits.view(np.float32)
+
+
+def split16_high(x: Any) -> Any:
+    """Return the bfloat16 nearest to a float32, ties away from zero; NaN stays NaN."""
+    bits = (np.float32(x).view(np.uint32) + np.uint32(0x8000)) & np.uint32(0xFFFF0000)
+    return np.where(x == x, bits, np.uint32(0x7FC00000)).view(np.float32)
+
+
+def split16_low(x: Any) -> Any:
+    """Return the bits of a float32 less those of `split16_high`, an integer; 0 for NaN."""
+    low = np.int32(
+        np.where(x == x, np.float32(x).view(np.uint32), np.uint32(0)) & np.uint32(0xFFFF)
+    )
+    return np.float32(np.where(low >= np.int32(0x8000), low - np.int32(0x10000), low))
+
+
+def exponent_of(x: Any) -> Any:
+    """Return the power of two that is not above ``abs(x)``, at least 2**-126."""
+    bits = np.float32(x).view(np.uint32) & np.uint32(0x7F800000)
+    return np.maximum(bits, np.uint32(0x00800000)).view(np.float32)
+
+
 def stochastic_bfloat16(
     x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:

@@ -19,11 +19,12 @@ STORAGE: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(np.uint16),
     "int8": np.dtype(np.int8),
     "uint8": np.dtype(np.uint8),
+    "int16": np.dtype(np.int16),
 }
-"""The NumPy dtype that stores the elements of each dtype; integers are codes of formats."""
+"""The NumPy dtype that stores the elements of each dtype."""
 
-CODES = ("int8", "uint8")
-"""The dtypes of codes, whose values are integers."""
+INTEGERS = ("int8", "uint8", "int16")
+"""The dtypes of integers, which hold codes, and what the rounding of weights cut off."""
 
 BLOCK = 32
 """The elements of a tensor, counted from its first in memory order, that share a scale."""

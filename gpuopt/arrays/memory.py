@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.storage import CODES, STORAGE
+from ..kernels.storage import INTEGERS, STORAGE
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 """The dtypes of parameters and gradients."""
 
-STORED = (*FLOATS, *CODES)
+STORED = (*FLOATS, *INTEGERS)
 """The dtypes of states."""
 
 

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 
 from ..rules.registry import Stage
 from ..rules.rounding import ROUND_STOCHASTICALLY, round_state
+from ..rules.split import JOIN, SPLIT
 from ..rules.tail import ADD_COMPENSATION, COMPENSATE, KEEP_MASTER, ROUND, TAKE_MASTER
 
 BITS_16 = ("float16", "bfloat16")
+
+Around = tuple[tuple[Stage, ...], ...]
+"""Stages in front of all others, right behind the rule, and behind all others."""
 
 EXACT = frozenset({"master", "kahan_comp"})
 """The states that hold what rounding cuts off: stochastic rounding would spoil them."""
@@ -27,26 +31,36 @@ def rounded_states(stored: Mapping[str, str]) -> tuple[Stage, ...]:
     )
 
 
-def _master(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (TAKE_MASTER,), (KEEP_MASTER,)
+def _master(dtype: str) -> Around:
+    return (TAKE_MASTER,), (KEEP_MASTER,), ()
 
 
-def _compensated(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (ADD_COMPENSATION,), (COMPENSATE[dtype],)
+def _split16(dtype: str) -> Around:
+    return ((JOIN[16],), (), (SPLIT[16],)) if dtype == "bfloat16" else _master(dtype)
 
 
-def _by_chance(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (), ((ROUND_STOCHASTICALLY,) if dtype == "bfloat16" else _rounded(dtype)[1])
+def _split8(dtype: str) -> Around:
+    return ((JOIN[8],), (), (SPLIT[8],)) if dtype == "bfloat16" else _master(dtype)
 
 
-def _rounded(dtype: str) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-    return (), (ROUND[dtype],)
+def _compensated(dtype: str) -> Around:
+    return (ADD_COMPENSATION,), (COMPENSATE[dtype],), ()
 
 
-NARROW: dict[str, Callable[[str], tuple[tuple[Stage, ...], tuple[Stage, ...]]]] = {
+def _by_chance(dtype: str) -> Around:
+    return ((), (ROUND_STOCHASTICALLY,), ()) if dtype == "bfloat16" else _rounded(dtype)
+
+
+def _rounded(dtype: str) -> Around:
+    return (), (ROUND[dtype],), ()
+
+
+NARROW: dict[str, Callable[[str], Around]] = {
     "master_weights": _master,
+    "split16": _split16,
+    "split8": _split8,
     "kahan_sum": _compensated,
     "stochastic_rounding": _by_chance,
     "rounded": _rounded,
 }
-"""For 16-bit parameters: the stages in front of all others, and those right behind the rule."""
+"""The stages around the updates of 16-bit parameters of a dtype."""

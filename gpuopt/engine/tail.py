@@ -24,7 +24,9 @@ class Tail:
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It
             starts as a copy of the weights at their first step (also one that is skipped, as
             masters do), and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -41,7 +43,7 @@ class Tail:
     error_if_nonfinite: bool = False
     skip_nonfinite: bool = False
     ema_decay: float | None = None
-    master_weights: bool = False
+    master_weights: bool | str = False
     stochastic_rounding: bool = False
     kahan_sum: bool = False
     seed: int = 0
@@ -59,6 +61,8 @@ class Tail:
         """How 16-bit parameters keep what rounding cuts off: a key of `low_precision.NARROW`."""
         chosen = [name for name in _NARROW if getattr(self, name)]
         sees_what_is_stored = self.ema_decay is not None or self.stats
+        if isinstance(self.master_weights, str):
+            return self.master_weights
         return chosen[0] if chosen else "rounded" if sees_what_is_stored else ""
 
     def in_use(self) -> dict[str, Any]:
@@ -99,6 +103,9 @@ OPTIONS = tuple(field.name for field in fields(Tail))
 CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
 """The options that `Tail.changed` accepts."""
 
+SPLITS = ("split16", "split8")
+"""The values of ``master_weights`` besides True and False."""
+
 _NARROW = ("master_weights", "stochastic_rounding", "kahan_sum")
 
 
@@ -133,11 +140,20 @@ def _integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def _masters(name: str, value: Any) -> bool | str:
+    if isinstance(value, str):
+        if value not in SPLITS:
+            raise ValueError(f"{name}: expected True, False, 'split16' or 'split8', got {value!r}")
+        return value
+    return boolean(name, value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **{field.name: boolean for field in fields(Tail)},
     "clip_norm": NOT_NEGATIVE.or_none,
     "clip_value": POSITIVE.or_none,
     "ema_decay": UP_TO_ONE.or_none,
+    "master_weights": _masters,
     "seed": _integer,
     "min_8bit_size": _integer,
 }

@@ -12,6 +12,7 @@ from ..kernels.storage import BLOCK, STORAGE, compute_dtype
 from ..kernels.trace.retarget import function_from
 from ..rules.formats import FORMATS, IN_8_BITS, ROOT8, SOFTSIGN8, scale_name, stages_of
 from ..rules.registry import Rule, Stage, State
+from ..rules.split import JOIN, SPLIT
 from ..rules.tail import TAKE_MASTER, ZERO_GRADIENT
 from .low_precision import BITS_16, NARROW, rounded_states
 from .update_coefficients import UpdateCoefficients, parameters_of
@@ -25,8 +26,11 @@ ELEMENT = "element"
 WATCHED = ("gradient", "update", "parameter")
 """The values that statistics are made of."""
 
-BEFORE_ALL = (TAKE_MASTER,)
+BEFORE_ALL = (TAKE_MASTER, *JOIN.values())
 """The stages that replace the parameter by the one that the last step's statistics were of."""
+
+BEHIND_ALL = tuple(SPLIT.values())
+"""The stages behind which the parameter is only as it is stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +55,8 @@ class Update(UpdateCoefficients):
         """Return the update for parameters of a dtype."""
         if not self.narrow or dtype not in BITS_16:
             return compose(self.rule, self.stages, self.after, "", self.watched)
-        before, after = NARROW[self.narrow](dtype)
-        stages, behind = (*before, *self.stages), (*after, *self.after)
+        before, after, last = NARROW[self.narrow](dtype)
+        stages, behind = (*before, *self.stages), (*after, *self.after, *last)
         return compose(self.rule, stages, behind, "", self.watched)
 
     def stored_states(self, params: str, wanted: str | None = None) -> dict[str, str]:
@@ -65,7 +69,10 @@ class Update(UpdateCoefficients):
         """
         compute = compute_dtype(params)
         rule = {n: self._stored_state(n, compute, wanted) for n in self.rule.states}
-        own = {n: params if state.narrow else compute for n, state in self.own_states.items()}
+        own = {
+            name: state.dtype or (params if state.narrow else compute)
+            for name, state in self.own_states.items()
+        }
         return {**rule, **own}
 
     def _stored_state(self, name: str, compute: str, wanted: str | None) -> str:
@@ -207,8 +214,11 @@ class Update(UpdateCoefficients):
         results = [self._values[i] for i in self.written]
         if self.watched:
             start = sum(stage in BEFORE_ALL for stage in self.stages)
+            last = [k for k, stage in enumerate(self.after) if stage in BEHIND_ALL]
+            end = len(self.stages) + 1 + last[0] if last else len(body)
+            body.insert(end, "new_p = p")
             body.insert(start, "old_p, given_g = p, g")
-            results += ["given_g", "p - old_p", "p"]
+            results += ["given_g", "new_p - old_p", "new_p"]
         counted = [f"{ELEMENT}{stream or ''}" for stream in self.random_streams]
         header = f"def {self.name}({', '.join((*values, *counted, *self.coefficient_names))}):"
         return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"

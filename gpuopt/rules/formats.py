@@ -19,11 +19,13 @@ import numpy as np
 
 from ..kernels import roundings
 from ..kernels.roundings import STREAM
-from ..kernels.storage import CODES
 from ..kernels.trace.operations import RuleError, trace
 from ..kernels.trace.retarget import function_from
 from .rounding import CARRIED, rounding_coefficients
 from .rule import Stage, parameters_of
+
+CODES = ("int8", "uint8")
+"""The dtypes of codes."""
 
 FORMATS: dict[str, Format] = {}
 """The formats, by name."""
@@ -31,8 +33,9 @@ FORMATS: dict[str, Format] = {}
 IN_8_BITS = "8bit"
 """What ``state_dtype`` calls `SOFTSIGN8` for signed states and `ROOT8` for non-negative ones."""
 
-FIRST_STREAM = 64
-"""The stream of random words of the first codes; the four bytes of a word serve four states."""
+FIRST_STREAM, CODES_OF_WORD = 64, 3
+"""The stream of random words of the first codes, and how many states share a word: a byte each. The
+fourth is for what `split` rounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +177,9 @@ def stages_of(formats: Mapping[str, str]) -> tuple[tuple[Stage, ...], ...]:
 def _stages(state: str, own: Format, place: int) -> dict[str, Stage]:
     """Return the stages of one state; ``place`` is its index among those that have a format."""
     scale = scale_name(state)
-    element, rounding = f"element{FIRST_STREAM + place // 4}", f"stochastic_code_{place % 4}"
-    key = f"seed_high + {(FIRST_STREAM + place // 4) * STREAM}, seed_low, step_high, step_low"
+    stream, byte = FIRST_STREAM + place // CODES_OF_WORD, place % CODES_OF_WORD
+    element, rounding = f"element{stream}", f"stochastic_code_{byte}"
+    key = f"seed_high + {stream * STREAM}, seed_low, step_high, step_low"
     scaled = f"{state}, {scale}"
     found = {
         "decode": _stage(f"decode_{state}", own.decode, state, scaled, f"callee({scaled})"),

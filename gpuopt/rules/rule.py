@@ -78,12 +78,14 @@ class State:
     Attributes:
         name: its key in the tensor's states.
         copies: whether it starts as a copy of the parameter; else it starts at zero.
-        narrow: whether it is stored in the parameter's dtype; else in the dtype of computation.
+        narrow: whether it is stored in the parameter's dtype.
+        dtype: in which it is stored otherwise; by default, the dtype of computation.
     """
 
     name: str
     copies: bool = False
     narrow: bool = False
+    dtype: str = ""
 
 
 @dataclass(frozen=True, eq=False)

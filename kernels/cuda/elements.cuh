@@ -46,6 +46,12 @@ struct uint8 {
     static __device__ Bits encode(float value) { return (Bits)(int)value; }
 };
 
+struct int16 {
+    using Bits = short;
+    static __device__ float decode(Bits bits) { return (float)(int)bits; }
+    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+};
+
 struct float16 {
     using Bits = uint16;
 #ifdef __CUDACC__
@@ -125,6 +131,29 @@ __device__ double real_power(double base, double exponent)
 __device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::encode(x)); }
 
 __device__ float round_float16(float x) { return float16::decode(float16::encode(x)); }
+
+// The parts of a float, and the float again.
+__device__ float join_split16(float high, float low)
+{
+    return __uint_as_float(__float_as_uint(high) + (uint32)(int)low);
+}
+
+__device__ float split16_high(float x)
+{
+    const uint32 bits = (__float_as_uint(x) + 0x8000) & 0xffff0000;
+    return __uint_as_float(x == x ? bits : 0x7fc00000);
+}
+
+__device__ float split16_low(float x)
+{
+    return (float)(int)(short)(x == x ? __float_as_uint(x) : 0);
+}
+
+__device__ float exponent_of(float x)
+{
+    const uint32 bits = __float_as_uint(x) & 0x7f800000;
+    return __uint_as_float(bits > 0x00800000 ? bits : 0x00800000);
+}
 
 // The index of an element in its tensor: 4 * four + one.
 struct Element {

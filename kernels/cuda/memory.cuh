@@ -32,9 +32,9 @@ __device__ void pack(uint32* words, int i, Bits bits)
         words[i] = bits;
     } else if constexpr (sizeof(Bits) == 2) {
         if (i % 2 == 0) {
-            words[i / 2] = bits;
+            words[i / 2] = (uint32)(bits & 0xffff);
         } else {
-            words[i / 2] |= (uint32)bits << 16;
+            words[i / 2] |= (uint32)(bits & 0xffff) << 16;
         }
     } else if (i % 4 == 0) {
         words[i / 4] = (uint32)(bits & 0xff);

@@ -103,6 +103,11 @@ def _encode_int8(value: Any) -> Any:
 
 
 @jit
+def _encode_int16(value: Any) -> Any:
+    return np.int16(np.int32(value))
+
+
+@jit
 def _encode_uint8(value: Any) -> Any:
     return np.uint8(np.int32(value))
 
@@ -115,6 +120,34 @@ def _round_bfloat16(x: Any) -> Any:
 @jit
 def _round_float16(x: Any) -> Any:
     return _decode_half(_encode_float16(x))
+
+
+@jit
+def _join_split16(high: Any, low: Any) -> Any:
+    bits = np.float32(high).view(np.int32) + np.int32(low)
+    return np.int32(bits).view(np.float32)
+
+
+@jit
+def _split16_high(x: Any) -> Any:
+    bits = np.uint32(np.float32(x).view(np.uint32) + np.uint32(0x8000))
+    return np.uint32(
+        where(x == x, np.uint32(bits & np.uint32(0xFFFF0000)), np.uint32(0x7FC00000))
+    ).view(np.float32)
+
+
+@jit
+def _split16_low(x: Any) -> Any:
+    bits = np.uint32(where(x == x, np.float32(x).view(np.uint32), np.uint32(0)))
+    low = np.int32(bits & np.uint32(0xFFFF))
+    return np.float32(where(low >= np.int32(0x8000), np.int32(low - np.int32(0x10000)), low))
+
+
+@jit
+def _exponent_of(x: Any) -> Any:
+    bits = np.int32(np.float32(x).view(np.int32) & np.int32(0x7F800000))
+    least = np.int32(0x00800000)
+    return np.int32(where(bits > least, bits, least)).view(np.float32)
 
 
 @jit
@@ -211,6 +244,7 @@ STORED = {
     "bfloat16": types.uint16,
     "int8": types.int8,
     "uint8": types.uint8,
+    "int16": types.int16,
 }
 DECODE = {"float16": _decode_half, "bfloat16": _decode_bfloat16}
 ENCODE = {
@@ -218,12 +252,17 @@ ENCODE = {
     "bfloat16": _encode_bfloat16,
     "int8": _encode_int8,
     "uint8": _encode_uint8,
+    "int16": _encode_int16,
 }
 
 
 ROUNDINGS = {
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
+    "join_split16": _join_split16,
+    "split16_high": _split16_high,
+    "split16_low": _split16_low,
+    "exponent_of": _exponent_of,
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,

@@ -121,6 +121,30 @@ def _round_float16(x):
 
 
 @triton.jit
+def _join_split16(high, low):
+    bits = high.to(tl.int32, bitcast=True) + low.to(tl.int32)
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _split16_high(x):
+    bits = (x.to(tl.uint32, bitcast=True) + 0x8000) & 0xFFFF0000
+    return tl.where(x == x, bits, 0x7FC00000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _split16_low(x):
+    bits = tl.where(x == x, x.to(tl.int32, bitcast=True), 0)
+    return ((bits << 16) >> 16).to(tl.float32)
+
+
+@triton.jit
+def _exponent_of(x):
+    bits = x.to(tl.int32, bitcast=True) & 0x7F800000
+    return tl.where(bits > 0x00800000, bits, 0x00800000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def _philox_word(block, step, seed, which):
     """Return one word of kernels.roundings.philox."""
     c0, c1 = block.to(tl.uint32), (block >> 32).to(tl.uint32)
@@ -230,6 +254,10 @@ def _stochastic_code_3(x, element, seed_high, seed_low, step_high, step_low):
 ROUNDINGS = {
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
+    "join_split16": _join_split16,
+    "split16_high": _split16_high,
+    "split16_low": _split16_low,
+    "exponent_of": _exponent_of,
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,

@@ -61,8 +61,8 @@ def load(
 
 @triton.jit
 def _encode(value, DTYPE: tl.constexpr):
-    if DTYPE.primitive_bitwidth == 8:
-        return value.to(tl.int32).to(DTYPE)  # a code
+    if DTYPE.is_int():
+        return value.to(tl.int32).to(DTYPE)
     if DTYPE.primitive_bitwidth == 16:
         value = value.to(tl.float32)  # as on every backend, float64 is rounded twice
     if _INTERPRETED and DTYPE == tl.bfloat16:

@@ -138,7 +138,10 @@ class _Writer:
         if len(operands) != len(operation.operands):
             raise one.unknown(f"takes {len(operation.operands)} operands")
         pairs = zip(operands, operation.operands)
-        values = (self._value(one, o, kind, wider=width(kind) == 8) for o, kind in pairs)
+        converts = one.name == "cvt"  # whose integers may lie in wider registers
+        values = (
+            self._value(one, o, kind, wider=converts and kind[0] in "su") for o, kind in pairs
+        )
         called = f"{c_name(one.opcode)}({', '.join(values)})"
         return self._assign(one, result, operation.result, called, wider=one.name == "cvt")
 

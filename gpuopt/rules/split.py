@@ -1,0 +1,90 @@
+"""Master weights as bfloat16 parameters and what their rounding cut off: no bits are kept twice.
+
+The parameter is the weight's bfloat16; a state holds the rest, in 16 bits without loss, or in 8.
+TransformerEngine and Apex have the first as ``store_param_remainders``, FlashOptim (arXiv
+2602.23349, 2026) the second, which is rounded to nearest there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels.roundings import (
+    STREAM,
+    exponent_of,
+    join_split16,
+    round_bfloat16,
+    split16_high,
+    split16_low,
+    stochastic_code_3,
+)
+from ..kernels.trace.retarget import function_from
+from .formats import FIRST_STREAM
+from .rounding import CARRIED, rounding_coefficients
+from .rule import Stage, State
+
+REMAINDER = "param_remainder"
+"""The state that holds the rest of a weight."""
+
+
+def join16(p, param_remainder):
+    """The float32 weight: the parameter's bits and the rest, which is a signed integer."""
+    return join_split16(p, param_remainder)
+
+
+def split16(p):
+    """The bfloat16 nearest to the weight, ties away from zero, and the other 16 bits."""
+    return split16_high(p), split16_low(p)
+
+
+def join8(p, param_remainder):
+    """weight = p + remainder/127 * half a unit in p's last place."""
+    return p + param_remainder * 0.007874015718698502 * (exponent_of(p) * 0.00390625)
+
+
+def rest8(weight, p):
+    """What is missing in p, in 127ths of half a unit in its last place."""
+    return 127.0 * np.divide(weight - p, exponent_of(p) * 0.00390625)
+
+
+_ELEMENT = f"element{FIRST_STREAM}"
+_KEY = f"seed_high + {FIRST_STREAM * STREAM}, seed_low, step_high, step_low"
+
+split8 = function_from(
+    f"def split8(p, {_ELEMENT}, seed_high, seed_low, step_high, step_low):\n"
+    "    stored = round_bfloat16(p)\n"
+    f"    return stored, stochastic_code_3(rest8(p, stored), {_ELEMENT}, {_KEY})\n",
+    "split8",
+    {
+        "__name__": __name__,
+        "round_bfloat16": round_bfloat16,
+        "stochastic_code_3": stochastic_code_3,
+        "rest8": rest8,
+    },
+)
+"""The bfloat16 nearest to the weight, and the rest, rounded stochastically to 8 bits.
+
+The highest byte of the random word is free: the codes of states use the other three.
+"""
+
+_BOTH = ("p", REMAINDER)
+
+JOIN = {
+    16: Stage("join16", join16, ("p",), values=_BOTH),
+    8: Stage("join8", join8, ("p",), values=_BOTH),
+}
+"""The stages that put the weight together, by the bits of the rest."""
+
+SPLIT = {
+    16: Stage("split16", split16, _BOTH, values=("p",), state=State(REMAINDER, dtype="int16")),
+    8: Stage(
+        "split8",
+        split8,
+        _BOTH,
+        rounding_coefficients,
+        ("p", _ELEMENT),
+        State(REMAINDER, dtype="int8"),
+        CARRIED,
+    ),
+}
+"""The stages that take it apart, behind all others."""
