@@ -166,6 +166,15 @@ def _insert(a, b, first, count):
     return b & ~mask | a << (first & 255) & mask
 
 
+def _permuted(a, b, selector):
+    found = 0
+    for i in range(4):
+        digit = selector >> 4 * i & 15
+        byte = ((b % 2**32) << 32 | a % 2**32) >> 8 * (digit & 7) & 255
+        found |= (byte if digit < 8 else 255 * (byte >> 7)) << 8 * i
+    return found
+
+
 _INTEGER = {
     "add": operator.add,
     "sub": operator.sub,
@@ -183,6 +192,7 @@ _INTEGER = {
     "shl": lambda a, b: a << min(b, 64),
     "shr": lambda a, b: a >> min(b, 64),
     "bfi": _insert,
+    "prmt": _permuted,
     "selp": lambda a, b, c: a if c else b,
     "mov": lambda a: a,
     "cvt": lambda a: a,

@@ -8,7 +8,7 @@ from .run import kernels
 from .translate import width
 
 REGISTERS = {"pred": "%p", "b16": "%rs", "b32": "%r", "b64": "%rd"}
-"""The registers of every snippet: a hundred of each type."""
+"""The registers of every snippet: a hundred of each type; one of 16 bits holds a byte, too."""
 
 
 def module(body, parameters, threads=1):
@@ -65,7 +65,8 @@ def bits_of(kind):
 
 
 def _register(kind, number):
-    return f"{REGISTERS[kind if kind == 'pred' else bits_of(kind)]}{number}"
+    held = "pred" if kind == "pred" else f"b{max(width(kind), 16)}"
+    return f"{REGISTERS[held]}{number}"
 
 
 def _place(name, kind):

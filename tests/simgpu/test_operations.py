@@ -206,7 +206,7 @@ UNKNOWN = {
     "add.f32 %r1, %r2, %r3;": "add.f32 is not known",
     "mul.rz.f32 %r1, %r2, %r3;": "mul.rz.f32 is not known",
     "ld.local.b32 %r1, [%rd0];": "ld.local.b32 is not known",
-    "ld.global.u8 %r1, [%rd0];": "ld.global.u8 is not known",
+    "ld.global.u4 %r1, [%rd0];": "ld.global.u4 is not known",
     "st.global.f16 [%rd0], %rs1;": "st.global.f16 is not known",
     "ld.shared.b128 %rd1, [%r1];": "ld.shared.b128 is not known",
     "ld.global.v8.b32 {%r1, %r2, %r3, %r4, %r5, %r6, %r7, %r8}, [%rd0];": "is not known",
