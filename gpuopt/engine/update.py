@@ -129,6 +129,16 @@ class Update(UpdateCoefficients):
         """The lists of arrays, in the order of the table's rows; the scales come last."""
         return ("params", "grads", *self.states, *self.scales)
 
+    def dtypes_of_lists(self, stored: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the dtypes of the lists of states, and of those of scales.
+
+        Args:
+            stored: the dtype of each state, or its format, by name.
+        """
+        of_states = (stored[name] for name in self.states)
+        codes = (FORMATS[own].codes if own in FORMATS else own for own in of_states)
+        return (*codes, *("float32" for _ in self.scales))
+
     @cached_property
     def scales(self) -> tuple[str, ...]:
         """The lists of scales."""

@@ -11,6 +11,7 @@ from ..engine.low_precision import BITS_16
 from ..engine.measure import MEASURE, Measure
 from ..engine.tail import Tail
 from ..kernels.storage import STORAGE, compute_dtype
+from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES, Rule, Stage
 from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT
@@ -113,10 +114,13 @@ class Case:
     def list_dtypes(self) -> tuple[str, ...]:
         """The dtype of each list of the update."""
         param, grad, _ = self.dtypes
-        return (param, grad, *(() if self.measures else self._states_of(self.update).values()))
+        if self.measures:
+            return param, grad
+        update = self.update
+        return param, grad, *update.dtypes_of_lists(self._states_of(update))
 
     @property
-    def floor(self) -> int:
+    def floor(self) -> float:
         """The minimum bytes per element."""
         if self.measures:
             return STORAGE[self.dtypes[1]].itemsize
@@ -132,7 +136,7 @@ class Case:
         """The case of the kernel that computes the coefficients of this one."""
         compute = compute_dtype(self.dtypes[0])
         variant = self.variant if self.vectors else "plain"
-        narrow = self.tail.narrow or self.dtypes[2] in BITS_16
+        narrow = self.tail.narrow or self.dtypes[2] in (*BITS_16, IN_8_BITS)
         dtypes = self.dtypes if narrow else (compute, compute, compute)
         return replace(self, kernel="coefficients", variant=variant, dtypes=dtypes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..arrays import FLOATS
+from ..rules.formats import IN_8_BITS
 
 ALIASES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 """Short names of dtypes that are accepted; the output uses the long ones."""
@@ -20,7 +21,7 @@ def dtype_of(text: str) -> str:
     ('bfloat16', 'float32')
     """
     name = ALIASES.get(text, text)
-    if name not in FLOATS:
+    if name not in (*FLOATS, IN_8_BITS):
         raise ValueError(text)
     return name
 
