@@ -132,7 +132,7 @@ def stochastic_code_0(
     Integers are unchanged, also those that rounding moved by less than 1/512; NaN becomes 0.
 
     Args:
-        x: float32 values, below 2**14.
+        x: float32 values, below 2**14 in size.
         element: int64, the index of each in its tensor.
         seed_high: see `stochastic_bfloat16`, as for the others.
         seed_low: see ``seed_high``.
@@ -167,14 +167,15 @@ def stochastic_code_3(
 
 
 def _code(x: Any, word: Any) -> Any:
-    dither = (np.float32(word & np.uint32(0xFF)) + np.float32(0.5)) * np.float32(2.0**-8)
-    return integer_below(np.where(x == x, np.float32(x), np.float32(0.0)) + dither)
+    """Round to an integer, after adding a number in (-0.5, 0.5) that the lowest byte decides."""
+    bits = ((word & np.uint32(0xFF)) << np.uint32(15)) | np.uint32(0x3F800000)  # 1 + byte/256
+    dither = bits.view(np.float32) - np.float32(1.498046875)
+    return nearest_integer(np.where(x == x, np.float32(x), np.float32(0.0)) + dither)
 
 
-def integer_below(x: Any) -> Any:
-    """Return the largest integer that is not above ``x``, a float32 below 2**31."""
-    towards_zero = np.float32(np.int32(x))
-    return np.where(towards_zero > x, towards_zero - np.float32(1.0), towards_zero)
+def nearest_integer(x: Any) -> Any:
+    """Return the integer nearest to ``x``, a float32 below 2**22; ties to even."""
+    return (x + np.float32(12582912.0)) - np.float32(12582912.0)
 
 
 def whole(high: Any, low: Any) -> Any:

@@ -34,22 +34,25 @@ struct bfloat16 {
     }
 };
 
+// The low bits of an integer that a float holds; conversions take four times as long as additions.
+__device__ uint32 bits_of_integer(float value) { return __float_as_uint(value + 12582912.0f); }
+
 struct int8 {
     using Bits = signed char;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
-    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+    static __device__ Bits encode(float value) { return (Bits)bits_of_integer(value); }
 };
 
 struct uint8 {
     using Bits = unsigned char;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
-    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+    static __device__ Bits encode(float value) { return (Bits)bits_of_integer(value); }
 };
 
 struct int16 {
     using Bits = short;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
-    static __device__ Bits encode(float value) { return (Bits)(int)value; }
+    static __device__ Bits encode(float value) { return (Bits)bits_of_integer(value); }
 };
 
 struct float16 {
@@ -227,34 +230,33 @@ __device__ float stochastic_float16(
     return __uint_as_float(__float_as_uint(finite) | (__float_as_uint(x) & 0x80000000));
 }
 
-__device__ float code(float x, uint32 word)
+// Rounds to an integer; the byte of the random word is moved to the top of a mantissa.
+__device__ float code(float x, uint32 moved)
 {
-    const float dither = ((float)(int)(word & 0xff) + 0.5f) * 0.00390625f;
-    const float wanted = (x == x ? x : 0.0f) + dither;
-    const float towards_zero = (float)(int)wanted;
-    return towards_zero > wanted ? towards_zero - 1.0f : towards_zero;
+    const float dither = __uint_as_float((moved & 0x007f8000) | 0x3f800000) - 1.498046875f;
+    return ((x == x ? x : 0.0f) + dither + 12582912.0f) - 12582912.0f;
 }
 
 __device__ float stochastic_code_0(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low));
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) << 15);
 }
 
 __device__ float stochastic_code_1(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 8);
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) << 7);
 }
 
 __device__ float stochastic_code_2(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 16);
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 1);
 }
 
 __device__ float stochastic_code_3(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 24);
+    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 9);
 }

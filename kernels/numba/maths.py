@@ -203,10 +203,10 @@ def _stochastic_code(byte: int) -> Any:
         x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
     ) -> Any:
         low = np.uint32(np.uint32(word >> shift) & np.uint32(0xFF))
-        dither = (np.float32(np.int32(low)) + np.float32(0.5)) * np.float32(2.0**-8)
+        bits = np.uint32(np.uint32(low << np.uint32(15)) | np.uint32(0x3F800000))
+        dither = bits.view(np.float32) - np.float32(1.498046875)
         wanted = where(x == x, np.float32(x), np.float32(0.0)) + dither
-        towards_zero = np.float32(np.int32(wanted))
-        return where(towards_zero > wanted, towards_zero - np.float32(1.0), towards_zero)
+        return (wanted + np.float32(12582912.0)) - np.float32(12582912.0)
 
     return stochastic_code
 

@@ -220,35 +220,34 @@ def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
 
 
 @triton.jit
-def _code(x, word):
-    dither = ((word & 0xFF).to(tl.int32).to(tl.float32) + 0.5) * 0.00390625
-    wanted = tl.where(x == x, x, 0.0) + dither
-    towards_zero = wanted.to(tl.int32).to(tl.float32)
-    return tl.where(towards_zero > wanted, towards_zero - 1.0, towards_zero)
+def _code(x, moved):
+    """Round to an integer; the byte of the random word is moved to the top of a mantissa."""
+    dither = ((moved & 0x007F8000) | 0x3F800000).to(tl.float32, bitcast=True) - 1.498046875
+    return (tl.where(x == x, x, 0.0) + dither + 12582912.0) - 12582912.0
 
 
 @triton.jit
 def _stochastic_code_0(x, element, seed_high, seed_low, step_high, step_low):
-    x = x.to(tl.float32)
-    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low))
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _code(x, word << 15)
 
 
 @triton.jit
 def _stochastic_code_1(x, element, seed_high, seed_low, step_high, step_low):
-    x = x.to(tl.float32)
-    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 8)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _code(x, word << 7)
 
 
 @triton.jit
 def _stochastic_code_2(x, element, seed_high, seed_low, step_high, step_low):
-    x = x.to(tl.float32)
-    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 16)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _code(x, word >> 1)
 
 
 @triton.jit
 def _stochastic_code_3(x, element, seed_high, seed_low, step_high, step_low):
-    x = x.to(tl.float32)
-    return _code(x, _random_word(x, element, seed_high, seed_low, step_high, step_low) >> 24)
+    word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
+    return _code(x, word >> 9)
 
 
 ROUNDINGS = {

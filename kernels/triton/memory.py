@@ -62,7 +62,7 @@ def load(
 @triton.jit
 def _encode(value, DTYPE: tl.constexpr):
     if DTYPE.is_int():
-        return value.to(tl.int32).to(DTYPE)
+        return (value + 12582912.0).to(tl.int32, bitcast=True).to(DTYPE)  # conversions are slow
     if DTYPE.primitive_bitwidth == 16:
         value = value.to(tl.float32)  # as on every backend, float64 is rounded twice
     if _INTERPRETED and DTYPE == tl.bfloat16:
