@@ -141,8 +141,8 @@ def decode_root8(code, scale):
 
 
 def encode_root8(x, scale):
-    """y = 255 * root/scale."""
-    return 255.0 * np.divide(x, scale)
+    """y = root * (255/scale): what depends on the scale alone, GPUs compute once for a block."""
+    return x * np.divide(255.0, scale)
 
 
 def root(value):
