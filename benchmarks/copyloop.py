@@ -28,6 +28,15 @@ def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
         return copy_step(buffers.bytes + written, buffers.device)
     # 16-bit floats as integers, which move the same bytes.
     arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in buffers.flat.values()]
+    return _moving(arrays)
+
+
+def move_lists(size: int, lists: int) -> Step:
+    """Return a step on the CPU that reads float32 lists, and writes all but the second."""
+    return _moving([np.zeros(size, np.float32) for _ in range(lists)])
+
+
+def _moving(arrays: list[Any]) -> Step:
     zeros = [array.dtype.type(0) for array in arrays]
     move = _compiled(len(arrays))
     size = len(arrays[0])

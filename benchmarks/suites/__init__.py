@@ -16,6 +16,7 @@ from ..models import Shapes
 SUITES = {
     "update": "benchmarks.suites.update",
     "tail": "benchmarks.suites.tail",
+    "storage": "benchmarks.suites.storage",
     "host": "benchmarks.suites.host",
     "groups": "benchmarks.suites.groups",
     "accuracy": "benchmarks.suites.accuracy",
