@@ -403,8 +403,8 @@ def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys, ar
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2
-    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor and --version "
-    assert capsys.readouterr().err == f"{said}do without)\n"
+    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify "
+    assert capsys.readouterr().err == f"{said}and --version do without)\n"
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
