@@ -195,10 +195,10 @@ def tails() -> tuple[str, ...]:
     while missing:
         row = list(min(missing))
         for i in {*range(len(groups))} - {i for i, _ in row}:
-            row.append(max(groups[i], key=lambda one: _new(one, row, missing)))
+            row.append(max(groups[i], key=lambda one: (_new(one, row, missing), one[1] != "")))
         missing -= set(combinations(sorted(row), 2))
         rows.append("+".join(name for _, name in sorted(row) if name))
-    return tuple(row for row in rows if row)
+    return tuple(rows)
 
 
 def _new(one: _Chosen, row: list[_Chosen], missing: set[tuple[_Chosen, _Chosen]]) -> int:
