@@ -68,7 +68,8 @@ def _difference(name: str, found: Left | None, expected: Left | None) -> Differe
     differ &= ~(np.isnan(mine) & np.isnan(theirs))
     if expected.relative:
         with np.errstate(invalid="ignore", over="ignore"):
-            differ &= ~(np.abs(mine - theirs) <= expected.relative * np.abs(theirs))
+            close = np.abs(mine - theirs) <= expected.relative * np.abs(theirs)
+            differ &= ~(close & np.isfinite(theirs))
     if not differ.any():
         return None
     return {
