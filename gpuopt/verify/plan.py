@@ -52,7 +52,12 @@ def plan() -> Plan:
     for backend, library in TARGETS:
         if problems[backend] or lacking[library]:
             continue
-        devices = _devices(backend, library)
+        devices = 0
+        if device_of(backend) != "cpu":
+            devices, problem = _count(library)
+            if problem:
+                made.unseen.append(f"{backend} with {LIBRARIES[library].label}: {problem}")
+                continue
         made.checks.extend(checks_for(backend, library, backend not in full, devices))
         full.add(backend)
         if LIBRARIES[library].lacks("bfloat16"):
@@ -62,8 +67,13 @@ def plan() -> Plan:
     return made
 
 
-def _devices(backend: str, library: str) -> int:
-    return DEVICES[library].count() if device_of(backend) != "cpu" else 0
+def _count(library: str) -> tuple[int, str]:
+    """Return the number of devices that a library finds, and why there is none."""
+    try:
+        count = DEVICES[library].count()
+    except Exception as error:  # CuPy has errors of its own for each part of CUDA
+        return 0, f"{type(error).__name__}: {error}"
+    return count, "" if count else f"{library} finds no CUDA device"
 
 
 def _of_devices(checks: list[Check]) -> list[str]:

@@ -23,9 +23,11 @@ WORKER = module_command("gpuopt.verify.worker")
 MOST_PROCESSES = 8
 """Each has a CUDA context, of half a gigabyte."""
 
-PLAN_LIMIT = 180.0
 CHECK_LIMIT = 60.0
-"""Seconds to wait for an answer. A first check imports torch and compiles."""
+"""Seconds to wait for the result of a check, which may compile."""
+
+START_LIMIT = 120.0
+"""Seconds to wait longer for the first answer of a process, which imports torch and CUDA."""
 
 LOSSES = 3
 """Processes that may die or hang over a backend's checks; then the rest of them is not run."""
@@ -83,7 +85,7 @@ class Runner:
         Raises:
             PlanError: no process can say.
         """
-        answer, problem, _ = self._ask({"plan": True}, PLAN_LIMIT)
+        answer, problem, _ = self._ask({"plan": True})
         if answer is None:
             raise PlanError(f"the process that looks for usable backends {problem}")
         return plan_from(answer["plan"])
@@ -109,7 +111,7 @@ class Runner:
     def _result(self, check: Check) -> Result:
         if self._lost[check.target] >= LOSSES:
             return Result(check, NOT_RUN, text=f"{LOSSES} processes died or hung before it")
-        answer, problem, late = self._ask({"check": check.to_json()}, CHECK_LIMIT)
+        answer, problem, late = self._ask({"check": check.to_json()})
         if answer is None or answer["broken"]:
             self._lost[check.target] += 1
         if answer is None:
@@ -118,12 +120,13 @@ class Runner:
         outcome = ERROR if answer["error"] else DIFFERS if differ else SAME
         return Result(check, outcome, answer["seconds"], answer["error"], differ)
 
-    def _ask(self, request: Answer, limit: float) -> tuple[Answer | None, str, bool]:
+    def _ask(self, request: Answer) -> tuple[Answer | None, str, bool]:
         """Return the answer of some process, or how it ended, and whether it was too late."""
+        limit = CHECK_LIMIT
         try:
             worker = self._idle.get_nowait()
         except Empty:
-            worker = Worker(WORKER)
+            worker, limit = Worker(WORKER), START_LIMIT + CHECK_LIMIT
         said = worker.ask(json.dumps(request), limit)
         if not said:
             how = f"gave no answer in {limit:g} s" if worker.late else worker.how_it_ended()

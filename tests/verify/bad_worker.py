@@ -48,6 +48,13 @@ def _raise(optimizer):
     raise ValueError("no such luck")
 
 
+def _access_what_is_not_there(optimizer):
+    """A hard error of a GPU."""
+    import torch
+
+    print(torch.zeros(4, device="cuda")[torch.tensor([1 << 20], device="cuda")])
+
+
 def _break_the_device(optimizer):
     """As a kernel does that accesses what is not its own: nothing works from there on."""
 
@@ -64,6 +71,7 @@ FAULTS = {
     "bit": _flip,
     "raise": _raise,
     "device": _break_the_device,
+    "access": _access_what_is_not_there,
     "exit": lambda optimizer: os._exit(7),
     "segfault": lambda optimizer: ctypes.string_at(0),
     "hang": lambda optimizer: time.sleep(600),

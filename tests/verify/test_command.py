@@ -197,11 +197,12 @@ def test_a_process_whose_device_is_broken_runs_no_other_check(with_faults, monke
 
 
 def test_a_check_that_hangs_is_ended(run, monkeypatch):
-    monkeypatch.setattr(runner, "CHECK_LIMIT", 8.0)
+    monkeypatch.setattr(runner, "CHECK_LIMIT", 1.0)
+    monkeypatch.setattr(runner, "START_LIMIT", 8.0)
     code, found = run({"sgd_momentum": "hang"})
     assert code == 1
     assert found["sgd_momentum"]["outcome"] == "hung"
-    assert found["sgd_momentum"]["text"] == "its process gave no answer in 8 s"
+    assert found["sgd_momentum"]["text"] == "its process gave no answer in 1 s"
     assert found["sgd_nesterov"]["outcome"] == "same"
 
 
