@@ -36,7 +36,7 @@ MUTANTS = (
         "gpuopt/verify/steps.py",
         'return mine, Side("numpy", LIBRARIES[library.reference], "cpu")',
         "return mine, mine",
-        "tests/verify/test_ways.py -k ignores_the_lr",
+        "tests/verify/test_command.py -k wrong_bit",
     ),
     Mutant(
         "a graph is not replayed",
