@@ -9,7 +9,7 @@ import torch
 from .. import torch as drop_ins
 from .checks import Check
 from .compare import Outcome, left
-from .steps import LR, STEPS, Side, parameters
+from .steps import INFINITE, LR, SKIPPED, STEPS, Side, parameters
 from .values import tame
 
 SCALE = 8.0
@@ -26,22 +26,21 @@ def stepped(check: Check, side: Side) -> Outcome:
 
 
 def scaled(check: Check, side: Side) -> Outcome:
-    """Steps under GradScaler, of which the second overflows, and is skipped."""
+    """Steps under GradScaler, of which one overflows, and is skipped."""
     params = [param.requires_grad_() for param in parameters(check, side)]
     optimizer = drop_ins.Adam(params, lr=LR, fused=True)
     scaler = torch.amp.GradScaler(params[0].device.type, init_scale=SCALE)
     for step in range(1, STEPS + 1):
         scaler.scale(torch.ones((), device=params[0].device))
-        _give(params, _grads(check, side, step))
-        if step == 2:
-            params[3].grad[77] = float("inf")
+        _give(params, _grads(check, side, step, INFINITE if step == SKIPPED else None))
         scaler.step(optimizer)
         scaler.update()
     return _left(optimizer, params)
 
 
-def _grads(check: Check, side: Side, step: int) -> list[Any]:
-    return [side.array(values, check.dtype) for values in tame(step, check.dtype)]
+def _grads(check: Check, side: Side, step: int, infinite: int | None = None) -> list[Any]:
+    drawn = tame(step, check.dtype, infinite=infinite)
+    return [side.array(values, check.dtype) for values in drawn]
 
 
 def _give(params: list[Any], grads: list[Any]) -> None:

@@ -35,17 +35,7 @@ def on_streams(check: Check, side: Side) -> Outcome:
     for step in range(1, STEPS + 1):
         with _device(side).side_stream():
             grads = gradients(check, side, step)
-            take(check, optimizer, grads)
-    return left_of(optimizer, params, grads)
-
-
-def in_a_row(check: Check, side: Side) -> Outcome:
-    """What steps on one stream leave."""
-    params = parameters(check, side)
-    optimizer = optimizer_of(check, params)
-    for step in range(1, STEPS + 1):
-        grads = gradients(check, side, step)
-        take(check, optimizer, grads)
+            take(check, optimizer, grads, step)
     return left_of(optimizer, params, grads)
 
 
@@ -56,11 +46,11 @@ def behind_long_work(check: Check, side: Side) -> Outcome:
     all_grads = [gradients(check, side, step) for step in range(1, STEPS + 1)]
     one, other = (side.array(np.zeros(BIG, np.float32), "float32") for _ in range(2))
     grads = gradients(check, side, 0)
-    for new in all_grads:
+    for step, new in enumerate(all_grads, 1):
         for _ in range(COPIES):
             one[...] = other
         _copy(grads, new)
-        take(check, optimizer, grads)
+        take(check, optimizer, grads, step)
         _copy(grads, all_grads[0])
     _copy(grads, new)
     return left_of(optimizer, params, grads)
@@ -73,8 +63,8 @@ def without_waiting(check: Check, side: Side) -> Outcome:
     first, *others = (gradients(check, side, step) for step in range(1, STEPS + 1))
     take(check, optimizer, first)
     with _device(side).not_waiting():
-        for grads in others:
-            take(check, optimizer, grads)
+        for step, grads in enumerate(others, 2):
+            take(check, optimizer, grads, step)
     return left_of(optimizer, params, grads)
 
 

@@ -80,7 +80,7 @@ def problems_of(result: Result) -> list[str]:
     for one in result.differences[:DIFFERENCES]:
         lines += _lines_of(one)
     more = len(result.differences) - DIFFERENCES
-    return [*lines, f"and {counted(more, 'array')} more"] if more > 0 else lines
+    return [*lines, f"and {counted(more, 'more array')}"] if more > 0 else lines
 
 
 def data_of(found: Findings) -> dict[str, Any]:

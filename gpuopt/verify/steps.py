@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,12 @@ from .libraries import LIBRARIES, Library, device_of
 from .values import hostile, tame
 
 STEPS = 3
+RESTING = 4
+"""The parameter that has no gradient in the last step."""
+
+SKIPPED, INFINITE = 2, 3
+"""A step that is skipped where that is asked for, and the parameter whose gradient is to blame."""
+
 THREADS = 4
 LR = 0.1
 """Such that bfloat16 parameters move, too."""
@@ -54,16 +61,14 @@ def parameters(check: Check, side: Side) -> list[Any]:
 def gradients(check: Check, side: Side, step: int) -> list[Any]:
     """Return the gradients of a step, counted from 1.
 
-    Where norms are compared, their squares add up exactly, and those of the second step have an
-    infinity if that skips it; else they are hostile.
+    Where norms are compared, their squares add up exactly, and those of one step have an infinity
+    if that skips it; else they are hostile.
     """
     options = check.options
     if not {"clip_norm", "skip_nonfinite", "stats"} & options.keys():
         return _drawn(check, side, step, hostile)
-    grads = _drawn(check, side, step, tame)
-    if step == 2 and "skip_nonfinite" in options:
-        grads[3][77] = float("inf")
-    return grads
+    skipped = step == SKIPPED and "skip_nonfinite" in options
+    return _drawn(check, side, step, partial(tame, infinite=INFINITE if skipped else None))
 
 
 def _drawn(check: Check, side: Side, seed: int, draw: Any) -> list[Any]:
@@ -81,9 +86,10 @@ def optimizer_of(check: Check, params: Sequence[Any], lr: Any = LR) -> Optimizer
     return Optimizer(params, rule=check.subject, **options)
 
 
-def take(check: Check, optimizer: Optimizer, grads: Sequence[Any]) -> None:
-    """Take a step."""
-    optimizer.step(grads, scale=check.options.get("scale", 1.0))
+def take(check: Check, optimizer: Optimizer, grads: Sequence[Any], step: int = 0) -> None:
+    """Take a step; in the last of `STEPS` a parameter has no gradient."""
+    given = [None if step == STEPS and i == RESTING else grad for i, grad in enumerate(grads)]
+    optimizer.step(given, scale=check.options.get("scale", 1.0))
 
 
 def left_of(
@@ -118,29 +124,16 @@ def left_of(
 # --- ways to step ---------------------------------------------------------------------------
 
 
-def trained(check: Check, side: Side) -> Outcome:
-    """Some steps; in the last one a parameter has no gradient."""
+def trained(check: Check, side: Side, resume: bool = False) -> Outcome:
+    """Some steps; with ``resume`` another optimizer takes over before the last one."""
     params = parameters(check, side)
     optimizer = optimizer_of(check, params)
     for step in range(1, STEPS + 1):
-        grads = gradients(check, side, step)
-        given = [None if step == STEPS and i == 4 else g for i, g in enumerate(grads)]
-        take(check, optimizer, given)
-    return left_of(optimizer, params, grads)
-
-
-def resumed(check: Check, side: Side) -> Outcome:
-    """The same, but before the last step another optimizer takes over."""
-    params = parameters(check, side)
-    optimizer = optimizer_of(check, params)
-    for step in range(1, STEPS + 1):
-        if step == STEPS:
-            saved = optimizer.state_dict()
-            optimizer = optimizer_of(check, params)
+        if resume and step == STEPS:
+            saved, optimizer = optimizer.state_dict(), optimizer_of(check, params)
             optimizer.load_state_dict(saved)
         grads = gradients(check, side, step)
-        given = [None if step == STEPS and i == 4 else g for i, g in enumerate(grads)]
-        take(check, optimizer, given)
+        take(check, optimizer, grads, step)
     return left_of(optimizer, params, grads)
 
 

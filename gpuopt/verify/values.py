@@ -47,14 +47,23 @@ def hostile(seed: int, dtype: str, extra: int = 0) -> list[Array]:
     return made
 
 
-def tame(seed: int, dtype: str, extra: int = 0) -> list[Array]:
+def tame(seed: int, dtype: str, extra: int = 0, infinite: int | None = None) -> list[Array]:
     """Return an array of each size, of values whose squares add up exactly, in any order.
 
     They are multiples of 1/32 below 8, which 16 bits hold, too; a sum of 130,000 squares is a
     multiple of 1/1024 below 2**24, which float64 holds.
+
+    Args:
+        seed: equal arguments give equal values.
+        dtype: of gpuopt.
+        extra: elements beyond each size.
+        infinite: the number of an array whose last element is infinite.
     """
     rng = np.random.default_rng(seed)
-    return [stored(rng.integers(-255, 256, size + extra) / 32.0, dtype) for size in SIZES]
+    made = [rng.integers(-255, 256, size + extra) / 32.0 for size in SIZES]
+    if infinite is not None:
+        made[infinite][-1] = np.inf
+    return [stored(values, dtype) for values in made]
 
 
 def stored(values: Array, dtype: str) -> Array:
