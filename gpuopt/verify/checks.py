@@ -195,12 +195,19 @@ def tails() -> tuple[str, ...]:
     while missing:
         row = list(min(missing))
         for i in {*range(len(groups))} - {i for i, _ in row}:
-            row.append(max(groups[i], key=lambda one: (_new(one, row, missing), one[1] != "")))
+            row.append(max(groups[i], key=lambda one: _worth(one, row, missing)))
         missing -= set(combinations(sorted(row), 2))
         rows.append("+".join(name for _, name in sorted(row) if name))
     return tuple(rows)
 
 
-def _new(one: _Chosen, row: list[_Chosen], missing: set[tuple[_Chosen, _Chosen]]) -> int:
-    """Return how many missing pairs an option makes with those of a row."""
-    return sum((min(one, other), max(one, other)) in missing for other in row)
+def _worth(
+    one: _Chosen, row: list[_Chosen], missing: set[tuple[_Chosen, _Chosen]]
+) -> tuple[int, bool]:
+    """Return how many missing pairs an option makes in a row; that it is one breaks ties.
+
+    But no more than two options for nothing: each makes a kernel longer, which is to be compiled.
+    """
+    new = sum((min(one, other), max(one, other)) in missing for other in row)
+    few = sum(bool(name) for _, name in row) < 2
+    return new, few and bool(one[1])
