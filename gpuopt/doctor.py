@@ -253,9 +253,13 @@ def _sections(found: Report) -> Sections:
     return sections
 
 
+NEXT = "gpuopt verify runs every usable backend beside NumPy, bit for bit, in less than a minute."
+
+
 def _show(sections: Sections) -> None:
     if not (sys.stdout.isatty() and _show_rich(sections)):
-        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()))
+        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()) + "\n")
+    print(NEXT)
 
 
 def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:

@@ -16,6 +16,7 @@ from tests.mutants import (
     system,
     tracing,
     triton_kernels,
+    verify,
 )
 
 PARTS = {
@@ -31,6 +32,7 @@ PARTS = {
     "trace": tracing.MUTANTS,
     "inspection": inspection.MUTANTS,
     "demo": demo.MUTANTS,
+    "verify": verify.MUTANTS,
     "benchmarks": benchmarks.MUTANTS,
     "system": system.MUTANTS,
     "holes": holes.MUTANTS,
