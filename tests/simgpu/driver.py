@@ -42,7 +42,7 @@ def on(arch):
 
 
 class _AtOnce:
-    """Launches without a runtime: the device is that of an architecture, streams are done at once."""
+    """Launches without a runtime: one device at a time, and streams that are done at once."""
 
     def device(self):
         """Return the number of the current device."""

@@ -38,9 +38,9 @@ class Graph:
         for stream in self.streams:
             stream.graph = None
 
-    def capture(self, name, stream, do):
+    def capture(self, name, stream, do, peer):
         """Note work."""
-        self.calls.append(lambda found: self.machine.enqueue(name, found(stream), do, self))
+        self.calls.append(lambda found: self.machine.enqueue(name, found(stream), do, self, peer))
 
     def record(self, event, stream):
         """Note that an event is recorded."""
@@ -57,19 +57,18 @@ class Graph:
 
     def replay(self, stream):
         """Let a stream do everything again; the graph's other streams start with it."""
-        made = {self.origin: stream}
-        start = Event()
+        streams, events, start = {self.origin: stream}, {}, Event()
         self.machine.record(start, stream)
 
         def found(old):
-            if old not in made:
-                made[old] = type(old)(*([stream.device] if isinstance(old, Stream) else []))
-                if isinstance(old, Stream):
-                    self.machine.wait(made[old], start)
-            return made[old]
+            if isinstance(old, Event):
+                return events.setdefault(old, Event())
+            if old not in streams:
+                streams[old] = Stream(old.device)
+                self.machine.wait(streams[old], start)
+            return streams[old]
 
         for call in self.calls:
             call(found)
-        for own in made.values():
-            if isinstance(own, Stream):
-                stream.clock.join(own.clock)
+        for own in streams.values():
+            stream.clock.join(own.clock)

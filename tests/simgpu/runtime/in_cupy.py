@@ -232,7 +232,7 @@ class ndarray:
         return Device(self.data.device_id)
 
     def _place(self):
-        return Place(self.data.ptr, self.shape, self.strides, self.itemsize)
+        return _Place(self.data.ptr, self.shape, self.strides, self.dtype)
 
     def _viewed(self, change):
         """Return a view; ``change`` makes it of a NumPy array of the same layout."""
@@ -246,7 +246,9 @@ class ndarray:
 
     def __getitem__(self, index):
         """Return a view."""
-        return self._viewed(lambda array: array[index, ...] if index == () else _kept(array, index))
+        index = index if isinstance(index, tuple) else (index,)
+        index = index if any(part is ... for part in index) else (*index, ...)
+        return self._viewed(lambda array: array[index])
 
     def reshape(self, *shape):
         """Return a view."""
@@ -263,10 +265,9 @@ class ndarray:
         of, to = value._place(), target._place()
 
         def do(work):
-            array(target, to)[...] = array(value, of)
+            to.array()[...] = of.array()
             return of.spans(), to.spans()
 
-        array = _array_at
         active().enqueue(f"a copy of {value.dtype} {list(value.shape)}", _stream(), do)
         return None
 
@@ -279,7 +280,7 @@ class ndarray:
         place = self._place()
 
         def do(work):
-            _array_at(self, place)[...] = value
+            place.array()[...] = value
             return [], place.spans()
 
         active().enqueue("a fill", _stream(), do)
@@ -298,7 +299,7 @@ class ndarray:
                 active().wait_for(stream)  # which raises
 
             def do(work):
-                found[...] = _array_at(self, place)
+                found[...] = place.array()
                 return place.spans(), []
 
             active().enqueue(f"a copy of {self.dtype} {list(self.shape)}", stream, do)
@@ -320,17 +321,18 @@ class ndarray:
         return tensor.as_strided(self.shape, strides)
 
 
-def _kept(array, index):
-    """Return a part as an array, also of one element."""
-    index = index if isinstance(index, tuple) else (index,)
-    return array[(*index, ...)]
+class _Place(Place):
+    """Where an array lies."""
 
+    def __init__(self, address, shape, strides, dtype):
+        super().__init__(address, shape, strides, dtype.itemsize)
+        self._dtype = dtype
 
-def _array_at(array, place):
-    """Return a NumPy array at the place of an array."""
-    if not place.reach:
-        return np.empty(array.shape, array.dtype)
-    return np.ndarray(array.shape, array.dtype, place.bytes(), 0, array.strides)
+    def array(self):
+        """Return a NumPy array there."""
+        if not self.reach:
+            return np.empty(self.shape, self._dtype)
+        return np.ndarray(self.shape, self._dtype, self.bytes(), 0, self.strides)
 
 
 def _need(kind, *arrays):

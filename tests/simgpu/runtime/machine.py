@@ -57,7 +57,7 @@ class Machine:
         self.current = {}
         self.blocks = Blocks()
         self._time, self._host = 0, Clock()
-        self._pending, self._done, self._errors = [], [], []
+        self._pending, self._done, self._errors, self._broken = [], [], [], False
 
     # --- streams ---------------------------------------------------------------------------------
 
@@ -110,13 +110,13 @@ class Machine:
 
     # --- work ------------------------------------------------------------------------------------
 
-    def enqueue(self, name, stream, do, graph=None):
+    def enqueue(self, name, stream, do, graph=None, peer=None):
         """Let a stream do something; see `order.Work`."""
         self._raise()
         if stream.graph is not None:
-            stream.graph.capture(name, stream, do)
+            stream.graph.capture(name, stream, do, peer)
             return
-        work = Work(name, stream, do, self._tick(), graph)
+        work = Work(name, stream, do, self._tick(), graph, peer)
         work.clock = self._begin(stream)
         stream.count += 1
         work.index = work.clock[stream] = stream.count
@@ -167,16 +167,20 @@ class Machine:
         self._raise()
 
     def _do(self, work):
+        """Do work and check it; behind the first that fails, nothing is done."""
+        if self._broken:
+            return
         try:
             work.reads, work.writes = map(sorted, work.do(work))
             self._check_memory(work)
             self._check_order(work)
         except Exception as error:
             self._errors.append(error)
+            self._broken = True
         self._done.append(work)
 
     def _raise(self):
-        """Raise the first of what went wrong since the last time."""
+        """Raise what went wrong since the last time."""
         errors, self._errors = self._errors, []
         if errors:
             raise errors[0]
@@ -186,9 +190,7 @@ class Machine:
             block = self.blocks.at(begin)
             if block is None or end > block.end:
                 raise MemoryFault(f"{work} uses {begin:#x} to {end:#x}, which nobody allocated")
-            if block.device not in (PINNED, work.stream.device) and not work.name.startswith(
-                "copy"
-            ):
+            if block.device not in (PINNED, work.stream.device, work.peer):
                 raise MemoryFault(f"{work} uses {block}")
             if not block.live(work.time, work.graph):
                 raise MemoryFault(f"{work} was enqueued when this was freed: {block}")

@@ -71,11 +71,13 @@ class Work:
         index: its number in its stream.
         time: of the host when it was enqueued.
         graph: the graph that replays it, or None.
+        peer: the number of another device whose memory it may use, or None.
         do: does it; returns the spans of bytes that it read, and those that it wrote.
     """
 
-    def __init__(self, name, stream, do, time, graph=None):
+    def __init__(self, name, stream, do, time, graph=None, peer=None):
         """Describe it."""
+        self.peer = peer
         self.name, self.stream, self.do, self.time, self.graph = name, stream, do, time, graph
         self.clock, self.needs, self.index = Clock(), None, 0
         self.reads, self.writes = [], []

@@ -1,4 +1,4 @@
-"""The two shipped backends, unchanged, on a machine: only torch, CuPy and Triton's driver are not."""
+"""The two shipped backends, unchanged, on a machine: it stands behind torch, CuPy and Triton."""
 
 import sys
 from contextlib import ExitStack, contextmanager, suppress

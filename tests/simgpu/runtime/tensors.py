@@ -47,6 +47,10 @@ class DeviceTensor(torch.Tensor):
         """Return a copy on the host; waits for the stream."""
         return self.to("cpu")
 
+    def tolist(self):
+        """Return its values; waits."""
+        return self.cpu().tolist()
+
     def to(self, *arguments, **options):
         """Return it or a copy, as torch does."""
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*arguments, **options)
@@ -155,14 +159,14 @@ def copied(tensor, number, dtype=None, non_blocking=False):
 # --- work ----------------------------------------------------------------------------------------
 
 
-def _enqueue(name, stream, run, reads, writes):
+def _enqueue(name, stream, run, reads, writes, peer=None):
     """Enqueue a function of the tensors that lie at places where it reads and writes."""
 
     def do(work):
         run([place.tensor() for place in reads], [place.tensor() for place in writes])
         return [s for p in reads for s in p.spans()], [s for p in writes for s in p.spans()]
 
-    active().enqueue(name, stream, do)
+    active().enqueue(name, stream, do, peer=peer)
 
 
 def _copy(target, source, non_blocking=False):
@@ -196,8 +200,8 @@ def _copy_on_devices(target, source):
     here, there = _stream(source.number), _stream(target.number)
     if here is not there:
         _let_wait(here, there)
-    places = [_Place(source)], [_Place(target)]
-    _enqueue(f"a copy of {_name(source)}", here, lambda of, to: to[0].copy_(of[0]), *places)
+    name, places = f"a copy of {_name(source)}", ([_Place(source)], [_Place(target)])
+    _enqueue(name, here, lambda of, to: to[0].copy_(of[0]), *places, peer=target.number)
     if here is not there:
         _let_wait(there, here)
     return target
@@ -246,9 +250,7 @@ def _computed(function, arguments, options):
         _enqueue(name, _stream(number), run, reads, list(map(_Place, changed)))
     if not written:
         return results
-    return (
-        next((given[name] for name in names if name in written), None) if schema.returns else None
-    )
+    return given[next(filter(written.__contains__, names))] if schema.returns else None
 
 
 def _held(value):
