@@ -25,7 +25,7 @@ class Block:
         address: of the first byte.
         size: in bytes.
         stream: in whose order it is freed; None: it is freed at once.
-        recorded: the other streams that the allocator knows to use it.
+        recorded: the other streams that the allocator knows to use it, and up to where.
         graph: the graph whose own memory it is, or None.
         born: when the host allocated it.
         died: when the host freed it; None while it is live.

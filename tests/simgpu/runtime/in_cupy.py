@@ -186,7 +186,7 @@ class MemoryPointer:
 
 
 def alloc_pinned_memory(size):
-    """Return pinned memory, of a pool that knows of no streams: the next may get it at once."""
+    """Return pinned memory, of a pool that knows of no streams: who asks next may get it."""
     return active().allocate(size, device=PINNED)[1]
 
 

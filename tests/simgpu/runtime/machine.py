@@ -57,7 +57,8 @@ class Machine:
         self.current = {}
         self.blocks = Blocks()
         self._time, self._host = 0, Clock()
-        self._pending, self._done, self._errors, self._broken = [], [], [], False
+        self._pending, self._done, self._reusable = [], [], []
+        self._errors, self._broken = [], False
 
     # --- streams ---------------------------------------------------------------------------------
 
@@ -227,6 +228,8 @@ class Machine:
         graph = stream.graph if stream is not None else None
         if stream is None:
             self._not_captured("allocates memory")
+        if device == PINNED:
+            self._reuse_pinned()
         where = device if stream is None else stream.device
         block = self.blocks.add(Block(where, size, self._tick(), stream, graph))
         owner = block.bytes[:]
@@ -241,16 +244,22 @@ class Machine:
             block.died = self._tick()
             self._poison_in_order(block)
             return
-        if block.device != PINNED:
-            self._not_captured("frees memory")
-            self.wait_for_device(block.device)
+        if block.device == PINNED:
+            block.died = self._tick()
+            self._reusable.append(block)
+            return
+        self._not_captured("frees memory")
+        self.wait_for_device(block.device)
         block.died = self._tick()
-        if not (block.device == PINNED and self._used(block)):
-            block.poison()
+        block.poison()
 
-    def _used(self, block):
-        """Return whether the allocator of pinned memory knows of a copy that is under way."""
-        return any(not self._host.reaches(clock) for clock in block.recorded.values())
+    def _reuse_pinned(self):
+        """Overwrite freed pinned memory, but for copies under way that its allocator knows of."""
+        for block in [
+            b for b in self._reusable if all(map(self._host.reaches, b.recorded.values()))
+        ]:
+            block.poison()
+            self._reusable.remove(block)
 
     def _poison_in_order(self, block):
         """Overwrite a block behind the work of the streams that its allocator knows of."""

@@ -129,6 +129,26 @@ def test_pinned_memory_that_is_written_too_early_shows_in_the_bits(tensor):
     assert tensor.tolist() == [2.0] * COUNT
 
 
+def test_pinned_memory_of_torch_is_not_reused_before_its_copies_are_done(tensor):
+    buffer = torch.empty(COUNT, device="cpu", pin_memory=True)
+    tensor.copy_(buffer.fill_(1.0), non_blocking=True)
+    del buffer
+    torch.empty(1, device="cpu", pin_memory=True)
+    assert tensor.tolist() == [1.0] * COUNT
+
+
+def test_pinned_memory_of_cupy_is(machine):
+    from .in_cupy import cupy
+
+    array, buffer = cupy.zeros(4, np.float32), cupy.cuda.alloc_pinned_memory(16)
+    buffer[...] = ONES.view(np.uint8)
+    kind, stream = cupy.cuda.runtime.memcpyHostToDevice, cupy.cuda.get_current_stream().ptr
+    cupy.cuda.runtime.memcpyAsync(array.data.ptr, buffer.ctypes.data, 16, kind, stream)
+    del buffer
+    cupy.cuda.alloc_pinned_memory(1)
+    assert set(cupy.asnumpy(array).view(np.uint8).tolist()) == {0xA5}
+
+
 def test_pageable_memory_is_read_at_once(tensor):
     buffer = torch.ones(COUNT)
     tensor.copy_(buffer)
