@@ -59,6 +59,7 @@ class Machine:
         self._time, self._host = 0, Clock()
         self._pending, self._done, self._reusable = [], [], []
         self._errors, self._broken = [], False
+        self._freed_meanwhile, self._busy = [], False
 
     # --- streams ---------------------------------------------------------------------------------
 
@@ -152,20 +153,27 @@ class Machine:
     def finish(self):
         """Do everything that is left, and raise what went wrong."""
         self.wait_for_device()
-        for work in self._pending:
-            self._do(work)
-        self._pending.clear()
+        left, self._pending = self._pending, []
+        self._do_all(left)
         self._raise()
 
     def _finish(self, clock):
         self._host.join(clock)
         ready = [work for work in self._pending if work.within(self._host)]
         self._pending = [work for work in self._pending if not work.within(self._host)]
-        for work in ready:
-            self._do(work)
+        self._do_all(ready)
         if not self._pending:
             self._done.clear()  # whatever is enqueued from now on happens after it
         self._raise()
+
+    def _do_all(self, ready):
+        """Do work; memory that is freed meanwhile, by a garbage collection, is freed behind it."""
+        self._busy = True
+        for work in ready:
+            self._do(work)
+        self._busy = False
+        while self._freed_meanwhile:
+            self.free(self._freed_meanwhile.pop())
 
     def _do(self, work):
         """Do work and check it; behind the first that fails, nothing is done."""
@@ -240,6 +248,9 @@ class Machine:
         """Free memory as the allocator of its kind does."""
         if block.graph is not None:
             return  # the graph keeps it
+        if self._busy:
+            self._freed_meanwhile.append(block)
+            return
         if block.stream is not None:
             block.died = self._tick()
             self._poison_in_order(block)

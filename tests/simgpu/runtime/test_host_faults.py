@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+
 import numpy as np
 import pytest
 from gpuopt.kernels import device_table, staging_pool, torch_memory
@@ -74,10 +75,10 @@ def test_nobody_makes_the_device_of_the_arrays_current(machine, monkeypatch, bac
     from .libraries import by
 
     monkeypatch.setattr(torch_memory.TorchMemory, "current", lambda _: contextlib.nullcontext())
-    with by("torch", backend) as library:
-        with pytest.raises(MemoryFault, match="cuda:0.*which is memory of cuda:1"):
-            step(library, 2, number=1)
-            machine.finish()
+    fault = pytest.raises(MemoryFault, match=r"cuda:0.*which is memory of cuda:1")
+    with by("torch", backend) as library, fault:
+        step(library, 2, number=1)
+        machine.finish()
 
 
 def test_kernels_are_compiled_outside_of_the_guard(torchs, monkeypatch):
@@ -186,7 +187,7 @@ def test_a_table_that_its_graph_does_not_keep(torchs, monkeypatch):
     monkeypatch.setattr(Launches, "_replace", lambda self, new: setattr(self, "_launches", new))
     optimizer.load_state_dict(optimizer.state_dict())
     replay()
-    with pytest.raises(MemoryFault, match="was freed|freed memory"):
+    with pytest.raises(MemoryFault, match=r"was freed|freed memory"):
         torchs.values(param)
 
 

@@ -47,7 +47,7 @@ def test_a_read_and_a_write_race_too(tensor, other):
     copy = tensor.clone()
     with torch.cuda.stream(other):
         tensor.zero_()
-    with pytest.raises(RaceError, match="clone .* zero_"):
+    with pytest.raises(RaceError, match=r"clone .* zero_"):
         torch.cuda.synchronize()
     del copy
 
@@ -163,7 +163,7 @@ def test_memory_that_another_stream_still_uses_when_it_is_freed(tensor, other):
     with torch.cuda.stream(other):
         tensor.copy_(source)
     del source
-    with pytest.raises(RaceError, match="a copy of .* the reuse of .*memory of cuda:0"):
+    with pytest.raises(RaceError, match=r"a copy of .* the reuse of .*memory of cuda:0"):
         torch.cuda.synchronize()
 
 

@@ -8,9 +8,6 @@ import pytest
 import gpuopt
 from tests.helpers.exact import assert_same_bits
 
-pytest.importorskip("torch")
-from .libraries import CuPy  # noqa: E402  (after what may skip)
-
 SIZES = (3, 1, 700)
 OPTIMIZERS = {
     "sgd": lambda params, **more: gpuopt.SGD(params, lr=0.1, **more),
@@ -114,10 +111,10 @@ def test_an_optimizer_that_is_dropped_while_its_stream_works(library):
     twins.check_arrays()
 
 
+@pytest.mark.parametrize("library", ["torch", "torch-by-cupy"], indirect=True)
 @pytest.mark.parametrize("gaps", [False, True])
 def test_an_optimizer_that_is_dropped_while_another_stream_uses_its_states(library, gaps):
-    if isinstance(library, CuPy):
-        pytest.skip("CuPy's pool does not ask which streams use its memory")
+    """CuPy's pool does not ask which streams use its memory."""
     first, second = library.stream(), library.stream()
     with library.inside(first):
         param = library.array(np.zeros((4, 6), np.float32))
