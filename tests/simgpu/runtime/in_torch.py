@@ -179,7 +179,8 @@ class Factories(TorchFunctionMode):
         if on_device:
             return _made(function, arguments, options)
         if function is torch.Tensor.to:
-            device, dtype, non_blocking, _ = torch._C._nn._parse_to(*arguments[1:], **options)
+            asked = {name: value for name, value in options.items() if name != "copy"}
+            device, dtype, non_blocking, _ = torch._C._nn._parse_to(*arguments[1:], **asked)
             if device is not None and device.type == "cuda":
                 return copied(arguments[0], number_of(device), dtype, non_blocking)
         return function(*arguments, **options)

@@ -55,13 +55,26 @@ def simulated():
         machine.finish()
 
 
+@contextmanager
+def _as_module(cupy):
+    """Let a stand-in be the module in the block; modules of CuPy's that are lazy are not there."""
+    hidden = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+    held = {name: sys.modules.pop(name) for name in hidden}
+    sys.modules["cupy"] = cupy
+    try:
+        yield
+    finally:
+        del sys.modules["cupy"]
+        sys.modules.update(held)
+
+
 def _replace_cupy(stack):
     from gpuopt.kernels.cuda import cupy_memory, launch
 
     from .. import nvrtc
     from .in_cupy import cupy
 
-    stack.enter_context(mock.patch.dict(sys.modules, cupy=cupy))
+    stack.enter_context(_as_module(cupy))
     stack.enter_context(mock.patch.dict(BACKENDS, cupy=CUPY))
     stack.enter_context(mock.patch.multiple(launch, cupy=cupy, cubin=nvrtc.ptx_file))
     stack.enter_context(mock.patch.multiple(cupy_memory, cupy=cupy, runtime=cupy.cuda.runtime))

@@ -53,10 +53,11 @@ class DeviceTensor(torch.Tensor):
 
     def to(self, *arguments, **options):
         """Return it or a copy, as torch does."""
+        copy = options.pop("copy", False)
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*arguments, **options)
         device, dtype = device or self.device, dtype or self.dtype
         if device.type == "cuda":
-            same = number_of(device) == self.number and dtype == self.dtype
+            same = number_of(device) == self.number and dtype == self.dtype and not copy
             return self if same else copied(self, number_of(device), dtype, non_blocking)
         return _copy(torch.empty_like(self.inner, dtype=dtype), self, non_blocking)
 
