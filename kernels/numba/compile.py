@@ -21,7 +21,7 @@ from ..table import Update
 from ..trace.retarget import retarget
 from . import blocks, maths, sums
 from .object_files import target_machine
-from .walk import walk_source
+from .walk import functions_of, walk_source
 
 _ITEMS = ("float64", "float32", "uint32", "int64", "int32")
 _HELPERS = (
@@ -63,16 +63,13 @@ def namespace(update: Update, dtypes: tuple[str, ...]) -> dict[str, Any]:
     """Return the names that the source of a walk refers to."""
     number = np.float64 if compute_dtype(dtypes[0]) == "float64" else np.float32
     encoders = {dtype: maths.ENCODE.get(dtype, getattr(np, dtype, None)) for dtype in STORAGE}
-    functions = {"update": update.function}
-    if update.blocked:
-        functions["encode"] = update.encode_function
     return {
         "np": np,
         "number": number,
         "pointer": maths.pointer,
         **{
             name: retarget(function, maths.LIBRARY, maths.jit, number, maths.ROUNDINGS)
-            for name, function in functions.items()
+            for name, function in functions_of(update).items()
         },
         **{helper.__name__: helper for helper in _HELPERS},
         **{item: getattr(types, item) for item in _ITEMS},

@@ -16,13 +16,13 @@ import numba
 
 from ..table import Update
 from .object_files import processor
-from .walk import walk_source
+from .walk import functions_of, walk_source
 
 _NOWHERE_ELSE = secrets.token_hex()
 
 _FOLDER = Path(__file__).parent
 _FILES = (
-    *("compile.py", "keys.py", "maths.py", "object_files.py", "sums.py", "walk.py"),
+    *("blocks.py", "compile.py", "keys.py", "maths.py", "object_files.py", "sums.py", "walk.py"),
     *("../roundings.py", "../storage.py", "../table.py", "../trace/retarget.py"),
 )
 """What the compiler is told besides the rule."""
@@ -35,8 +35,8 @@ def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
     It depends on the update with all functions that it calls, on the dtypes, on the sources of this
     backend, on the versions of Python, Numba and llvmlite, and on the processor.
     """
-    walk = walk_source(update, dtypes)
-    parts = (_environment(), walk, *_function(update.function))
+    called = [(n, *_function(function)) for n, function in functions_of(update).items()]
+    parts = (_environment(), walk_source(update, dtypes), *called)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
 
 

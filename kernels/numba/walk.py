@@ -6,6 +6,7 @@ It works on raw addresses: it allocates nothing, raises nothing, and calls nothi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,14 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
         *(f"        {line}" for line in _walk(update, dtypes, names)),
     ]
     return "\n".join(lines)
+
+
+def functions_of(update: Update) -> dict[str, Any]:
+    """Return the NumPy functions that the loop calls, by the names in its source."""
+    functions = {"update": update.function}
+    if update.blocked:
+        functions["encode"] = update.encode_function
+    return functions
 
 
 def scratch_bytes(update: Update, dtypes: tuple[str, ...]) -> int:

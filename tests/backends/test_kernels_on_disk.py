@@ -149,6 +149,24 @@ def test_a_key_changes_with_every_function_that_is_compiled_in():
     assert len(set(made)) == 3
 
 
+def test_a_key_changes_with_the_function_that_makes_codes():
+    class Recoded(Changed):
+        def __init__(self, update, encode):
+            super().__init__(update, update.function)
+            self.encode_function = encode
+
+    update = within(gpuopt.RULES["adam"], Tail())
+    stored = update.stored_states("float32", "8bit")
+    update = update.for_states(stored)
+    dtypes = ("float32", "float32", *update.dtypes_of_lists(stored))
+
+    def other(exp_avg, exp_avg_scale, element64, seed_high, seed_low, step_high, step_low):
+        return exp_avg
+
+    encode = changed(update.encode_function, apply_encode_exp_avg=other)
+    assert keys.key_of(Recoded(update, encode), dtypes) != keys.key_of(update, dtypes)
+
+
 def test_a_key_changes_with_a_number_that_a_function_refers_to():
     names = {"HALF": 0.5, "np": np}
     exec("def f(p, g):\n    return (p - HALF * g,)", names)
