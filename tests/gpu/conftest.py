@@ -41,6 +41,11 @@ def cupy(device):
     return required("cupy")
 
 
+@pytest.fixture
+def ours(torch):
+    return import_module("gpuopt.torch")
+
+
 def required(name):
     """Return a library that finds the device."""
     try:
