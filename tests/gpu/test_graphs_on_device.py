@@ -51,7 +51,9 @@ def test_replays_with_a_changed_lr(torch, device, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("tail", [{}, {"clip_norm": 1.0, "skip_nonfinite": True}], ids=["", "tail"])
+@pytest.mark.parametrize(
+    "tail", [{}, {"clip_norm": 1.0, "skip_nonfinite": True}], ids=["plain", "tail"]
+)
 def test_a_drop_in_before_in_and_after_a_graph(torch, ours, device, backend, tail):
     params = [torch.ones(1000, device=d, requires_grad=True) for d in (device, "cpu")]
     for param in params:

@@ -105,7 +105,7 @@ TAIL = {"clip_norm": 1.0, "skip_nonfinite": True, "ema_decay": 0.9, "stats": Tru
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("tail", [{}, TAIL], ids=["", "tail"])
+@pytest.mark.parametrize("tail", [{}, TAIL], ids=["plain", "tail"])
 def test_a_step_does_not_wait_for_the_device(torch, device, backend, tail):
     params = tensors(torch, 0, device=device)
     optimizer = gpuopt.Adam(params, **tail)
@@ -120,7 +120,7 @@ def test_a_step_does_not_wait_for_the_device(torch, device, backend, tail):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("tail", [{}, TAIL], ids=["", "tail"])
+@pytest.mark.parametrize("tail", [{}, TAIL], ids=["plain", "tail"])
 def test_a_drop_in_does_not_wait_for_the_device(torch, ours, device, backend, tail):
     params = [torch.ones(n, device=device, requires_grad=True) for n in (7, 8193, 100_003)]
     optimizer = ours.Adam(params, lr=1e-3, **tail)

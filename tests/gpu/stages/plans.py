@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.gpu.stages.machine import tool
@@ -42,16 +42,16 @@ class Settings:
         return ("numpy",) if self.dry else tuple(n for n in BACKENDS if n not in self.missing)
 
 
-def python(name, seconds, *arguments, needs=(), environment=None, junit=None):
+def python(name, seconds, *arguments, needs=(), junit=None):
     """Return a step that runs a module by this interpreter."""
     command = (sys.executable, "-m", *map(str, arguments))
-    return Step(name, seconds, command, needs, environment or {}, junit)
+    return Step(name, seconds, command, needs, junit=junit)
 
 
-def program(name, seconds, asked, module, *arguments, environment=None):
+def program(name, seconds, asked, module, *arguments):
     """Return a step that runs a program of tests/gpu/programs on the device."""
     arguments = (f"tests.gpu.programs.{module}", "--device", asked.device, *arguments)
-    return python(name, seconds, *arguments, needs=("torch",), environment=environment)
+    return python(name, seconds, *arguments, needs=("torch",))
 
 
 def pytest(name, seconds, asked, stage, *arguments, workers=1):
@@ -110,35 +110,25 @@ def test(asked):
     ]
 
 
+SANITIZING = ("torch", "compute-sanitizer")
 CHECKERS = ("memcheck", "racecheck", "synccheck")
 EACH_TENSOR_ALONE = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 """Each tensor is an allocation of its own, so that an access beyond its end is seen."""
 
 
 def sanitize(asked):
-    """Return the steps that run every kernel under compute-sanitizer, after it is compiled."""
-    run = {
-        backend: program(
-            f"compile-{backend}",
-            *(60, asked, "every_kernel", "--backend", backend),
-            environment=EACH_TENSOR_ALONE,
-        )
-        for backend in asked.backends
-    }
+    """Yield the steps that run every kernel under compute-sanitizer, after it is compiled."""
     path = tool("compute-sanitizer") or "compute-sanitizer"
     options = (*_ours_alone(path), "--error-exitcode", "9", "--print-limit", "20")
-    checked = [
-        Step(
-            f"{checker}-{backend}",
-            100,
-            (path, "--tool", checker, *options, *step.command),
-            ("torch", "compute-sanitizer"),
-            EACH_TENSOR_ALONE,
-        )
-        for checker in CHECKERS
-        for backend, step in run.items()
-    ]
-    return [*run.values(), *checked]
+    for backend in asked.backends:
+        step = program(f"compile-{backend}", 60, asked, "every_kernel", "--backend", backend)
+        needs = step.needs if asked.dry else SANITIZING
+        yield replace(step, environment=EACH_TENSOR_ALONE, needs=needs)
+    for checker in () if asked.dry else CHECKERS:
+        for backend in asked.backends:
+            step = program("", 100, asked, "every_kernel", "--backend", backend)
+            command = (path, "--tool", checker, *options, *step.command)
+            yield Step(f"{checker}-{backend}", 100, command, SANITIZING, EACH_TENSOR_ALONE)
 
 
 def _ours_alone(path):

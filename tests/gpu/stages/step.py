@@ -106,17 +106,18 @@ def _run(step, file, limit, grace):
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    stopped = False
     try:
-        return process.wait(limit), False
+        process.wait(limit)
     except subprocess.TimeoutExpired:
+        stopped = True
         process.send_signal(signal.SIGINT)  # pytest then writes what it knows
         with suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-        return process.poll(), True
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # also what the command has started
-        process.wait()
+    return process.wait(), stopped
 
 
 def _last_line(log):
