@@ -1,6 +1,7 @@
 """A step: one command with a time limit, a log and a verdict."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -125,5 +126,5 @@ def _last_line(log):
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = file.read().decode(errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip()]
+    said = [line.strip() for line in lines if re.search(r"\w", line)]
     return said[-1][:150] if said else ""
