@@ -65,8 +65,8 @@ def main(arguments=None):
 
 def _about(given, device, missing):
     return {
-        "python": sys.version.split()[0],
         "dry": given.dry,
+        "host": machine.host(),
         "device": device,
         "missing": missing,
         "packages": machine.versions(),

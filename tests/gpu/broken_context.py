@@ -22,7 +22,7 @@ EXIT_CODE = 9
 
 def pytest_addoption(parser):
     text = "a file for the errors after which a process ended"
-    parser.addoption("--broken-contexts", metavar="FILE", type=Path, help=text)
+    parser.addoption("--broken-contexts", metavar="FILE", help=text)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,7 +37,7 @@ def pytest_runtest_makereport(item, call):
 def _end(item, when, text):
     file = item.config.getoption("--broken-contexts")
     if file is not None:
-        with file.open("a", encoding="utf-8") as log:
+        with Path(file).open("a", encoding="utf-8") as log:
             log.write(f"==== {item.nodeid} ({when})\n{text[-4000:]}\n")
     if "PYTEST_XDIST_WORKER" in os.environ:
         os._exit(EXIT_CODE)

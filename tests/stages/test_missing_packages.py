@@ -10,8 +10,6 @@ from tests.gpu.stages.step import ROOT
 
 ABSENT = ("expecttest", "jsonschema", "check_jsonschema", "xdist", "hypothesis", "mypy", "ruff")
 FRAMEWORKS = ("pytorch_lightning", "lightning", "accelerate", "transformers")
-NOTHING_COLLECTED = 5
-"""The exit code of pytest where, for want of torch, all files of a folder are skipped."""
 
 COLLECT = """
 import sys
@@ -36,6 +34,8 @@ sys.exit(pytest.main(["-q", "-q", "--collect-only", "-p", "no:cacheprovider", *s
 
 @pytest.mark.parametrize("folder", ["gpu", "backends", "drop_in"])
 def test_the_tests_are_collected(folder):
+    if folder == "drop_in":
+        pytest.importorskip("torch")
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, ",".join((*ABSENT, *FRAMEWORKS)), f"tests/{folder}"],
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
@@ -44,4 +44,4 @@ def test_the_tests_are_collected(folder):
         text=True,
         timeout=120,
     )
-    assert done.returncode in (0, NOTHING_COLLECTED), done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

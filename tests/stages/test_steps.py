@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.gpu.stages import step as steps
+from tests.gpu.stages.junit import results
 from tests.gpu.stages.step import Step, run
 
 if os.name != "posix":
@@ -93,3 +94,21 @@ def test_a_step_has_the_variables_of_its_own(tmp_path):
     code = "import os; print(os.environ['OWN'], os.environ['PYTHONUNBUFFERED'], os.getcwd())"
     outcome = run(python(code, environment={"OWN": "mine"}), tmp_path, 60)
     assert outcome.said == f"mine 1 {steps.ROOT}"
+
+
+def test_what_tests_found_before_one_hung_is_kept(tmp_path):
+    pytest.importorskip("xdist")
+    (tmp_path / "test_it.py").write_text("""if True:
+        import time
+        def test_first():
+            pass
+        def test_that_hangs():
+            time.sleep(300)
+    """)
+    file = tmp_path / "it.xml"
+    options = ("-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-n", "1")
+    command = (sys.executable, "-m", "pytest", *options, "--junitxml", str(file))
+    outcome = run(Step("one", 10.0, (*command, str(tmp_path / "test_it.py"))), tmp_path, 60)
+    assert outcome.verdict == "STOPPED"
+    found = results(file)
+    assert found["tests"] >= 1 and not found["failed"]

@@ -102,8 +102,7 @@ def measurements(device, found):
 def first_steps(backend, device):
     """Return the seconds of the first three steps of a rule; the first one may compile."""
     params, taken = parameters(((1000,),), torch.float32, device), []
-    options = {} if backend == "torch" else {"weight_decay": 0.01, "maximize": True}
-    step = adam(backend, params, **options)
+    step = adam(backend, params, weight_decay=0.01, maximize=True)
     for _ in range(3):
         wait(device)
         start = time.perf_counter()

@@ -20,14 +20,13 @@ MODULES = {
     "xdist": "the tests in parallel workers (pytest-xdist)",
     "hypothesis": "the tests with random shapes",
     "safetensors": "the tests of files",
-    "typer": "gpuopt verify",
     "matplotlib": "the pictures of the benchmarks",
 }
 """What needs each module. Nothing else is imported, least of all what `make lint` needs."""
 
 TOOLS = {
     "gcc": "the Triton backend (or clang)",
-    "nvidia-smi": "gpuopt doctor",
+    "nvidia-smi": "gpuopt doctor, and the state of the GPU",
     "compute-sanitizer": "the stage sanitize",
     "ncu": "the counters of the stage profile",
 }
@@ -50,6 +49,17 @@ def versions():
     """Return the version of each installed package."""
     found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def host():
+    """Return what the results depend on besides the device."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "python": sys.version.split()[0],
+        "cpus": os.cpu_count(),
+        "memory_gib": pages >> 30,
+        "free_disk_gib": shutil.disk_usage(ROOT).free >> 30,
+    }
 
 
 def device():

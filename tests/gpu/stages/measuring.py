@@ -19,7 +19,7 @@ RUNS = {
 }
 """Of each run of the benchmarks: seconds, arguments and dtypes. Its name is the suite's."""
 
-DRY = {"update": (60, "--size 64k --rounds 2", ())}
+DRY = {"update": (60, "--size 64k..512k --rounds 2", ())}
 
 
 def bench(asked):

@@ -86,26 +86,35 @@ FIRST = (
 
 def smoke(asked):
     """Return the steps that say in a few minutes whether the backends work at all."""
-    folder = asked.out / "smoke"
+    file = asked.out / "smoke" / "verify"
+    written = ("--json", file.with_suffix(".json"), "--report", file.with_suffix(".md"))
     return [
+        Step("nvidia-smi", 30, ("nvidia-smi",), ("nvidia-smi",)),
         doctor(asked),
-        python("verify", 240, "gpuopt", "verify", "--json", folder / "verify.json"),
+        python("verify", 240, "gpuopt", "verify", *written),
         pytest("first", 200, asked, "smoke", *FIRST),
     ]
 
 
-FAR = "tests/backends/test_far_offsets.py"
+FAR = (
+    "tests/backends/test_far_offsets.py",
+    "tests/gpu/test_triton_on_device.py::test_a_tensor_beyond_2_to_the_31_elements",
+    "tests/gpu/test_cupy_on_device.py::test_an_array_beyond_2_to_the_31_elements",
+)
+"""Tests that take gigabytes of the device's memory."""
 
 
 def test(asked):
     """Return the steps that run all tests of a device; those of 2^31 elements alone, and last."""
-    backends, far = ("tests/backends", "--deselect", FAR), (FAR,)
+    backends, far = ("tests/backends",), FAR
     if asked.dry:
-        backends, far = ("tests/backends/test_skip.py",), (FAR, "-k", "numpy")
+        backends, far = ("tests/backends/test_skip.py",), (*FAR, "-k", "numpy")
+    but = [part for name in FAR for part in ("--deselect", name)]
+    few = min(4, asked.workers)
     return [
         doctor(asked),
-        pytest("gpu", 150, asked, "test", "tests/gpu"),
-        pytest("backends", 330, asked, "test", *backends, workers=asked.workers),
+        pytest("gpu", 150, asked, "test", "tests/gpu", *but, workers=few),
+        pytest("backends", 330, asked, "test", *backends, *but, workers=asked.workers),
         pytest("far", 100, asked, "test", *far),
     ]
 
