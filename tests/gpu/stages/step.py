@@ -71,7 +71,8 @@ class Outcome:
         if self.code is None:
             return f"{self.name}: {self.verdict}: {self.said}"
         how = f" with {self.code}" if self.verdict == FAILED else ""
-        return f"{self.name}: {self.verdict}{how} after {self.seconds:.0f} s: {self.said}"
+        said = f": {self.said}" if self.said else ""
+        return f"{self.name}: {self.verdict}{how} after {self.seconds:.0f} s{said}"
 
 
 def run(step, folder, limit, grace=GRACE):
@@ -88,12 +89,13 @@ def run(step, folder, limit, grace=GRACE):
     with log.open("w", encoding="utf-8") as file:
         file.write(f"$ {shlex.join(step.command)}\n")
         file.flush()
+        begin = file.tell()
         try:
             code, stopped = _run(step, file, min(limit, step.seconds), grace)
         except OSError as error:
             return Outcome(step.name, FAILED, str(error), code=127)
     verdict = STOPPED if stopped else FAILED if code else OK
-    return Outcome(step.name, verdict, _last_line(log), time.monotonic() - start, code)
+    return Outcome(step.name, verdict, _last_line(log, begin), time.monotonic() - start, code)
 
 
 def _run(step, file, limit, grace):
@@ -121,10 +123,10 @@ def _run(step, file, limit, grace):
     return process.wait(), stopped
 
 
-def _last_line(log):
-    """Return the end of the log in one line."""
+def _last_line(log, begin):
+    """Return the last line behind a position of the log that has a letter or a digit."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
+        file.seek(max(begin, log.stat().st_size - 8192))
         lines = file.read().decode(errors="replace").splitlines()
     said = [line.strip() for line in lines if re.search(r"\w", line)]
     return said[-1][:150] if said else ""
