@@ -16,14 +16,14 @@ from pathlib import Path
 
 from gpuopt.inspection.spelling import ALIASES
 
-from . import lines, targets
+from . import gpu_state, lines, targets
 from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .buffers import DTYPES, import_torch
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
 from .models import MODELS, Shapes
 from .peers import PEERS
-from .report import load_average, markdown, show, show_machine, show_table
+from .report import GPU_HEAD, gpu_rows, load_average, markdown, show, show_machine, show_table
 from .step import Unavailable
 from .suites import SUITES, Settings, suite
 from .timing import threads
@@ -68,11 +68,15 @@ def _measure(arguments: Sequence[str]) -> int:
         tensors=given.tensors,
         steps=given.steps,
     )
-    problem = _cuda_problem() if given.device == "cuda" else None
+    on_gpu = given.device == "cuda"
+    if on_gpu and given.warm_cache:
+        parser.error("--warm-cache: on a CUDA device the cache is always flushed")
+    problem = _cuda_problem() if on_gpu else None
     if problem:
         print(f"--device cuda: {problem}", file=sys.stderr)
         return 2
     show_machine(load := load_average(), given.threads)
+    before = gpu_state.device_state() if on_gpu else None
     groups = []
     with threads(given.threads):
         for name in given.suite or ["update"]:
@@ -84,6 +88,9 @@ def _measure(arguments: Sequence[str]) -> int:
         show_table("Targets", ("", "measured", ""), met, [])
     command = shlex.join(["python", "-m", "benchmarks", *_without_files(arguments)])
     facts = lines.facts(command, given.device, given.threads, given.rounds, load)
+    if before is not None:
+        facts["gpu"] = gpu = gpu_state.facts(before, gpu_state.device_state())
+        show_table("GPU", GPU_HEAD, gpu_rows(gpu), gpu["warnings"])
     return _write(lines.Run(facts, groups), given.json, given.plot, given.report)
 
 

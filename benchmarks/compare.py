@@ -22,7 +22,7 @@ class Change:
         ours: whether it can fail; peers are listed to reveal changes of the machine.
         before: the figure in the first run.
         after: the figure in the second run; None if it is missing there.
-        unit: ``"s"``, ``"of copy"`` (higher is better), or ``"ulp"``.
+        unit: ``"s"``, ``"s of the host"``, ``"of copy"`` (higher is better), or ``"ulp"``.
     """
 
     place: Place
@@ -53,11 +53,12 @@ class Change:
         return (f"{where}: {self.contender}", self._text(self.before), *figures, verdict)
 
     def _text(self, figure: float) -> str:
-        if self.unit == "s":
-            return seconds_text(figure)
+        if self.unit in ("s", HOST):
+            return seconds_text(figure) + self.unit[1:]
         return f"{figure:.0%}" if self.unit == "of copy" else f"{figure:.3g} ulp"
 
 
+HOST = "s of the host"
 HEAD: Row = ("", "before", "after", "worse by", "")
 
 
@@ -66,7 +67,7 @@ def _part(change: Change) -> str:
 
 
 def changes(before: Run, after: Run, by_copy: bool = False) -> Iterator[Change]:
-    """Yield the change of every line of the first run that has a figure.
+    """Yield the change of every figure of the first run.
 
     Args:
         before: the first run.
@@ -76,16 +77,18 @@ def changes(before: Run, after: Run, by_copy: bool = False) -> Iterator[Change]:
     now = {(line.place, line.contender): line for g in after.groups for line in g.lines}
     for group in before.groups:
         for line in group.lines:
-            figure, unit = _figure(line, by_copy)
-            if figure is not None:
-                other = now.get((line.place, line.contender))
-                found = None if other is None else _figure(other, by_copy)[0]
+            other = now.get((line.place, line.contender))
+            after = {} if other is None else _figures(other, by_copy)
+            for unit, figure in _figures(line, by_copy).items():
+                found = after.get(unit)
                 yield Change(line.place, line.contender, line.ours, figure, found, unit)
 
 
-def _figure(line: Line, by_copy: bool) -> tuple[float | None, str]:
+def _figures(line: Line, by_copy: bool) -> dict[str, float]:
+    """Return the figures of a line by their units."""
     if line.ulps is not None:
-        return line.ulps["max"], "ulp"
+        return {"ulp": line.ulps["max"]}
     if by_copy and line.of_copy is not None:
-        return line.of_copy, "of copy"
-    return line.median, "s"
+        return {"of copy": line.of_copy}
+    figures = {"s": line.median, HOST: line.host_seconds}
+    return {unit: figure for unit, figure in figures.items() if figure is not None}

@@ -24,7 +24,8 @@ def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
     if buffers.device != "cpu":
         from .cuda import copy_step
 
-        return copy_step(buffers)
+        written = buffers.bytes - buffers.flat["grads"].nbytes
+        return copy_step(buffers.bytes + written, buffers.device)
     # 16-bit floats as integers, which move the same bytes.
     arrays = [a.view(np.uint16) if a.itemsize == 2 else a for a in buffers.flat.values()]
     zeros = [array.dtype.type(0) for array in arrays]

@@ -3,60 +3,133 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
 
-from .buffers import SharedBuffers, import_torch
-from .step import Step, Unavailable
+from .buffers import import_torch
+from .step import Step
+from .timing import Sample, without_collector
 
-WARM_UP, SAMPLE = 1, 20
-"""Milliseconds that `do_bench` spends on warm-up and on measurement."""
+FLUSH = 1 << 28
+"""Bytes written before each step: more than twice the largest L2 cache."""
+
+CYCLES = 3e9
+"""Cycles per second of a clock faster than any GPU's, so that no sleep is too short."""
+
+SLACK, LONGEST = 50e-6, 0.25
+"""Seconds of a sleep beyond twice the host's, and of the longest sleep."""
+
+STRETCH = 16
+"""How many times as long a sleep may become before no sleep counts as long enough."""
+
+SAMPLE, FEWEST, MOST = 0.02, 3, 50
+"""Wall-clock seconds of a sample, and the limits of its steps."""
+
+
+def sleep(seconds: float) -> None:
+    """Let the device do nothing for at least that long; the host does not wait."""
+    import_torch().cuda._sleep(round(seconds * CYCLES))
+
+
+class Taken(NamedTuple):
+    """One step: the device's seconds, the host's, and whether the device waited for the host."""
+
+    device: float
+    host: float
+    waits: bool
 
 
 class DeviceClock:
-    """Device time from CUDA events, with a cold L2 cache before every step.
+    """Device time between two events, and the host's time, with a cold L2 cache before every step.
 
-    ``triton.testing.do_bench`` overwrites a buffer of the cache's size between steps.
+    Before the first event the device sleeps for longer than the host takes to enqueue the step, so
+    that it never waits for the host between the events. This is checked at every step: when the
+    host is done, the first event must still be pending. If it is not, the step is taken again
+    behind a sleep of twice the length. Where no sleep is long enough, because the step waits for
+    the device or launches more than its queue holds, it is timed without one, and said to wait.
     """
 
     def __init__(self) -> None:
-        """Import the timer; raise `Unavailable` without Triton."""
-        try:
-            from triton.testing import do_bench
-        except ImportError:
-            raise Unavailable("times on a CUDA device need Triton") from None
-        self._do_bench, self._torch = do_bench, import_torch()
+        """Create the events and what evicts the cache."""
+        torch = import_torch()
+        self._cuda = torch.cuda
+        self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._filler = torch.empty(FLUSH, dtype=torch.uint8, device="cuda")
+        self._sleeps: dict[Step, float] = {}
 
     def first(self, step: Step) -> float:
         """Return the wall-clock seconds of one step, including the wait for the device."""
         with step.context():
-            self._torch.cuda.synchronize()
+            self._cuda.synchronize()
             start = time.perf_counter()
             step.run()
-            self._torch.cuda.synchronize()
+            self._cuda.synchronize()
             return time.perf_counter() - start
 
     def repeats(self, step: Step) -> int:
-        """Return 1: `do_bench` chooses the number of repeats itself."""
-        return 1
+        """Return the number of steps of a sample, and find the sleep that hides the host."""
+        with step.context(), without_collector():
+            host = median(self._take(step.run, 0.0).host for _ in range(3))
+            length = min(SLACK + 2 * host, LONGEST)
+            found, length = self._behind_sleep(step.run, length)
+            self._sleeps[step] = 0.0 if found.waits else length
+            start = time.perf_counter()
+            self._take(step.run, self._sleeps[step])
+            wall = time.perf_counter() - start
+        return min(max(round(SAMPLE / wall), FEWEST), MOST)
 
-    def sample(self, step: Step, repeats: int) -> float:
+    def sample(self, step: Step, repeats: int) -> Sample:
         """Return the median seconds of some steps."""
-        with step.context():
-            found = self._do_bench(step.run, warmup=WARM_UP, rep=SAMPLE, return_mode="median")
-            return float(found) / 1e3
+        length = self._sleeps[step]
+        with step.context(), without_collector():
+            taken = [self._behind_sleep(step.run, length)[0] for _ in range(repeats)]
+        return Sample(
+            median(each.device for each in taken),
+            median(each.host for each in taken),
+            any(each.waits for each in taken),
+        )
+
+    def _behind_sleep(self, run: Callable[[], object], length: float) -> tuple[Taken, float]:
+        """Take a step behind a sleep, doubled until it hides the host; return its length, too."""
+        found, longest = self._take(run, length), min(STRETCH * length, LONGEST)
+        while found.waits and length < longest:
+            length = min(2 * length, longest)
+            found = self._take(run, length)
+        return found, length
+
+    def _take(self, run: Callable[[], object], length: float) -> Taken:
+        """Take one step behind a sleep."""
+        self._filler.zero_()
+        if length:
+            sleep(length)
+        self._start.record()
+        start = time.perf_counter()
+        run()
+        host = time.perf_counter() - start
+        self._end.record()
+        waits = self._start.query()
+        self._cuda.synchronize()
+        return Taken(self._start.elapsed_time(self._end) / 1e3, host, waits)
 
 
-def copy_step(buffers: SharedBuffers) -> Step:
-    """Return a step in which the device copies as many bytes as an optimizer step moves.
+COPIED = 1 << 30
+"""The most bytes that one call of the copy moves; beyond that there are several."""
 
-    An optimizer step reads all lists and writes all but the gradients; a copy moves each of its
-    bytes twice.
-    """
+
+def copy_step(moved: int, device: str) -> Step:
+    """Return a step in which the device copies half as many bytes: it reads and writes each."""
     torch = import_torch()
-    written = buffers.bytes - buffers.flat["grads"].nbytes
-    half = (buffers.bytes + written) // 2
-    source, target = (torch.zeros(half, dtype=torch.uint8, device=buffers.device) for _ in range(2))
-    return Step(lambda: target.copy_(source))
+    times, rest = divmod(moved // 2, COPIED)
+    size = COPIED if times else rest
+    source, target = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
+    parts = [(target, source)] * times + [(target[:rest], source[:rest])] * bool(rest)
+
+    def copy() -> None:
+        for to, what in parts:
+            to.copy_(what)
+
+    return Step(copy)
 
 
 def launches(step: Step) -> int:
@@ -74,16 +147,3 @@ def launches(step: Step) -> int:
 def _is_kernel(event: Any) -> bool:
     on_device = "CUDA" in str(event.device_type)
     return on_device and not event.name.startswith(("Memcpy", "Memset"))
-
-
-def host_seconds(step: Step, repeats: int = 20) -> float:
-    """Return the host seconds per step, without waiting for the device."""
-    torch = import_torch()
-    with step.context():
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(repeats):
-            step.run()
-        taken = (time.perf_counter() - start) / repeats
-        torch.cuda.synchronize()
-    return taken

@@ -52,7 +52,8 @@ class Line:
         times_as_fast_as: the speedup over each peer.
         extra_bytes: memory beyond parameters, gradients and states.
         launches: kernels launched per step.
-        host_seconds: host time per step on a device.
+        host_seconds: the host's part of a step, where ``seconds`` are the device's.
+        waits: whether the device waited for the host, so that ``seconds`` includes that.
         ulps: the parameters' errors (``median``, ``p99``, ``max``) after ``steps``.
     """
 
@@ -70,6 +71,7 @@ class Line:
     extra_bytes: int | None = None
     launches: int | None = None
     host_seconds: float | None = None
+    waits: bool | None = None
     ulps: Mapping[str, float] | None = None
 
     @property
@@ -165,10 +167,14 @@ def read(path: Path) -> Run:
 
 
 def merged(runs: Iterable[Run]) -> Run:
-    """Return one run with the groups of all, the facts of the first, and every command."""
+    """Return one run with the groups of all, the facts of the first, every command and warning."""
     several = list(runs)
     commands = dict.fromkeys(str(run.facts["command"]) for run in several)
     facts = {**several[0].facts, "command": "; ".join(commands)}
+    gpus = [run.facts["gpu"] for run in several if "gpu" in run.facts]
+    if gpus:
+        warnings = list(dict.fromkeys(text for gpu in gpus for text in gpu["warnings"]))
+        facts["gpu"] = {**gpus[0], "after": gpus[-1]["after"], "warnings": warnings}
     return Run(facts, [group for run in several for group in run.groups])
 
 

@@ -67,8 +67,10 @@ def measure(
             large: then a step evicts its own first data.
     """
     dtype, device = place.dtype, place.device
-    buffers = SharedBuffers(shapes, case.rule.states, dtype, device)
-    clock = clock_of(device, cold and buffers.bytes < 4 * cache_bytes())
+    made, error = attempt(lambda: _start(case, shapes, dtype, device, cold))
+    if error:  # out of memory, mostly
+        return Group(place, [], dict.fromkeys(contenders, error))
+    buffers, clock = made
     steps: dict[str, Step] = {}
     left_out: dict[str, str] = {}
     warm_ups: dict[str, float] = {}
@@ -95,7 +97,7 @@ def measure(
     timings = interleaved({**({COPY: copy} if copy else {}), **steps}, rounds, clock, failed)
     left_out.update({name: failure_text(error) for name, error in failed.items()})
     steps = {name: step for name, step in steps.items() if name in timings}
-    more = _on_device(steps) if device == "cuda" else {}
+    counts = {name: _launches(step) for name, step in steps.items()} if device == "cuda" else {}
     total = bytes_of(case, dtype, shapes)
     lines = [
         Line(
@@ -108,13 +110,21 @@ def measure(
             gigabytes_per_second=total / timing.median / 1e9,
             of_copy=timing.ratio(timings[COPY]) if COPY in timings else None,
             extra_bytes=extra.get(name),
+            launches=counts.get(name),
             **timed(name, timings, warm_ups.get(name), set(OURS[device])),
-            **more.get(name, {}),
         )
         for name, timing in timings.items()
     ]
     notes = [f"{name} rounds 1 - beta**step to float32" for name in steps if name in ROUGH]
-    return Group(place, lines, left_out, [*([case.note] if case.note else []), *notes])
+    notes = [*([case.note] if case.note else []), *notes, *waiting(timings)]
+    return Group(place, lines, left_out, notes)
+
+
+def _start(
+    case: Case, shapes: Shapes, dtype: str, device: str, cold: bool
+) -> tuple[SharedBuffers, Clock]:
+    buffers = SharedBuffers(shapes, case.rule.states, dtype, device)
+    return buffers, clock_of(device, cold and buffers.bytes < 4 * cache_bytes())
 
 
 def timed(
@@ -134,7 +144,15 @@ def timed(
         },
         "warm_up_seconds": warm_up or timing.warm_up,
         "times_as_fast_as": {peer: timing.ratio(timings[peer]) for peer in peers},
+        "host_seconds": timing.median_host,
+        "waits": timing.waits,
     }
+
+
+def waiting(timings: Mapping[str, Timing]) -> list[str]:
+    """Return a note on the contenders whose device times include waits for the host."""
+    names = ", ".join(name for name, timing in timings.items() if timing.waits)
+    return [f"the device waits for the host during a step of {names}"] if names else []
 
 
 def clock_of(device: str, cold: bool) -> Clock:
@@ -146,11 +164,8 @@ def clock_of(device: str, cold: bool) -> Clock:
     return DeviceClock()
 
 
-def _on_device(steps: Mapping[str, Step]) -> dict[str, dict[str, Any]]:
-    from .cuda import host_seconds, launches
+def _launches(step: Step) -> int | None:
+    from .cuda import launches
 
-    found: dict[str, dict[str, Any]] = {}
-    for name, step in steps.items():
-        for figure, count in (("launches", launches), ("host_seconds", host_seconds)):
-            found.setdefault(name, {})[figure] = attempt(lambda c=count, s=step: c(s))[0]
-    return found
+    counted: int | None = attempt(lambda: launches(step))[0]
+    return counted

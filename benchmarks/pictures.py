@@ -27,7 +27,7 @@ from .lines import Group, Line, Run
 from .measure import COPY
 from .models import MODELS
 from .names import contender_name, is_size, model_name, rule_name
-from .report import described
+from .report import described, on_device
 
 STYLES: dict[str, Style] = {  # gpuopt's in blue; contenders of one family share a colour
     "numba": (BLUE, "-"),
@@ -168,21 +168,33 @@ def _tensors(groups: Sequence[Group]) -> Drawn | None:
     found = _first(groups, fits)
     if len(found) < 2:
         return None
-    points = _points(found, lambda line: (line.tensors, line.median and 1e6 * line.median))
-    points.pop(COPY, None)
-    looks = _looks(found, points)
+    figures: dict[str, Callable[[Line], float | None]] = {"time": lambda line: line.median}
+    if on_device(found[0]):
+        host = {"host": lambda line: line.host_seconds}
+        figures = {"device": figures["time"], **host}
+    points = {name: _microseconds(found, figure) for name, figure in figures.items()}
+    looks = _looks(found, next(iter(points.values())))
 
     def panels(figure: Any) -> None:
-        axes = figure.add_subplot()
-        _curves(axes, points, looks)
-        counts = [group.lines[0].tensors for group in found]
-        _x_ticks(axes, counts, [f"{count:,}" for count in counts])
-        axes.yaxis.set_major_formatter(_time)
-        axes.set(xlabel="tensors", ylabel="time of a step")
+        row = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (name, curves) in zip(row, points.items()):
+            _curves(axes, curves, looks)
+            counts = [group.lines[0].tensors for group in found]
+            _x_ticks(axes, counts, [f"{count:,}" for count in counts])
+            axes.yaxis.set_major_formatter(_time)
+            axes.set(xlabel="tensors", title="" if name == "time" else name)
+        row[0].set(ylabel="time of a step")
 
     place = found[0].place
     title = f"A step of {rule_name(place.rule)} over many tensors of 64 elements, {place.dtype}"
     return title, list(looks.values()), panels
+
+
+def _microseconds(groups: Sequence[Group], figure: Callable[[Line], float | None]) -> Points:
+    """Return a time of each contender but the copy against the number of tensors."""
+    points = _points(groups, lambda line: (line.tensors, 1e6 * (figure(line) or 0)))
+    points.pop(COPY, None)
+    return points
 
 
 def _time(microseconds: float, _: object) -> str:
@@ -202,12 +214,14 @@ def _ratios(groups: Sequence[Group]) -> Drawn | None:
     if not peers:
         return None
 
+    label = "times as fast on the device" if on_device(found[0]) else "times as fast"
+
     def panels(figure: Any) -> None:
         axes = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
         ratios = [ratio for line in best for ratio in line.times_as_fast_as.values()]
         for panel, group, line in zip(axes, found, best):
             _bars(panel, [line.times_as_fast_as.get(peer) for peer in peers])
-            panel.set(title=model_name(group.place.model), xlabel="times as fast")
+            panel.set(title=model_name(group.place.model), xlabel=label)
             panel.set_xlim(0.6 * min(1.0, *ratios), ROOM * max(1.0, *ratios))
         axes[0].set_yticks(range(len(peers)), peers)
         axes[0].invert_yaxis()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from gpuopt.doctor import report as machine_report
 from gpuopt.messages.tables import fit
 
+from .gpu_state import CLOCKS
 from .lines import Group, Line, Run
 
 Row = tuple[str, ...]
+
+GPU_HEAD: Row = ("", "before", "after")
 
 
 def load_average() -> float | None:
@@ -59,7 +63,14 @@ def cells(group: Group) -> tuple[Row, list[Row]]:
     }
     filled = {name: [show(line) for line in group.lines] for name, show in columns.items()}
     kept = {name: column for name, column in filled.items() if name == "" or any(column)}
+    if on_device(group):
+        kept = {"device" if name == "time" else name: column for name, column in kept.items()}
     return tuple(kept), list(zip(*kept.values()))
+
+
+def on_device(group: Group) -> bool:
+    """Return whether the times are a device's, beside the host's."""
+    return any(line.host_seconds is not None for line in group.lines)
 
 
 def _ratio(line: Line, peer: str) -> str:
@@ -90,6 +101,7 @@ def _rate(gigabytes: float) -> str:
 _COLUMNS: dict[str, Callable[[Line], str]] = {
     "": lambda line: line.contender,
     "time": _time("median"),
+    "host": lambda line: _if_known(line.host_seconds, seconds_text),
     "min": _time("min"),
     "quartiles": _quartiles,
     "warm-up": lambda line: _if_known(line.warm_up_seconds, seconds_text),
@@ -97,14 +109,13 @@ _COLUMNS: dict[str, Callable[[Line], str]] = {
     "of copy": lambda line: _if_known(line.of_copy, "{:.0%}".format),
     "extra MiB": lambda line: _if_known(line.extra_bytes, lambda x: f"{x / 2**20:.1f}"),
     "launches": lambda line: _if_known(line.launches, str),
-    "host": lambda line: _if_known(line.host_seconds, seconds_text),
     "ulps: median": _ulps("median"),
     "99%": _ulps("p99"),
     "most": _ulps("max"),
 }
 
 
-_LESS_IMPORTANT = ("warm-up", "quartiles", "min", "extra MiB", "host", "launches", "GB/s")
+_LESS_IMPORTANT = ("warm-up", "quartiles", "min", "extra MiB", "launches", "GB/s")
 """The columns that are dropped first, in this order, on a narrow terminal."""
 
 
@@ -132,8 +143,7 @@ def described(run: Run) -> str:
     """Return the machine, its load, the date and the command of a run."""
     facts = run.facts
     machine = facts["machine"]
-    gpus = machine["devices"]["cuda"]["devices"] if facts["device"] == "cuda" else []
-    where = ", ".join(gpu["name"] for gpu in gpus) or machine["devices"]["cpu"]["name"]
+    where = _gpu_text(facts["gpu"]) if "gpu" in facts else machine["devices"]["cpu"]["name"]
     names = ("numpy", "numba", "torch", "triton", "cupy")
     found = {name: machine["packages"][name] for name in names}
     packages = [f"{name} {version}" for name, version in found.items() if version]
@@ -144,16 +154,49 @@ def described(run: Run) -> str:
     )
 
 
+def _gpu_text(gpu: Mapping[str, Any]) -> str:
+    """Return the name, driver, clocks and number of warnings of a GPU."""
+    after = gpu["after"]
+    if not after:
+        return "a GPU of unknown state"
+    clocks = [f"{name.partition(',')[0]} {after[name]:g} MHz" for name in CLOCKS if after[name]]
+    warned = [_count(len(gpu["warnings"]), "warning")] if gpu["warnings"] else []
+    return ", ".join((str(after["name"]), f"driver {after['driver']}", *clocks, *warned))
+
+
+def gpu_rows(gpu: Mapping[str, Any]) -> list[Row]:
+    """Return what is known of a GPU before and after a run, as rows of `GPU_HEAD`."""
+    before, after = gpu["before"], gpu["after"]
+    names = dict.fromkeys((*before, *after))
+    rows = [(name, *(_value(state.get(name)) for state in (before, after))) for name in names]
+    return [row for row in rows if any(row[1:])]
+
+
+def _value(value: str | float | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:.10g}"
+
+
 def markdown(run: Run) -> str:
     """Return a run as a Markdown report."""
     parts = ["# gpuopt's benchmarks", described(run)]
+    if gpu := run.facts.get("gpu"):
+        parts.append(_markdown_table(GPU_HEAD, gpu_rows(gpu)))
+        parts += [_markdown_list(gpu["warnings"])] if gpu["warnings"] else []
     for group in run.groups:
         parts.append(f"## {title(group)}")
         head, rows = cells(group)
         if rows:
-            parts.append("\n".join(map(_markdown_row, (head, ("---",) * len(head), *rows))))
-        parts += ["\n".join(f"- {note}" for note in notes(group))] if notes(group) else []
+            parts.append(_markdown_table(head, rows))
+        parts += [_markdown_list(notes(group))] if notes(group) else []
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(head: Row, rows: Sequence[Row]) -> str:
+    return "\n".join(map(_markdown_row, (head, ("---",) * len(head), *rows)))
+
+
+def _markdown_list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
 
 
 def _markdown_row(row: Row) -> str:

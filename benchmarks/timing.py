@@ -32,6 +32,21 @@ PAUSE = 0.005
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The seconds per step of one contender in one round.
+
+    Attributes:
+        seconds: of the device if the clock is its, else of the host.
+        host: the host's part where ``seconds`` is the device's, else None.
+        waits: whether the device waited for the host meanwhile; None without a device.
+    """
+
+    seconds: float
+    host: float | None = None
+    waits: bool | None = None
+
+
+@dataclass(frozen=True)
 class Timing:
     """The seconds per step of one contender.
 
@@ -39,16 +54,32 @@ class Timing:
         samples: one per round.
         repeats: the number of steps in a sample.
         warm_up: the first step, compilation included.
+        host: the host's part of each sample where ``samples`` are the device's, else empty.
+        waits: whether the device waited for the host in a sample; None without a device.
     """
 
     samples: tuple[float, ...]
     repeats: int
     warm_up: float
+    host: tuple[float, ...] = ()
+    waits: bool | None = None
+
+    @staticmethod
+    def of(samples: Sequence[Sample], repeats: int, warm_up: float) -> Timing:
+        """Return the timing of a contender's samples."""
+        host = tuple(each.host for each in samples if each.host is not None)
+        waits = any(each.waits for each in samples) if host else None
+        return Timing(tuple(each.seconds for each in samples), repeats, warm_up, host, waits)
 
     @property
     def median(self) -> float:
         """The median sample."""
         return float(np.median(self.samples))
+
+    @property
+    def median_host(self) -> float | None:
+        """The median of the host's part."""
+        return float(np.median(self.host)) if self.host else None
 
     @property
     def spread(self) -> tuple[float, float, float]:
@@ -70,7 +101,7 @@ class Clock(Protocol):
     def repeats(self, step: Step) -> int:
         """Return the number of steps per sample."""
 
-    def sample(self, step: Step, repeats: int) -> float:
+    def sample(self, step: Step, repeats: int) -> Sample:
         """Return the seconds per step over that many steps."""
 
 
@@ -99,9 +130,9 @@ class HostClock:
         wanted = max(1, round(SHORTEST / self._mean(step, 1, self._cold)))
         return min(wanted, MOST_COLD) if self._cold else wanted
 
-    def sample(self, step: Step, repeats: int) -> float:
+    def sample(self, step: Step, repeats: int) -> Sample:
         """Return the mean seconds of a step."""
-        return self._mean(step, repeats, self._cold)
+        return Sample(self._mean(step, repeats, self._cold))
 
 
 def interleaved(
@@ -132,7 +163,7 @@ def interleaved(
                 del alive[name]
         return found
 
-    def sample(name: str) -> float:
+    def sample(name: str) -> Sample:
         time.sleep(PAUSE)
         return clock.sample(alive[name], repeats[name])
 
@@ -143,32 +174,39 @@ def interleaved(
         samples.append(each([name for name in order if name in alive], sample))
         order = [*order[1:], *order[:1]]  # so that each has different predecessors
     return {
-        name: Timing(tuple(taken[name] for taken in samples), repeats[name], warm_ups[name])
+        name: Timing.of([taken[name] for taken in samples], repeats[name], warm_ups[name])
         for name in alive
     }
 
 
 def _mean(step: Step, repeats: int, cold: bool, now: Callable[[], float]) -> float:
     """Return the mean seconds of consecutive steps, the cache flushed before each if cold."""
-    run, collects, taken = step.run, gc.isenabled(), 0.0
-    with step.context():
-        gc.disable()
-        try:
-            if cold:
-                for _ in range(repeats):
-                    empty_cache()
-                    start = now()
-                    run()
-                    taken += now() - start
-            else:
+    run, taken = step.run, 0.0
+    with step.context(), without_collector():
+        if cold:
+            for _ in range(repeats):
+                empty_cache()
                 start = now()
-                for _ in range(repeats):
-                    run()
-                taken = now() - start
-        finally:
-            if collects:
-                gc.enable()
+                run()
+                taken += now() - start
+        else:
+            start = now()
+            for _ in range(repeats):
+                run()
+            taken = now() - start
     return taken / repeats
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Let no garbage collector run inside the block."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 # --- the cache ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line: gpuopt compare, sweep, doctor, inspect, warm and cache."""
+"""The command line: gpuopt compare, sweep, doctor, verify, inspect, warm and cache."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gpuopt.command import VERSION, plain, version_line
 from gpuopt.command import doctor as examine_machine
+from gpuopt.command import verify as verify_machine
 
 if TYPE_CHECKING:
     import typer
@@ -38,7 +39,9 @@ def main() -> None:
 
 def _needs(missing: str | None, command: str) -> str:
     install = f"pip install 'gpuopt[{EXTRAS.get(command, 'demo')}]'"
-    return f"The gpuopt command needs {missing}: {install} (doctor and --version do without)"
+    return (
+        f"The gpuopt command needs {missing}: {install} (doctor, verify and --version do without)"
+    )
 
 
 def application() -> "typer.Typer":
@@ -87,14 +90,21 @@ def application() -> "typer.Typer":
         ),
     ]
 
-    # argparse reads its options, so that it runs without typer, too.
-    @app.command(
+    # argparse reads the options of these two, so that they run without typer, too.
+    by_argparse = app.command(
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
+
+    @by_argparse
     def doctor(context: typer.Context) -> None:
         """Show what this machine can run: versions, devices, backends, and why."""
         raise typer.Exit(examine_machine(context.args))
+
+    @by_argparse
+    def verify(context: typer.Context) -> None:
+        """Compare every usable backend with NumPy, bit for bit, in less than a minute."""
+        raise typer.Exit(verify_machine(context.args))
 
     @app.command()
     def inspect(

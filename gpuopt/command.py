@@ -1,4 +1,4 @@
-"""The commands that run without typer: ``gpuopt doctor`` and ``gpuopt --version``."""
+"""The commands that run without typer: ``gpuopt doctor``, ``verify`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def plain(arguments: Sequence[str]) -> int | None:
         return 0
     if arguments[:1] == ["doctor"]:
         return doctor(arguments[1:])
+    if arguments[:1] == ["verify"]:
+        return verify(arguments[1:])
     return None
 
 
@@ -51,3 +53,46 @@ def doctor(arguments: Sequence[str]) -> int:
     from gpuopt.doctor import doctor as examine
 
     return examine(given.require, given.json)
+
+
+def verify(arguments: Sequence[str]) -> int:
+    """Run ``gpuopt verify`` and return its exit code.
+
+    Raises:
+        SystemExit: an option is invalid, or ``--help`` was given.
+    """
+    parser = argparse.ArgumentParser(
+        prog="gpuopt verify",
+        description="Compare every backend that is usable on this machine with NumPy, bit for bit: "
+        "every rule, dtype and option, and on a GPU streams, graphs and what else only a GPU has. "
+        "Takes less than a minute. A check that crashes or hangs is reported, and the others go "
+        "on. Exit code 0 if all bits are the same, 1 if not, 2 for bad options.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="WORDS",
+        help="Run only the checks with all of these words in their names: 'numba bfloat16'.",
+    )
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="Comma-separated backends; exit code 1 if one of them was not checked.",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Write all results as JSON; - for stdout."
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="Write a report that can be attached to an issue. Without this option it is written "
+        "to gpuopt-verify.md, but only if something is wrong.",
+    )
+    given = parser.parse_args(arguments)
+    from gpuopt.verify.command import verify as check_machine
+
+    return check_machine(given.only, given.require, given.json, given.report)

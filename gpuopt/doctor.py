@@ -161,19 +161,24 @@ def _cpu_name() -> str:
 def _cuda() -> Report:
     """Query nvidia-smi, which needs no import of torch or CuPy."""
     fields = ("name", "memory.total", "compute_cap", "driver_version")
-    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    rows, problem = nvidia_smi(f"--query-gpu={','.join(fields)}", "--format=csv,noheader")
+    keys = ("name", "memory", "compute_capability", "driver")
+    return {"devices": [dict(zip(keys, row, strict=False)) for row in rows], "problem": problem}
+
+
+def nvidia_smi(*arguments: str) -> tuple[list[list[str]], str | None]:
+    """Return the cells of nvidia-smi's answer as CSV and None, or no cells and what failed."""
+    command = ["nvidia-smi", *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except FileNotFoundError:
-        return {"devices": [], "problem": "no NVIDIA driver: nvidia-smi was not found"}
+        return [], "no NVIDIA driver: nvidia-smi was not found"
     except (OSError, subprocess.TimeoutExpired) as error:
-        return {"devices": [], "problem": f"nvidia-smi failed: {error}"}
+        return [], f"nvidia-smi failed: {error}"
     if answer.returncode:
         said = (answer.stdout + answer.stderr).strip() or f"exit code {answer.returncode}"
-        return {"devices": [], "problem": f"nvidia-smi failed: {said.splitlines()[-1]}"}
-    keys = ("name", "memory", "compute_capability", "driver")
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
-    return {"devices": [dict(zip(keys, row, strict=False)) for row in rows], "problem": None}
+        return [], f"nvidia-smi failed: {said.splitlines()[-1]}"
+    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()], None
 
 
 def _choice(place: Place) -> Report:
@@ -248,9 +253,13 @@ def _sections(found: Report) -> Sections:
     return sections
 
 
+NEXT = "gpuopt verify runs every usable backend beside NumPy, bit for bit, in less than a minute."
+
+
 def _show(sections: Sections) -> None:
     if not (sys.stdout.isatty() and _show_rich(sections)):
-        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()))
+        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()) + "\n")
+    print(NEXT)
 
 
 def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:

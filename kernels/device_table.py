@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,10 @@ class DeviceTable:
         dtypes, count = self._table.dtypes[: len(update.lists)], len(self._table.sizes)
         arguments = (*self._of_elements, skip, partials, count)
         return self._kernels.walk(update, dtypes, arguments, len(self._table.chunks))
+
+    def hold_also(self, arrays: Sequence[Any]) -> None:
+        """Let each step hold these arrays as the table's own; see `Memory.hold`."""
+        self._arrays = (*self._arrays, *arrays)
 
     def begin(self) -> bool:
         """Begin a step; return whether this or an earlier one is captured in a graph."""

@@ -16,8 +16,7 @@ def thread_count() -> int:
     """
     given = os.environ.get("GPUOPT_NUM_THREADS")
     if given is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return usable_cores()
     if not given.isdecimal() or int(given) < 1:
         raise ValueError(f"GPUOPT_NUM_THREADS: expected a positive integer, got {given!r}")
     return int(given)
@@ -30,3 +29,9 @@ def check_thread_count() -> None:
     if given != _valid:
         thread_count()
         _valid = given
+
+
+def usable_cores() -> int:
+    """Return the number of CPUs that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

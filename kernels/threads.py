@@ -37,9 +37,8 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
     Raises:
         ValueError: GPUOPT_NUM_THREADS is invalid; nothing has been updated.
     """
-    threads = thread_count()
     total = int(ends[-1]) if len(ends) else 0
-    count = 1 if total < SMALL else min(threads, len(ends))
+    count = 1 if total < SMALL else min(thread_count(), len(ends))
     if count == 1:
         work(0, len(ends))
         return

@@ -13,7 +13,7 @@ FLOORS = (
     {"engine"},
     {"optimizers"},
     {"torch"},
-    {"inspection", "demo"},
+    {"inspection", "demo", "verify"},
 )
 """The wings above `kernels.trace`, from the bottom up; those of a floor stand alone."""
 ORDER = ["system", "messages", "kernels", "kernels.trace"]

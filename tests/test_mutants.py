@@ -19,7 +19,17 @@ MUTANTS = [
     for part, mutants in PARTS.items()
     for mutant in mutants
 ]
-FOLDERS = ("rules", "arrays", "engine", "optimizers", "torch", "inspection", "demo", "system")
+FOLDERS = (
+    "rules",
+    "arrays",
+    "engine",
+    "optimizers",
+    "torch",
+    "inspection",
+    "demo",
+    "verify",
+    "system",
+)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -1,10 +1,10 @@
 """The host cost of a step: increasing numbers of tensors of 64 elements each.
 
-Whole steps come first. Then, on the CPU, steps on the GPU path without launches: `gpuopt.Adam` on
-Triton with its kernel launches stubbed out, and `torch.optim.Adam(fused=True)` with
-``torch._fused_adam_`` stubbed out. ``again`` reuses the gradients of the last step; ``new`` gets
-new tensor objects each time, as after ``zero_grad(set_to_none=True)``. Neither includes Triton's
-launch overhead (some tens of microseconds, twice per step).
+Whole steps come first. Then, on the CPU, steps on the GPU path without launches: `gpuopt.Adam` and
+`gpuopt.torch.Adam` on Triton with their kernel launches stubbed out, and
+`torch.optim.Adam(fused=True)` with ``torch._fused_adam_`` stubbed out. ``again`` reuses the
+gradients of the last step; ``new`` gets new tensor objects each time, as after
+``zero_grad(set_to_none=True)``. None includes the launches themselves (a few microseconds each).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import gpuopt
+import gpuopt.torch
 from gpuopt.engine import dispatch
 
 from ..buffers import import_torch
@@ -31,6 +32,8 @@ ELEMENTS = 64
 """Elements of each tensor."""
 
 AGAIN, NEW, OBJECTS = "triton, again", "triton, new", "(new objects)"
+DROP_IN, DROP_IN_NEW = "drop-in, again", "drop-in, new"
+OWN = (AGAIN, NEW, DROP_IN, DROP_IN_NEW)
 SLOW = ("torch compile",)
 """Peers that are left out here, since they recompile for each number of tensors."""
 
@@ -83,17 +86,28 @@ def contenders(count: int) -> dict[str, Step]:
     torch = import_torch()
     params = [torch.zeros(ELEMENTS) for _ in range(count)]
     grads = [torch.ones(ELEMENTS) for _ in range(count)]
-    ours = gpuopt.Adam(params)
+    ours, drop_in = gpuopt.Adam(params), gpuopt.torch.Adam(params)
     theirs = torch.optim.Adam(params, fused=True)
-    for param, grad in zip(params, grads):
-        param.grad = grad
+
+    def set_new() -> None:
+        for param, grad in zip(params, grads):
+            param.grad = grad.detach()
+
+    def new_step() -> None:
+        set_new()
+        drop_in.step()
+
+    set_new()
     with without_launches():
         ours.step(grads)
+        drop_in.step()
     theirs.step()
     return {
         AGAIN: Step(lambda: ours.step(grads), without_launches),
         NEW: Step(lambda: ours.step([g.detach() for g in grads]), without_launches),
-        OBJECTS: Step(lambda: [g.detach() for g in grads]),
+        DROP_IN: Step(drop_in.step, without_launches),
+        DROP_IN_NEW: Step(new_step, without_launches),
+        OBJECTS: Step(set_new),
         "torch fused": Step(
             theirs.step, lambda: mock.patch.object(torch, "_fused_adam_", lambda *a, **k: None)
         ),
@@ -104,16 +118,17 @@ def _nothing_launched(count: int, rounds: int) -> Group:
     place = Place("host", "adam", "float32", f"{count} tensors, nothing launched", "cpu")
     timings, error = attempt(lambda: interleaved(contenders(count), rounds))
     if error:
-        return Group(place, [], {AGAIN: error, NEW: error})
+        return Group(place, [], dict.fromkeys(OWN, error))
     lines = [
         Line(
             place,
             name,
-            ours=name in (AGAIN, NEW),
+            ours=name in OWN,
             tensors=count,
             elements=ELEMENTS * count,
-            **timed(name, timings, None, {AGAIN, NEW, OBJECTS}),
+            **timed(name, timings, None, {*OWN, OBJECTS}),
         )
         for name in timings
     ]
-    return Group(place, lines, {}, [f"{NEW} includes {OBJECTS}, which no step makes"])
+    note = f"those with new gradients include {OBJECTS}, which no step makes"
+    return Group(place, lines, {}, [note])

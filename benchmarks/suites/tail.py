@@ -3,7 +3,8 @@
 The torch version uses its fastest calls: `clip_grad_norm_` with ``foreach=True``, Adam with
 ``fused=True``, `torch._foreach_lerp_` for the EMA; for bfloat16, float32 master weights that
 `torch._foreach_copy_` converts. Both start from the same values and are compared before they are
-timed. Bytes are counted from the tables and from torch's calls.
+timed. Bytes are counted from the tables and from torch's calls. On a device a copy of as many bytes
+as gpuopt moves is timed beside them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gpuopt.rules.registry import RULES
 
 from ..buffers import import_torch
 from ..lines import Group, Line, Place
-from ..measure import attempt, clock_of, timed
+from ..measure import COPY, attempt, clock_of, timed, waiting
 from ..models import Shapes, elements
 from ..step import Step
 from ..timing import interleaved
@@ -50,6 +51,7 @@ def run(settings: Settings) -> Iterator[Group]:
                 yield Group(place, [], {OURS: error, TORCHS: error})
                 continue
             costs = {OURS: bytes_of_ours(dtype), TORCHS: sum(TORCH_BYTES[dtype])}
+            costs[COPY] = costs[OURS]
             lines = [
                 Line(
                     place,
@@ -59,12 +61,15 @@ def run(settings: Settings) -> Iterator[Group]:
                     elements=elements(shapes),
                     bytes=costs[name] * elements(shapes),
                     gigabytes_per_second=costs[name] * elements(shapes) / timing.median / 1e9,
+                    of_copy=timing.ratio(timings[COPY]) * costs[name] / costs[COPY]
+                    if COPY in timings
+                    else None,
                     **timed(name, timings, None, {OURS}),
                 )
                 for name, timing in timings.items()
             ]
             note = f"bytes an element: gpuopt {costs[OURS]}, torch {costs[TORCHS]}"
-            yield Group(place, lines, {}, [note])
+            yield Group(place, lines, {}, [note, *waiting(timings)])
 
 
 def _timings(place: Place, shapes: Shapes, settings: Settings) -> Any:
@@ -74,6 +79,11 @@ def _timings(place: Place, shapes: Shapes, settings: Settings) -> Any:
         TORCHS: TorchCalls(shapes, place.dtype, place.device),
     }
     steps = {name: Step(each.step) for name, each in pair.items()}
+    if place.device == "cuda":
+        from ..cuda import copy_step
+
+        moved = bytes_of_ours(place.dtype) * elements(shapes)
+        steps = {COPY: copy_step(moved, place.device), **steps}
     return interleaved(steps, settings.rounds, clock_of(place.device, cold=False))
 
 

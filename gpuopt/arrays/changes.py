@@ -72,6 +72,10 @@ class Moves:
     addresses: npt.NDArray[np.int64] = field(default_factory=lambda: _NONE)
 
 
+NONE = Moves()
+"""Nothing moved."""
+
+
 class Layout:
     """Strides, dtypes, shapes and devices of torch tensors.
 
@@ -134,7 +138,7 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
         last: the last snapshot; None if there is none.
     """
     if last is not None and last.still is not None and last.still.are(arrays):
-        return last, Moves()
+        return last, NONE
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
         places = [i for i, array in enumerate(arrays) if array is not None]
@@ -146,9 +150,9 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
     if known is None or last is None or not known.fits(tensors):
         snapshot = Snapshot(places, addresses, Layout(tensors))
         return snapshot, _compare(snapshot, last, tensors, len(arrays))
-    snapshot = Snapshot(places, addresses, known)
     if addresses == last.addresses:
-        return snapshot, Moves()
+        return last, NONE
+    snapshot = Snapshot(places, addresses, known)
     now = np.array(addresses, np.int64)
     moved = np.flatnonzero(now != np.array(last.addresses, np.int64))
     return snapshot, _moves([], moved, now, snapshot, tensors)
@@ -233,7 +237,7 @@ def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot
     if last is None or last.signatures is None:
         return snapshot, Moves(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)) and dtypes == last.dtypes:
-        return snapshot, Moves()
+        return snapshot, NONE
     pairs = enumerate(zip(signatures, last.signatures))
     differ = {i for i, (a, b) in pairs if a is not b and (type(a) is not tuple or a != b)}
     differ |= {i for i, (a, b) in enumerate(zip(dtypes, last.dtypes or ())) if a != b}

@@ -76,7 +76,8 @@ def _of_table(
     if not runs_on_device(module):
         return HostLaunch(table, module, group_of)
     own = [staged[i] for i in table.tensors.tolist() if i in staged]
-    return DeviceLaunch(table, module, group_of, states.steps, groups, own)
+    held = [state for i in table.tensors.tolist() for state in states.arrays[i].values()]
+    return DeviceLaunch(table, module, group_of, states.steps, groups, own, held)
 
 
 def _of_tensor(entry: Entry, states: States) -> NumpyLaunch:

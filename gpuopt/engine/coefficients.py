@@ -70,6 +70,8 @@ class Coefficients:
 
     def _distinct(self, counts: _Integers) -> tuple[Any, Any]:
         """Return one tensor for each different row, and the number of each tensor's row."""
+        if len(counts) == 1:
+            return self._first_of_groups, self._groups_used
         carried = self._table.carried.view(np.int64).T  # by bits: a NaN equals itself
         different = [column for column in (counts, *carried) if (column != column[0]).any()]
         if not different:

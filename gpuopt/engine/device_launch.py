@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import scalars
+from ..arrays import is_torchs, scalars
 from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch
@@ -46,6 +46,7 @@ class DeviceLaunch(Launch):
         steps: npt.NDArray[np.int64],
         groups: Groups,
         staged: Sequence[Staged] = (),
+        states: Sequence[Any] = (),
     ) -> None:
         """Compile the kernels of a table and copy it to the device.
 
@@ -56,6 +57,7 @@ class DeviceLaunch(Launch):
             steps: the updates that each parameter of the optimizer has had.
             groups: the options of each group.
             staged: those of its tensors that are staged.
+            states: of its tensors; the optimizer may free them while a step works on them.
         """
         self.table, self.tensors = table, table.tensors
         self._module = module
@@ -65,6 +67,8 @@ class DeviceLaunch(Launch):
         self._active: list[Staged] = []
         options = groups.matrix(table.update.option_names)
         self.memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
+        copies = [copy for each in staged for _, _, copy in each.copies]
+        self.memory.hold_also([array for array in (*states, *copies) if is_torchs(array)])
 
     @property
     def captured(self) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..arrays import Memory, describe, is_made_at_export
 from ..arrays.aliasing import Index, extents_of
-from ..arrays.changes import WRITEABLE, Moves, Snapshot, detect_changes
+from ..arrays.changes import NONE, WRITEABLE, Moves, Snapshot, detect_changes
 from .parameters import MovedParameters, Parameters
 from .table import EMPTY, VECTOR, grad_address
 
@@ -44,7 +44,8 @@ class Changes:
         return bool(self.parameters or self.grads or len(self.moved))
 
 
-_NONE = np.zeros(0, np.int64)
+def _unchanged(snapshot: Snapshot) -> Changes:
+    return Changes(None, {}, NONE.moved, NONE.addresses, snapshot)
 
 
 class Gradients:
@@ -76,6 +77,7 @@ class Gradients:
         self.addresses = np.zeros(len(arrays), np.int64)
         self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
         self._snapshot = detect_changes([None] * len(arrays))[0]
+        self._unchanged = _unchanged(self._snapshot)
 
     def params(self) -> list[Memory]:
         """Return where each parameter lies."""
@@ -102,8 +104,9 @@ class Gradients:
         snapshot, moves = detect_changes(grads, self._snapshot)
         if self._grads_written:
             self._check_writable(grads, snapshot)
-        if not (parameters or moves.changed or len(moves.moved)):
-            return Changes(None, {}, _NONE, _NONE, snapshot)
+        if not parameters and (moves is NONE or not (moves.changed or len(moves.moved))):
+            same = snapshot is self._unchanged.snapshot
+            return self._unchanged if same else _unchanged(snapshot)
         changed = {i: self._described(i, grads[i]) for i in moves.changed}
         changes = Changes(parameters, changed, moves.moved, self._table_addresses(moves), snapshot)
         if changes:
@@ -126,6 +129,7 @@ class Gradients:
         """Store changes that were detected."""
         self._snapshot = changes.snapshot
         if not changes:
+            self._unchanged = changes
             return
         if changes.parameters:
             self.parameters.accept(changes.parameters)

@@ -13,7 +13,7 @@ from ..arrays import is_torchs
 from ..kernels.table import PARTIALS
 from .build import build_launches
 from .device_launch import runs_on_device
-from .dispatch import Place, chosen
+from .dispatch import Place, chosen, forced
 from .gradients import Changes, Gradients
 from .groups import Groups
 from .launch import Launch
@@ -53,6 +53,7 @@ class Launches:
         self.tensors: list[Any] = []
         self._launches: list[Launch] = []
         self._built_for: tuple[Any, ...] | None = None
+        self._forced: tuple[str, str] | None = None
         self._captured: list[Any] = []
 
     def __iter__(self) -> Iterator[Launch]:
@@ -66,13 +67,17 @@ class Launches:
             changes: of the arrays since the last step.
             groups: the options of each group.
         """
-        key = (groups.updates, groups.state_dtypes, *(chosen(*place) for place in self._places))
+        force = forced()
+        if force != self._forced:  # which may be a backend that cannot run here
+            for place in self._places:
+                chosen(*place)
+        key = groups.updates, groups.state_dtypes, force
         stale = key != self._built_for or self._gradients.layout_changed(changes)
         self._gradients.accept(changes)
         if stale:
             self._built_for = None
             self._build(groups)
-            self._built_for = key
+            self._built_for, self._forced = key, force
         if stale or changes:
             self._point()
         return stale

@@ -54,7 +54,7 @@ class Norm:
         self._expected: list[tuple[DevicePlace | None, int]] = []
         self._total = np.zeros(len(PARTIALS))
         self._skipped = 0
-        self._factor: Any = 1.0
+        self._groups: Groups | None = None
         self._totals: dict[_Where, DeviceTotal] = {}
         self._device: DeviceTotal | None = None
 
@@ -187,12 +187,15 @@ class Norm:
 
     def scaled_by(self, groups: Groups) -> None:
         """Note what unscales the gradients of this step."""
-        first = groups[0]
-        self._factor = first.tensors.get("grad_factor", first.options.get("grad_factor", 1.0))
+        self._groups = groups
 
     def factor(self) -> float:
         """Return what unscaled the gradients of the last step; waits for a device."""
-        return scalars.number_or_value(self._factor)
+        if self._groups is None:
+            return 1.0
+        first = self._groups[0]
+        factor = first.tensors.get("grad_factor", first.options.get("grad_factor", 1.0))
+        return scalars.number_or_value(factor)
 
     def norm(self) -> float:
         """Return the 2-norm of all gradients of the last step, unscaled; waits for a device."""

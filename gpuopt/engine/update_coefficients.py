@@ -44,6 +44,10 @@ class UpdateCoefficients:
         return tuple(dict.fromkeys(name for stage in self._around for name in stage.carried))
 
     @cached_property
+    def _carries(self) -> bool:
+        return bool(self.carried_names)
+
+    @cached_property
     def option_names(self) -> tuple[str, ...]:
         """The options that the coefficients are computed from."""
         given = {"step", *self._constant}
@@ -114,10 +118,11 @@ class UpdateCoefficients:
             carried: the carried numbers that its last step returned; those of the first step, if
                 there are none.
         """
-        numbers = carried if len(carried) else self.carried_at_first(options)
-        given = (options[name] for name in self.option_names)
-        values = self.coefficients_function(step, *numbers, *given)
-        return tuple(float(value) for value in values)
+        numbers = carried
+        if self._carries and not len(carried):
+            numbers = self.carried_at_first(options)
+        given = map(options.__getitem__, self.option_names)
+        return tuple(map(float, self.coefficients_function(step, *numbers, *given)))
 
     def carried_at_first(self, options: Mapping[str, float], tensor: int = 0) -> tuple[float, ...]:
         """Return the carried numbers for the first step of a tensor; ``tensor`` is its index."""

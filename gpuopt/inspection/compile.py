@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Timer
-from typing import IO
 
+from ..kernels.thread_count import usable_cores
 from ..system.search_path import module_command
+from ..system.worker import Worker
 from .cache import entry_of, read_facts
 from .cases import Case
 from .facts import Facts
@@ -25,9 +22,6 @@ TIMEOUT = 600.0
 
 WORKER = module_command("gpuopt.inspection.worker")
 """The command of a compiler process."""
-
-_STDERR = 600
-"""Characters at the end of a dead process's stderr that are shown."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +49,10 @@ def compile_cases(
     missing = [case for case, facts in found.items() if facts is None]
     results = {case: Result(case, facts) for case, facts in found.items()}
     if missing:
-        for done, result in enumerate(_compile(missing, workers or _cores()), 1):
+        for done, result in enumerate(_compile(missing, workers or usable_cores()), 1):
             results[result.case] = result
             progress(done, len(missing))
     return [results[case] for case in cases]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _compile(cases: Sequence[Case], workers: int) -> Iterator[Result]:
@@ -95,13 +83,13 @@ def _empty(waiting: SimpleQueue[Case]) -> None:
 
 def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
     """Compile cases until none is left, with a new process after each crash."""
-    worker: _Worker | None = None
+    worker: _Compiler | None = None
     while True:
         try:
             case = waiting.get_nowait()
         except Empty:
             break
-        worker = worker or _Worker()
+        worker = worker or _Compiler()
         error = worker.compile(case)
         facts = None if error else read_facts(entry_of(case))
         if facts is None:
@@ -113,64 +101,31 @@ def _serve(waiting: SimpleQueue[Case], done: SimpleQueue[Result]) -> None:
         worker.stop()
 
 
-class _Worker:
+class _Compiler:
     """A process that compiles cases one by one, with a temporary Triton cache."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gpuopt-inspect-")
-        self._errors = Path(self._folder.name, "stderr")
-        with self._errors.open("wb") as errors:
-            self._process = subprocess.Popen(
-                WORKER,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=_environment(self._folder.name),
-            )
-        self.alive = True
+        self._worker = Worker(WORKER, _environment(self._folder.name))
+
+    @property
+    def alive(self) -> bool:
+        return self._worker.alive
 
     def compile(self, case: Case) -> str:
         """Compile a case and write its cache entry; return the error, or an empty string."""
         request = json.dumps({"case": case.to_json(), "entry": str(entry_of(case))})
-        timer = Timer(TIMEOUT, self._process.kill)
-        timer.start()
-        try:
-            answer = self._exchange(request)
-        finally:
-            timer.cancel()
+        answer = self._worker.ask(request, TIMEOUT)
         if answer:
             return str(json.loads(answer).get("error", ""))
-        reason = self._reason()
+        reason = f"the compiler's process {self._worker.how_it_ended()}"
         self.stop()
         return reason
 
-    def _exchange(self, request: str) -> str:
-        try:
-            print(request, file=_pipe(self._process.stdin), flush=True)
-            return _pipe(self._process.stdout).readline()
-        except BrokenPipeError:
-            return ""
-
-    def _reason(self) -> str:
-        code = self._process.wait()
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        said = self._errors.read_text(errors="replace").strip()
-        return " ".join(f"the compiler's process {how}. {said[-_STDERR:]}".split())
-
     def stop(self) -> None:
         """End the process and delete its files."""
-        self.alive = False
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(BrokenPipeError):
-                _pipe(pipe).close()
-        self._process.wait()
+        self._worker.stop()
         self._folder.cleanup()
-
-
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
 
 
 def _environment(folder: str) -> dict[str, str]:

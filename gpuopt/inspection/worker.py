@@ -8,11 +8,10 @@ unknown architecture.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TextIO
 
+from ..system.worker import private_output
 from .backends import BACKENDS
 from .cache import write_entry
 from .cases import Case
@@ -21,7 +20,7 @@ from .facts import facts_of
 
 def main() -> None:
     """Answer requests until the input ends."""
-    with _private_output() as answers:
+    with private_output() as answers:
         for line in sys.stdin:
             request = json.loads(line)
             answer = _answer(Case.from_json(request["case"]), Path(request["entry"]))
@@ -35,13 +34,6 @@ def _answer(case: Case, entry: Path) -> dict[str, str]:
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
     return {}
-
-
-def _private_output() -> TextIO:
-    """Return standard output, and redirect other output to standard error."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return answers
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import copy_into, describe, resolved, to_numpy, zeros_like
+from ..arrays import copy_as, copy_into, describe, resolved, to_numpy, zeros_like
 from ..arrays.scalars import is_array, value_of
 from ..engine.compose import within
 from ..engine.states import LAST_STEP
@@ -236,6 +236,4 @@ def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
 
 
 def _copy(array: Any) -> Any:
-    copy = zeros_like(array, describe(array, "state").dtype)
-    copy_into(copy, describe(array, "state").view)
-    return copy
+    return copy_as(array, describe(array, "state").dtype)

@@ -19,6 +19,7 @@ from .arguments import check_arguments, check_numbers, own_parameters
 from .grad_scaler import GradScalerSupport
 from .group_options import check_group, torch_ranges
 from .group_plan import PlannedParamGroups
+from .hooks import StepHooks
 from .inference_mode import ordinary
 from .param_groups import DIFFERENTIABLE
 from .serialization import Serializable
@@ -26,7 +27,7 @@ from .shared_attributes import SHARED, Shared, new_shared
 from .tensor_step import GRAD, TensorStep
 
 
-class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
+class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     """The base class that a drop-in lists before torch.optim's class, to replace its step.
 
     Options, their checks, schedulers, hooks and state dicts stay torch's. Reading ``state`` brings
@@ -118,7 +119,6 @@ class Fused(Serializable, GradScalerSupport, PlannedParamGroups):
 
     # --- the step -------------------------------------------------------------------------------
 
-    @torch._disable_dynamo
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in one pass.
 

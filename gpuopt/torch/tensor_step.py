@@ -90,10 +90,15 @@ class TensorStep:
         return (
             self._sizes == sizes
             and all(map(is_, params, self.tensors.params))
-            and all(map(is_, map(GRAD, self._inactive), repeat(None)))
-            and not (state and any(map(state.get, self._inactive)))
+            and not (self._inactive and self._any_active(state))
             and self.tensors.fit(params)
         )
+
+    def _any_active(self, state: States | None) -> bool:
+        """Whether one of the inactive parameters has a gradient or a state by now."""
+        if not all(map(is_, map(GRAD, self._inactive), repeat(None))):
+            return True
+        return state is not None and any(map(state.get, self._inactive))
 
     def differs_in_complexity(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether a real parameter has become complex since, or the other way round."""
@@ -115,9 +120,23 @@ class TensorStep:
         Raises:
             TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
         """
-        shards = self._shards.of(grads)
         if found_inf is not None:
             found_inf = self._shards.any(found_inf)
+        if self._on_cpu:
+            warn_without_numba()
+        if self.tensors.all_plain:
+            self.step.run(grads, groups, found_inf)
+        else:
+            self._run_views(grads, groups, found_inf)
+
+    def _run_views(
+        self,
+        grads: Sequence[torch.Tensor | None],
+        groups: Groups,
+        found_inf: torch.Tensor | None,
+    ) -> None:
+        """Update parameters of which some are complex or sharded."""
+        shards = self._shards.of(grads)
         active_complex = [i for i in self.tensors.complex if grads[i] is not None]
         real = {i: as_real(shards[i]) for i in active_complex}
         own = [real.get(i, shard) for i, shard in enumerate(shards)] if real else shards
@@ -125,8 +144,6 @@ class TensorStep:
         memories = _memory_of_conjugated(shards, active_complex) if zeroed and real else {}
         if memories:
             self.step.check([memories.get(i, grad) for i, grad in enumerate(own)])
-        if self._on_cpu:
-            warn_without_numba()
         self.step.run(own, groups, found_inf)
         if zeroed:
             self._shards.zero_redistributed(grads, shards)

@@ -40,7 +40,7 @@ def test_contenders_have_another_predecessor_in_each_round():
     clock = SimpleNamespace(
         first=lambda step: 0.0,
         repeats=lambda step: 1,
-        sample=lambda step, repeats: float(taken.append(step) is None),
+        sample=lambda step, repeats: taken.append(step) or timing.Sample(1.0),
     )
     timing.interleaved(steps, 3, clock)
     assert [name for one in taken for name in steps if steps[name] is one] == list("abcbcacab")
@@ -51,7 +51,7 @@ def test_the_caches_are_emptied_before_each_step_and_outside_the_clock(monkeypat
     monkeypatch.setattr(timing, "empty_cache", lambda: (calls.append("empty"), next(times)))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(times))
     clock = timing.HostClock(cold=True)
-    assert clock.sample(Step(lambda: calls.append("step")), 3) == 1.0
+    assert clock.sample(Step(lambda: calls.append("step")), 3) == timing.Sample(1.0)
     assert calls == ["empty", "step"] * 3
 
 
@@ -60,7 +60,7 @@ def test_the_processors_time_is_not_the_clocks(monkeypatch):
     monkeypatch.setattr(timing.time, "process_time", iter(range(100)).__next__)
     clock = timing.HostClock(processor=True)
     assert clock.first(Step(lambda: None)) == 1.0
-    assert clock.sample(Step(lambda: None), 4) == 0.25
+    assert clock.sample(Step(lambda: None), 4) == timing.Sample(0.25)
 
 
 def test_what_empties_the_caches_is_larger_than_they_are(monkeypatch):

@@ -1,6 +1,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -403,8 +404,8 @@ def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys, ar
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2
-    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor and --version "
-    assert capsys.readouterr().err == f"{said}do without)\n"
+    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify "
+    assert capsys.readouterr().err == f"{said}and --version do without)\n"
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
@@ -440,6 +441,15 @@ def test_doctor_passes_its_options_on_and_its_answer_back(command, tmp_path):
     assert command("doctor", "--require", "abacus").code == 2
     assert "unrecognized arguments: --requires" in command("doctor", "--requires", "x").err
     assert json.loads(command("doctor", "--json", "-").out)["packages"]["numpy"]
+
+
+def test_verify_passes_its_options_on_and_its_answer_back(command, monkeypatch):
+    given = []
+    monkeypatch.setattr("gpuopt.verify.command.verify", lambda *options: given.append(options) or 1)
+    assert command("verify", "--only", "numba", "--json", "-").code == 1
+    assert given == [("numba", [], Path("-"), None)]
+    assert "unrecognized arguments: --onyl" in command("verify", "--onyl", "x").err
+    assert "gpuopt-verify.md" in command("verify", "--help").out
 
 
 def test_the_last_steps_are_shown_if_asked_for(numbers):

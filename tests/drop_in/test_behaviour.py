@@ -115,6 +115,27 @@ def test_hooks_run_once_for_each_step():
     assert seen == ["before", "after"]
 
 
+@pytest.mark.parametrize("kind", ["pre", "post"])
+def test_one_kind_of_hook_is_enough(kind):
+    params, seen = parameters(), []
+    optimizer = ours.Adam(params)
+    getattr(optimizer, f"register_step_{kind}_hook")(lambda o, a, k: seen.append(o))
+    give_gradients(params, 0)
+    optimizer.step()
+    assert seen == [optimizer]
+
+
+def test_a_profiler_shows_the_step_by_torchs_name():
+    params = parameters()
+    optimizer = ours.Adam(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        optimizer.step()
+    named = [event.name for event in profile.events() if event.name.startswith("Optimizer.step#")]
+    assert named == ["Optimizer.step#Adam.step"]
+
+
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_zero_grad(set_to_none):
     pair = Pair("Adam")

@@ -20,8 +20,8 @@ MUTANTS = (
     Mutant(
         "caches are emptied where they should be warm",
         "benchmarks/timing.py",
-        "            if cold:\n",
-        "            if not cold:\n",
+        "        if cold:\n",
+        "        if not cold:\n",
         "tests/benchmarks/test_measuring.py -k emptied",
     ),
     Mutant(
@@ -58,5 +58,47 @@ MUTANTS = (
         "epoch.gradient_norms[layer - 1]",
         "epoch.gradient_norms[layer % len(epoch.gradient_norms)]",
         "tests/benchmarks/test_warnings.py -k vanished",
+    ),
+    Mutant(
+        "a device does not sleep while the host enqueues a step",
+        "benchmarks/cuda.py",
+        "        if length:\n",
+        "        if not length:\n",
+        "tests/benchmarks/test_device_clock.py -k no_part",
+    ),
+    Mutant(
+        "a sleep that was too short is not noticed",
+        "benchmarks/cuda.py",
+        "waits = self._start.query()",
+        "waits = False",
+        "tests/benchmarks/test_device_clock.py -k 'too_short or told'",
+    ),
+    Mutant(
+        "the cache is flushed between the events",
+        "benchmarks/cuda.py",
+        "        self._start.record()\n",
+        "        self._start.record()\n        self._filler.zero_()\n",
+        "tests/benchmarks/test_device_clock.py -k flushed",
+    ),
+    Mutant(
+        "a sleep that was too short is not doubled",
+        "benchmarks/cuda.py",
+        "while found.waits and length < longest:",
+        "while found.waits and length > longest:",
+        "tests/benchmarks/test_device_clock.py -k 'too_short or slow_once'",
+    ),
+    Mutant(
+        "a slower host is no regression where a device keeps the time",
+        "benchmarks/compare.py",
+        '    figures = {"s": line.median, HOST: line.host_seconds}',
+        '    figures = {"s": line.median}',
+        "tests/benchmarks/test_device_clock.py -k regression",
+    ),
+    Mutant(
+        "an unknown clock counts as fallen",
+        "benchmarks/gpu_state.py",
+        "if 0 < last < FELL * first:",
+        "if last < FELL * first:",
+        "tests/benchmarks/test_gpu_state.py -k distorts",
     ),
 )

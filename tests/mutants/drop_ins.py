@@ -18,6 +18,20 @@ MUTANTS = (
         "tests/drop_in/test_copies.py -k states_of_both",
     ),
     Mutant(
+        "a profiler does not see the step",
+        "gpuopt/torch/hooks.py",
+        "or profiler._is_profiler_enabled",
+        "",
+        "tests/drop_in/test_behaviour.py -k profiler",
+    ),
+    Mutant(
+        "a hook after the step alone is not called",
+        "gpuopt/torch/hooks.py",
+        "or self._optimizer_step_post_hooks",
+        "",
+        "tests/drop_in/test_behaviour.py -k one_kind",
+    ),
+    Mutant(
         "loaded states are those of the state dict",
         "gpuopt/torch/loading.py",
         "return value.detach().to(device, copy=True)",

@@ -146,8 +146,8 @@ MUTANTS = (
     Mutant(
         "tables of the backend before are used",
         "gpuopt/engine/launches.py",
-        "(groups.updates, groups.state_dtypes, *(chosen(*place) for place in self._places))",
-        "(groups.updates, groups.state_dtypes)",
+        "key = groups.updates, groups.state_dtypes, force",
+        "key = groups.updates, groups.state_dtypes",
         "tests/backends/test_dispatch.py -k between_two_steps",
     ),
     Mutant(

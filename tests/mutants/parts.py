@@ -5,6 +5,7 @@ from tests.mutants import (
     benchmarks,
     cuda_c,
     demo,
+    device_order,
     drop_ins,
     engine,
     holes,
@@ -16,6 +17,7 @@ from tests.mutants import (
     system,
     tracing,
     triton_kernels,
+    verify,
 )
 
 PARTS = {
@@ -28,9 +30,11 @@ PARTS = {
     "numba": numba_kernels.MUTANTS,
     "triton": triton_kernels.MUTANTS,
     "cuda": cuda_c.MUTANTS,
+    "device order": device_order.MUTANTS,
     "trace": tracing.MUTANTS,
     "inspection": inspection.MUTANTS,
     "demo": demo.MUTANTS,
+    "verify": verify.MUTANTS,
     "benchmarks": benchmarks.MUTANTS,
     "system": system.MUTANTS,
     "holes": holes.MUTANTS,

@@ -8,6 +8,7 @@
     run         a kernel, launched; what goes wrong is an error with the line and the thread
     memory      which memory a launch may touch, and how often it did
     nvrtc       the CUDA C of the CuPy backend, by way of NVRTC's PTX
+    runtime     streams, events, memory, graphs and two devices around the kernels
     driver      Triton's own JIT and launcher, over a stand-in for libcuda (libcuda.c)
 
 A GPU's threads are executed one after the other; those of a block that wait for each other, at a

@@ -1,7 +1,8 @@
 """Triton's own JIT and launcher, over a stand-in for libcuda: kernels run on the simulated device.
 
 `activate` makes it Triton's driver, in the whole process. Pointers are those of the host, so
-kernels take tensors that lie on the CPU. For each of `ARCHS` there is a device.
+kernels take tensors that lie on the CPU. For each of `ARCHS` there is a device. Launches are done
+at once, unless `through` names who does them.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import os
 import re
 import threading
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from unittest import mock
 
@@ -21,12 +22,12 @@ ARCHS = (80, 90, 100)
 
 _current = {"arch": 90}
 _loading = threading.local()
-_functions = {}
+_functions = {}  # by handle, a kernel and the number of its device
 _handles = itertools.count(1)
 _FUNCTION = re.compile(r"\bcu[A-Z]\w+")
 _Find = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)
 _Launch = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_long, *[ctypes.c_uint] * 3, ctypes.POINTER(ctypes.c_void_p)
+    ctypes.c_int, *[ctypes.c_long] * 2, *[ctypes.c_uint] * 3, ctypes.POINTER(ctypes.c_void_p)
 )
 
 
@@ -38,6 +39,39 @@ def on(arch):
         yield
     finally:
         _current["arch"] = before
+
+
+class _AtOnce:
+    """Launches without a runtime: one device at a time, and streams that are done at once."""
+
+    def device(self):
+        """Return the number of the current device."""
+        return ARCHS.index(_current["arch"])
+
+    def stream(self, device):
+        """Return the handle of the current stream of a device."""
+        return 0
+
+    def load(self, name):
+        """Load a kernel; return the number of the device that it is loaded on."""
+        return self.device()
+
+    def launch(self, name, stream, device, run):
+        """Run a kernel that was loaded on a device."""
+        run()
+
+
+_runtime = [_AtOnce()]
+
+
+@contextmanager
+def through(runtime):
+    """Let a runtime do all launches, for all threads, in the block; see `_AtOnce`."""
+    _runtime.append(runtime)
+    try:
+        yield
+    finally:
+        _runtime.remove(runtime)
 
 
 @cache
@@ -92,9 +126,9 @@ def _driver():
         def __init__(self):
             super().__init__()
             self.get_device_capability = lambda device: divmod(ARCHS[device], 10)
-            self.get_current_device = lambda: ARCHS.index(_current["arch"])
+            self.get_current_device = lambda: _runtime[-1].device()
             self.set_current_device = lambda device: None
-            self.get_current_stream = lambda device: 0
+            self.get_current_stream = lambda device: _runtime[-1].stream(device)
 
     return SimulatedDriver()
 
@@ -121,15 +155,17 @@ def _remember(module, function, name, metadata_group, key):
 
 
 def _find(name):
+    device = _runtime[-1].load(name.decode())
     handle = next(_handles)
-    _functions[handle] = run.kernels(_loading.ptx)[name.decode()]
+    _functions[handle] = run.kernels(_loading.ptx)[name.decode()], device
     return handle
 
 
-def _launch(handle, blocks, threads, shared, arguments):
-    kernel = _functions[handle]
+def _launch(handle, stream, blocks, threads, shared, arguments):
+    kernel, device = _functions[handle]
     values = [ctypes.string_at(arguments[i], size) for i, size in enumerate(kernel.sizes)]
-    kernel.launch(blocks, threads, values, shared)
+    do = partial(kernel.launch, blocks, threads, values, shared)
+    _runtime[-1].launch(kernel.name, stream, device, do)
     return 1
 
 

@@ -1,7 +1,6 @@
 // A stand-in for libcuda: as much of the driver's interface as Triton's own driver.c needs here;
 // what else it names is ABSENT, behind this text.
-// Memory is the host's, streams are done at once, and kernels are launched by who called
-// simgpu_connect. The device with number i is of the architecture that stands there i-th.
+// Memory is the host's, and kernels are launched by who called simgpu_connect. The device with number i is of the architecture that stands there i-th.
 
 #include <cuda.h>
 #include <stdio.h>
@@ -9,7 +8,7 @@
 
 typedef long (*Find)(const char* name);  // a handle, or 0
 typedef int (*Launch)(
-    long handle, unsigned blocks, unsigned threads, unsigned shared, void** arguments);
+    long handle, long stream, unsigned blocks, unsigned threads, unsigned shared, void** arguments);
 
 static Find find;
 static Launch launch;  // returns 1 where it is done
@@ -110,7 +109,7 @@ CUresult cuLaunchKernelEx(
         simgpu_say("the simulated device knows grids of one dimension");
         return CUDA_ERROR_NOT_SUPPORTED;
     }
-    const int done = launch(
-        (long)function, config->gridDimX, config->blockDimX, config->sharedMemBytes, arguments);
+    const int done = launch((long)function, (long)config->hStream, config->gridDimX,
+        config->blockDimX, config->sharedMemBytes, arguments);
     return done ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
 }

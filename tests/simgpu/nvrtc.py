@@ -29,12 +29,17 @@ class Module:
 @cache
 def ptx_of(source, arch):
     """Return the PTX of CUDA C."""
+    return ptx_file(source, arch).read_text()
+
+
+def ptx_file(source, arch):
+    """Return a file with the PTX of CUDA C."""
     key = (source, arch, OPTIONS, metadata.version("nvidia-cuda-nvrtc"))
 
     def make(file):
         file.write_text(compile_for(source, arch, OPTIONS).ptx)
 
-    return kept(key, "kernel.ptx", make).read_text()
+    return kept(key, "kernel.ptx", make)
 
 
 def _value(argument):

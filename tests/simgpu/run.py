@@ -55,12 +55,13 @@ class Kernel:
     """A kernel that can be launched.
 
     Attributes:
+        name: in its module.
         sizes: the bytes of each parameter.
     """
 
     def __init__(self, parsed, text):
         """Build it."""
-        self._text = text
+        self._text, self.name = text, parsed.name
         built = build(translate(parsed), "kernel.so", "-O1", "-w", "-fwrapv")
         self._built = ctypes.CDLL(str(built))
         self._parsed = replace(parsed, statements=())  # which take much memory

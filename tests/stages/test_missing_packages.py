@@ -32,7 +32,7 @@ sys.exit(pytest.main(["-q", "-q", "--collect-only", "-p", "no:cacheprovider", *s
 """
 
 
-@pytest.mark.parametrize("folder", ["gpu", "backends", "drop_in"])
+@pytest.mark.parametrize("folder", ["gpu", "backends", "benchmarks", "drop_in"])
 def test_the_tests_are_collected(folder):
     if folder == "drop_in":
         pytest.importorskip("torch")

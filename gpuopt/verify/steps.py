@@ -1,0 +1,181 @@
+"""Trainings that a backend and NumPy go through: what is left of them is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..optimizers.classes import Optimizer
+from ..rules.registry import RULES
+from .checks import LAYOUTS, Check
+from .compare import IN_ANOTHER_ORDER, Outcome, left, numbers
+from .libraries import LIBRARIES, Library, device_of
+from .values import hostile, tame
+
+STEPS = 3
+RESTING = 4
+"""The parameter that has no gradient in the last step."""
+
+SKIPPED, INFINITE = 2, 3
+"""A step that is skipped where that is asked for, and the parameter whose gradient is to blame."""
+
+THREADS = 4
+LR = 0.1
+"""Such that bfloat16 parameters move, too."""
+
+
+class Side(NamedTuple):
+    """A backend, and the arrays that it updates: those that are checked, or the reference.
+
+    Attributes:
+        backend: its name; it is forced while the training runs.
+        library: makes the arrays.
+        device: where they lie.
+    """
+
+    backend: str
+    library: Library
+    device: str
+
+    def array(self, values: Any, dtype: str) -> Any:
+        """Return an array with a copy of stored elements."""
+        return self.library.make(values, dtype, self.device)
+
+
+def sides_of(check: Check) -> tuple[Side, Side]:
+    """Return the side that is checked, and the reference."""
+    library = LIBRARIES[check.library]
+    mine = Side(check.backend, library, device_of(check.backend))
+    return mine, Side("numpy", LIBRARIES[library.reference], "cpu")
+
+
+def parameters(check: Check, side: Side) -> list[Any]:
+    """Return new parameters."""
+    return _drawn(check, side, 0, hostile)
+
+
+def gradients(check: Check, side: Side, step: int) -> list[Any]:
+    """Return the gradients of a step, counted from 1.
+
+    Where norms are compared, their squares add up exactly, and those of one step have an infinity
+    if that skips it; else they are hostile.
+    """
+    options = check.options
+    if not {"clip_norm", "skip_nonfinite", "stats"} & options.keys():
+        return _drawn(check, side, step, hostile)
+    skipped = step == SKIPPED and "skip_nonfinite" in options
+    return _drawn(check, side, step, partial(tame, infinite=INFINITE if skipped else None))
+
+
+def _drawn(check: Check, side: Side, seed: int, draw: Any) -> list[Any]:
+    extra = 1 if check.layout == "misaligned" else 0
+    made = (side.array(values, check.dtype) for values in draw(seed, check.dtype, extra))
+    return [array[LAYOUTS[check.layout]] for array in made]
+
+
+def optimizer_of(check: Check, params: Sequence[Any], lr: Any = LR) -> Optimizer:
+    """Return the optimizer of a check."""
+    options = check.options
+    options.pop("scale", None)
+    if "lr" in RULES[check.subject].hyperparameters:
+        options["lr"] = lr
+    return Optimizer(params, rule=check.subject, **options)
+
+
+def take(check: Check, optimizer: Optimizer, grads: Sequence[Any], step: int = 0) -> None:
+    """Take a step; in the last of `STEPS` a parameter has no gradient."""
+    given = [None if step == STEPS and i == RESTING else grad for i, grad in enumerate(grads)]
+    optimizer.step(given, scale=check.options.get("scale", 1.0))
+
+
+def left_of(
+    optimizer: Optimizer, params: Sequence[Any], grads: Sequence[Any], exact: bool = False
+) -> Outcome:
+    """Return all that the last step leaves; waits for a device.
+
+    Args:
+        optimizer: what stepped.
+        params: its parameters.
+        grads: the gradients of the last step.
+        exact: whether all sums of squares are exact.
+    """
+    found = {f"param {i}": left(array) for i, array in enumerate(params)}
+    found |= {f"gradient {i}": left(array) for i, array in enumerate(grads)}
+    for key, held in optimizer.state.items():
+        for name, value in held.items():
+            what = f"{name} of param {key}"
+            found[what] = numbers(value) if isinstance(value, (int, float)) else left(value)
+    if optimizer.tail.measures:
+        found["grad_norm"] = numbers(optimizer.grad_norm)
+    if optimizer.tail.skip_nonfinite:
+        found["skipped_steps"] = numbers(optimizer.skipped_steps)
+    if optimizer.tail.stats:
+        for key, stats in optimizer.stats().items():
+            for name, value in stats._asdict().items():
+                close = name in ("update_norm", "param_norm") and not exact
+                found[f"{name} of param {key}"] = numbers(value, IN_ANOTHER_ORDER * close)
+    return found
+
+
+# --- ways to step ---------------------------------------------------------------------------
+
+
+def trained(check: Check, side: Side, resume: bool = False) -> Outcome:
+    """Some steps; with ``resume`` another optimizer takes over before the last one."""
+    params = parameters(check, side)
+    optimizer = optimizer_of(check, params)
+    for step in range(1, STEPS + 1):
+        if resume and step == STEPS:
+            saved, optimizer = optimizer.state_dict(), optimizer_of(check, params)
+            optimizer.load_state_dict(saved)
+        grads = gradients(check, side, step)
+        take(check, optimizer, grads, step)
+    return left_of(optimizer, params, grads)
+
+
+def in_threads(check: Check, side: Side) -> Outcome:
+    """Several threads, each with an optimizer of its own, step for the first time at once."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        outcomes = list(pool.map(lambda _: trained(check, side), range(THREADS)))
+    return _of_each(outcomes)
+
+
+def one_by_one(check: Check, side: Side) -> Outcome:
+    """What several threads should leave."""
+    return _of_each(THREADS * [trained(check, side)])
+
+
+def _of_each(outcomes: Sequence[Outcome]) -> Outcome:
+    return {
+        f"thread {i}: {what}": one for i, each in enumerate(outcomes) for what, one in each.items()
+    }
+
+
+def summed(check: Check, side: Side) -> Outcome:
+    """Steps whose norms and statistics are exact, in whatever order they are added up."""
+    params = [side.array(values, check.dtype) for values in tame(0, check.dtype)]
+    optimizer = Optimizer(params, rule="gradient_descent", lr=0.5, stats=True, clip_norm=1e9)
+    for step in range(1, STEPS + 1):
+        grads = [side.array(values, check.dtype) for values in tame(step, check.dtype)]
+        optimizer.step(grads)
+    return left_of(optimizer, params, grads, exact=True)
+
+
+def in_other_order(check: Check, side: Side) -> Outcome:
+    """Matrices whose gradients lie in memory column by column."""
+    rows, columns = 93, 88
+    rng = np.random.default_rng(0)
+
+    def matrix(*shape: int) -> Any:
+        return side.array(rng.standard_normal(shape).astype(check.dtype), check.dtype)
+
+    params = [matrix(rows, columns), matrix(rows * columns).reshape(rows, columns)[::2]]
+    optimizer = optimizer_of(check, params)
+    for _ in range(STEPS):
+        grads = [matrix(columns, rows).T, matrix(columns, rows).T[1::2]]
+        optimizer.step([grads[0], matrix(len(params[1]), columns)])
+    return left_of(optimizer, params, grads)
