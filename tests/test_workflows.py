@@ -41,7 +41,8 @@ def test_the_schema_finds_a_mistake(tmp_path):
 def test_every_target_of_make_is_there(file):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     known = set(" ".join(re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE)).split())
-    known = {target for target in known if re.search(rf"^{target}:", makefile, re.MULTILINE)}
+    rules = " ".join(re.findall(r"^([a-z][\w -]*):", makefile, re.MULTILINE)).split()
+    known &= set(rules)
     known.add(".venv/.test")
     text = file.read_text(encoding="utf-8")
     named = re.findall(r"(?:run: make|targets:) ((?:[\w.$/-]+ ?)+)$", text, re.MULTILINE)

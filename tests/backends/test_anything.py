@@ -1,6 +1,10 @@
 """Steps that nobody thought of: random shapes, orders, dtypes, options and rests."""
 
 import numpy as np
+import pytest
+
+pytest.importorskip("hypothesis")
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

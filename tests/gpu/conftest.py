@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-
-def _missing():
-    for module in ("torch", "cupy"):
-        try:
-            if import_module(module).cuda.is_available():
-                return None
-        except ImportError:
-            continue
-    return "neither torch nor CuPy finds a CUDA device"
+from tests.gpu.device import missing
 
 
 def pytest_collection_modifyitems(items):
@@ -26,17 +18,17 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def device():
     """The name of the first CUDA device."""
-    missing = _missing()
-    if missing is None:
+    problem = missing()
+    if problem is None:
         return "cuda:0"
-    leave(missing)
+    leave(problem)
 
 
-def leave(missing):
+def leave(problem):
     """Skip, or fail where all that these tests need must be there."""
     if os.environ.get("GPUOPT_REQUIRE_GPU") == "1":
-        pytest.fail(f"GPUOPT_REQUIRE_GPU=1, but {missing}")
-    pytest.skip(missing)
+        pytest.fail(f"GPUOPT_REQUIRE_GPU=1, but {problem}")
+    pytest.skip(problem)
 
 
 @pytest.fixture
@@ -47,6 +39,11 @@ def torch(device):
 @pytest.fixture
 def cupy(device):
     return required("cupy")
+
+
+@pytest.fixture
+def ours(torch):
+    return import_module("gpuopt.torch")
 
 
 def required(name):

@@ -4,26 +4,8 @@ import numpy as np
 import pytest
 
 import gpuopt
-from tests.gpu.test_triton_on_device import OPTIMIZERS, SIZES, assert_equal, tensors
+from tests.gpu.arrays import OPTIMIZERS, assert_same, host_arrays, there
 from tests.helpers.exact import assert_same_bits
-from tests.helpers.values import values
-
-KINDS = ("ordinary", "mixed", "denormal", "huge")
-
-
-def host_arrays(seed, dtype="float32"):
-    made = [values(KINDS[n % 4], (n,), "float32", seed) for n in SIZES]
-    with np.errstate(over="ignore"):
-        return [array.astype(dtype) for array in made]
-
-
-def there(cupy, arrays):
-    return [cupy.asarray(array) for array in arrays]
-
-
-def assert_same(cupy, actual, expected):
-    for mine, theirs in zip(actual, expected):
-        assert_same_bits(cupy.asnumpy(mine), theirs)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
@@ -45,78 +27,6 @@ def test_same_bits_as_the_host(cupy, make, dtype):
         assert mine["step"] == state["step"]
         for name in set(state) - {"step"}:
             assert_same_bits(cupy.asnumpy(mine[name]), state[name])
-
-
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_torch_tensors_on_torchs_stream(cupy, torch, device, make):
-    stream = torch.cuda.Stream()
-    results = {}
-    for backend in ("cupy", "triton"):
-        params = tensors(torch, 0, device=device)
-        stream.wait_stream(torch.cuda.current_stream())
-        with gpuopt.use_backend(backend), torch.cuda.stream(stream):
-            optimizer = make(params)
-            for step in range(3):
-                optimizer.step(tensors(torch, step + 1, device=device))
-            assert optimizer.backend == backend
-        torch.cuda.current_stream().wait_stream(stream)
-        results[backend] = params
-    assert_equal(results["cupy"], results["triton"])
-
-
-def test_cupy_arrays_by_triton(cupy, torch):
-    here = host_arrays(0)
-    on_device = there(cupy, here)
-    optimizer, expected = gpuopt.Adam(on_device), gpuopt.Adam(here)
-    stream = cupy.cuda.Stream(non_blocking=True)
-    cupy.cuda.get_current_stream().synchronize()
-    with gpuopt.use_backend("triton"), stream:
-        for step in range(3):
-            optimizer.step(there(cupy, host_arrays(step + 1)))
-    stream.synchronize()
-    for step in range(3):
-        expected.step(host_arrays(step + 1))
-    assert_same(cupy, on_device, here)
-
-
-def test_steps_on_another_stream(cupy):
-    here = host_arrays(0)
-    on_device = there(cupy, here)
-    cupy.cuda.get_current_stream().synchronize()
-    optimizer, expected = gpuopt.Adam(on_device), gpuopt.Adam(here)
-    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
-    for step in range(4):
-        with streams[step % 2] as stream:
-            optimizer.step(there(cupy, host_arrays(step + 1)))
-            stream.synchronize()
-        expected.step(host_arrays(step + 1))
-    assert_same(cupy, on_device, here)
-
-
-def test_a_graph_replays_with_a_changed_lr(cupy):
-    here, host_grads = host_arrays(0), host_arrays(1)
-    on_device, grads = there(cupy, here), there(cupy, host_grads)
-    lr = cupy.asarray(np.float32(0.1))
-    optimizer, expected = gpuopt.Adam(on_device, lr=lr), gpuopt.Adam(here, lr=0.1)
-    cupy.cuda.get_current_stream().synchronize()
-    stream = cupy.cuda.Stream(non_blocking=True)
-    with stream:
-        optimizer.step(grads)
-        stream.begin_capture()
-        optimizer.step(grads)
-        graph = stream.end_capture()
-        for rate in (0.1, 0.05, 0.0):
-            lr.fill(rate)
-            graph.launch(stream)
-        stream.synchronize()
-        steps = {state["step"] for state in optimizer.state.values()}
-    expected.lr = float(np.float32(0.1))
-    expected.step(host_grads)
-    for rate in (0.1, 0.05, 0.0):
-        expected.lr = float(np.float32(rate))
-        expected.step(host_grads)
-    assert steps == {4}
-    assert_same(cupy, on_device, here)
 
 
 def test_files_and_state_on_the_device(cupy, tmp_path):
