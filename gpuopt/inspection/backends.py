@@ -79,6 +79,7 @@ BACKENDS = {
                 "roundings.py",
                 "storage.py",
                 "trace/retarget.py",
+                "triton/blocks.py",
                 "triton/constants.py",
                 "triton/kernels.py",
                 "triton/maths.py",

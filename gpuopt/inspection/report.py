@@ -57,7 +57,7 @@ def _facts_row(facts: Facts) -> tuple[str, ...]:
     if main is not None:
         widths = "/".join(map(str, sorted(main.widths, reverse=True)))
         of_main = (
-            *(f"{main.total_bytes:g}", str(case.floor), widths),
+            *(f"{main.total_bytes:g}", f"{case.floor:g}", widths),
             f"{main.total_instructions:.1f}",
         )
     kernel = case.variant if case.kernel == "update" else f"{case.variant} {case.kernel}"

@@ -36,6 +36,8 @@ TAIL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "narrow": {
         "": {},
         "master": {"master_weights": True},
+        "split16": {"master_weights": "split16"},
+        "split8": {"master_weights": "split8"},
         "kahan": {"kahan_sum": True},
         "rounding": {"stochastic_rounding": True, "seed": 5},
     },
@@ -43,6 +45,7 @@ TAIL: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "": {},
         "bfloat16 states": {"state_dtype": "bfloat16"},
         "float16 states": {"state_dtype": "float16"},
+        "8-bit states": {"state_dtype": "8bit", "min_8bit_size": 1},
     },
     "stages": {
         "": {},
@@ -154,10 +157,10 @@ def checks_for(backend: str, library: str, full: bool, devices: int) -> list[Che
 
 
 def _all_rules(backend: str, library: str) -> Iterator[Check]:
-    """Every rule in every dtype, and every rule with a tail."""
-    rows = tails()
-    for i, rule in enumerate(RULES):
-        tail = rows[i % len(rows)]
+    """Every rule in every dtype, and every rule and every tail together with another."""
+    rows, rules = tails(), list(RULES)
+    for i in range(max(len(rows), len(rules))):
+        rule, tail = rules[i % len(rules)], rows[i % len(rows)]
         yield Check(backend, library, "rule", rule, dtype_for(tail, i), tail)
     for dtype, rule in product(FLOATS, RULES):
         yield Check(backend, library, "rule", rule, dtype)
@@ -173,10 +176,10 @@ def _some(backend: str, library: str) -> Iterator[Check]:
 def dtype_for(tail: str, number: int) -> str:
     """Return a dtype that a tail has an effect on; another for each number, where there are more.
 
-    Only bfloat16 is rounded stochastically, and only 16 bits have masters or compensations.
+    Only bfloat16 is rounded stochastically or split, and only 16 bits have masters or compensations.
     """
     words = tail.split("+")
-    if "rounding" in words:
+    if {"rounding", "split16", "split8"} & {*words}:
         return "bfloat16"
     if {"master", "kahan"} & {*words}:
         return ("bfloat16", "float16")[number % 2]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import describe, to_numpy
+from ..arrays import describe_state, to_numpy
 from ..kernels.storage import decode_bfloat16
 from .values import Array
 
@@ -42,7 +42,7 @@ Difference = dict[str, Any]
 
 def left(array: Any) -> Left:
     """Return an array of any library as it will be compared."""
-    return Left(to_numpy(array), describe(array, "array").dtype)
+    return Left(to_numpy(array), describe_state(array, "array").dtype)
 
 
 def numbers(values: Any, relative: float = 0.0) -> Left:
