@@ -176,7 +176,8 @@ def _some(backend: str, library: str) -> Iterator[Check]:
 def dtype_for(tail: str, number: int) -> str:
     """Return a dtype that a tail has an effect on; another for each number, where there are more.
 
-    Only bfloat16 is rounded stochastically or split, and only 16 bits have masters or compensations.
+    Only bfloat16 is rounded stochastically, or split, and only 16 bits have masters or
+    compensations.
     """
     words = tail.split("+")
     if {"rounding", "split16", "split8"} & {*words}:
