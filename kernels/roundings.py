@@ -11,8 +11,8 @@ import numpy as np
 
 from .storage import decode_bfloat16, encode_bfloat16
 
-ROUNDS = 10
-"""Rounds of Philox, as its authors recommend."""
+ROUNDS = 7
+"""Rounds of Philox: the fewest with which it passes all tests of BigCrush (Salmon et al., 2011)."""
 
 STREAM = 65536.0
 """The offset of ``seed_high`` from one stream of random words to the next: a tensor's seed has 32
@@ -201,10 +201,10 @@ def random_bits(element: Any, seed: Any, step: Any) -> Any:
 
 
 def philox(counter: tuple[Any, ...], key: tuple[Any, Any]) -> tuple[Any, ...]:
-    """Return the four 32-bit words of Philox4x32-10 for a counter of four words.
+    """Return the four 32-bit words of Philox4x32-7 for a counter of four words.
 
     >>> [hex(word) for word in philox((np.uint64(0),) * 4, (np.uint64(0),) * 2)]
-    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    ['0x5f6fb709', '0xd893f64', '0x4f121f81', '0x4f730a48']
 
     Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
     """

@@ -164,14 +164,14 @@ struct Element {
     int one;
 };
 
-// One word of Philox4x32-10.
+// One word of Philox4x32-7.
 __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
 {
     uint32 c0 = (uint32)block, c1 = (uint32)(block >> 32);
     uint32 c2 = (uint32)step, c3 = (uint32)(step >> 32);
     uint32 k0 = (uint32)seed, k1 = (uint32)(seed >> 32);
 #pragma unroll
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 7; i++) {
         const uint64 a = (uint64)0xd2511f53u * c0, b = (uint64)0xcd9e8d57u * c2;
         c0 = (uint32)(b >> 32) ^ c1 ^ k0;
         c1 = (uint32)b;

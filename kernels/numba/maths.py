@@ -223,9 +223,9 @@ def fill(
         block = np.uint64(begin // 4) + np.uint64(i)
         c0, c1, c2, c3 = block & mask, block >> shift, step & mask, step >> shift
         k0, k1 = seed & mask, seed >> shift
-        for _ in range(ROUNDS):
-            a, b = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
-            c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b & mask, (a >> shift) ^ c3 ^ k1, a & mask
+        for _ in range(ROUNDS):  # what lies above 32 bits is not looked at
+            a, b = np.uint64(0xD2511F53) * (c0 & mask), np.uint64(0xCD9E8D57) * (c2 & mask)
+            c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b, (a >> shift) ^ c3 ^ k1, a
             k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
         words[4 * i], words[4 * i + 1] = np.uint32(c0), np.uint32(c1)
         words[4 * i + 2], words[4 * i + 3] = np.uint32(c2), np.uint32(c3)

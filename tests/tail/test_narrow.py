@@ -71,17 +71,17 @@ def test_infinities_and_nan_stay():
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
     [
-        ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        ((0, 0, 0, 0), (0, 0), "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "5207ddc2 45165e59 4d8ee751 8c52f662"),
         (
             (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
             (0xA4093822, 0x299F31D0),
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
+            "4dfccaba 190a87f0 c47362ba b6b5242a",
         ),
     ],
 )
 def test_philox_gives_the_words_that_its_authors_publish(counter, key, words):
-    """The known answers of Random123."""
+    """The known answers of Random123, for seven rounds."""
     found = roundings.philox(tuple(map(np.uint64, counter)), tuple(map(np.uint64, key)))
     assert " ".join(f"{int(word):08x}" for word in found) == words
 
