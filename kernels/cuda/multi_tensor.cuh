@@ -39,6 +39,14 @@ struct Lists {
         return bytes;
     }
 
+    static __device__ constexpr int widest()
+    {
+        int bytes = 1;
+        ((bytes = (List::READ || List::WRITTEN) && List::BYTES > bytes ? List::BYTES : bytes),
+         ...);
+        return bytes;
+    }
+
     // The address of an element in each list.
     static __device__ void locate(
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
@@ -48,25 +56,26 @@ struct Lists {
     }
 
     // One iteration of a thread: all loads, then the update, then all stores.
-    template <typename Rule, template <int> class Access, int ITEMS>
+    template <typename Rule, typename Access>
     static __device__ void update(
         const int64* places, int64 begin, int first, int end,
         const typename Rule::Compute* coefficients, Seen<Rule>& seen)
     {
+        constexpr int ITEMS = Access::ITEMS;
         typename Rule::Compute values[N][ITEMS], watched[ITEMS][Rule::N_WATCHED + 1];
         int i = 0;
-        ((load<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+        ((load<List, Access>(places[i], first, end, values[i]), i++), ...);
         asm volatile("" ::: "memory");  // keeps all loads above, so that they overlap
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            const Element element = Access<ITEMS>::element(begin, first, item);
+            const Element element = Access::element(begin, first, item);
             Rule::update(values, item, element, watched[item], coefficients);
         }
         i = 0;
-        ((store<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+        ((store<List, Access>(places[i], first, end, values[i]), i++), ...);
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            if (Access<ITEMS>::inside(Access<ITEMS>::place(first, item), end)) {
+            if (Access::inside(Access::place(first, item), end)) {
                 seen.take(watched[item]);
             }
         }
@@ -104,6 +113,19 @@ __device__ void clear(int64 address, int64 begin, int64 left)
     }
 }
 
+// A thread updates its share of the elements before `end`.
+template <typename Rule, typename Access>
+__device__ void walk(
+    const int64* places, int64 begin, int end, const typename Rule::Compute* coefficients,
+    Seen<Rule>& seen)
+{
+#pragma unroll 1
+    for (int first = 0; first < end; first += THREADS * Access::ITEMS) {
+        const int at = Access::start(first, (int)threadIdx.x);
+        Rule::Lists::template update<Rule, Access>(places, begin, at, end, coefficients, seen);
+    }
+}
+
 // A block updates one chunk of one tensor.
 template <typename Rule, bool VECTORS>
 __device__ void walk_chunk(
@@ -113,7 +135,6 @@ __device__ void walk_chunk(
 {
     using Lists = typename Rule::Lists;
     constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
-    constexpr int ITEMS = 16 / Lists::narrowest();
     constexpr int SCALARS = 4;  // several loads in flight
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
@@ -143,25 +164,12 @@ __device__ void walk_chunk(
     Lists::locate(addresses, n_tensors, tensor, begin, places);
     Seen<Rule> seen;
     if (left < CHUNK) {
-#pragma unroll 1
-        for (int first = 0; first < (int)left; first += THREADS * SCALARS) {
-            const int at = first + thread;
-            Lists::template update<Rule, LastChunk, SCALARS>(
-                places, begin, at, (int)left, own, seen);
-        }
+        walk<Rule, Scalars<SCALARS, true>>(places, begin, (int)left, own, seen);
     } else if constexpr (VECTORS) {
-#pragma unroll 1
-        for (int first = 0; first < CHUNK; first += THREADS * ITEMS) {
-            const int at = first + thread * ITEMS;
-            Lists::template update<Rule, Vectors, ITEMS>(places, begin, at, CHUNK, own, seen);
-        }
+        walk<Rule, Vectors<16 / Lists::narrowest(), 16 / Lists::widest()>>(
+            places, begin, CHUNK, own, seen);
     } else {
-#pragma unroll 1
-        for (int first = 0; first < CHUNK; first += THREADS * SCALARS) {
-            const int at = first + thread;
-            Lists::template update<Rule, WholeChunk, SCALARS>(
-                places, begin, at, CHUNK, own, seen);
-        }
+        walk<Rule, Scalars<SCALARS, false>>(places, begin, CHUNK, own, seen);
     }
     if constexpr (WATCHED > 0) {
         seen.put(partials);
