@@ -47,6 +47,15 @@ struct Lists {
         return bytes;
     }
 
+    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so that
+    // enough loads are in flight.
+    static __device__ constexpr int items()
+    {
+        int used = 0;
+        ((used += List::READ || List::WRITTEN), ...);
+        return (used == 1 ? 32 : 16) / narrowest();
+    }
+
     // The address of an element in each list.
     static __device__ void locate(
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
@@ -166,7 +175,7 @@ __device__ void walk_chunk(
     if (left < CHUNK) {
         walk<Rule, Scalars<SCALARS, true>>(places, begin, (int)left, own, seen);
     } else if constexpr (VECTORS) {
-        walk<Rule, Vectors<16 / Lists::narrowest(), 16 / Lists::widest()>>(
+        walk<Rule, Vectors<Lists::items(), 16 / Lists::widest()>>(
             places, begin, CHUNK, own, seen);
     } else {
         walk<Rule, Scalars<SCALARS, false>>(places, begin, CHUNK, own, seen);
