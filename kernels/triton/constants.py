@@ -24,11 +24,15 @@ TOTAL_BLOCK = 512
 WARPS = 4
 """Warps per program."""
 
-COEFFICIENT_BLOCK = 128
-"""Tensors per program of `multi_tensor_coefficients`."""
+COEFFICIENT_BLOCK = 32
+"""Tensors per program of `multi_tensor_coefficients`: those of one warp, whose threads find the
+highest bit of their steps without shared memory."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 """Compile options of all kernels; no contraction to FMA."""
+
+COEFFICIENT_OPTIONS = {**OPTIONS, "num_warps": 1}
+"""Compile options of `multi_tensor_coefficients`."""
 
 MAX_REGISTERS = 128
 """Registers per thread if a rule computes in float64."""

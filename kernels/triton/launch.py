@@ -22,6 +22,7 @@ from ..torch_memory import TorchMemory
 from .constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
+    COEFFICIENT_OPTIONS,
     OPTIONS,
     TOTAL_BLOCK,
     coefficients_constants,
@@ -83,7 +84,7 @@ class _Kernels:
         self._table = table
 
     def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
-        constants = {**coefficients_constants(self._table.update), **OPTIONS}
+        constants = {**coefficients_constants(self._table.update), **COEFFICIENT_OPTIONS}
         grid = (triton.cdiv(arguments[-1], COEFFICIENT_BLOCK),)
         return _launch(multi_tensor_coefficients, grid, arguments, constants)
 
