@@ -1,8 +1,8 @@
 // The driver: one launch updates every element of all tensors of a table.
 //
 // It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
-// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
-// is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
+// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, SUBTOTAL_ROWS, elements.cuh, memory.cuh and
+// sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
 // 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
 // n_coefficients], partials [n_chunks, n_watched, 3].
 
@@ -216,12 +216,9 @@ __device__ void compute_coefficients(
     }
 }
 
-// One block adds the partials of a table to a total, in a fixed order. Bits of `how`: 0, overwrite
-// the total; 1, write to `skip` whether to skip the step, and count skipped steps; 2, skip it if a
-// gradient is not finite, not only if `given` says so.
-__device__ void add_up(
-    const double* partials, const float* given, double* total, float* skip, int64* skipped,
-    int64 n_rows, int64 how)
+// The block adds rows of partials, in an order that depends on their number alone. Thread i gets
+// number i.
+__device__ double add_rows(const double* partials, int64 n_rows)
 {
     double numbers[3] = {};
     for (int64 row = threadIdx.x; row < n_rows; row += THREADS) {
@@ -230,8 +227,29 @@ __device__ void add_up(
             numbers[i] = together(i, numbers[i], partials[3 * row + i]);
         }
     }
+    return of_block<3>(numbers);
+}
+
+// Each block adds SUBTOTAL_ROWS rows of partials to one, which `add_up` then adds.
+__device__ void add_subtotals(const double* partials, double* subtotals, int64 n_rows)
+{
+    const int64 block = blockIdx.x, begin = block * SUBTOTAL_ROWS, left = n_rows - begin;
+    const double whole =
+        add_rows(partials + 3 * begin, left < SUBTOTAL_ROWS ? left : SUBTOTAL_ROWS);
+    if (threadIdx.x < 3) {
+        subtotals[3 * block + threadIdx.x] = whole;
+    }
+}
+
+// One block adds the partials of a table, or their subtotals, to a total, in a fixed order. Bits of
+// `how`: 0, overwrite the total; 1, write to `skip` whether to skip the step, and count skipped
+// steps; 2, skip it if a gradient is not finite, not only if `given` says so.
+__device__ void add_up(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{
     const int thread = (int)threadIdx.x;
-    double whole = of_block<3>(numbers);
+    double whole = add_rows(partials, n_rows);
     if (thread < 3) {
         if ((how & 1) == 0) {
             whole = together(thread, total[thread], whole);

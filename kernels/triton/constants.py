@@ -19,7 +19,7 @@ CHUNK = 8192
 the device."""
 
 TOTAL_BLOCK = 512
-"""Rows of partials that the single program of `multi_tensor_total` adds per iteration."""
+"""Rows of partials that a program adds per iteration."""
 
 WARPS = 4
 """Warps per program."""

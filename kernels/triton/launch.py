@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 import triton
 
-from ..device import Launch
+from ..device import SUBTOTAL_ROWS, Launch
 from ..device_table import DeviceTable as AnyDeviceTable
 from ..device_total import DeviceTotal as AnyDeviceTotal
 from ..table import Table, Update
@@ -29,7 +29,12 @@ from .constants import (
     update_constants,
     update_options,
 )
-from .kernels import multi_tensor_coefficients, multi_tensor_total, multi_tensor_update
+from .kernels import (
+    multi_tensor_coefficients,
+    multi_tensor_subtotals,
+    multi_tensor_total,
+    multi_tensor_update,
+)
 from .memory import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
@@ -94,6 +99,11 @@ class _Kernels:
         constants = update_constants(update, dtypes, self._table.vectors)
         constants = {**constants, **update_options(dtypes)}
         return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
+
+    def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
+        constants = {"ROWS": SUBTOTAL_ROWS, "BLOCK": TOTAL_BLOCK, **OPTIONS}
+        grid = (triton.cdiv(arguments[-1], SUBTOTAL_ROWS),)
+        return _launch(multi_tensor_subtotals, grid, arguments, constants)
 
 
 def _total(arguments: tuple[Any, ...]) -> Launch:

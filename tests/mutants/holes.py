@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant(
         "the allocator may reuse what a pass over the gradients writes",
         "kernels/device_table.py",
-        "                self._arrays = (*self._arrays, self._measured)\n",
+        "        self._arrays = (*self._arrays, *made)\n",
         "",
         "tests/backends/test_captured_tables.py -k holds_all",
     ),
