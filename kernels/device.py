@@ -81,16 +81,12 @@ class Kernels(Protocol):
         """
 
     def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return the launch that adds each `SUBTOTAL_ROWS` rows of partials to one.
+        """Return the launch that adds each `SUBTOTAL_ROWS` of `kernels.table` to one row.
 
         Args:
             arguments: the partials, the subtotals, and the number of rows of the partials.
         """
 
-
-SUBTOTAL_ROWS = 2048
-"""Rows of partials that one program adds before the subtotals are added: so no program has many
-rounds, whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals."""
 
 FIRST, LAST, DECIDES = 1, 2, 4
 """The flags of `multi_tensor_total`: see `TotalKernel`."""

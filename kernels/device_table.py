@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .device import SUBTOTAL_ROWS, Kernels, Launch, Memory
-from .table import PARTIALS, Table, Update
+from .device import Kernels, Launch, Memory
+from .table import PARTIALS, SUBTOTAL_ROWS, Table, Update
 
 
 class DeviceTable:

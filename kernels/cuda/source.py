@@ -21,9 +21,8 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
-from ..device import SUBTOTAL_ROWS
 from ..storage import compute_dtype
-from ..table import Update
+from ..table import SUBTOTAL_ROWS, Update
 from ..trace.c import coefficients_function, spelling, update_function
 
 CHUNK = 8192

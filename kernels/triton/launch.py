@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 import triton
 
-from ..device import SUBTOTAL_ROWS, Launch
+from ..device import Launch
 from ..device_table import DeviceTable as AnyDeviceTable
 from ..device_total import DeviceTotal as AnyDeviceTotal
-from ..table import Table, Update
+from ..table import SUBTOTAL_ROWS, Table, Update
 from ..torch_memory import TorchMemory
 from .constants import (
     CHUNK,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gpuopt.kernels import device_table
 from gpuopt.kernels.cuda.source import CHUNK, THREADS
-from gpuopt.kernels.device import SUBTOTAL_ROWS
+from gpuopt.kernels.table import SUBTOTAL_ROWS
 
 import gpuopt
 from tests.tolerances import assert_close
