@@ -7,7 +7,7 @@ __device__ X* in_global_memory(int64 address)
     return static_cast<X*>(__cvta_global_to_generic((size_t)address));
 }
 
-// Reads and writes element i of a register buffer for 16-byte accesses.
+// Reads and writes element i of the words of an access.
 template <typename Bits>
 __device__ Bits unpack(const uint32* words, int i)
 {
@@ -43,45 +43,6 @@ __device__ void pack(uint32* words, int i, Bits bits)
     }
 }
 
-// Reads or writes WORDS words in accesses of up to 16 bytes.
-template <int WORDS>
-__device__ void load_words(int64 address, uint32* words)
-{
-    if constexpr (WORDS == 1) {
-        words[0] = *in_global_memory<const uint32>(address);
-    } else if constexpr (WORDS == 2) {
-        const uint2 vector = *in_global_memory<const uint2>(address);
-        words[0] = vector.x;
-        words[1] = vector.y;
-    } else {
-        const uint4* from = in_global_memory<const uint4>(address);
-#pragma unroll
-        for (int i = 0; i < WORDS; i += 4) {
-            const uint4 vector = from[i / 4];
-            words[i] = vector.x;
-            words[i + 1] = vector.y;
-            words[i + 2] = vector.z;
-            words[i + 3] = vector.w;
-        }
-    }
-}
-
-template <int WORDS>
-__device__ void store_words(int64 address, const uint32* words)
-{
-    if constexpr (WORDS == 1) {
-        *in_global_memory<uint32>(address) = words[0];
-    } else if constexpr (WORDS == 2) {
-        *in_global_memory<uint2>(address) = uint2{words[0], words[1]};
-    } else {
-        uint4* to = in_global_memory<uint4>(address);
-#pragma unroll
-        for (int i = 0; i < WORDS; i += 4) {
-            to[i / 4] = uint4{words[i], words[i + 1], words[i + 2], words[i + 3]};
-        }
-    }
-}
-
 // --- the scales of blocks ----------------------------------------------------------------------
 
 __device__ uint32 magnitude(float value) { return __float_as_uint(value) & 0x7fffffff; }
@@ -107,28 +68,49 @@ __device__ float scale_of(uint32 bits)
 
 // --- elements ------------------------------------------------------------------------------------
 
-// ITEMS consecutive elements, in accesses of up to 16 bytes.
-template <int ITEMS>
+// The words that a thread moves in one access.
+template <int N>
+struct alignas(4 * N) Words {
+    uint32 words[N];
+};
+
+// COUNT elements in runs of RUN consecutive ones, each of which is one access of at most 16 bytes.
+// Neighbouring threads have neighbouring runs, so that a warp touches as few sectors as it can.
+template <int COUNT, int RUN>
 struct Vectors {
-    static __device__ int place(int first, int i) { return first + i; }
+    static constexpr int ITEMS = COUNT;
+    static __device__ int start(int first, int thread) { return first + thread * RUN; }
     static __device__ bool inside(int, int) { return true; }
+
+    static __device__ int place(int first, int i)
+    {
+        return first + i / RUN * (RUN * THREADS) + i % RUN;
+    }
 
     // Written so that the compiler sees that neighbours share a Philox block.
     static __device__ Element element(int64 begin, int first, int i)
     {
-        return {((begin + first) >> 2) + (i >> 2), i & 3};
+        if constexpr (RUN % 4 == 0) {
+            return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};
+        } else {
+            const int64 run = begin + place(first, i - i % RUN);
+            return {run >> 2, (int)(run & 3) + i % RUN};
+        }
     }
 
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int, T* values)
     {
         using Bits = typename Storage::Bits;
-        constexpr int WORDS = ITEMS * sizeof(Bits) / 4;
-        uint32 words[WORDS];
-        load_words<WORDS>(address + first * sizeof(Bits), words);
+        using Access = Words<RUN * sizeof(Bits) / 4>;
+        const Access* from = in_global_memory<const Access>(address + first * sizeof(Bits));
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            values[i] = (T)Storage::decode(unpack<Bits>(words, i));
+        for (int i = 0; i < COUNT; i += RUN) {
+            const Access access = from[place(0, i) / RUN];
+#pragma unroll
+            for (int j = 0; j < RUN; j++) {
+                values[i + j] = (T)Storage::decode(unpack<Bits>(access.words, j));
+            }
         }
     }
 
@@ -136,49 +118,63 @@ struct Vectors {
     static __device__ void store(int64 address, int first, int, const T* values)
     {
         using Bits = typename Storage::Bits;
-        constexpr int WORDS = ITEMS * sizeof(Bits) / 4;
-        uint32 words[WORDS];
+        using Access = Words<RUN * sizeof(Bits) / 4>;
+        Access* to = in_global_memory<Access>(address + first * sizeof(Bits));
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            pack<Bits>(words, i, Storage::encode(values[i]));
+        for (int i = 0; i < COUNT; i += RUN) {
+            Access access;
+#pragma unroll
+            for (int j = 0; j < RUN; j++) {
+                pack<Bits>(access.words, j, Storage::encode(values[i + j]));
+            }
+            to[place(0, i) / RUN] = access;
         }
-        store_words<WORDS>(address + first * sizeof(Bits), words);
     }
 
-    // The scale of the elements' block, for each of them.
+    // The scale of each element's block; a run lies within one.
     template <typename T>
     static __device__ void load_scales(int64 address, int first, int, T* scales)
     {
-        const float scale = in_global_memory<const float>(address)[first / BLOCK];
+        const float* from = in_global_memory<const float>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            scales[i] = scale;
+        for (int i = 0; i < COUNT; i += RUN) {
+            const float scale = from[place(first, i) / BLOCK];
+#pragma unroll
+            for (int j = 0; j < RUN; j++) {
+                scales[i + j] = scale;
+            }
         }
     }
 
-    // Finds and stores the scale of the elements' block, of which other threads have the rest.
+    // Finds and stores the scales of the runs' blocks, of which other threads have the rest.
     template <typename T>
     static __device__ void measure(int64 address, int first, int, const T* values, T* scales)
     {
-        uint32 largest = 0;
+        float* to = in_global_memory<float>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            largest = larger(largest, magnitude(values[i]));
-        }
-        const float scale = scale_of(largest_of_threads<BLOCK / ITEMS>(largest));
-        if (first % BLOCK == 0) {
-            in_global_memory<float>(address)[first / BLOCK] = scale;
-        }
+        for (int i = 0; i < COUNT; i += RUN) {
+            uint32 largest = 0;
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            scales[i] = scale;
+            for (int j = 0; j < RUN; j++) {
+                largest = larger(largest, magnitude(values[i + j]));
+            }
+            const float scale = scale_of(largest_of_threads<BLOCK / RUN>(largest));
+            if (place(first, i) % BLOCK == 0) {
+                to[place(first, i) / BLOCK] = scale;
+            }
+#pragma unroll
+            for (int j = 0; j < RUN; j++) {
+                scales[i + j] = scale;
+            }
         }
     }
 };
 
-// ITEMS elements THREADS apart, of any alignment; if BOUNDED, only those before the end.
-template <int ITEMS, bool BOUNDED>
+// COUNT elements THREADS apart, of any alignment; if BOUNDED, only those before the end.
+template <int COUNT, bool BOUNDED>
 struct Scalars {
+    static constexpr int ITEMS = COUNT;
+    static __device__ int start(int first, int thread) { return first + thread; }
     static __device__ int place(int first, int i) { return first + i * THREADS; }
     static __device__ bool inside(int at, int end) { return !BOUNDED || at < end; }
 
@@ -194,7 +190,7 @@ struct Scalars {
         using Bits = typename Storage::Bits;
         const Bits* from = in_global_memory<const Bits>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
+        for (int i = 0; i < COUNT; i++) {
             const int at = place(first, i);
             values[i] = inside(at, end) ? (T)Storage::decode(from[at]) : T(0);
         }
@@ -206,7 +202,7 @@ struct Scalars {
         using Bits = typename Storage::Bits;
         Bits* to = in_global_memory<Bits>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
+        for (int i = 0; i < COUNT; i++) {
             const int at = place(first, i);
             if (inside(at, end)) {
                 to[at] = Storage::encode(values[i]);
@@ -241,9 +237,3 @@ struct Scalars {
         }
     }
 };
-
-template <int ITEMS>
-using WholeChunk = Scalars<ITEMS, false>;
-
-template <int ITEMS>
-using LastChunk = Scalars<ITEMS, true>;
