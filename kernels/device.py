@@ -80,6 +80,13 @@ class Kernels(Protocol):
             n_chunks: at least one.
         """
 
+    def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return the launch that adds each `SUBTOTAL_ROWS` of `kernels.table` to one row.
+
+        Args:
+            arguments: the partials, the subtotals, and the number of rows of the partials.
+        """
+
 
 FIRST, LAST, DECIDES = 1, 2, 4
 """The flags of `multi_tensor_total`: see `TotalKernel`."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .device import Kernels, Launch, Memory
-from .table import PARTIALS, Table, Update
+from .table import PARTIALS, SUBTOTAL_ROWS, Table, Update
 
 
 class DeviceTable:
@@ -56,7 +56,8 @@ class DeviceTable:
             memory.copy_number(self._skip, 0, 0, self._go)  # compiled now, not while capturing
         self._may_skip = False
         self._measured: Any = None
-        self._measure: Launch | None = None
+        self._subtotals: Any = None
+        self._measuring: list[Launch] = []
         addresses, count = self._addresses.array, len(table.sizes)
         results = coefficients, self._skip
         of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
@@ -123,19 +124,29 @@ class DeviceTable:
         """Apply an update that watches one value and writes nothing, also in a skipped step.
 
         Returns:
-            The partials, on the device, and the number of their rows.
+            Partials on the device that remain to be added, and the number of their rows: those of
+            the chunks, or if these are many, their subtotals.
         """
-        table, memory = self._table, self._memory
-        with memory.current():
+        with self._memory.current():
             if self._measured is None:
-                self._measured = memory.upload(np.zeros((len(table.chunks), 1, len(PARTIALS))))
-                self._arrays = (*self._arrays, self._measured)
-                memory.hold((self._measured,))
-                if len(table.chunks):
-                    self._measure = self._walk(update, self._go, self._measured)
-            if self._measure is not None:
-                self._measure()
-        return self._measured, len(table.chunks)
+                self._prepare_measure(update)
+            for launch in self._measuring:
+                launch()
+        return self._subtotals, len(self._subtotals)
+
+    def _prepare_measure(self, update: Update) -> None:
+        memory, n_rows = self._memory, len(self._table.chunks)
+        self._measured = self._subtotals = memory.upload(np.zeros((n_rows, 1, len(PARTIALS))))
+        if n_rows:
+            self._measuring.append(self._walk(update, self._go, self._measured))
+        if n_rows > SUBTOTAL_ROWS:
+            shape = (-(-n_rows // SUBTOTAL_ROWS), 1, len(PARTIALS))
+            self._subtotals = memory.upload(np.zeros(shape))
+            arguments = (self._measured, self._subtotals, n_rows)
+            self._measuring.append(self._kernels.subtotals(arguments))
+        made = (self._measured, self._subtotals)
+        self._arrays = (*self._arrays, *made)
+        memory.hold(made)
 
     def read_partials(self) -> npt.NDArray[np.float64]:
         """Return the partials of the last step; waits for the device."""

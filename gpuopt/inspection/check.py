@@ -12,6 +12,7 @@ from .cases import ARCHS, DTYPES, Case, cases_for, dtypes_of
 from .facts import Facts
 from .gpus import ARCH
 from .predict import LIMITERS, predictions
+from .sectors import UNKNOWN, Touched
 
 WIDEST = 16
 """Bytes per access in the main path if all lists have one dtype."""
@@ -21,6 +22,15 @@ WIDE_ENOUGH = 8
 
 INSTRUCTIONS = {("adam", "plain", ("float32",) * 3): 50}
 """Maximum instructions per element; torch's fused Adam has 50.5 (sm_90)."""
+
+COEFFICIENTS = 360
+"""Maximum instructions of the kernel of the coefficients; unrolled powers would take 550."""
+
+REAL_COEFFICIENTS = 680
+"""The same for the rules of `_REAL_POWERS`; unrolled, these would take 1,600."""
+
+_REAL_POWERS = ("nadam", "nadamw")
+"""The rules with two real powers."""
 
 
 def bytes_at_floor(facts: Facts) -> Iterator[str]:
@@ -41,6 +51,30 @@ def wide_accesses(facts: Facts) -> Iterator[str]:
     for width, moved in narrow.items():
         if width < WIDE_ENOUGH or moved > mixed:
             yield f"{moved:g} bytes per element move in accesses of {width} bytes"
+
+
+def coalesced(facts: Facts) -> Iterator[str]:
+    """In whole chunks, a warp touches no more sectors than hold its bytes."""
+    found = [one for one in facts.touched if not one.masked]
+    if facts.case.kernel == "update" and not found:
+        yield "no access to elements was found in the PTX"
+    yield from map(_scattered, filter(_is_scattered, found))
+
+
+def coalesced_if_masked(facts: Facts) -> Iterator[str]:
+    """In the last chunk of a tensor, a warp touches no more sectors than hold its bytes."""
+    found = [one for one in facts.touched if one.masked]
+    yield from map(_scattered, filter(_is_scattered, found))
+
+
+def _is_scattered(one: Touched) -> bool:
+    return one.sectors != one.floor
+
+
+def _scattered(one: Touched) -> str:
+    what = f"a {'store' if one.store else 'load'} of {one.width} bytes per thread"
+    sectors = "an unknown number of" if one.sectors == UNKNOWN else one.sectors
+    return f"{what} touches {sectors} sectors per warp, at least {one.floor}"
 
 
 def no_local_memory(facts: Facts) -> Iterator[str]:
@@ -68,6 +102,13 @@ def few_instructions(facts: Facts) -> Iterator[str]:
         yield f"{facts.main.total_instructions:.1f} instructions per element, at most {limit}"
 
 
+def short_coefficients(facts: Facts) -> Iterator[str]:
+    """The code of the coefficients, which runs once a step and is not in the cache, is short."""
+    limit = REAL_COEFFICIENTS if facts.case.rule in _REAL_POWERS else COEFFICIENTS
+    if facts.case.kernel == "coefficients" and facts.length > limit:
+        yield f"{facts.length} instructions, at most {limit}"
+
+
 def memory_bound(facts: Facts) -> Iterator[str]:
     """Memory is the bottleneck on every GPU of the architecture."""
     for one in predictions(facts):
@@ -85,10 +126,13 @@ CHECKS: dict[str, Callable[[Facts], Iterator[str]]] = {
     "main path": main_path_read,
     "bytes": bytes_at_floor,
     "width": wide_accesses,
+    "sectors": coalesced,
+    "masked sectors": coalesced_if_masked,
     "local memory": no_local_memory,
     "shared memory": no_shared_memory,
     "exactness": exactly_rounded,
     "instructions": few_instructions,
+    "code": short_coefficients,
     "memory-bound": memory_bound,
 }
 
@@ -134,6 +178,20 @@ EXEMPTIONS = (
         "width",
         lambda case: "float64" in case.dtypes and min(map(_bytes_of, case.dtypes)) == 2,
         "with float64 a thread has two elements: 4 bytes of a 16-bit dtype",
+    ),
+    *(
+        Exemption(
+            check,
+            lambda case: case.kernel == "coefficients",
+            "each thread has a tensor, and reads and writes its rows of the tables: once a step",
+        )
+        for check in ("sectors", "masked sectors")
+    ),
+    Exemption(
+        "masked sectors",
+        lambda case: (case.backend, case.kernel) == ("triton", "update"),
+        "Triton lays out masked accesses of one element as it does those of four; another layout "
+        "for them takes 20 more registers per thread, also while whole chunks are updated",
     ),
     Exemption(
         "local memory",

@@ -10,6 +10,7 @@ from typing import Any
 from . import flow, ptx, sass
 from .cases import Case
 from .code import Code, usage_of
+from .sectors import Touched, touched
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class Facts:
         shared: bytes of shared memory per block.
         threads: per block.
         elements: per block.
+        length: instructions of its code, without subroutines.
         inexact: operations that are not exactly rounded.
+        touched: the sectors of the accesses to elements.
         main: the main path; None if there is none, or it could not be identified.
         problem: why it could not be identified, or an empty string.
     """
@@ -71,7 +74,9 @@ class Facts:
     shared: int
     threads: int
     elements: int
+    length: int
     inexact: tuple[str, ...]
+    touched: tuple[Touched, ...]
     main: Main | None
     problem: str
 
@@ -86,8 +91,15 @@ class Facts:
         if main is not None:
             widths = {int(width): share for width, share in main["widths"].items()}
             main = Main(**{**main, "widths": widths})
-        case = Case.from_json(data["case"])
-        return Facts(**{**data, "case": case, "inexact": tuple(data["inexact"]), "main": main})
+        return Facts(
+            **{
+                **data,
+                "case": Case.from_json(data["case"]),
+                "inexact": tuple(data["inexact"]),
+                "touched": tuple(Touched(**one) for one in data["touched"]),
+                "main": main,
+            }
+        )
 
 
 def facts_of(case: Case, code: Code) -> Facts:
@@ -112,7 +124,9 @@ def facts_of(case: Case, code: Code) -> Facts:
         usage.shared + code.shared,
         code.threads,
         code.elements,
+        sass.length(blocks),
         tuple(sorted(inexact)),
+        touched(entry, code.threads),
         main,
         problem,
     )

@@ -114,9 +114,13 @@ def accesses(block: Block) -> list[Access]:
     """Return the accesses of a block to global memory."""
     return [
         Access(one.name == "st", bool(one.guard), _width(one.opcode))
-        for one in block.instructions
-        if one.name in ("ld", "st") and "global" in one.opcode.split(".")
+        for one in filter(is_global_access, block.instructions)
     ]
+
+
+def is_global_access(one: Instruction) -> bool:
+    """Return whether an instruction loads from global memory or stores to it."""
+    return one.name in ("ld", "st") and "global" in one.opcode.split(".")
 
 
 def _width(opcode: str) -> int:
@@ -138,6 +142,11 @@ def inexact(instructions: Iterable[Instruction]) -> list[str]:
     without ``.rn`` is inexact, since the assembler may contract it, and so are unknown opcodes.
     """
     return sorted({one.opcode for one in instructions if not _is_exact(one.opcode)})
+
+
+def is_float(opcode: str) -> bool:
+    """Return whether an operation takes floating-point numbers, or returns them."""
+    return not _FLOATS.isdisjoint(opcode.split("."))
 
 
 def _is_exact(opcode: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from .flow import Access, Block, Instruction
 
@@ -108,6 +109,12 @@ def slow_paths(blocks: Sequence[Block]) -> list[int]:
         for index, block in enumerate(blocks)
         if any(one.name == "CALL" and not _jumps(one) for one in block.instructions)
     ]
+
+
+def length(blocks: Sequence[Block]) -> int:
+    """Return the instructions of a kernel, without those of subroutines, which follow its own."""
+    own = takewhile(lambda block: not block.label.startswith("$"), blocks)
+    return sum(one.name != "NOP" for block in own for one in block.instructions)
 
 
 def pipes(instructions: Iterable[Instruction]) -> Counter[str]:

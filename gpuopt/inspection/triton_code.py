@@ -38,7 +38,7 @@ def options_of(case: Case) -> dict[str, Any]:
     """Return the compile options of a kernel."""
     if case.kernel == "update":
         return constants.update_options(case.list_dtypes)
-    return dict(constants.OPTIONS)
+    return dict(constants.COEFFICIENT_OPTIONS)
 
 
 def source_of(case: Case) -> Any:

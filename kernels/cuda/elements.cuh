@@ -94,7 +94,8 @@ __device__ double real_power(double base, double exponent)
     const double magnitude = fmin(fabs(exponent), 9223372036854774784.0);
     double result = power(base, magnitude);
     double fraction = magnitude - (double)(int64)magnitude;
-    for (int i = 0; i < 52; i++) {
+#pragma unroll 1
+    for (int i = 0; i < 52 && fraction > 0.0; i++) {
         base = sqrt(base);
         fraction = fraction + fraction;
         if (fraction >= 1.0) {

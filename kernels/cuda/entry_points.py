@@ -12,12 +12,14 @@ from ..device import Launch
 from ..table import Table, Update
 from .source import (
     COEFFICIENTS,
+    SUBTOTALS,
     TOTAL,
     TOTAL_GEOMETRY,
     UPDATE,
     Geometry,
     coefficients_geometry,
     source,
+    subtotals_geometry,
     total_source,
     update_geometry,
 )
@@ -54,6 +56,12 @@ class Kernels:
         wanted = (COEFFICIENTS, UPDATE) if update is table.update else (UPDATE,)
         launch = self._compiler(source(update, dtypes, table.vectors, wanted))
         return _bound(launch, self._address, UPDATE, update_geometry(n_chunks), arguments, 1)
+
+    def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return the launch that adds many rows of partials to few."""
+        geometry = subtotals_geometry(arguments[-1])
+        launch = self._compiler(total_source())
+        return _bound(launch, self._address, SUBTOTALS, geometry, arguments, 1)
 
 
 def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:

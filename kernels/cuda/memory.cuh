@@ -7,7 +7,7 @@ __device__ X* in_global_memory(int64 address)
     return static_cast<X*>(__cvta_global_to_generic((size_t)address));
 }
 
-// Reads and writes element i of a register buffer for 16-byte accesses.
+// Reads and writes element i of the words of an access.
 template <typename Bits>
 __device__ Bits unpack(const uint32* words, int i)
 {
@@ -35,36 +35,49 @@ __device__ void pack(uint32* words, int i, Bits bits)
     }
 }
 
-// ITEMS consecutive elements, in 16-byte accesses.
-template <int ITEMS>
+// The words that a thread moves in one access.
+template <int N>
+struct alignas(4 * N) Words {
+    uint32 words[N];
+};
+
+// COUNT elements in runs of RUN consecutive ones, each of which is one access of at most 16 bytes.
+// Neighbouring threads have neighbouring runs, so that a warp touches as few sectors as it can.
+template <int COUNT, int RUN>
 struct Vectors {
-    static __device__ int place(int first, int i) { return first + i; }
+    static constexpr int ITEMS = COUNT;
+    static __device__ int start(int first, int thread) { return first + thread * RUN; }
     static __device__ bool inside(int, int) { return true; }
+
+    static __device__ int place(int first, int i)
+    {
+        return first + i / RUN * (RUN * THREADS) + i % RUN;
+    }
 
     // Written so that the compiler sees that neighbours share a Philox block.
     static __device__ Element element(int64 begin, int first, int i)
     {
-        return {((begin + first) >> 2) + (i >> 2), i & 3};
+        if constexpr (RUN % 4 == 0) {
+            return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};
+        } else {
+            const int64 run = begin + place(first, i - i % RUN);
+            return {run >> 2, (int)(run & 3) + i % RUN};
+        }
     }
 
     template <typename Storage, typename T>
     static __device__ void load(int64 address, int first, int, T* values)
     {
         using Bits = typename Storage::Bits;
-        constexpr int WORDS = ITEMS * sizeof(Bits) / 4;
-        const uint4* from = in_global_memory<const uint4>(address + first * sizeof(Bits));
-        uint32 words[WORDS];
+        using Access = Words<RUN * sizeof(Bits) / 4>;
+        const Access* from = in_global_memory<const Access>(address + first * sizeof(Bits));
 #pragma unroll
-        for (int i = 0; i < WORDS; i += 4) {
-            const uint4 vector = from[i / 4];
-            words[i] = vector.x;
-            words[i + 1] = vector.y;
-            words[i + 2] = vector.z;
-            words[i + 3] = vector.w;
-        }
+        for (int i = 0; i < COUNT; i += RUN) {
+            const Access access = from[place(0, i) / RUN];
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            values[i] = (T)Storage::decode(unpack<Bits>(words, i));
+            for (int j = 0; j < RUN; j++) {
+                values[i + j] = (T)Storage::decode(unpack<Bits>(access.words, j));
+            }
         }
     }
 
@@ -72,23 +85,25 @@ struct Vectors {
     static __device__ void store(int64 address, int first, int, const T* values)
     {
         using Bits = typename Storage::Bits;
-        constexpr int WORDS = ITEMS * sizeof(Bits) / 4;
-        uint4* to = in_global_memory<uint4>(address + first * sizeof(Bits));
-        uint32 words[WORDS];
+        using Access = Words<RUN * sizeof(Bits) / 4>;
+        Access* to = in_global_memory<Access>(address + first * sizeof(Bits));
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            pack<Bits>(words, i, Storage::encode(values[i]));
-        }
+        for (int i = 0; i < COUNT; i += RUN) {
+            Access access;
 #pragma unroll
-        for (int i = 0; i < WORDS; i += 4) {
-            to[i / 4] = uint4{words[i], words[i + 1], words[i + 2], words[i + 3]};
+            for (int j = 0; j < RUN; j++) {
+                pack<Bits>(access.words, j, Storage::encode(values[i + j]));
+            }
+            to[place(0, i) / RUN] = access;
         }
     }
 };
 
-// ITEMS elements THREADS apart, of any alignment; if BOUNDED, only those before the end.
-template <int ITEMS, bool BOUNDED>
+// COUNT elements THREADS apart, of any alignment; if BOUNDED, only those before the end.
+template <int COUNT, bool BOUNDED>
 struct Scalars {
+    static constexpr int ITEMS = COUNT;
+    static __device__ int start(int first, int thread) { return first + thread; }
     static __device__ int place(int first, int i) { return first + i * THREADS; }
     static __device__ bool inside(int at, int end) { return !BOUNDED || at < end; }
 
@@ -104,7 +119,7 @@ struct Scalars {
         using Bits = typename Storage::Bits;
         const Bits* from = in_global_memory<const Bits>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
+        for (int i = 0; i < COUNT; i++) {
             const int at = place(first, i);
             values[i] = inside(at, end) ? (T)Storage::decode(from[at]) : T(0);
         }
@@ -116,7 +131,7 @@ struct Scalars {
         using Bits = typename Storage::Bits;
         Bits* to = in_global_memory<Bits>(address);
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
+        for (int i = 0; i < COUNT; i++) {
             const int at = place(first, i);
             if (inside(at, end)) {
                 to[at] = Storage::encode(values[i]);
@@ -124,9 +139,3 @@ struct Scalars {
         }
     }
 };
-
-template <int ITEMS>
-using WholeChunk = Scalars<ITEMS, false>;
-
-template <int ITEMS>
-using LastChunk = Scalars<ITEMS, true>;

@@ -1,8 +1,8 @@
 // The driver: one launch updates every element of all tensors of a table.
 //
 // It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
-// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, elements.cuh, memory.cuh and sums.cuh. The table
-// is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
+// Depends on CHUNK, THREADS, COEFFICIENT_THREADS, SUBTOTAL_ROWS, elements.cuh, memory.cuh and
+// sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
 // 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
 // n_coefficients], partials [n_chunks, n_watched, 3].
 
@@ -39,6 +39,23 @@ struct Lists {
         return bytes;
     }
 
+    static __device__ constexpr int widest()
+    {
+        int bytes = 1;
+        ((bytes = (List::READ || List::WRITTEN) && List::BYTES > bytes ? List::BYTES : bytes),
+         ...);
+        return bytes;
+    }
+
+    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so that
+    // enough loads are in flight.
+    static __device__ constexpr int items()
+    {
+        int used = 0;
+        ((used += List::READ || List::WRITTEN), ...);
+        return (used == 1 ? 32 : 16) / narrowest();
+    }
+
     // The address of an element in each list.
     static __device__ void locate(
         const int64* addresses, int64 n_tensors, int64 tensor, int64 element, int64* places)
@@ -48,25 +65,26 @@ struct Lists {
     }
 
     // One iteration of a thread: all loads, then the update, then all stores.
-    template <typename Rule, template <int> class Access, int ITEMS>
+    template <typename Rule, typename Access>
     static __device__ void update(
         const int64* places, int64 begin, int first, int end,
         const typename Rule::Compute* coefficients, Seen<Rule>& seen)
     {
+        constexpr int ITEMS = Access::ITEMS;
         typename Rule::Compute values[N][ITEMS], watched[ITEMS][Rule::N_WATCHED + 1];
         int i = 0;
-        ((load<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+        ((load<List, Access>(places[i], first, end, values[i]), i++), ...);
         asm volatile("" ::: "memory");  // keeps all loads above, so that they overlap
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            const Element element = Access<ITEMS>::element(begin, first, item);
+            const Element element = Access::element(begin, first, item);
             Rule::update(values, item, element, watched[item], coefficients);
         }
         i = 0;
-        ((store<List, Access<ITEMS>>(places[i], first, end, values[i]), i++), ...);
+        ((store<List, Access>(places[i], first, end, values[i]), i++), ...);
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
-            if (Access<ITEMS>::inside(Access<ITEMS>::place(first, item), end)) {
+            if (Access::inside(Access::place(first, item), end)) {
                 seen.take(watched[item]);
             }
         }
@@ -104,6 +122,19 @@ __device__ void clear(int64 address, int64 begin, int64 left)
     }
 }
 
+// A thread updates its share of the elements before `end`.
+template <typename Rule, typename Access>
+__device__ void walk(
+    const int64* places, int64 begin, int end, const typename Rule::Compute* coefficients,
+    Seen<Rule>& seen)
+{
+#pragma unroll 1
+    for (int first = 0; first < end; first += THREADS * Access::ITEMS) {
+        const int at = Access::start(first, (int)threadIdx.x);
+        Rule::Lists::template update<Rule, Access>(places, begin, at, end, coefficients, seen);
+    }
+}
+
 // A block updates one chunk of one tensor.
 template <typename Rule, bool VECTORS>
 __device__ void walk_chunk(
@@ -113,7 +144,6 @@ __device__ void walk_chunk(
 {
     using Lists = typename Rule::Lists;
     constexpr int WATCHED = 3 * Rule::N_WATCHED;  // numbers
-    constexpr int ITEMS = 16 / Lists::narrowest();
     constexpr int SCALARS = 4;  // several loads in flight
     const int64 tensor = chunks[2 * (int64)blockIdx.x];
     const int64 begin = (int64)chunks[2 * (int64)blockIdx.x + 1] * CHUNK;
@@ -143,25 +173,12 @@ __device__ void walk_chunk(
     Lists::locate(addresses, n_tensors, tensor, begin, places);
     Seen<Rule> seen;
     if (left < CHUNK) {
-#pragma unroll 1
-        for (int first = 0; first < (int)left; first += THREADS * SCALARS) {
-            const int at = first + thread;
-            Lists::template update<Rule, LastChunk, SCALARS>(
-                places, begin, at, (int)left, own, seen);
-        }
+        walk<Rule, Scalars<SCALARS, true>>(places, begin, (int)left, own, seen);
     } else if constexpr (VECTORS) {
-#pragma unroll 1
-        for (int first = 0; first < CHUNK; first += THREADS * ITEMS) {
-            const int at = first + thread * ITEMS;
-            Lists::template update<Rule, Vectors, ITEMS>(places, begin, at, CHUNK, own, seen);
-        }
+        walk<Rule, Vectors<Lists::items(), 16 / Lists::widest()>>(
+            places, begin, CHUNK, own, seen);
     } else {
-#pragma unroll 1
-        for (int first = 0; first < CHUNK; first += THREADS * SCALARS) {
-            const int at = first + thread;
-            Lists::template update<Rule, WholeChunk, SCALARS>(
-                places, begin, at, CHUNK, own, seen);
-        }
+        walk<Rule, Scalars<SCALARS, false>>(places, begin, CHUNK, own, seen);
     }
     if constexpr (WATCHED > 0) {
         seen.put(partials);
@@ -199,12 +216,9 @@ __device__ void compute_coefficients(
     }
 }
 
-// One block adds the partials of a table to a total, in a fixed order. Bits of `how`: 0, overwrite
-// the total; 1, write to `skip` whether to skip the step, and count skipped steps; 2, skip it if a
-// gradient is not finite, not only if `given` says so.
-__device__ void add_up(
-    const double* partials, const float* given, double* total, float* skip, int64* skipped,
-    int64 n_rows, int64 how)
+// The block adds rows of partials, in an order that depends on their number alone. Thread i gets
+// number i.
+__device__ double add_rows(const double* partials, int64 n_rows)
 {
     double numbers[3] = {};
     for (int64 row = threadIdx.x; row < n_rows; row += THREADS) {
@@ -213,8 +227,29 @@ __device__ void add_up(
             numbers[i] = together(i, numbers[i], partials[3 * row + i]);
         }
     }
+    return of_block<3>(numbers);
+}
+
+// Each block adds SUBTOTAL_ROWS rows of partials to one, which `add_up` then adds.
+__device__ void add_subtotals(const double* partials, double* subtotals, int64 n_rows)
+{
+    const int64 block = blockIdx.x, begin = block * SUBTOTAL_ROWS, left = n_rows - begin;
+    const double whole =
+        add_rows(partials + 3 * begin, left < SUBTOTAL_ROWS ? left : SUBTOTAL_ROWS);
+    if (threadIdx.x < 3) {
+        subtotals[3 * block + threadIdx.x] = whole;
+    }
+}
+
+// One block adds the partials of a table, or their subtotals, to a total, in a fixed order. Bits of
+// `how`: 0, overwrite the total; 1, write to `skip` whether to skip the step, and count skipped
+// steps; 2, skip it if a gradient is not finite, not only if `given` says so.
+__device__ void add_up(
+    const double* partials, const float* given, double* total, float* skip, int64* skipped,
+    int64 n_rows, int64 how)
+{
     const int thread = (int)threadIdx.x;
-    double whole = of_block<3>(numbers);
+    double whole = add_rows(partials, n_rows);
     if (thread < 3) {
         if ((how & 1) == 0) {
             whole = together(thread, total[thread], whole);

@@ -22,14 +22,14 @@ from functools import cache
 from pathlib import Path
 
 from ..storage import compute_dtype
-from ..table import Update
+from ..table import SUBTOTAL_ROWS, Update
 from ..trace.c import coefficients_function, spelling, update_function
 
 CHUNK = 8192
 """Elements of a chunk, which one block updates."""
 
 THREADS = 256
-"""Threads per block of `UPDATE` and `TOTAL`."""
+"""Threads per block of `UPDATE`, `SUBTOTALS` and `TOTAL`."""
 
 COEFFICIENT_THREADS = 128
 """Threads per block of `COEFFICIENTS`, each for one tensor."""
@@ -39,6 +39,7 @@ OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true",
 
 UPDATE = "multi_tensor_update"
 COEFFICIENTS = "multi_tensor_coefficients"
+SUBTOTALS = "multi_tensor_subtotals"
 TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
@@ -72,6 +73,15 @@ def coefficients_geometry(n_tensors: int) -> Geometry:
     return (-(-n_tensors // COEFFICIENT_THREADS),), (COEFFICIENT_THREADS,)
 
 
+def subtotals_geometry(n_rows: int) -> Geometry:
+    """Return the geometry of `SUBTOTALS`.
+
+    >>> subtotals_geometry(2049)
+    ((2,), (256,))
+    """
+    return (-(-n_rows // SUBTOTAL_ROWS),), (THREADS,)
+
+
 @cache
 def source(
     update: Update,
@@ -99,14 +109,19 @@ def source(
 
 @cache
 def total_source() -> str:
-    """Return the CUDA C of the kernel that adds partials."""
-    return f"{driver()}\n{_TOTAL_KERNEL}"
+    """Return the CUDA C of the kernels that add partials."""
+    return f"{driver()}\n{_TOTAL_KERNELS}"
 
 
 @cache
 def driver() -> str:
     """Return the CUDA C that all kernels share, independent of the rule."""
-    constants = {"CHUNK": CHUNK, "THREADS": THREADS, "COEFFICIENT_THREADS": COEFFICIENT_THREADS}
+    constants = {
+        "CHUNK": CHUNK,
+        "THREADS": THREADS,
+        "COEFFICIENT_THREADS": COEFFICIENT_THREADS,
+        "SUBTOTAL_ROWS": SUBTOTAL_ROWS,
+    }
     defined = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     folder = Path(__file__).parent
     return "\n".join([defined, *((folder / name).read_text(encoding="utf-8") for name in DRIVER)])
@@ -222,7 +237,13 @@ extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}
 """
 
 
-_TOTAL_KERNEL = f"""\
+_TOTAL_KERNELS = f"""\
+extern "C" __global__ void __launch_bounds__(THREADS) {SUBTOTALS}(
+    const double* partials, double* subtotals, int64 n_rows)
+{{
+    add_subtotals(partials, subtotals, n_rows);
+}}
+
 extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(
     const double* partials, const float* given, double* total, float* skip, int64* skipped,
     int64 n_rows, int64 how)

@@ -19,16 +19,20 @@ CHUNK = 8192
 the device."""
 
 TOTAL_BLOCK = 512
-"""Rows of partials that the single program of `multi_tensor_total` adds per iteration."""
+"""Rows of partials that a program adds per iteration."""
 
 WARPS = 4
 """Warps per program."""
 
-COEFFICIENT_BLOCK = 128
-"""Tensors per program of `multi_tensor_coefficients`."""
+COEFFICIENT_BLOCK = 32
+"""Tensors per program of `multi_tensor_coefficients`: those of one warp, whose threads find the
+highest bit of their steps without shared memory."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 """Compile options of all kernels; no contraction to FMA."""
+
+COEFFICIENT_OPTIONS = {**OPTIONS, "num_warps": 1}
+"""Compile options of `multi_tensor_coefficients`."""
 
 MAX_REGISTERS = 128
 """Registers per thread if a rule computes in float64."""

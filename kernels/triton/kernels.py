@@ -130,16 +130,9 @@ def multi_tensor_coefficients(
         tl.store(carried_ptr + tensor * N_CARRIED + i, number, mask=mask & active)
 
 
-@triton.jit(do_not_specialize=["n_rows", "how"])
-def multi_tensor_total(
-    partials_ptr, given_ptr, total_ptr, skip_ptr, skipped_ptr, n_rows, how, BLOCK: tl.constexpr
-):
-    """Add the partials of all chunks of a table, in one program and a fixed order.
-
-    ``how`` is a sum of flags of `kernels.device_table`. FIRST: overwrite the total. LAST: write to
-    `skip_ptr` whether to skip the step, and count skipped steps. DECIDES: skip it if a gradient is
-    not finite, not only if `given_ptr` says so.
-    """
+@triton.jit
+def _add_rows(partials_ptr, n_rows, BLOCK: tl.constexpr):
+    """Add rows of partials, a block in each round; the order depends on their number alone."""
     lanes = tl.arange(0, BLOCK).to(tl.int64)
     sums, largest = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
     others = tl.zeros((BLOCK,), tl.float64)
@@ -150,7 +143,34 @@ def multi_tensor_total(
         size = tl.load(partials_ptr + 3 * row + 1, mask=mask, other=0.0)
         largest = tl.where(size > largest, size, largest)
         others += tl.load(partials_ptr + 3 * row + 2, mask=mask, other=0.0)
-    all_squares, all_largest, all_others = tl.sum(sums), tl.max(largest), tl.sum(others)
+    return tl.sum(sums), tl.max(largest), tl.sum(others)
+
+
+@triton.jit(do_not_specialize=["n_rows"])
+def multi_tensor_subtotals(
+    partials_ptr, subtotals_ptr, n_rows, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Add each ``ROWS`` rows of partials to one, which `multi_tensor_total` then adds."""
+    program = tl.program_id(0).to(tl.int64)
+    own_rows = tl.minimum(n_rows - tl.program_id(0) * ROWS, ROWS)
+    squares, largest, others = _add_rows(partials_ptr + 3 * ROWS * program, own_rows, BLOCK)
+    tl.store(subtotals_ptr + 3 * program, squares)
+    tl.store(subtotals_ptr + 3 * program + 1, largest)
+    tl.store(subtotals_ptr + 3 * program + 2, others)
+
+
+@triton.jit(do_not_specialize=["n_rows", "how"])
+def multi_tensor_total(
+    partials_ptr, given_ptr, total_ptr, skip_ptr, skipped_ptr, n_rows, how, BLOCK: tl.constexpr
+):
+    """Add the partials of all chunks of a table, or their subtotals, in a fixed order.
+
+    There is one program; of many chunks there are subtotals, so that it has few rounds. ``how`` is
+    a sum of flags of `kernels.device`. FIRST: overwrite the total. LAST: write to `skip_ptr`
+    whether to skip the step, and count skipped steps. DECIDES: skip it if a gradient is not finite,
+    not only if `given_ptr` says so.
+    """
+    all_squares, all_largest, all_others = _add_rows(partials_ptr, n_rows, BLOCK)
     if how % 2 == 0:
         all_squares = tl.load(total_ptr) + all_squares
         before = tl.load(total_ptr + 1)

@@ -17,18 +17,24 @@ import triton
 from ..device import Launch
 from ..device_table import DeviceTable as AnyDeviceTable
 from ..device_total import DeviceTotal as AnyDeviceTotal
-from ..table import Table, Update
+from ..table import SUBTOTAL_ROWS, Table, Update
 from ..torch_memory import TorchMemory
 from .constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
+    COEFFICIENT_OPTIONS,
     OPTIONS,
     TOTAL_BLOCK,
     coefficients_constants,
     update_constants,
     update_options,
 )
-from .kernels import multi_tensor_coefficients, multi_tensor_total, multi_tensor_update
+from .kernels import (
+    multi_tensor_coefficients,
+    multi_tensor_subtotals,
+    multi_tensor_total,
+    multi_tensor_update,
+)
 from .memory import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
@@ -83,7 +89,7 @@ class _Kernels:
         self._table = table
 
     def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
-        constants = {**coefficients_constants(self._table.update), **OPTIONS}
+        constants = {**coefficients_constants(self._table.update), **COEFFICIENT_OPTIONS}
         grid = (triton.cdiv(arguments[-1], COEFFICIENT_BLOCK),)
         return _launch(multi_tensor_coefficients, grid, arguments, constants)
 
@@ -93,6 +99,11 @@ class _Kernels:
         constants = update_constants(update, dtypes, self._table.vectors)
         constants = {**constants, **update_options(dtypes)}
         return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
+
+    def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
+        constants = {"ROWS": SUBTOTAL_ROWS, "BLOCK": TOTAL_BLOCK, **OPTIONS}
+        grid = (triton.cdiv(arguments[-1], SUBTOTAL_ROWS),)
+        return _launch(multi_tensor_subtotals, grid, arguments, constants)
 
 
 def _total(arguments: tuple[Any, ...]) -> Launch:

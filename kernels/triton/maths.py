@@ -65,16 +65,37 @@ def _float64(value):
 
 
 @triton.jit
-def _power(base, exponent):
-    """Compute gpuopt.rules.power by the same squarings; float64 exponents below 2**53."""
-    n = tl.maximum(exponent.to(tl.int64), 0)
-    result = tl.full(n.shape, 1.0, tl.float64)
-    base = base * result
-    for _ in range(53):
+def _or(a, b):
+    return a | b
+
+
+@triton.jit
+def _bits_of_any(n):
+    """Return the bits that are set in any lane of a block."""
+    if len(n.shape) == 0:
+        return n
+    else:
+        return tl.reduce(n, 0, _or)
+
+
+@triton.jit
+def _integer_power(base, n):
+    """Multiply squarings of the base; further ones than the highest bit of a block are left out."""
+    result = tl.full(base.shape, 1.0, tl.float64)
+    left = _bits_of_any(n)
+    while left > 0:
         result = tl.where((n & 1) == 1, result * base, result)
         base = base * base
         n = n >> 1
+        left = left >> 1
     return result
+
+
+@triton.jit
+def _power(base, exponent):
+    """Compute gpuopt.rules.power by the same squarings; float64 exponents below 2**53."""
+    n = tl.maximum(exponent.to(tl.int64), 0)
+    return _integer_power(base * tl.full(n.shape, 1.0, tl.float64), n)
 
 
 @triton.jit
@@ -82,20 +103,18 @@ def _real_power(base, exponent):
     """Compute gpuopt.rules.real_power by the same squarings and square roots."""
     ones = tl.full((base + exponent).shape, 1.0, tl.float64)
     base, exponent = base * ones, exponent * ones
-    magnitude = tl.minimum(tl.abs(exponent), 9223372036854774784.0 * ones)
+    number = tl.where(exponent == exponent, exponent, 0.0)  # NaN is no integer
+    magnitude = tl.minimum(tl.abs(number), 9223372036854774784.0 * ones)
     n = magnitude.to(tl.int64)
-    fraction = magnitude - n.to(tl.float64)
-    result, square = ones, base
-    for _ in range(63):
-        result = tl.where((n & 1) == 1, result * square, result)
-        square = square * square
-        n = n >> 1
-    for _ in range(52):
+    result = _integer_power(base, n)
+    fraction = ((magnitude - n.to(tl.float64)) * 4503599627370496.0).to(tl.int64)  # 52 bits
+    left = _bits_of_any(fraction)
+    while left > 0:
         base = tl.sqrt(base)
-        fraction = fraction + fraction
-        taken = fraction >= 1.0
+        taken = (fraction & 0x8000000000000) != 0
         result = tl.where(taken, result * base, result)
-        fraction = tl.where(taken, fraction - 1.0, fraction)
+        fraction = fraction << 1
+        left = (left << 1) & 0xFFFFFFFFFFFFF
     result = tl.where(exponent < 0.0, ones / result, result)
     return tl.where(exponent == exponent, result, exponent)
 

@@ -21,10 +21,6 @@ struct uint3 {
     unsigned int x, y, z;
 };
 
-struct alignas(16) uint4 {
-    unsigned int x, y, z, w;
-};
-
 static uint3 blockIdx, threadIdx;
 
 template <typename To, typename From>

@@ -80,4 +80,18 @@ MUTANTS = (
         "            if buffer.copied:\n",
         "tests/cupy/test_cupy_memory.py",
     ),
+    Mutant(
+        "a subtotal lacks a row",
+        "kernels/cuda/multi_tensor.cuh",
+        "left < SUBTOTAL_ROWS ? left : SUBTOTAL_ROWS",
+        "left < SUBTOTAL_ROWS ? left - 1 : SUBTOTAL_ROWS",
+        "tests/backends/test_many_chunks.py -k 'cupy and finite'",
+    ),
+    Mutant(
+        "real powers end at the first half of the fraction",
+        "kernels/cuda/elements.cuh",
+        "i < 52 && fraction > 0.0",
+        "i < 26 && fraction > 0.0",
+        "tests/cuda_c/test_coefficients.py -k 'nadam and float64'",
+    ),
 )

@@ -121,7 +121,7 @@ MUTANTS = (
     Mutant(
         "the allocator may reuse what a pass over the gradients writes",
         "kernels/device_table.py",
-        "                self._arrays = (*self._arrays, self._measured)\n",
+        "        self._arrays = (*self._arrays, *made)\n",
         "",
         "tests/backends/test_captured_tables.py -k holds_all",
     ),
@@ -177,8 +177,8 @@ MUTANTS = (
     Mutant(
         "elements of whole chunks are counted in 32 bits, in CUDA C",
         "kernels/cuda/memory.cuh",
-        "return {((begin + first) >> 2) + (i >> 2), i & 3};",
-        "return {((int)(begin + first) >> 2) + (i >> 2), i & 3};",
+        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
+        "return {((int)(begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
         "tests/backends/test_far_offsets.py -k 'chunks and cupy'",
     ),
     Mutant(
@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(
         "masked lanes are added to the sums, in CUDA C",
         "kernels/cuda/multi_tensor.cuh",
-        "if (Access<ITEMS>::inside(Access<ITEMS>::place(first, item), end)) {",
+        "if (Access::inside(Access::place(first, item), end)) {",
         "if (true) {",
         "tests/backends/test_tail_on_device.py -k 'cupy and every_combination and float32--stats'",
     ),
@@ -346,8 +346,8 @@ MUTANTS = (
     Mutant(
         "blocks of vectors are counted in 32 bits, in CUDA C",
         "kernels/cuda/memory.cuh",
-        "return {((begin + first) >> 2) + (i >> 2), i & 3};",
-        "return {(uint32)((begin + first) >> 2) + (i >> 2), i & 3};",
+        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
+        "return {(uint32)((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
         "tests/backends/test_far_offsets.py -k '34 and cupy'",
     ),
     Mutant(

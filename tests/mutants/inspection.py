@@ -59,4 +59,25 @@ MUTANTS = (
         "if name",
         "tests/inspection/test_compile.py",
     ),
+    Mutant(
+        "warps may touch twice as many sectors as hold their bytes",
+        "gpuopt/inspection/check.py",
+        "return one.sectors != one.floor",
+        "return one.sectors > 2 * one.floor",
+        "tests/inspection/test_gate.py -k every_second_piece",
+    ),
+    Mutant(
+        "what a loop does to a pointer is not seen",
+        "gpuopt/inspection/sectors.py",
+        "return _Value(own) if np.array_equal(own, others) else _ANY",
+        "return _Value(own)",
+        "tests/inspection/test_sectors.py -k loop",
+    ),
+    Mutant(
+        "the first warp speaks for all",
+        "gpuopt/inspection/sectors.py",
+        "return max(len(np.unique(warp // SECTOR)) for warp in bytes_)",
+        "return len(np.unique(bytes_[0] // SECTOR))",
+        "tests/inspection/test_sectors.py -k worst",
+    ),
 )

@@ -101,4 +101,25 @@ MUTANTS = (
         "return _dithered_bfloat16(x, word & 0xFFFF)",
         "tests/backends/test_tail_on_device.py::test_states_in_16_bits -k triton",
     ),
+    Mutant(
+        "powers end before the highest bit of a step",
+        "kernels/triton/maths.py",
+        "    while left > 0:\n        result = tl.where((n & 1)",
+        "    while left > 1:\n        result = tl.where((n & 1)",
+        "tests/simgpu/test_coefficients.py -k 'triton and numpys_bits'",
+    ),
+    Mutant(
+        "powers end at the highest bit of the first tensor's step",
+        "kernels/triton/maths.py",
+        "    return a | b\n",
+        "    return a\n",
+        "tests/simgpu/test_coefficients.py -k 'triton and numpys_bits'",
+    ),
+    Mutant(
+        "a subtotal lacks a row, in Triton",
+        "kernels/triton/kernels.py",
+        "tl.minimum(n_rows - tl.program_id(0) * ROWS, ROWS)",
+        "tl.minimum(n_rows - 1 - tl.program_id(0) * ROWS, ROWS)",
+        "tests/backends/test_many_chunks.py -k 'triton and finite'",
+    ),
 )

@@ -237,6 +237,13 @@ static u32 sum_of_warp(const u32* held, u32 tid)
     return sum;
 }
 
+static u32 bits_of_warp(const u32* held, u32 tid)
+{
+    u32 bits = 0;
+    for (u32 i = tid & ~31u; i <= (tid | 31); i++) bits |= held[i];
+    return bits;
+}
+
 // The largest number; NaN, if there is none.
 static f32 max_of_warp(const u32* held, u32 tid)
 {

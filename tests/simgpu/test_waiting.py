@@ -79,6 +79,12 @@ def test_sums_of_warps():
     assert np.array_equal(found, np.repeat(sums, 32))
 
 
+def test_bits_of_warps():
+    bits = np.bitwise_or.reduce(GIVEN.reshape(2, 32), axis=1)
+    found = run(["redux.sync.or.b32 %r3, %r2, -1;"], GIVEN)
+    assert np.array_equal(found, np.repeat(bits, 32))
+
+
 FLOATS = np.random.default_rng(3).standard_normal(THREADS).astype(np.float32)
 QUIET, OTHER_NAN = 0x7FFFFFFF, 0xFF812345
 

@@ -13,6 +13,7 @@ _MEMORY = re.compile(r"(ld|st)\.(global|shared)(?:\.v([24]))?\." + _KIND)
 _SHUFFLE = "shfl.sync.bfly.b32"
 _REDUCTIONS = {
     "redux.sync.add.s32": ("u32", "sum_of_warp"),
+    "redux.sync.or.b32": ("u32", "bits_of_warp"),
     "redux.sync.max.f32": ("f32", "max_of_warp"),
 }
 """The type of what a warp makes of its threads' values, and the function that does."""

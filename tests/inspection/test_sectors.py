@@ -1,0 +1,103 @@
+"""How many sectors of memory a warp touches, from PTX."""
+
+import pytest
+
+from gpuopt.inspection import ptx
+from gpuopt.inspection.sectors import UNKNOWN, Touched, touched
+
+from .snippets import PTX
+
+
+def sectors(body, width="f32", threads=64):
+    """What the load of ``[%rd9]`` touches, whose address a body computes."""
+    text = f"""
+    .visible .entry one(.param .u64 one_param_0, .param .u32 one_param_1)
+    {{
+        ld.param.b64 %rd1, [one_param_0];
+        ld.param.b32 %r1, [one_param_1];
+        mov.u32 %r2, %tid.x;
+        {body}
+        ld.global.{width} %f1, [%rd9+64];
+        ret;
+    }}
+    """
+    return [one.sectors for one in touched(ptx.parse(text), threads)]
+
+
+def test_the_snippet():
+    assert touched(ptx.parse(PTX), 128) == (
+        Touched(store=False, masked=False, width=16, sectors=16),
+        Touched(store=False, masked=True, width=4, sectors=16),
+        Touched(store=True, masked=False, width=16, sectors=16),
+        Touched(store=True, masked=True, width=4, sectors=16),
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "stride", "expected"),
+    [
+        ("v4.f32", 16, 16),
+        ("v4.f32", 32, 32),
+        ("v2.b32", 8, 8),
+        ("v2.b32", 16, 16),
+        ("v2.b64", 64, 32),
+        ("f32", 4, 4),
+        ("f32", 16, 16),
+        ("b16", 2, 2),
+        ("f64", 8, 8),
+        ("f64", 24, 24),
+    ],
+)
+def test_neighbours_that_are_apart(width, stride, expected):
+    body = f"mul.wide.u32 %rd2, %r2, {stride}; add.s64 %rd9, %rd1, %rd2;"
+    assert sectors(body, width) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("shl.b32 %r3, %r2, 2; and.b32 %r4, %r3, 508; mul.wide.u32 %rd2, %r4, 4;", 16),
+        ("mad.lo.s32 %r3, %r2, 4, %r1; mul.wide.s32 %rd2, %r3, 1;", 4),
+        ("shl.b32 %r3, %r2, 2; or.b32 %r4, %r1, %r3; cvt.u64.u32 %rd2, %r4;", 4),
+        ("shl.b32 %r3, %r2, 2; sub.s32 %r4, %r1, %r3; cvt.s64.s32 %rd2, %r4;", 4),
+        ("shr.u32 %r3, %r2, 1; mul.wide.u32 %rd2, %r3, 8;", 4),
+        ("xor.b32 %r3, %r2, 31; mul.wide.u32 %rd2, %r3, 4;", 4),
+        ("ld.global.b64 %rd3, [%rd1]; mad.wide.u32 %rd2, %r2, 4, %rd3;", 4),
+        ("add.s32 %r3, %r2, %r1; and.b32 %r4, %r3, 3; cvt.u64.u32 %rd2, %r4;", UNKNOWN),
+        ("mul.lo.s32 %r3, %r2, %r1; cvt.u64.u32 %rd2, %r3;", UNKNOWN),
+        ("cvt.rn.f32.u32 %f2, %r2; mov.b32 %r3, %f2; cvt.u64.u32 %rd2, %r3;", UNKNOWN),
+        ("selp.b32 %r3, %r2, 0, %p1; cvt.u64.u32 %rd2, %r3;", UNKNOWN),
+    ],
+)
+def test_addresses_are_followed_through_integers(address, expected):
+    body = f"setp.gt.u32 %p1, %r2, 5; {address} add.s64 %rd9, %rd1, %rd2;"
+    assert sectors(body) == [expected]
+
+
+def test_an_address_from_memory_that_differs_between_threads_is_not_known():
+    body = "mul.wide.u32 %rd2, %r2, 8; add.s64 %rd3, %rd1, %rd2; ld.global.b64 %rd9, [%rd3];"
+    assert sorted(sectors(body)) == [UNKNOWN, 8]
+
+
+def test_one_address_of_all_threads_is_no_element():
+    assert sectors("add.s64 %rd9, %rd1, 8;") == []
+
+
+@pytest.mark.parametrize(("step", "expected"), [(2048, [4]), ("%rd2", [UNKNOWN])])
+def test_a_pointer_that_a_loop_moves(step, expected):
+    body = f"""
+        mul.wide.u32 %rd2, %r2, 4;
+        add.s64 %rd9, %rd1, %rd2;
+    $L1:
+        add.s64 %rd9, %rd9, {step};
+        setp.lt.u64 %p1, %rd9, 512;
+        @%p1 bra $L1;
+    """
+    assert sectors(body) == expected
+
+
+def test_the_worst_warp_counts():
+    body = "and.b32 %r3, %r2, 32; add.s32 %r4, %r3, 1; "
+    body += "mul.lo.s32 %r5, %r2, %r4; mul.wide.u32 %rd2, %r5, 4; add.s64 %rd9, %rd1, %rd2;"
+    assert sectors(body) == [32]
+    assert sectors(body, threads=32) == [4]
