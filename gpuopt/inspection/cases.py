@@ -36,6 +36,8 @@ VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
     "misaligned": lambda rule: (),
     "clip_ema": lambda rule: (CLIP_GRADIENT,),
     "master": lambda rule: (CLIP_GRADIENT,),
+    "split16": lambda rule: (CLIP_GRADIENT,),
+    "split8": lambda rule: (CLIP_GRADIENT,),
     "rounding": lambda rule: (),
     "kahan": lambda rule: (),
     "zero_grads": lambda rule: (),
@@ -50,6 +52,8 @@ tail of `TAILS`; ``measure`` is the pass that computes the norm, independent of 
 TAILS = {
     "clip_ema": Tail(clip_norm=1.0, ema_decay=0.999),
     "master": Tail(clip_norm=1.0, ema_decay=0.999, master_weights=True),
+    "split16": Tail(clip_norm=1.0, master_weights="split16"),
+    "split8": Tail(clip_norm=1.0, master_weights="split8"),
     "rounding": Tail(stochastic_rounding=True),
     "kahan": Tail(kahan_sum=True),
     "zero_grads": Tail(zero_grads=True),
