@@ -2,9 +2,9 @@
 //
 // It is instantiated with a `Rule`, which kernels/cuda/source.py generates from the NumPy rule.
 // Depends on CHUNK, THREADS, COEFFICIENT_THREADS, SUBTOTAL_ROWS, elements.cuh, memory.cuh and
-// sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor whose gradient is at
-// 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients [n_tensors,
-// n_coefficients], partials [n_chunks, n_watched, 3].
+// sums.cuh. The table is that of gpuopt/engine/table.py: addresses [n_lists, n_tensors] (a tensor
+// whose gradient is at 0 is inactive), sizes [n_tensors], chunks [n_chunks, 2], coefficients
+// [n_tensors, n_coefficients], partials [n_chunks, n_watched, 3].
 
 // --- the lists of a rule -----------------------------------------------------------------------
 
@@ -47,8 +47,8 @@ struct Lists {
         return bytes;
     }
 
-    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so that
-    // enough loads are in flight.
+    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so
+    // that enough loads are in flight.
     static __device__ constexpr int items()
     {
         int used = 0;

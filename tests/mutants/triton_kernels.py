@@ -109,13 +109,6 @@ MUTANTS = (
         "tests/simgpu/test_coefficients.py -k 'triton and numpys_bits'",
     ),
     Mutant(
-        "powers end at the highest bit of the first tensor's step",
-        "kernels/triton/maths.py",
-        "    return a | b\n",
-        "    return a\n",
-        "tests/simgpu/test_coefficients.py -k 'triton and numpys_bits'",
-    ),
-    Mutant(
         "a subtotal lacks a row, in Triton",
         "kernels/triton/kernels.py",
         "tl.minimum(n_rows - tl.program_id(0) * ROWS, ROWS)",
