@@ -132,7 +132,7 @@ class DeviceTable:
                 self._prepare_measure(update)
             for launch in self._measuring:
                 launch()
-        return self._subtotals, len(self._subtotals)
+        return self._subtotals, int(self._subtotals.shape[0])
 
     def _prepare_measure(self, update: Update) -> None:
         memory, n_rows = self._memory, len(self._table.chunks)

@@ -88,6 +88,24 @@ def test_a_required_backend_that_cannot_run_fails_and_says_why(broken, capsys, r
     assert "pip install 'gpuopt[broken]'" in err
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ('ImportError("no such symbol")', "no such symbol"),
+        ('OSError("no such shared object")', "no such shared object"),
+        ('ValueError("numpy.dtype size changed")', "ValueError: numpy.dtype size changed"),
+        ("AttributeError()", "AttributeError: "),
+    ],
+)
+def test_a_library_that_raises_when_it_is_imported(tmp_path, monkeypatch, error, said):
+    """One that was built for another NumPy, say: it is as good as missing, and named."""
+    module = f"damaged_{error.partition('(')[0]}"
+    (tmp_path / f"{module}.py").write_text(f"raise {error}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(BACKENDS, "damaged", Backend("damaged", module, ("cuda",), "get it"))
+    assert report()["backends"]["damaged"]["problem"] == f"{said}; to install it: get it"
+
+
 def test_an_unknown_backend_is_a_bad_argument(capsys):
     assert doctor(["numpy", "nomba"], None) == 2
     out, err = capsys.readouterr()

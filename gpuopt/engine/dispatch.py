@@ -85,10 +85,20 @@ class Backend:
 def _problem(module: str, install: str) -> str | None:
     try:
         loaded = importlib.import_module(module)
-    except (ImportError, OSError) as error:  # OSError: a shared library that does not load
-        return f"{error}; to install it: {install}"
+    except Exception as error:
+        return f"{import_problem(error)}; to install it: {install}"
     problem: str | None = loaded.problem() if hasattr(loaded, "problem") else None
     return problem
+
+
+def import_problem(error: Exception) -> str:
+    """Return why a library cannot be imported; one that was built for another may raise anything.
+
+    >>> import_problem(ValueError("numpy.dtype size changed"))
+    'ValueError: numpy.dtype size changed'
+    """
+    plain = isinstance(error, (ImportError, OSError))  # OSError: a shared library does not load
+    return str(error) if plain else f"{type(error).__name__}: {error}"
 
 
 BACKENDS: dict[str, Backend] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import chain
 from typing import Any
 
 import torch
@@ -29,11 +30,21 @@ class StepHooks(torch.optim.Optimizer):
                 torch.compiler.is_compiling()
                 or profiler._is_profiler_enabled
                 or self._optimizer_step_pre_hooks
-                or self._optimizer_step_post_hooks
                 or optimizer._global_optimizer_pre_hooks
-                or optimizer._global_optimizer_post_hooks
             ):
                 return hooked(self, *args, **kwargs)
-            return func(self, *args, **kwargs)
+            result = func(self, *args, **kwargs)
+            if self._optimizer_step_post_hooks or optimizer._global_optimizer_post_hooks:
+                _call_post_hooks(self, args, kwargs)
+            return result
 
         return step
+
+
+def _call_post_hooks(
+    self: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Call the hooks behind a step, of which its closure may have registered some."""
+    registered = self._optimizer_step_post_hooks, optimizer._global_optimizer_post_hooks
+    for hook in chain.from_iterable(hooks.values() for hooks in registered):
+        hook(self, (self, *args), kwargs)

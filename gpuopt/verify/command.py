@@ -32,7 +32,7 @@ def verify(
 
     Returns:
         0 if every check gave the bits of NumPy, 1 if one did not or a required backend was not
-        checked, 2 for options that cannot be used or a file that cannot be written.
+        checked; else 2 for options that cannot be used or a file that cannot be written.
     """
     wanted = [name.strip() for text in require for name in text.split(",") if name.strip()]
     for name in wanted:
@@ -44,14 +44,16 @@ def verify(
     except PlanError as error:
         return _fail(1, str(error))
     if only and not found.plan.checks:
-        return _fail(2, f"--only: no check of this machine has {only!r} in its name")
+        unseen = "".join(f"\n  {one}" for one in found.plan.unseen)
+        why = f". Not seen on this machine:{unseen}" if unseen else ""
+        return _fail(2, f"--only: no check of this machine has {only!r} in its name{why}")
     if not quiet:
         print(f"\n{summary_of(found)}")
-    code = _write(found, json_path, report_path)
+    written = _write(found, json_path, report_path)
     missing = [name for name in wanted if name not in {c.backend for c in found.plan.checks}]
-    if missing and not code:
-        return _fail(1, f"required, but not checked: {', '.join(missing)}")
-    return code or bool(found.bad)
+    if missing:
+        _fail(1, f"required, but not checked: {', '.join(missing)}")
+    return 1 if missing or found.bad else 0 if written else 2
 
 
 def _found(words: Sequence[str], quiet: bool) -> Findings:
@@ -70,20 +72,21 @@ def _found(words: Sequence[str], quiet: bool) -> Findings:
     return Findings(plan, results, time.perf_counter() - start)
 
 
-def _write(found: Findings, json_path: Path | None, report_path: Path | None) -> int:
-    """Write what is asked for; return 2 if a file cannot be written, else 0."""
+def _write(found: Findings, json_path: Path | None, report_path: Path | None) -> bool:
+    """Write what is asked for; return whether each file could be written."""
     data = json.dumps(data_of(found), indent=2) + "\n"
+    well = True
     if json_path == STANDARD_OUTPUT:
         print(data, end="")
-    elif json_path is not None and not _written(json_path, data):
-        return 2
+    elif json_path is not None:
+        well = _written(json_path, data)
     report = report_path or (REPORT if found.bad else None)
     if report is None:
-        return 0
+        return well
     if not _written(report, markdown_of(found)):
-        return 2
+        return False
     print(f"Report, for an issue: {report}", file=sys.stderr)
-    return 0
+    return well
 
 
 def _written(path: Path, text: str) -> bool:

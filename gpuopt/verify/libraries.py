@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.numpy_arrays import numpy_dtype
-from ..engine.dispatch import BACKENDS
+from ..engine.dispatch import BACKENDS, import_problem
 from .values import Array
 
 CUDA = "cuda:0"
@@ -40,8 +40,8 @@ class Library:
         """Return why its arrays cannot be made, or None."""
         try:
             importlib.import_module(self.name)
-        except (ImportError, OSError) as error:
-            return str(error)
+        except Exception as error:
+            return import_problem(error)
         return None
 
     def lacks(self, dtype: str) -> str | None:

@@ -23,6 +23,9 @@ COLUMNS = {
 DETAILED = 40
 """Checks whose problems a report has in full: an issue takes 65,536 characters."""
 
+SHOWN = 10
+"""Checks whose problems are printed: where all fail, mostly for one reason."""
+
 DIFFERENCES = 5
 """Arrays of a check of which the text has the first elements; JSON has all."""
 
@@ -59,8 +62,11 @@ def summary_of(found: Findings) -> str:
     if found.plan.unseen:
         parts.append("\n".join(["Not seen on this machine:", *_indented(found.plan.unseen)]))
     parts += [
-        "\n".join([result.check.name, *_indented(problems_of(result))]) for result in found.bad
+        "\n".join([result.check.name, *_indented(problems_of(result))])
+        for result in found.bad[:SHOWN]
     ]
+    more = len(found.bad) - SHOWN
+    parts += [f"and {counted(more, 'more check')}: see the report"] if more > 0 else []
     return "\n\n".join([*parts, verdict(found)])
 
 

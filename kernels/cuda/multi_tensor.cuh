@@ -56,8 +56,8 @@ struct Lists {
         return bytes;
     }
 
-    // Elements of an iteration of a thread: 16 bytes of the narrowest list, or 32 of the only one,
-    // so that enough loads are in flight.
+    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so
+    // that enough loads are in flight.
     static __device__ constexpr int items()
     {
         int used = 0;

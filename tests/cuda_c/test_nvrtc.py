@@ -8,8 +8,9 @@ from gpuopt.kernels.cuda import source as cuda_c
 from gpuopt.kernels.storage import STORAGE
 
 from gpuopt import RULES
-from gpuopt.inspection import ptx
+from gpuopt.inspection import ptx, sectors
 from gpuopt.inspection.cases import ARCHS, Case
+from gpuopt.inspection.flow import Block
 from tests.cuda_c.tables import list_dtypes, update_of
 
 nvrtc = pytest.importorskip("gpuopt.inspection.nvrtc", reason="cuda-bindings, nvidia-cuda-nvrtc")
@@ -45,28 +46,28 @@ def compiled(rule, mix, arch, kernel, vectors=True):
 def expected_accesses(dtypes, written):
     """How many loads, and stores, of each width a round of a thread has.
 
-    A run is 16 bytes of the widest list; runs are as many as 16 bytes of the narrowest list need.
+    Each access has as many elements as 16 bytes of the widest list.
     """
     sizes = [STORAGE[dtype].itemsize for dtype in dtypes]
-    run, runs = 16 // max(sizes), max(sizes) // min(sizes)
-    found = Counter()
-    for i, size in enumerate(sizes):
-        found[False, run * size] += runs
-        found[True, run * size] += runs * (i in written)
-    return +found
+    run, count = 16 // max(sizes), max(sizes) // min(sizes)
+    lists = [(False, size) for size in sizes] + [(True, sizes[i]) for i in written]
+    return Counter({access: count * lists.count(access) for access in lists}), run
 
 
 def check_update(rule, mix, arch):
     entry, dtypes = compiled(rule, mix, arch, cuda_c.UPDATE)
     assert entry.threads == cuda_c.THREADS
-    rounds = [accesses for accesses in map(ptx.accesses, entry.blocks) if is_wide(accesses)]
-    found = Counter((access.store, access.width) for accesses in rounds for access in accesses)
-    assert found == expected_accesses(dtypes, update_of(rule).written)
-
-
-def is_wide(accesses):
-    """Whether a block has an access of 16 bytes: no other path than the main one has."""
-    return any(access.width == 16 for access in accesses)
+    expected, run = expected_accesses(dtypes, update_of(rule).written)
+    vectors = Counter(
+        (one.name == "st", access.width // run)
+        for one in entry.instructions
+        for access in ptx.accesses(Block("", (one,)))
+        if ".v" in one.opcode
+    )
+    assert vectors == {access: n for access, n in expected.items() if access[1] * run > 4}
+    touched = sectors.touched(entry, cuda_c.THREADS)
+    assert all(one.sectors == one.floor for one in touched)
+    assert {(one.store, one.width // run) for one in touched if not one.masked} == set(expected)
 
 
 @pytest.mark.parametrize("arch", SOME_ARCHS)
@@ -77,7 +78,7 @@ def test_every_rule_compiles_for_every_architecture(arch):
 
 @pytest.mark.parametrize("mix", MIXES, ids="-".join)
 @pytest.mark.parametrize("arch", [75, 90, 120])
-def test_every_dtype_moves_in_16_bytes(mix, arch):
+def test_every_dtype_moves_in_whole_sectors(mix, arch):
     for rule in ("adam", "rmsprop_centered_momentum"):
         check_update(rule, mix, arch)
 
@@ -107,7 +108,7 @@ def test_a_round_waits_for_nothing_before_all_its_loads_are_under_way(mix):
 @pytest.mark.parametrize("arch", [75, 90, 100, 120])
 @pytest.mark.parametrize("state", ["float16", "float64"])
 def test_a_thread_with_eight_float64_elements_keeps_them_in_registers(state, arch):
-    """As many as 16 bytes of the 16-bit list hold, in four runs; inspection checks the rest."""
+    """Eight are 16 bytes of the 16-bit list; inspection checks the rest."""
     pytest.importorskip("triton")  # the disassemblers
     from gpuopt.inspection.cuda_code import compile_case
     from gpuopt.inspection.facts import facts_of
@@ -115,4 +116,4 @@ def test_a_thread_with_eight_float64_elements_keeps_them_in_registers(state, arc
     case = Case("cupy", "update", "amsgrad", "scale_decay", ("float64", "float16", state), arch)
     facts = facts_of(case, compile_case(case))
     assert (facts.local, facts.spills, facts.problem) == (0, 0, "")
-    assert set(facts.main.widths) == {16, 4}
+    assert set(facts.main.widths) == {4, 16}

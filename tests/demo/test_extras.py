@@ -39,7 +39,7 @@ def test_doctor_needs_nothing_of_the_demo():
 def test_inspect_needs_nothing_of_the_demo():
     pytest.importorskip("triton")
     said = gpuopt_without(DEMO, "inspect --rule gradient_descent --check --arch 90 --dtype float32")
-    assert said.startswith("1 kernels checked, 0 failures")
+    assert "\n1 kernels checked, 0 failures" in said
     assert said.endswith("exit code 0\n")
 
 

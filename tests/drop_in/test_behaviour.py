@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+
 import gpuopt.torch as ours  # noqa: E402
 from tests.drop_in.pairs import (  # noqa: E402
     CLASSES,
@@ -123,6 +125,29 @@ def test_one_kind_of_hook_is_enough(kind):
     give_gradients(params, 0)
     optimizer.step()
     assert seen == [optimizer]
+
+
+@pytest.mark.parametrize("all_optimizers", [False, True])
+def test_a_hook_that_the_closure_registers_follows_this_step(all_optimizers):
+    def run(library):
+        param = torch.ones(3, requires_grad=True)
+        param.grad = torch.ones(3)
+        optimizer, seen, handles = library.SGD([param], lr=0.5), [], []
+        register = optimizer.register_step_post_hook
+        if all_optimizers:
+            register = register_optimizer_step_post_hook
+
+        def closure():
+            handles.append(register(lambda o, a, k: seen.append((o is optimizer, len(a), k))))
+            return param.sum()
+
+        optimizer.step(closure)
+        optimizer.step(closure=lambda: 0.0)
+        handles[0].remove()
+        optimizer.step()
+        return [(same, count, list(named)) for same, count, named in seen]
+
+    assert run(ours) == run(torch.optim) == [(True, 2, []), (True, 1, ["closure"])]
 
 
 def test_a_profiler_shows_the_step_by_torchs_name():

@@ -9,8 +9,8 @@ profile   the time of each kernel, and what ncu counts
 
 It uses the environment that it is run in and installs nothing. What is missing is named, and what
 needs it is skipped. Results are in OUT: summary.txt, STAGE.json, and the log of each step. The exit
-code is the number of stages in which something failed, was stopped or not begun, or nothing ran; 3
-without a CUDA device.
+code is 1 if in a stage something failed, was stopped or not begun, or nothing ran; 3 without a CUDA
+device.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main(arguments=None):
     stages = dict.fromkeys(given.stages)
     bad = [n for n in stages if not run_stage(n, STAGES[n](asked), given.seconds, report)]
     report.say(f"== {len(bad)} of {len(stages)} stages failed: {', '.join(bad) or 'none'}")
-    return len(bad)
+    return int(bool(bad))
 
 
 def _about(given, device, missing):

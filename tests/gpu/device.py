@@ -10,7 +10,7 @@ def missing():
         try:
             if import_module(name).cuda.is_available():
                 return None
-        except ImportError:
+        except Exception:  # what is broken is as good as missing
             continue
     return "neither torch nor CuPy finds a CUDA device"
 
@@ -19,7 +19,7 @@ def facts():
     """Return what the results of a run depend on; empty without a device that torch finds."""
     try:
         torch = import_module("torch")
-    except ImportError:
+    except Exception:
         return {}
     if not torch.cuda.is_available():
         return {}

@@ -27,9 +27,23 @@ MUTANTS = (
     Mutant(
         "a hook after the step alone is not called",
         "gpuopt/torch/hooks.py",
-        "or self._optimizer_step_post_hooks",
-        "",
+        "if self._optimizer_step_post_hooks or",
+        "if",
         "tests/drop_in/test_behaviour.py -k one_kind",
+    ),
+    Mutant(
+        "a hook after the step does not get the optimizer among the arguments",
+        "gpuopt/torch/hooks.py",
+        "hook(self, (self, *args), kwargs)",
+        "hook(self, args, kwargs)",
+        "tests/drop_in/test_behaviour.py -k closure_registers",
+    ),
+    Mutant(
+        "the hooks that the closure registers for all optimizers wait for the next step",
+        "gpuopt/torch/hooks.py",
+        " or optimizer._global_optimizer_post_hooks:",
+        ":",
+        "tests/drop_in/test_behaviour.py -k closure_registers",
     ),
     Mutant(
         "loaded states are those of the state dict",

@@ -27,8 +27,8 @@ MUTANTS = (
     Mutant(
         "differences are no failure",
         "gpuopt/verify/command.py",
-        "return code or bool(found.bad)",
-        "return code",
+        "return 1 if missing or found.bad else",
+        "return 1 if missing else",
         "tests/verify/test_command.py -k wrong_bit",
     ),
     Mutant(

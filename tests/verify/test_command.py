@@ -256,7 +256,9 @@ def test_an_unknown_backend_is_a_bad_argument(capsys):
 def test_words_that_no_check_has_are_a_bad_argument(with_faults, capsys):
     with_faults({})
     assert verify("adam florat32", [], None, None) == 2
-    assert "no check of this machine has 'adam florat32' in its name" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no check of this machine has 'adam florat32' in its name. Not seen on this machi" in err
+    assert "\n  streams, CUDA graphs, " in err
 
 
 def test_files_that_cannot_be_written_are_a_bad_argument(with_faults, capsys, tmp_path):
@@ -265,6 +267,32 @@ def test_files_that_cannot_be_written_are_a_bad_argument(with_faults, capsys, tm
     assert f"cannot write {tmp_path}: " in capsys.readouterr().err
     assert verify(TWO, [], None, tmp_path) == 2
     assert f"cannot write {tmp_path}: " in capsys.readouterr().err
+
+
+def test_a_report_is_written_where_the_json_cannot_be(with_faults, capsys, tmp_path):
+    with_faults({"sgd_momentum": "raise"})
+    assert verify(TWO, [], tmp_path / "none" / "all.json", None) == 1
+    assert "cannot write" in capsys.readouterr().err
+    assert "no such luck" in (tmp_path / "gpuopt-verify.md").read_text()
+
+
+def test_what_is_wrong_counts_more_than_a_report_that_cannot_be_written(
+    with_faults, capsys, tmp_path
+):
+    """As in a folder that can only be read."""
+    with_faults({"sgd_momentum": "raise"})
+    (tmp_path / "gpuopt-verify.md").mkdir()
+    assert verify(TWO, [], None, None) == 1
+    assert "cannot write gpuopt-verify.md: " in capsys.readouterr().err
+
+
+def test_what_is_required_and_was_not_checked_is_named_where_a_file_cannot_be_written(
+    with_faults, capsys, tmp_path
+):
+    with_faults({})
+    assert verify(TWO, ["triton"], tmp_path, None) == 1
+    err = capsys.readouterr().err
+    assert "cannot write" in err and "required, but not checked: triton" in err
 
 
 def test_the_options_reach_the_command(monkeypatch):

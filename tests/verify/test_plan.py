@@ -1,10 +1,13 @@
 """What is checked on a machine, and what is said not to have been seen."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpuopt import doctor
 from gpuopt.engine.dispatch import BACKENDS, Backend
 from gpuopt.verify.devices import DEVICES
+from gpuopt.verify.libraries import LIBRARIES
 from gpuopt.verify.plan import Plan, plan, plan_from
 
 pytest.importorskip("torch")
@@ -81,6 +84,16 @@ def test_a_backend_that_cannot_run_is_named_with_what_it_needs(on):
     assert kinds(found, "cupy") == set()
     (said,) = [one for one in found.unseen if one.startswith("cupy: ")]
     assert "no_such_module" in said and said.endswith("get it")
+
+
+def test_a_library_that_raises_when_it_is_imported_is_named(on, monkeypatch, tmp_path):
+    (tmp_path / "damaged_library.py").write_text("raise ValueError('numpy.dtype size changed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    damaged = replace(LIBRARIES["torch"], name="damaged_library")
+    monkeypatch.setitem(LIBRARIES, "torch", damaged)
+    found = on(1)
+    assert "torch tensors: ValueError: numpy.dtype size changed" in found.unseen
+    assert "torch" not in {check.library for check in found.checks}
 
 
 def test_without_ml_dtypes_bfloat16_is_not_seen(on, monkeypatch):

@@ -7,6 +7,7 @@ from gpuopt.verify.checks import Check
 from gpuopt.verify.plan import Plan
 from gpuopt.verify.report import (
     DETAILED,
+    SHOWN,
     Findings,
     data_of,
     line_of,
@@ -73,6 +74,15 @@ def test_what_is_wrong_is_shown_with_its_first_elements_and_no_more_than_some_ar
     assert "\n  and 2 more arrays\n" in text
     assert "\n  Traceback\n  ValueError: no\n" in text
     assert text.endswith("\n6 checks, of which 5 did not give the bits of NumPy, in 12 s.")
+
+
+def test_the_problems_of_some_checks_are_printed_and_the_others_counted():
+    def text(count):
+        return summary_of(found([made(ERROR, text=f"problem {i};") for i in range(count)]))
+
+    assert f"problem {SHOWN - 1};" in text(SHOWN) and "see the report" not in text(SHOWN)
+    assert f"problem {SHOWN - 1};" in text(SHOWN + 2) and f"problem {SHOWN};" not in text(SHOWN + 2)
+    assert "\n\nand 2 more checks: see the report\n\n" in text(SHOWN + 2)
 
 
 def test_verdicts():
