@@ -1,4 +1,4 @@
-"""Compare the stationary states of every rule in 16 bits with those in float32.
+"""Compare the stationary states of every rule in 16 and in 8 bits with those in float32.
 
     python -m benchmarks.state_dtype
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from gpuopt.engine.compose import compose
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.engine.tail import Tail
 from gpuopt.rules.registry import RULES
 
 from .arguments import known_threads, positive, writable
@@ -27,7 +28,7 @@ from .report import load_average, show_machine, show_table
 
 ELEMENTS = 1280
 BETAS = (0.9, 0.99, 0.999, 0.9999)
-DTYPES = ("bfloat16", "float16")
+DTYPES = ("bfloat16", "float16", "8bit")
 SLOW = ("beta", "beta1", "beta2", "rho", "momentum")
 """The hyperparameters that are the decay rate of a state."""
 
@@ -58,7 +59,8 @@ def means(rule: str, beta: float, state_dtype: str | None, steps: int) -> Means:
         steps: per half.
     """
     group = group_of(rule, beta, state_dtype)
-    fused = FusedStep([np.zeros(ELEMENTS, np.float32)], ["p"], [0])
+    tail = Tail(min_8bit_size=1)
+    fused = FusedStep([np.zeros(ELEMENTS, np.float32)], ["p"], [0], tail)
     random = np.random.default_rng(0)
     found = []
     for size in (1.0, 0.1):
@@ -70,7 +72,8 @@ def means(rule: str, beta: float, state_dtype: str | None, steps: int) -> Means:
 
 
 def _wide(fused: FusedStep) -> dict[str, Any]:
-    return {name: np.asarray(state).astype(np.float64) for name, state in fused.states[0].items()}
+    (values,) = fused.values_of_states()
+    return {name: np.asarray(state).astype(np.float64) for name, state in values.items()}
 
 
 def differences(found: Means, expected: Means) -> dict[str, float]:
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     show_machine(load_average(), threads)
     found = dict(measure(given.rules, given.betas, given.steps))
-    title = f"States in 16 bits: difference of their means from float32's, betas {given.betas}"
+    title = f"States in fewer bits: difference of their means from float32's, betas {given.betas}"
     rows = [row(rule, worst) for rule, worst in found.items()]
     show_table(title, ("rule", *DTYPES, f"within {LIMIT:.0%}"), rows, [])
     if given.json is not None:

@@ -77,7 +77,9 @@ class Update(UpdateCoefficients):
 
     def _stored_state(self, name: str, compute: str, wanted: str | None) -> str:
         coded = wanted == IN_8_BITS or wanted in FORMATS
-        if wanted is None or name in self.rule.wide or (coded and compute == "float64"):
+        if wanted is None or name in self.rule.wide:
+            return compute
+        if coded and (compute == "float64" or name in self.rule.not_in_8_bits):
             return compute
         if wanted == IN_8_BITS:
             return (ROOT8 if name in self.rule.nonnegative else SOFTSIGN8).name

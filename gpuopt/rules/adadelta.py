@@ -17,6 +17,8 @@ def adadelta(p, g, square_avg, acc_delta, rho, one_minus_rho, lr, eps):
 
     Then p = p - lr*d. One root of the quotient would be cheaper, and wrong where the quotient
     leaves the range that its root is in.
+
+    What rounding adds to a comes back in the next d: in 8 bits its mean is 5% off at rho = 0.9999.
     """
     square_avg = rho * square_avg + one_minus_rho * (g * g)
     delta = np.divide(np.sqrt(acc_delta + eps), np.sqrt(square_avg + eps)) * g
@@ -40,6 +42,7 @@ add_rule(
         ("square_avg", "acc_delta"),
         _OPTIONS,
         wide=("square_avg",),
+        not_in_8_bits=("acc_delta",),
         nonnegative=("square_avg", "acc_delta"),
     )
 )

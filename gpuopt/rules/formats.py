@@ -141,8 +141,13 @@ def decode_root8(code, scale):
 
 
 def encode_root8(x, scale):
-    """y = root * (255/scale): what depends on the scale alone, GPUs compute once for a block."""
-    return x * np.divide(255.0, scale)
+    """y = root * (255/scale), and at least 1 where the root is not 0.
+
+    No square becomes 0 by chance: an average divided by its root would be a step of any size.
+    What depends on the scale alone, GPUs compute once for a block.
+    """
+    y = x * np.divide(255.0, scale)
+    return np.where(y > 0.0, np.maximum(y, 1.0), y)
 
 
 def root(value):

@@ -78,6 +78,7 @@ def register(
     initial: Mapping[str, str] | None = None,
     carried: Mapping[str, float | str] | None = None,
     wide: tuple[str, ...] = (),
+    not_in_8_bits: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
@@ -96,6 +97,7 @@ def register(
         initial: by state, the hyperparameter that holds its initial value.
         carried: the numbers that a tensor carries from step to step, with their initial values.
         wide: the states that are never stored in 16 or 8 bits.
+        not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
 
     Raises:
@@ -122,7 +124,8 @@ def register(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
     names: Any
-    for role, names in (("states", states), ("wide", wide), ("nonnegative", nonnegative)):
+    kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
+    for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
     rule = Rule(
@@ -134,8 +137,7 @@ def register(
         decoupled,
         dict(initial or {}),
         dict(carried or {}),
-        wide,
-        nonnegative,
+        **kinds,
     )
     check(rule)
     return add_rule(rule)
@@ -157,8 +159,8 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    for role, names in (("wide", rule.wide), ("nonnegative", rule.nonnegative)):
-        unknown = sorted({*names} - {*rule.states})
+    for role in ("wide", "not_in_8_bits", "nonnegative"):
+        unknown = sorted({*getattr(rule, role)} - {*rule.states})
         if unknown:
             raise RuleError(
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"

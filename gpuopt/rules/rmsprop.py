@@ -21,6 +21,9 @@ def rmsprop_centered(p, g, square_avg, grad_avg, beta, one_minus_beta, lr, eps):
 
     Under a constant gradient s - a^2 tends to zero, and rounding may take it below. Where s has
     overflowed the deviation is infinite, whatever a^2 is.
+
+    Neither s nor a may be rounded to 16 or 8 bits: where the mean gradient is three times its
+    deviation, their noise takes s - a^2 below zero, and a step is 1/eps times too large.
     """
     square_avg = beta * square_avg + one_minus_beta * (g * g)
     grad_avg = beta * grad_avg + one_minus_beta * g
@@ -70,6 +73,7 @@ _OPTIONS = (learning_rate(1e-2), _BETA, epsilon())
 _WITH_MOMENTUM = (*_OPTIONS, Option("momentum", 0.9, _MOMENTUM, (FINITE,)))
 
 _SQUARES = ("square_avg",)
+_SUBTRACTED = ("square_avg", "grad_avg")
 
 add_rule(
     Rule("rmsprop", rmsprop, rmsprop_coefficients, ("square_avg",), _OPTIONS, nonnegative=_SQUARES)
@@ -81,6 +85,7 @@ add_rule(
         rmsprop_coefficients,
         ("square_avg", "grad_avg"),
         _OPTIONS,
+        wide=_SUBTRACTED,
         nonnegative=_SQUARES,
     )
 )
@@ -101,6 +106,7 @@ add_rule(
         rmsprop_momentum_coefficients,
         ("square_avg", "grad_avg", "momentum_buffer"),
         _WITH_MOMENTUM,
+        wide=_SUBTRACTED,
         nonnegative=_SQUARES,
     )
 )

@@ -29,9 +29,10 @@ class Rule:
         carried: the numbers that a tensor carries from step to step besides its step count, with
             their initial values: a number, or the name of an option. They change only in steps
             in which the tensor has a gradient.
-        wide: the states that are never stored in 16 bits, whatever ``state_dtype`` says.
+        wide: the states that are never stored in 16 or 8 bits, whatever ``state_dtype`` says.
             Stochastic rounding keeps the mean of a state and adds noise, which would bias a
             maximum of it, or a quotient that is averaged again.
+        not_in_8_bits: the states that 16 bits hold and 8 bits do not.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
     """
 
@@ -44,6 +45,7 @@ class Rule:
     initial: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, float | str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
+    not_in_8_bits: tuple[str, ...] = ()
     nonnegative: tuple[str, ...] = ()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""States in 16 bits: rounded by chance, so that slow averages move, and are right on average."""
+"""States in 16 and 8 bits: rounded by chance, so that slow averages move, and are right on average."""
 
 import ml_dtypes
 import numpy as np
@@ -18,7 +18,7 @@ NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.states])
 @pytest.mark.parametrize(
-    "state_dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.nightly)]
+    "state_dtype", ["bfloat16", "8bit", pytest.param("float16", marks=pytest.mark.nightly)]
 )
 def test_the_states_of_every_rule_follow_those_in_float32(rule, state_dtype):
     with gpuopt.use_backend("numpy"):
@@ -159,10 +159,29 @@ def test_a_resumed_run_rounds_as_the_other(state_dtype):
 
 
 def test_states_that_a_maximum_or_a_quotient_would_bias_stay_wide():
-    for rule, name in (("amsgrad", "exp_avg_sq"), ("adadelta", "square_avg")):
+    for rule, names in (
+        ("amsgrad", ("exp_avg_sq",)),
+        ("adadelta", ("square_avg",)),
+        ("rmsprop_centered_momentum", ("square_avg", "grad_avg")),
+    ):
         stored = compose(RULES[rule]).stored_states("float32", "bfloat16")
-        assert stored.pop(name) == "float32"
+        assert {stored.pop(name) for name in names} == {"float32"}
         assert set(stored.values()) == {"bfloat16"}
+
+
+@pytest.mark.parametrize("state_dtype", [*NARROW, "8bit"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_variance_is_no_difference_of_what_was_rounded(state_dtype, momentum):
+    """Where it were, it would be 0 by chance, and a step 1e8 times too large."""
+    opts = {"lr": 1.0, "beta": 0.99, "centered": True, "momentum": momentum}
+    weights = np.zeros(320, np.float32)
+    opt = gpuopt.RMSProp([weights], state_dtype=state_dtype, min_8bit_size=1, **opts)
+    rng = np.random.default_rng(4)
+    for step in range(400):
+        before = weights.copy()
+        opt.step([np.float32(10.0) + rng.standard_normal(320, np.float32)])
+        if step >= 200:  # the mean is known, and the steps are (10 +- 4)/1
+            assert np.abs(weights - before).max() < 20 / (1 - momentum)
 
 
 @pytest.mark.parametrize("state_dtype", NARROW)
