@@ -29,6 +29,7 @@ class States:
         arrays: for each parameter its states by name; empty until its first gradient.
         steps: int64, how many updates each has had, as far as the host knows.
         carried: for each its carried numbers by name, as far as the host knows.
+        changes: how often states were loaded, allocated, or changed to another format.
         formats: for each the names of the formats of those states that have one, by name; such a
             state has an array of codes and one of scales.
     """
@@ -54,6 +55,7 @@ class States:
         self.steps = np.zeros(len(params), np.int64)
         self.carried: list[dict[str, float]] = [{} for _ in params]
         self.formats: list[dict[str, str]] = [{} for _ in params]
+        self.changes = 0
         self._left: int | None = None
 
     def load(
@@ -69,6 +71,7 @@ class States:
         self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.arrays = list(arrays)
         self._left = None
+        self.changes += 1
         self._parameters.set_states(self.arrays)
 
     def allocate(self, indices: Sequence[int], groups: Groups) -> None:
@@ -91,6 +94,7 @@ class States:
             self.arrays[i].update(arrays)
             self.formats[i] = {k: v for k, v in self.formats[i].items() if k != name} | own
         if made:
+            self.changes += 1
             self._parameters.set_states(self.arrays)
 
     def values(self) -> list[dict[str, Any]]:

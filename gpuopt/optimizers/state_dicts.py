@@ -33,7 +33,7 @@ from .checkpoint import Stored
 from .loaded import OPTIONS
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
-from .whole import OF_OPTIMIZERS, how_to_set
+from .whole import OF_OPTIMIZERS, STATE_DTYPE, how_to_set
 
 OF_TAILS = frozenset(OPTIONS)
 """The states that a tail may have."""
@@ -251,8 +251,9 @@ def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
     if foreign:
         raise ValueError(f"state_dict: {how_to_set(foreign[0])}")
     names = list(definition.defaults)
-    if set(options) != set(names):
+    if {*options} - {STATE_DTYPE} != {*names}:
         raise ValueError(f"state_dict: expected the options {names}, got {list(options)}")
+    names += [STATE_DTYPE] if STATE_DTYPE in options else []
     try:
         return Options(definition, {name: options[name] for name in names})
     except (TypeError, ValueError) as error:
