@@ -95,6 +95,10 @@ class FusedStep:
         """Return the states by name, those in a format as new arrays of floats."""
         return self._states.values()
 
+    def copies_of_states(self, decoded: bool) -> list[dict[str, Any]]:
+        """Return copies of the states by name: as they are, or those in a format as floats."""
+        return self._states.copies(decoded)
+
     @property
     def steps(self) -> npt.NDArray[np.int64]:
         """How many updates each parameter has had; waits for devices, which count themselves."""

@@ -167,14 +167,18 @@ class Optimizer(TailMethods):
     def _labels(self) -> Sequence[Key]:
         return self._structure.keys
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs to continue with the same bits."""
+    def state_dict(self, *, decoded: bool = False) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to continue with the same bits, as copies.
+
+        States in 8 bits are their codes and scales, or with ``decoded`` float32 arrays of their
+        values; both are loaded without loss.
+        """
         with self._locked():
             self._check_not_swapped("state_dict")
             self._fused.complete_states(self._groups(1.0))
-            held = self._state_of(self._fused.states)
+            held = self._state_of(self._fused.copies_of_states(decoded))
             own = self._name(), self._structure, self._param_groups, self._state_dtype
-            formats = dict(zip(self._structure.keys, self._fused.formats))
+            formats = dict(zip(self._structure.keys, () if decoded else self._fused.formats))
             return snapshot(*own, held, self._fused.norm.skipped(), formats)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

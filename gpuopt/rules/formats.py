@@ -76,11 +76,11 @@ def register_format(
             itself by default.
 
     Raises:
-        RuleError: the name is taken, the codes are of another dtype, or a function is not one that
-            every backend can compile.
+        RuleError: the name is taken, the codes are of another dtype, a function is not one that
+            every backend can compile, or ``encode`` is not the inverse of ``decode``.
 
     >>> def decode(code, scale):
-    ...     return code * 0.0078125 * scale
+    ...     return np.divide(code, 127.0) * scale
     >>> def encode(x, scale):
     ...     return np.divide(x, scale) * 127.0
     >>> register_format("linear8", "int8", decode, encode).name
@@ -100,10 +100,10 @@ def register_format(
 
 
 def check(made: Format) -> None:
-    """Check that every backend can compile a format.
+    """Check that every backend can compile a format, and that decoded values keep their codes.
 
     Raises:
-        RuleError: one cannot; the message says why.
+        RuleError: that is not so; the message says why.
     """
     for role, count in (("decode", 2), ("encode", 2), ("prepare", 1)):
         function = getattr(made, role)
@@ -115,6 +115,52 @@ def check(made: Format) -> None:
                 f"argument{'s' * (count > 1)}, got {function!r}"
             )
         trace(function, parameters_of(function))
+    with np.errstate(all="ignore"):
+        _check_round_trip(made)
+
+
+def _check_round_trip(made: Format) -> None:
+    """Check that what is decoded has the same scale and codes again.
+
+    Otherwise values would shrink or drift at each step, and from checkpoint to checkpoint.
+    """
+
+    def prepared(code: Any, scale: Any) -> Any:
+        value = np.asarray(made.decode(code, scale), np.float32)
+        return value if made.prepare is None else made.prepare(value)
+
+    zero, limits = np.zeros(1, np.float32), np.iinfo(made.codes)
+    if not (made.decode(zero, zero) == 0.0).all():
+        raise RuleError(f"decode of format {made.name!r}: expected decode(0, 0) to be 0")
+    for scale in _SCALES:
+        ends = np.array([scale if limits.min == 0 else -scale, scale], np.float32)
+        bottom, top = made.encode(ends, scale)
+        if not limits.min <= bottom <= top <= limits.max or top != np.rint(top):
+            raise RuleError(
+                f"encode of format {made.name!r}: expected a code of {made.codes} for the largest "
+                f"value of a block, got {bottom} to {top}"
+            )
+        kept = prepared(top, scale)
+        if kept != scale:
+            raise RuleError(
+                f"format {made.name!r}: expected decode(encode(scale, scale), scale) to be the "
+                f"scale, {scale}, got {kept}"
+            )
+        codes = np.arange(0 if limits.min == 0 else int(bottom), int(top) + 1, dtype=np.float32)
+        again = made.encode(prepared(codes, scale), scale)
+        worst = int(np.argmax(np.abs(np.where(again == again, again, 0.0) - codes)))
+        if not abs((again[worst] if again[worst] == again[worst] else 0.0) - codes[worst]) < _MOVED:
+            raise RuleError(
+                f"format {made.name!r}: expected encode(decode(code, scale), scale) to be the "
+                f"code, {codes[worst]:g}, got {again[worst]}"
+            )
+
+
+_SCALES = np.float32(10.0) ** np.arange(-15, 16, dtype=np.float32) * np.float32(1.2345678)
+"""Scales of all sizes, for the check of a format."""
+
+_MOVED = 1.0 / 512.0
+"""By how much rounding may move an integer without changing its code."""
 
 
 # --- the two formats ----------------------------------------------------------------------------
