@@ -86,7 +86,9 @@ class Reader:
         given = state_dict["state"]
         if not isinstance(given, Mapping):
             raise TypeError(f"state_dict: expected a dict as 'state', got {type(given).__name__}")
-        unknown = [key for key in given if key not in self.structure.keys]
+        own = state_dict.get("formats", {})
+        keys = [*given, *(own if isinstance(own, Mapping) else ())]
+        unknown = [key for key in keys if key not in self.structure.keys]
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
@@ -157,7 +159,7 @@ def _formats(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
     if not isinstance(own, Mapping):
         raise TypeError(f"state_dict: expected dicts as 'formats', got {found!r:.80}")
     for state, name in own.items():
-        if name not in FORMATS:
+        if not isinstance(name, str) or name not in FORMATS:
             raise ValueError(
                 f"state_dict: state {state!r} is in the format {name!r}; "
                 f"known: {', '.join(FORMATS)}; register_format adds others"
