@@ -1,5 +1,6 @@
 """Replicated parameters: DDP, and ZeroRedundancyOptimizer around our optimizers."""
 
+import copy
 from functools import partial
 
 import torch
@@ -187,7 +188,7 @@ def zeros_states_have_8_bits_too(folder):
     everywhere = [zero.state_dict() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(everywhere)
     assert [g["state_dtype"] for g in everywhere[0]["param_groups"]] == ["8bit", "float32"]
-    new.load_state_dict(everywhere[0])
+    new.load_state_dict(copy.deepcopy(everywhere[0]))  # ZeRO shares what it loads
     for own, optimizer in made:
         give_gradients(own, 2)
         optimizer.step()
