@@ -17,14 +17,32 @@ def extra_bytes(step: Step) -> int | None:
     """
     gc.collect()
     try:
-        _RESET.write_text("5")  # resets the peak
+        reset_peak()
         before = resident_bytes()
         with step.context():
             step.run()
             step.run()
-        return max(_status("VmHWM") - before, 0)
+        return risen_bytes(before)
     except OSError:
         return None
+
+
+def reset_peak() -> None:
+    """Let the peak of the resident memory begin anew.
+
+    Raises:
+        OSError: the operating system does not do that.
+    """
+    _RESET.write_text("5")
+
+
+def risen_bytes(before: int) -> int:
+    """Return by how much the peak is above what was resident.
+
+    Raises:
+        OSError: the operating system does not report it.
+    """
+    return max(_status("VmHWM") - before, 0)
 
 
 def resident_bytes() -> int:
