@@ -17,32 +17,14 @@ def extra_bytes(step: Step) -> int | None:
     """
     gc.collect()
     try:
-        reset_peak()
+        _RESET.write_text("5")  # resets the peak
         before = resident_bytes()
         with step.context():
             step.run()
             step.run()
-        return risen_bytes(before)
+        return max(_status("VmHWM") - before, 0)
     except OSError:
         return None
-
-
-def reset_peak() -> None:
-    """Let the peak of the resident memory begin anew.
-
-    Raises:
-        OSError: the operating system does not do that.
-    """
-    _RESET.write_text("5")
-
-
-def risen_bytes(before: int) -> int:
-    """Return by how much the peak is above what was resident.
-
-    Raises:
-        OSError: the operating system does not report it.
-    """
-    return max(_status("VmHWM") - before, 0)
 
 
 def resident_bytes() -> int:

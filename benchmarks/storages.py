@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
+import tracemalloc
 from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .memory import reset_peak, resident_bytes, risen_bytes
 from .models import Shapes
 
 STORAGES = ("float32", "float16", "8bit")
@@ -29,11 +28,8 @@ def sampled(shapes: Shapes, limit: int = LIMIT) -> Shapes:
     return shapes[::step]
 
 
-def peaks(shapes: Shapes, storage: str) -> dict[str, int] | None:
-    """Return the bytes of Adam's states, and the most that each operation allocates besides.
-
-    None if the operating system does not report the memory.
-    """
+def peaks(shapes: Shapes, storage: str) -> dict[str, int]:
+    """Return the bytes of Adam's states, and the most that each operation allocates besides."""
     import gpuopt
 
     params = [np.ones(shape, np.float32) for shape in shapes]
@@ -50,17 +46,13 @@ def peaks(shapes: Shapes, storage: str) -> dict[str, int] | None:
         "load": lambda: opt.load_state_dict(kept),
         "step after load": lambda: opt.step(grads),
     }
+    tracemalloc.start()  # NumPy reports what it allocates
     try:
         for name, run in todo.items():
-            found[name] = _risen(run)
-    except OSError:
-        return None
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            run()
+            found[name] = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
     return found
-
-
-def _risen(run: Callable[[], Any]) -> int:
-    gc.collect()
-    reset_peak()
-    before = resident_bytes()
-    run()
-    return risen_bytes(before)

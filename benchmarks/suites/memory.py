@@ -33,8 +33,8 @@ def _of_states(model: str, shapes: Shapes) -> Group:
     lines, failed = [], {}
     for storage in STORAGES:
         found, error = attempt(lambda storage=storage: peaks(shapes, storage))
-        if error or found is None:
-            failed[storage] = error or "the operating system does not report the memory"
+        if error:
+            failed[storage] = error
             continue
         lines += [
             Line(place, f"{storage}: {what}", True, len(shapes), size, extra_bytes=count)

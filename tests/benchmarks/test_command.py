@@ -144,10 +144,10 @@ def test_states_take_what_their_storage_says():
     kept = {"float32": 8 * size, "float16": 4 * size, "8bit": 2 * (size + size // 8)}
     for storage, expected in kept.items():
         found = storages.peaks(((size,),), storage)
-        assert found is not None
         assert found["kept"] == expected
-        assert 0.9 * expected < found["state_dict"] < expected + (8 << 20)
-        assert found["step"] < 16 << 20  # a decoded state is as large
+        assert expected <= found["state_dict"] < expected + (8 << 20)
+        assert found["step"] < 8 << 20  # a decoded state is twice as large
+        assert found["load"] < 2.5 * expected + (8 << 20)
 
 
 def test_a_large_model_is_sampled():
