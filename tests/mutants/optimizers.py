@@ -58,7 +58,7 @@ MUTANTS = (
         "gpuopt/engine/coded_states.py",
         "slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))",
         "slice(0, PIECE // BLOCK)",
-        "tests/drop_in/test_8bit_states.py -k layouts",
+        "tests/optimizers/test_8bit_state_dicts.py -k each_piece",
     ),
     Mutant(
         "a group's own state_dtype is not the one that counts",

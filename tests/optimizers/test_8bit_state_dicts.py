@@ -326,5 +326,17 @@ def test_loaded_values_become_codes_piece_by_piece():
     assert opt.state[0]["exp_avg"].dtype == np.int8
 
 
+def test_each_piece_has_its_own_scales():
+    """Values grow from piece to piece: with the scales of another, they would be far off."""
+    size = 3 * (1 << 15) + 77
+    param, grad = np.zeros(size, np.float32), np.linspace(1.0, 4.0, size, dtype=np.float32)
+    opt = gpuopt.Adam([param], betas=(0.5, 0.5), state_dtype="8bit")
+    opt.step([grad])
+    for _ in range(2):
+        values = opt.state_dict(decoded=True)
+        assert np.abs(values["state"][0]["exp_avg"] / (0.5 * grad) - 1.0).max() < 1.0 / 60
+        opt.load_state_dict(values)
+
+
 def test_the_formats_of_the_library():
     assert list(FORMATS) == ["softsign8", "root8"]
