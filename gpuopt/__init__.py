@@ -19,20 +19,24 @@ from .engine.tail import Tail
 from .errors import BackendError
 from .optimizers import classes
 from .optimizers.classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
+from .rules.formats import FORMATS, Format, register_format
 from .rules.registry import RULES, Rule, RuleError, register
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FORMATS",
     "RULES",
     "BackendError",
     "Explanation",
+    "Format",
     "Rule",
     "RuleError",
     "Tail",
     "TensorStats",
     "explain",
     "register",
+    "register_format",
     "use_backend",
 ]
 __all__ += classes.__all__

@@ -137,6 +137,16 @@ TOLERANCES = {
         "beside what power rounds, at most 52 square roots, each off by one rounding of 1.1e-16 "
         "and half of the one before, and their product; 4.4e-14 was seen for exponents to 600",
     ),
+    "re-encoded softsign8": Tolerance(
+        1.0 / 127.0,
+        "half a code of 127, where the softsign is coarsest: twice a code's share of the largest "
+        "value in the block",
+    ),
+    "re-encoded root8": Tolerance(
+        1.01 / 255.0,
+        "half a code of 255 of the root; the square's error is twice that, of the largest value "
+        "in the block, and half a code's square more",
+    ),
 }
 
 

@@ -1,13 +1,20 @@
-"""Peak memory of gradients: with the step after the backward pass, and inside it."""
+"""Peak memory: of gradients, with the step after the backward pass and inside it; of states.
+
+The states of each storage are those of Adam over NumPy arrays of each model's shapes: what is kept
+of them, and the most that a step, ``state_dict`` and ``load_state_dict`` allocate besides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt
+from ..models import Shapes
+from ..storages import STORAGES, peaks, sampled
 from . import Settings
 
 LAYERS, WIDTH = 16, 1024
@@ -15,7 +22,28 @@ AFTER, INSIDE = "step after backward", "step inside backward"
 
 
 def run(settings: Settings) -> Iterator[Group]:
-    """Yield one group, whose extra bytes are the peak of the gradients."""
+    """Yield a group whose extra bytes are the peak of the gradients, and those of the states."""
+    yield from _of_gradients(settings)
+    for name, shapes in settings.models.items():
+        yield _of_states(name, sampled(shapes))
+
+
+def _of_states(model: str, shapes: Shapes) -> Group:
+    place, size = Place("memory", "adam", "float32", model, "cpu"), sum(map(prod, shapes))
+    lines, failed = [], {}
+    for storage in STORAGES:
+        found, error = attempt(lambda storage=storage: peaks(shapes, storage))
+        if error:
+            failed[storage] = error
+            continue
+        lines += [
+            Line(place, f"{storage}: {what}", True, len(shapes), size, extra_bytes=count)
+            for what, count in found.items()
+        ]
+    return Group(place, lines, failed, [f"the extra bytes are those of states of {size} elements"])
+
+
+def _of_gradients(settings: Settings) -> Iterator[Group]:
     place = Place(
         "memory", "adamw", "float32", f"{LAYERS} layers of {WIDTH}x{WIDTH}", settings.device
     )

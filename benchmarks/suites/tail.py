@@ -91,7 +91,7 @@ def bytes_of_ours(dtype: str) -> int:
     """Return gpuopt's bytes per element: one read of the gradients, and the update.
 
     >>> bytes_of_ours("float32"), sum(TORCH_BYTES["float32"])
-    (40, 52)
+    (40.0, 52)
     """
     tail = tail_of(clip_norm=LARGEST, ema_decay=DECAY, master_weights=dtype == "bfloat16")
     update = within(RULES["adam"], tail).for_params(dtype)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import copy_into, describe_state, to_numpy, zeros, zeros_like
-from ..kernels.numpy.coded import scales_of, spread
+from ..kernels.numpy.coded import PIECE, scales_of, spread
 from ..kernels.roundings import nearest_integer
 from ..kernels.storage import BLOCK, STORAGE
 from ..kernels.storage import decode as decode_stored
@@ -36,22 +36,53 @@ def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
     """
     codes, scales = zeros_like(param, own.codes), _scales_for(param)
     dtype = describe_state(array, name).dtype
-    order = _axes(codes)
-    values = decode_stored(to_numpy(array), dtype, "float32").transpose(order)
-    of_elements, of_blocks = encoded(values.reshape(-1), own)
-    _write(codes, order, of_elements)
-    copy_into(scales, of_blocks)
+    given, to_codes, to_scales = _Flat(array, codes), _Flat(codes, codes), _Flat(scales, scales)
+    for part, blocks in _pieces(to_codes.values.size):
+        values = decode_stored(given.values[part], dtype, "float32")
+        to_codes.values[part], to_scales.values[blocks] = encoded(values, own)
+    to_codes.write()
+    to_scales.write()
     return {name: codes, scale_name(name): scales}
 
 
 def values_of(param: Any, held: Arrays, name: str, own: Format, dtype: str = "float32") -> Any:
     """Return a new array, like a parameter, with the values of a state; waits for a device."""
-    made, codes = zeros_like(param, dtype), held[name]
-    order = _axes(codes)
-    flat = to_numpy(codes).transpose(order).reshape(-1)
-    values = decoded(flat, to_numpy(held[scale_name(name)]), own)
-    _write(made, order, encode_stored(values, dtype))
+    made, codes, scales = zeros_like(param, dtype), held[name], held[scale_name(name)]
+    of_codes, of_scales, values = _Flat(codes, codes), _Flat(scales, scales), _Flat(made, codes)
+    for part, blocks in _pieces(of_codes.values.size):
+        found = decoded(of_codes.values[part], of_scales.values[blocks], own)
+        values.values[part] = encode_stored(found, dtype)
+    values.write()
     return made
+
+
+class _Flat:
+    """The elements of an array in the memory order of codes, on the host.
+
+    They are the array's own where its memory is the host's and has that order, and else copies,
+    which `write` copies back. Only pieces of what is decoded exist besides.
+    """
+
+    def __init__(self, array: Any, codes: Any) -> None:
+        """Take an array of the codes' shape."""
+        memory = describe_state(array, "state")
+        self._array, self._own = array, memory.view if memory.device == "cpu" else to_numpy(array)
+        self._order = _axes(codes)
+        self.values = self._own.transpose(self._order).reshape(-1)
+
+    def write(self) -> None:
+        """Write the elements into the array, unless they are its own."""
+        turned = self._own.transpose(self._order)
+        if not np.may_share_memory(turned, self.values):
+            turned[...] = self.values.reshape(turned.shape)
+        if describe_state(self._array, "state").device != "cpu":
+            copy_into(self._array, self._own)
+
+
+def _pieces(size: int) -> Iterator[tuple[slice, slice]]:
+    """Return the pieces of so many elements, and the blocks of each."""
+    for begin in range(0, size, PIECE):
+        yield slice(begin, begin + PIECE), slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))
 
 
 def encoded(
@@ -86,10 +117,3 @@ def _axes(dense: Any) -> list[int]:
     """Return the axes of a dense array in the order of its memory, the slowest first."""
     strides = describe_state(dense, "codes").strides
     return sorted(range(len(strides)), key=lambda axis: -strides[axis])
-
-
-def _write(array: Any, order: Sequence[int], flat: npt.NDArray[Any]) -> None:
-    """Write values that are in the memory order of a dense array."""
-    shape = describe_state(array, "array").shape
-    turned = flat.reshape([shape[axis] for axis in order])
-    copy_into(array, np.ascontiguousarray(turned.transpose(np.argsort(order))))

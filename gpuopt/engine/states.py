@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class States:
         arrays: for each parameter its states by name; empty until its first gradient.
         steps: int64, how many updates each has had, as far as the host knows.
         carried: for each its carried numbers by name, as far as the host knows.
+        changes: how often states were loaded, allocated, or changed to another format.
         formats: for each the names of the formats of those states that have one, by name; such a
             state has an array of codes and one of scales.
     """
@@ -54,6 +56,7 @@ class States:
         self.steps = np.zeros(len(params), np.int64)
         self.carried: list[dict[str, float]] = [{} for _ in params]
         self.formats: list[dict[str, str]] = [{} for _ in params]
+        self.changes = 0
         self._left: int | None = None
 
     def load(
@@ -69,6 +72,7 @@ class States:
         self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
         self.arrays = list(arrays)
         self._left = None
+        self.changes += 1
         self._parameters.set_states(self.arrays)
 
     def allocate(self, indices: Sequence[int], groups: Groups) -> None:
@@ -91,22 +95,29 @@ class States:
             self.arrays[i].update(arrays)
             self.formats[i] = {k: v for k, v in self.formats[i].items() if k != name} | own
         if made:
+            self.changes += 1
             self._parameters.set_states(self.arrays)
 
     def values(self) -> list[dict[str, Any]]:
         """Return the states of each parameter by name, those in a format as new float arrays."""
-        found = []
-        for param, held, formats in zip(self.params, self.arrays, self.formats):
-            scales = set(map(scale_name, formats))
-            values = {
-                name: values_of(param, held, name, FORMATS[formats[name]])
-                if name in formats
-                else array
-                for name, array in held.items()
-                if name not in scales
-            }
-            found.append(values)
-        return found
+        return list(map(self._values, range(len(self.params)), repeat(_same)))
+
+    def copies(self, decoded: bool) -> list[dict[str, Any]]:
+        """Return copies of the states of each parameter by name, as they are or ``decoded``."""
+        if decoded:
+            return list(map(self._values, range(len(self.params)), repeat(_copy)))
+        return [{name: _copy(array) for name, array in held.items()} for held in self.arrays]
+
+    def _values(self, i: int, otherwise: Callable[[Any], Any]) -> dict[str, Any]:
+        param, held, formats = self.params[i], self.arrays[i], self.formats[i]
+        scales = set(map(scale_name, formats))
+        return {
+            name: values_of(param, held, name, FORMATS[formats[name]])
+            if name in formats
+            else otherwise(array)
+            for name, array in held.items()
+            if name not in scales
+        }
 
     def check_counts(self) -> None:
         """Raise OverflowError if a parameter has had as many steps as can be counted.
@@ -189,6 +200,14 @@ class States:
 
 _Made = tuple[dict[str, Any], dict[str, str]]
 """Arrays by name, and the name of the format of a state that has one."""
+
+
+def _same(array: Any) -> Any:
+    return array
+
+
+def _copy(array: Any) -> Any:
+    return copy_as(array, describe_state(array, "state").dtype)
 
 
 def _format_in(stored: str) -> str | None:

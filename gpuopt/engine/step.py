@@ -86,9 +86,18 @@ class FusedStep:
         """For each parameter the formats of those states that have codes and scales, by name."""
         return self._states.formats
 
+    @property
+    def state_changes(self) -> int:
+        """How often states were loaded, allocated, or changed to another format."""
+        return self._states.changes
+
     def values_of_states(self) -> list[dict[str, Any]]:
         """Return the states by name, those in a format as new arrays of floats."""
         return self._states.values()
+
+    def copies_of_states(self, decoded: bool) -> list[dict[str, Any]]:
+        """Return copies of the states by name: as they are, or those in a format as floats."""
+        return self._states.copies(decoded)
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:

@@ -27,6 +27,7 @@ from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
 from .tail_methods import TailMethods
 from .unknown import refuse_unknown
+from .whole import STATE_DTYPE
 
 
 class Optimizer(TailMethods):
@@ -60,6 +61,7 @@ class Optimizer(TailMethods):
         "_lock",
         "_param_groups",
         "_plan",
+        "_planned_sizes",
         "_seen",
         "_state_dtype",
         "_structure",
@@ -98,6 +100,7 @@ class Optimizer(TailMethods):
         self._given = Given(params, self._structure, arrays)
         self._swapped = False
         self._plan: Plan | None = None
+        self._planned_sizes: list[int] = []
         self._seen: Any = None
 
     @in_default_mode
@@ -164,20 +167,26 @@ class Optimizer(TailMethods):
     def _labels(self) -> Sequence[Key]:
         return self._structure.keys
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs to continue with the same bits."""
+    def state_dict(self, *, decoded: bool = False) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to continue with the same bits, as copies.
+
+        States in 8 bits are their codes and scales, or with ``decoded`` float32 arrays of their
+        values; both are loaded without loss.
+        """
         with self._locked():
             self._check_not_swapped("state_dict")
             self._fused.complete_states(self._groups(1.0))
-            held = self._state_of(self._fused.states)
+            held = self._state_of(self._fused.copies_of_states(decoded))
             own = self._name(), self._structure, self._param_groups, self._state_dtype
-            formats = dict(zip(self._structure.keys, self._fused.formats))
+            formats = dict(zip(self._structure.keys, () if decoded else self._fused.formats))
             return snapshot(*own, held, self._fused.norm.skipped(), formats)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the states, step counts and options of a state dict.
 
-        States keep the dtype that they were saved in. An lr that is a tensor here stays that
+        Its ``state_dtype`` replaces this optimizer's, and one of a group that of the group, if it
+        has them. At the next step, states that are in 8 bits, or are to be, change to that; others
+        keep the dtype that they were saved in. An lr that is a tensor here stays that
         tensor, and takes the value that was saved. Averages, masters and compensations that no
         step would bring on are left out, with a warning.
 
@@ -196,7 +205,7 @@ class Optimizer(TailMethods):
                 self.tail,
             ).read(state_dict)
             for mine, loaded in zip(self._param_groups, contents.groups):
-                loaded.keep_tensors_of(mine)
+                loaded.keep_of(mine)
             self._param_groups = contents.groups
             self._state_dtype = contents.state_dtype
             self._plan = None
@@ -268,15 +277,17 @@ class Optimizer(TailMethods):
     def _groups(self, grad_factor: float) -> Groups:
         """Return what each group wants; the same object as long as no option changes."""
         plan, seen = self._plan, (grad_factor, list(map(VERSION, self._param_groups)))
-        if plan is None:
-            names, tail = tuple(self._param_groups[0]), self.tail
-            definition = self._definition
-            reads = definition.parts, definition.rule_for, self._numbers_of
-            plan = Plan(names, *reads, tail, self._state_dtype)
-        elif plan.groups is not None and not plan.live and seen == self._seen:
+        if plan is not None and plan.groups is not None and not plan.live and seen == self._seen:
             return plan.groups
+        sizes = list(map(len, self._param_groups))
+        if plan is None or sizes != self._planned_sizes:
+            definition, tail = self._definition, self.tail
+            reads = definition.parts, definition.rule_for, self._numbers_of
+            own = [STATE_DTYPE] if any(STATE_DTYPE in g for g in self._param_groups) else []
+            names = tuple(definition.defaults)
+            plan = Plan(names, *reads, tail, self._state_dtype, others=own)
         groups = plan.take(list(map(VALUES, self._param_groups)), grad_factor)
-        self._plan, self._seen = plan, seen
+        self._plan, self._seen, self._planned_sizes = plan, seen, sizes
         return groups
 
     def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:

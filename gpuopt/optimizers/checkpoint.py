@@ -18,7 +18,16 @@ FORMAT = "gpuopt-optimizer-1"
 _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
 
-_KNOWN = {"format", "optimizer", "steps", "numbers", "dtypes", "formats", *_WHOLE}
+_KNOWN = {
+    "format",
+    "optimizer",
+    "steps",
+    "numbers",
+    "dtypes",
+    "formats",
+    "formats_version",
+    *_WHOLE,
+}
 
 
 class Stored:
@@ -51,7 +60,8 @@ def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -
                 tensors[f"{key}.{part}"] = to_numpy(array)
                 dtypes[f"{key}.{part}"] = describe_state(array, part).dtype
     parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes}
-    parts |= {"formats": formats} if formats else {}
+    if formats:
+        parts |= {"formats": formats, "formats_version": state_dict["formats_version"]}
     parts.update((part, state_dict[part]) for part in _WHOLE)
     texts = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     texts.update((part, json.dumps(value)) for part, value in parts.items())
@@ -110,6 +120,7 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
     if "formats" in header:
         formats = json.loads(header["formats"])
         whole["formats"] = {keys[text]: own for text, own in formats.items()}
+        whole["formats_version"] = json.loads(header["formats_version"])
     return {"optimizer": header["optimizer"], "state": state, **whole}
 
 

@@ -12,7 +12,7 @@ from ..rules.definitions import Definition
 from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
 from ..rules.ranges import boolean, pair
-from .whole import check_of_group
+from .whole import STATE_DTYPE, check_of_group
 
 
 def checked_state_dtype(value: Any) -> str | None:
@@ -55,6 +55,9 @@ def _accepted_array(option: Option, array: Any) -> Any:
 class Options(MutableMapping[str, Any]):
     """The options of one group: a dict that knows its keys and checks its values.
 
+    It may have a ``state_dtype`` of its own, which counts for its arrays in place of the
+    optimizer's.
+
     >>> from gpuopt.rules.definitions import DEFINITIONS
     >>> group = Options(DEFINITIONS["SGD"], DEFINITIONS["SGD"].defaults)
     >>> group["lr"] = -1
@@ -66,7 +69,7 @@ class Options(MutableMapping[str, Any]):
     def __init__(self, definition: Definition, values: Mapping[str, Any]) -> None:
         """Check the values of all of an optimizer's options, and that none excludes another."""
         self._options, self._check = definition.by_name, definition.check
-        self._values = {name: accepted(self._options[name], v) for name, v in values.items()}
+        self._values = {name: self._taken(name, v) for name, v in values.items()}
         if self._check is not None:
             self._check(self._values)
         self.version = 0
@@ -91,7 +94,7 @@ class Options(MutableMapping[str, Any]):
         """
         if name not in self._values:
             self.check(name)
-        taken = accepted(self._options[name], value)
+        taken = self._taken(name, value)
         if self._check is not None and name != "lr":
             self._check({**self._values, name: taken})
         return taken
@@ -108,7 +111,7 @@ class Options(MutableMapping[str, Any]):
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
-        taken = {n: accepted(self._options[n], v) for n, v in given.items()}
+        taken = {n: self._taken(n, v) for n, v in given.items()}
         if self._check is not None:
             self._check({**self._values, **taken})
         self._values.update(taken)
@@ -116,8 +119,11 @@ class Options(MutableMapping[str, Any]):
         self.tensors = scalars.arrays_among(self._values)
 
     def __delitem__(self, name: str) -> None:
-        """Refuse: every option always has a value."""
-        raise TypeError(f"{name}: an option cannot be deleted")
+        """Refuse, since an option always has a value, but for a group's own ``state_dtype``."""
+        if name != STATE_DTYPE:
+            raise TypeError(f"{name}: an option cannot be deleted")
+        del self._values[name]
+        self.version += 1
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
@@ -134,14 +140,25 @@ class Options(MutableMapping[str, Any]):
     def check(self, name: str) -> None:
         """Raise TypeError unless ``name`` is an option."""
         check_of_group(name)
-        if name not in self._values:
+        known = dict.fromkeys((*self._values, STATE_DTYPE))
+        if name not in known:
             raise TypeError(
-                f"unknown option {name!r}: expected one of {', '.join(self._values)}"
-                f"{did_you_mean(str(name), list(self._values))}"
+                f"unknown option {name!r}: expected one of {', '.join(known)}"
+                f"{did_you_mean(str(name), list(known))}"
             )
 
-    def keep_tensors_of(self, other: Options) -> None:
-        """Take over the tensors of ``other``, with the values that these options have now."""
+    def _taken(self, name: str, value: Any) -> Any:
+        if name == STATE_DTYPE:
+            return checked_state_dtype(value)
+        return accepted(self._options[name], value)
+
+    def keep_of(self, other: Options) -> None:
+        """Take over what loaded options keep of those that they replace.
+
+        That is tensors, with the values that were loaded, and a ``state_dtype`` if none was.
+        """
+        if STATE_DTYPE in other and STATE_DTYPE not in self:
+            self[STATE_DTYPE] = other[STATE_DTYPE]
         for name, tensor in other.tensors.items():
             scalars.fill(tensor, float(self[name]))
             self[name] = tensor

@@ -14,6 +14,7 @@ from ..engine.compose import Update, updates_for
 from ..engine.groups import Column, Groups
 from ..engine.tail import Tail
 from ..rules.registry import Rule
+from .whole import STATE_DTYPE
 
 RATE = "lr"
 """The option that decides neither the rule nor a stage."""
@@ -63,13 +64,13 @@ class Plan:
             rule_of: returns the rule for a group's options; must not depend on lr.
             numbers_of: returns the values of a hyperparameter, one for each group, as numbers.
             tail: the tail of the optimizer.
-            state_dtype: of states.
+            state_dtype: of states; that of a group counts there, if it is among ``others``.
             check_present: raises if a group lacks an option that a step reads.
             check_changed: raises if one of the options that have changed is not accepted.
-            others: options that groups may have, and that are only checked.
+            others: options that some groups have; all but ``state_dtype`` are only checked.
         """
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
-        self._absent.update(dict.fromkeys(others))
+        self._absent.update(dict.fromkeys(others), **{STATE_DTYPE: state_dtype})
         names = tuple(dict.fromkeys((*names, *_DEFAULTS, *others)))
         self._gives = {name: parts.get(name, (name,)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
@@ -121,7 +122,8 @@ class Plan:
             names = self._gives
             if any(names.keys() - self._absent.keys() - own.keys() for own in options):
                 self._check_present()
-            return [tuple(own.get(n, _DEFAULTS.get(n)) for n in names) for own in options]
+            absent = {**_DEFAULTS, **self._absent}
+            return [tuple(own.get(n, absent.get(n)) for n in names) for own in options]
 
     def _has_rows(self, rows: Sequence[tuple[Any, ...]]) -> bool:
         """Whether these values are the same objects as at the last step."""
@@ -170,7 +172,7 @@ class Plan:
         followed = dict(tensors)
         if scalars.is_array(factor):
             followed[FACTOR] = [factor] * len(rules)
-        dtypes = (self._state_dtype,) * len(rules)
+        dtypes = values.get(STATE_DTYPE, (self._state_dtype,) * len(rules))
         self.groups = groups = Groups(updates, dtypes, numbers, common, followed, before)
         self.rules, self.live, self._used = rules, live, used
         self._numbers, self._tensors = numbers, tensors

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from ..arrays import (
     FLOATS,
-    copy_as,
     copy_into,
     describe,
     describe_state,
@@ -33,7 +32,10 @@ from .checkpoint import Stored
 from .loaded import OPTIONS
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
-from .whole import OF_OPTIMIZERS, how_to_set
+from .whole import OF_OPTIMIZERS, STATE_DTYPE, how_to_set
+
+FORMATS_VERSION = 1
+"""Of what ``"formats"`` in a state dict means: blocks of 32, float32 scales, names of formats."""
 
 OF_TAILS = frozenset(OPTIONS)
 """The states that a tail may have."""
@@ -84,7 +86,9 @@ class Reader:
         given = state_dict["state"]
         if not isinstance(given, Mapping):
             raise TypeError(f"state_dict: expected a dict as 'state', got {type(given).__name__}")
-        unknown = [key for key in given if key not in self.structure.keys]
+        own = state_dict.get("formats", {})
+        keys = [*given, *(own if isinstance(own, Mapping) else ())]
+        unknown = [key for key in keys if key not in self.structure.keys]
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
@@ -145,12 +149,17 @@ class Reader:
 
 def _formats(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
     """Return the formats of the states of an array, by name."""
-    found = state_dict.get("formats", {})
+    found, version = state_dict.get("formats", {}), state_dict.get("formats_version", 1)
+    if version != FORMATS_VERSION:
+        raise ValueError(
+            f"state_dict: states in 8 bits of version {version!r}, which a newer gpuopt has "
+            f"written; this one reads version {FORMATS_VERSION}"
+        )
     own = found.get(key, {}) if isinstance(found, Mapping) else None
     if not isinstance(own, Mapping):
         raise TypeError(f"state_dict: expected dicts as 'formats', got {found!r:.80}")
     for state, name in own.items():
-        if name not in FORMATS:
+        if not isinstance(name, str) or name not in FORMATS:
             raise ValueError(
                 f"state_dict: state {state!r} is in the format {name!r}; "
                 f"known: {', '.join(FORMATS)}; register_format adds others"
@@ -195,32 +204,28 @@ def snapshot(
     skipped_steps: int,
     formats: Mapping[Key, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """Return a state dict of copies.
+    """Return a state dict.
 
     Args:
         optimizer: the name of its class.
         structure: of its arrays.
         groups: the options of each group.
         state_dtype: of new states.
-        state: of each array, by key: its step, states and carried numbers.
+        state: of each array, by key: its step, copies of its states, and its carried numbers.
         skipped_steps: the number of skipped steps.
         formats: of each array, by key, the formats of its states, by name.
     """
-    copies = {
-        key: {n: v if isinstance(v, (int, float)) else _copy(v) for n, v in own.items()}
-        for key, own in state.items()
-    }
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
     ]
     used = {key: dict(own) for key, own in formats.items() if own}
     return {
         "optimizer": optimizer,
-        "state": copies,
+        "state": dict(state),
         "param_groups": listed,
         "state_dtype": state_dtype,
         "skipped_steps": skipped_steps,
-        **({"formats": used} if used else {}),
+        **({"formats": used, "formats_version": FORMATS_VERSION} if used else {}),
     }
 
 
@@ -251,8 +256,9 @@ def _options(definition: Definition, group: Mapping[str, Any]) -> Options:
     if foreign:
         raise ValueError(f"state_dict: {how_to_set(foreign[0])}")
     names = list(definition.defaults)
-    if set(options) != set(names):
+    if {*options} - {STATE_DTYPE} != {*names}:
         raise ValueError(f"state_dict: expected the options {names}, got {list(options)}")
+    names += [STATE_DTYPE] if STATE_DTYPE in options else []
     try:
         return Options(definition, {name: options[name] for name in names})
     except (TypeError, ValueError) as error:
@@ -301,7 +307,3 @@ def _values_of(array: Any, name: str) -> tuple[npt.NDArray[Any], str]:
     plain = resolved(array)
     dtype = describe_state(plain, name).dtype
     return to_numpy(plain), dtype
-
-
-def _copy(array: Any) -> Any:
-    return copy_as(array, describe_state(array, "state").dtype)

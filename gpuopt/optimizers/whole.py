@@ -7,8 +7,11 @@ from typing import Any
 
 from ..engine.tail import CHANGEABLE, OPTIONS
 
-OF_OPTIMIZERS = frozenset({*OPTIONS, "state_dtype", "norm_group"})
-"""The options of the whole optimizer."""
+OF_OPTIMIZERS = frozenset({*OPTIONS, "norm_group"})
+"""The options of the whole optimizer alone."""
+
+STATE_DTYPE = "state_dtype"
+"""The option of the whole optimizer that a group may have, too: its own one counts there."""
 
 
 def how_to_set(name: str) -> str:
@@ -18,7 +21,7 @@ def how_to_set(name: str) -> str:
 
 
 def check_of_group(name: str) -> None:
-    """Check that a name is not that of an option of the whole optimizer.
+    """Check that a name is not that of an option of the whole optimizer alone.
 
     Raises:
         TypeError: it is.

@@ -79,11 +79,11 @@ def register_format(
             itself by default.
 
     Raises:
-        RuleError: the name is taken, the codes are of another dtype, or a function is not one that
-            every backend can compile.
+        RuleError: the name is taken, the codes are of another dtype, a function is not one that
+            every backend can compile, or ``encode`` is not the inverse of ``decode``.
 
     >>> def decode(code, scale):
-    ...     return code * 0.0078125 * scale
+    ...     return np.divide(code, 127.0) * scale
     >>> def encode(x, scale):
     ...     return np.divide(x, scale) * 127.0
     >>> register_format("linear8", "int8", decode, encode).name
@@ -103,10 +103,10 @@ def register_format(
 
 
 def check(made: Format) -> None:
-    """Check that every backend can compile a format.
+    """Check that every backend can compile a format, and that decoded values keep their codes.
 
     Raises:
-        RuleError: one cannot; the message says why.
+        RuleError: that is not so; the message says why.
     """
     for role, count in (("decode", 2), ("encode", 2), ("prepare", 1)):
         function = getattr(made, role)
@@ -118,6 +118,57 @@ def check(made: Format) -> None:
                 f"argument{'s' * (count > 1)}, got {function!r}"
             )
         trace(function, parameters_of(function))
+    with np.errstate(all="ignore"):
+        _check_round_trip(made)
+
+
+def _check_round_trip(made: Format) -> None:
+    """Check that what is decoded has the same scale and codes again.
+
+    Otherwise values would shrink or drift at each step, and from checkpoint to checkpoint.
+    """
+
+    def prepared(code: Any, scale: Any) -> Any:
+        """Return x of a decoded value; NaN if float32 does not have the value in full precision."""
+        value = np.asarray(made.decode(code, scale), np.float32)
+        x = value if made.prepare is None else made.prepare(value)
+        normal = (np.abs(value) >= np.finfo(np.float32).tiny) & np.isfinite(value)
+        return np.where(normal | (code == 0.0), x, np.float32(np.nan))
+
+    zero, limits = np.zeros(1, np.float32), np.iinfo(made.codes)
+    signed = limits.min < 0
+    if not (made.decode(zero, zero) == 0.0).all():
+        raise RuleError(f"decode of format {made.name!r}: expected decode(0, 0) to be 0")
+    for scale in _SCALES:
+        ends = np.array([-scale if signed else scale, scale], np.float32)
+        bottom, top = made.encode(ends, scale)
+        if not limits.min <= bottom <= top <= limits.max or top != np.rint(top):
+            raise RuleError(
+                f"encode of format {made.name!r}: expected a code of {made.codes} for the largest "
+                f"value of a block, got {bottom} to {top}"
+            )
+        codes = np.arange(int(bottom) if signed else 0, int(top) + 1, dtype=np.float32)
+        x = prepared(codes, scale)
+        if abs(x[-1] - scale) > 0.0:
+            raise RuleError(
+                f"format {made.name!r}: expected decode(encode(scale, scale), scale) to be the "
+                f"scale, {scale}, got {x[-1]}"
+            )
+        again = made.encode(x, scale)
+        moved = np.abs(again - codes) >= _MOVED
+        if moved.any():
+            worst = int(np.argmax(moved))
+            raise RuleError(
+                f"format {made.name!r}: expected encode(decode(code, scale), scale) to be the "
+                f"code, {codes[worst]:g}, got {again[worst]}"
+            )
+
+
+_SCALES = np.float32(10.0) ** np.arange(-15, 16, dtype=np.float32) * np.float32(1.2345678)
+"""Scales of all sizes, for the check of a format."""
+
+_MOVED = 1.0 / 512.0
+"""By how much rounding may move an integer without changing its code."""
 
 
 # --- the two formats ----------------------------------------------------------------------------

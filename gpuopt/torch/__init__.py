@@ -26,9 +26,10 @@ except ModuleNotFoundError as _error:
 
 from . import classes
 from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
+from .foreign_states import from_bitsandbytes, from_torchao
 from .in_backward import StepInBackward
 
-__all__ = ["StepInBackward"]
+__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao"]
 __all__ += classes.__all__
 
 

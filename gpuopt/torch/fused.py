@@ -173,7 +173,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         groups = self._groups()
         step = self._tensor_step_for(params)
         step.run(grads, groups, self._found_inf())
-        step.states.drop_decoded()
+        step.states.drop_decoded(self._state)
 
     def _tensor_step_for(self, params: Sequence[torch.Tensor]) -> TensorStep:
         """Return the step of these parameters, with the states in ``state`` loaded."""
@@ -190,14 +190,14 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 sizes,
                 self._carried_names(),
                 self._tail,
-                self._state_dtype,
                 self._state,
                 self._norm_group,
             )
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True
         if self._states_exposed:
-            step.states.load(self._state, self._state_names(), self._step_counts)
+            dtypes = self._state_dtypes()
+            step.states.load(self._state, self._state_names(), self._step_counts, dtypes)
             self._states_exposed = False
         self._stepped_groups = list(self.param_groups)
         return step

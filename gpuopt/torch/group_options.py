@@ -9,7 +9,8 @@ from typing import Any
 
 from ..arrays import scalars
 from ..messages.warn import warn
-from ..optimizers.whole import OF_OPTIMIZERS, how_to_set
+from ..optimizers.options import checked_state_dtype
+from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE, how_to_set
 from ..rules.definitions import Definition
 from ..rules.ranges import FINITE, NOT_NEGATIVE, SMOOTHING, Range
 
@@ -62,6 +63,8 @@ def check_group(
         try:
             if name in OF_OPTIMIZERS:
                 _check_repeated(name, group[name], whole)
+            elif name == STATE_DTYPE:
+                _check_state_dtype(group)
             elif name in accepted:
                 _check_value(name, group, accepted[name])
         except ValueError as error:
@@ -95,7 +98,7 @@ def names_in(
     """
     for group in groups:
         for name in [name for name in group if name not in known]:
-            _warn_if_misspelt(name, (*options, *OF_OPTIMIZERS))
+            _warn_if_misspelt(name, (*options, *OF_OPTIMIZERS, STATE_DTYPE))
             known |= {name}
     return known
 
@@ -124,6 +127,25 @@ def _check_repeated(name: str, value: Any, whole: Whole) -> None:
     """
     if not any(_same(value, own[name]) for own in whole):
         raise ValueError(f"{how_to_set(name)}; it has {whole[0][name]!r}, got {value!r:.80}")
+
+
+def _check_state_dtype(group: Mapping[str, Any]) -> None:
+    checked_for(checked_state_dtype(group[STATE_DTYPE]), group["params"])
+
+
+def checked_for(state_dtype: str | None, params: Iterable[Any]) -> str | None:
+    """Return the dtype of the states of some parameters.
+
+    Raises:
+        ValueError: a parameter is complex, and torch has no complex numbers of that dtype.
+    """
+    if state_dtype == "bfloat16" and any(map(_is_complex, params)):
+        raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
+    return state_dtype
+
+
+def _is_complex(param: Any) -> bool:
+    return getattr(param, "is_complex", bool)()  # in a state dict, an index
 
 
 def _known(value: Any) -> float | None:

@@ -33,12 +33,16 @@ class PlannedParamGroups(CheckedParamGroups):
         """
         plan: Plan | None = self._plan
         rules = [] if plan is None else plan.rules
+        before = None if plan is None else plan.groups
         if plan is None or list(map(len, self.param_groups)) != self._planned_sizes:
             plan = self._plan = self._new_plan()
         factor = self._grad_factor()
         groups = plan.take(self.param_groups, factor)
-        if rules and rules is not plan.rules and rules != plan.rules:
-            self.state  # noqa: B018 - has the step load its states again: a new rule may lack some
+        changed = rules is not plan.rules and rules != plan.rules
+        if before and (changed or before.state_dtypes != groups.state_dtypes):
+            # It has the step load its states again: a new rule may lack some, and shards that are
+            # rounded need seeds.
+            self.state  # noqa: B018
         return groups
 
     def _new_plan(self) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..optimizers.whole import OF_OPTIMIZERS
+from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE
 
 _IN_ALL = frozenset({"params", "foreach", "capturable", "differentiable", "fused"})
 
@@ -78,4 +78,4 @@ def _of_torch() -> dict[str, _Optimizer]:
 def _options(optimizer: type) -> frozenset[str]:
     parameters = inspect.signature(optimizer).parameters.values()
     names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-    return frozenset(names) - _IN_ALL - OF_OPTIMIZERS
+    return frozenset(names) - _IN_ALL - OF_OPTIMIZERS - {STATE_DTYPE}

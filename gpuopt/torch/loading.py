@@ -9,6 +9,7 @@ import torch
 
 from ..engine.compose import within
 from ..optimizers.state_dicts import OF_TAILS
+from ..optimizers.whole import STATE_DTYPE
 from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
@@ -45,7 +46,10 @@ class LoadedStates:
         self.skipped = optimizer._skipped_in(state_dict)
         self.saved = state_dict["state"].values()
         self._mine, self._numbers, self._tensors = mine, dict[Any, Any](), dict[Any, Any]()
+        groups = list(map(_with_own, state_dict["param_groups"], optimizer.param_groups))
         self.rest: dict[str, Any] = {**state_dict, "state": dict(state_dict["state"])}
+        if fitting:
+            self.rest["param_groups"] = groups
         for key, group, param in fitting:
             self._take(optimizer, key, group, param)
 
@@ -86,6 +90,12 @@ class LoadedStates:
         mine = self._mine.get(param) or {}
         device = param.device
         self._tensors[param] = {n: _own(v, mine.get(n), device) for n, v in tensors.items()}
+
+
+def _with_own(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a saved group, with this optimizer's ``state_dtype`` for it where it has none."""
+    own = {STATE_DTYPE: mine[STATE_DTYPE]} if STATE_DTYPE in mine else {}
+    return {**own, **saved}
 
 
 def _unused(

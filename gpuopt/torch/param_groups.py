@@ -10,12 +10,12 @@ import torch
 from ..engine.tail import Tail
 from ..optimizers.state_dicts import OF_TAILS, skipped_in
 from ..optimizers.tail_methods import TailMethods
-from ..optimizers.whole import OF_OPTIMIZERS, OptimizerOption
+from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE, OptimizerOption
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
 from .arguments import check_numbers
-from .group_options import Whole, check_changed, check_group, names_in, torch_ranges
+from .group_options import Whole, check_changed, check_group, checked_for, names_in, torch_ranges
 from .shared_attributes import Shared
 
 DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use torch.optim's"
@@ -104,8 +104,8 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
             raise ValueError(DIFFERENTIABLE)
         if len({id(p) for p in group["params"]}) != len(group["params"]):
             raise ValueError("params: a parameter is given twice")
-        if self._state_dtype == "bfloat16" and any(p.is_complex() for p in group["params"]):
-            raise ValueError("state_dtype: expected another than 'bfloat16' for complex parameters")
+        if STATE_DTYPE not in group:
+            checked_for(self._state_dtype, group["params"])
         index = len(self.param_groups) - 1
         own = {name: group[name] for name in self.defaults if name in group}
         _check_numbers(self._definition, index, own)
@@ -145,12 +145,16 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         self._checked_names = names_in(groups, self.defaults, self._checked_names)
 
     def _repeated(self) -> list[str]:
-        """Return the options of the whole optimizer that groups repeat."""
-        return sorted(self._checked_names & OF_OPTIMIZERS)
+        """Return the options of the whole optimizer that groups have, too."""
+        return sorted(self._checked_names & {*OF_OPTIMIZERS, STATE_DTYPE})
+
+    def _state_dtypes(self) -> list[str | None]:
+        """Return the dtype of the states of each group."""
+        return [group.get(STATE_DTYPE, self._state_dtype) for group in self.param_groups]
 
     def _whole(self) -> Whole:
         """Return the values of the whole optimizer's options that groups may repeat."""
-        others = {"state_dtype": self._state_dtype, "norm_group": self._norm_group}
+        others = {"norm_group": self._norm_group}
         return [{**vars(tail), **others} for tail in (self._tail, self._tail_at_first)]
 
     def _skipped_in(self, state_dict: Mapping[str, Any]) -> int | None:

@@ -20,30 +20,30 @@ class ShardSeeds:
             so that a checkpoint can be loaded on another mesh.
     """
 
-    def __init__(self, shards: Shards, tail: Tail, state_dtype: str | None) -> None:
+    def __init__(self, shards: Shards, tail: Tail) -> None:
         """Take what decides whether anything is rounded stochastically.
 
         Args:
             shards: of the parameters.
             tail: with its seed.
-            state_dtype: of new states; None for the default.
         """
-        self._shards, self._tail, self._state_dtype = shards, tail, state_dtype
+        self._shards, self._tail = shards, tail
         self.whole: dict[int, float] = {}
 
-    def needed(self, i: int, states: Mapping[str, torch.Tensor]) -> bool:
+    def needed(self, i: int, states: Mapping[str, torch.Tensor], state_dtype: str | None) -> bool:
         """Whether parameter ``i`` is a DTensor that is rounded stochastically, or has such states.
 
         Args:
             i: the index of the parameter.
             states: of the parameter, by name.
+            state_dtype: of its new states; None for the default.
         """
         if i not in self._shards.indices:
             return False
         narrow = {state.dtype for name, state in states.items() if name not in EXACT}
         of_param = self._shards.locals[i].dtype is torch.bfloat16
         rounded = self._tail.stochastic_rounding and of_param
-        if rounded or self._state_dtype not in (None, "float32", "float64"):
+        if rounded or state_dtype not in (None, "float32", "float64"):
             return True
         return not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)
 

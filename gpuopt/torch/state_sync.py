@@ -30,7 +30,6 @@ class StateSync:
         tensors: LocalTensors,
         group_of: Sequence[int],
         carried: frozenset[str],
-        state_dtype: str | None,
     ) -> None:
         """Store the two sides.
 
@@ -39,20 +38,25 @@ class StateSync:
             tensors: of the parameters.
             group_of: the group of each parameter.
             carried: the names of the numbers that the optimizer's rules carry.
-            state_dtype: of states that no step has updated yet; None for the default.
         """
         self._step, self._tensors, self._carried = step, tensors, carried
-        self._group_of, self._state_dtype = group_of, state_dtype
-        self._seeds = ShardSeeds(tensors.shards, step.tail, state_dtype)
-        self._decoded: list[tuple[dict[str, Any], str]] = []
+        self._group_of, self._seeds = group_of, ShardSeeds(tensors.shards, step.tail)
+        self._dropped_at = 0
 
-    def load(self, state: States, names: frozenset[str], counts: StepCounts) -> None:
+    def load(
+        self,
+        state: States,
+        names: frozenset[str],
+        counts: StepCounts,
+        state_dtypes: Sequence[str | None],
+    ) -> None:
         """Load ``state`` into the step, unless the step has the same already.
 
         Args:
             state: of each parameter, by torch's names.
             names: the states of every rule that the optimizer may use.
             counts: the exact counts behind the step tensors.
+            state_dtypes: of each group, of new states and of those that no step has updated yet.
 
         Raises:
             TypeError, ValueError: a state does not fit its parameter, or a number is not one.
@@ -63,9 +67,10 @@ class StateSync:
             arrays = {
                 n: self._tensors.local_state(i, n, own[n]) for n in names if own.get(n) is not None
             }
-            count, numbers = self._numbers(i, param, own, arrays, counts)
+            wanted = state_dtypes[self._group_of[i]]
+            count, numbers = self._numbers(i, own, arrays, counts, wanted)
             steps.append(count)
-            states.append(arrays if count else {n: self._unused(a) for n, a in arrays.items()})
+            states.append(arrays if count else {n: _unused(a, wanted) for n, a in arrays.items()})
             carried.append(numbers)
         known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
         if known != (steps, carried) or not _same_memory(states, self._step.states):
@@ -73,11 +78,14 @@ class StateSync:
         if any(states):
             self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
 
-    def drop_decoded(self) -> None:
-        """Forget the values of states in 8 bits, which a step has taken over."""
-        for own, name in self._decoded:
-            own.pop(name, None)
-        self._decoded = []
+    def drop_decoded(self, state: States) -> None:
+        """Forget the values of states in 8 bits: steps have taken over what ``state`` held."""
+        if self._step.state_changes == self._dropped_at:
+            return
+        for param, formats in zip(self._tensors.params, self._step.formats):
+            for name in formats:
+                state[param].pop(name, None)
+        self._dropped_at = self._step.state_changes
 
     def save(
         self,
@@ -96,14 +104,13 @@ class StateSync:
             counts: is told the exact counts behind the step tensors.
         """
         steps, carried = self._step.steps.tolist(), self._step.carried
-        values, formats = self._step.values_of_states(), self._step.formats
+        values = self._step.values_of_states()
         for i, (param, states) in enumerate(zip(self._tensors.params, values)):
             writes_step = counted or SEED in carried[i]
             if not steps[i] or not (states or writes_step):  # torch has no entry then
                 continue
             own = state[param]
             own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})
-            self._decoded += [(own, name) for name in formats[i]]
             if not writes_step:
                 continue
             name = self._tensors.names[i]
@@ -118,17 +125,17 @@ class StateSync:
     def _numbers(
         self,
         i: int,
-        param: torch.Tensor,
         own: Mapping[str, Any],
         arrays: Mapping[str, torch.Tensor],
         counts: StepCounts,
+        state_dtype: str | None,
     ) -> tuple[int, dict[str, float]]:
         """Return a parameter's step count and the numbers that it carries."""
-        name = self._tensors.names[i]
+        name, param = self._tensors.names[i], self._tensors.params[i]
         count = counts.read(param, own, name) if "step" in own else int(bool(arrays))
         given = [n for n in self._carried if n in own and count]
         numbers = {n: number_in(own, n, name) for n in given}
-        if self._seeds.needed(i, arrays):
+        if self._seeds.needed(i, arrays, state_dtype):
             numbers[SEED] = self._seeds.of_shard(i, numbers.get(SEED))
         return count, numbers
 
@@ -136,11 +143,12 @@ class StateSync:
         """Return the numbers that a parameter carries; the seed is the whole tensor's."""
         return {**carried, SEED: self._seeds.whole[i]} if i in self._seeds.whole else carried
 
-    def _unused(self, array: torch.Tensor) -> torch.Tensor:
-        """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
-        if self._state_dtype in FLOATS:
-            return array.to(getattr(torch, self._state_dtype))
-        return array.float() if array.element_size() < 4 else array
+
+def _unused(array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
+    """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
+    if state_dtype in FLOATS:
+        return array.to(getattr(torch, state_dtype))
+    return array.float() if array.element_size() < 4 else array
 
 
 def _write_number(

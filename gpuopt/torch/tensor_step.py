@@ -43,7 +43,6 @@ class TensorStep:
         sizes: Sequence[int],
         carried: frozenset[str],
         tail: Tail,
-        state_dtype: str | None,
         state: States,
         norm_group: Any = None,
     ) -> None:
@@ -55,7 +54,6 @@ class TensorStep:
             sizes: the number of parameters of each group, in their order.
             carried: the names of the numbers that the optimizer's rules carry.
             tail: the tail of the optimizer.
-            state_dtype: of states that no step has updated yet.
             state: of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
 
@@ -73,7 +71,7 @@ class TensorStep:
         self.step = FusedStep(
             self.tensors.views, names, group_of, tail, shards.process_groups, shards.norm_groups
         )
-        self.states = StateSync(self.step, self.tensors, group_of, carried, state_dtype)
+        self.states = StateSync(self.step, self.tensors, group_of, carried)
         self._on_cpu = any(p.device.type == "cpu" for p in shards.locals)
 
     def fits(

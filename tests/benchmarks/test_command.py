@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures, state_dtype
+from benchmarks import lines, pictures, state_dtype, storages
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
@@ -137,6 +137,23 @@ def test_who_leaves_changed_rates_alone_has_no_line(run, monkeypatch, name):
         assert not group["lines"]
         said = f"{name} does not compute what gpuopt, arrays does"
         assert all(said in why for why in group["left_out"].values())
+
+
+def test_states_take_what_their_storage_says():
+    size = 1 << 22
+    kept = {"float32": 8 * size, "float16": 4 * size, "8bit": 2 * (size + size // 8)}
+    for storage, expected in kept.items():
+        found = storages.peaks(((size,),), storage)
+        assert found["kept"] == expected
+        assert expected <= found["state_dict"] < expected + (8 << 20)
+        assert found["step"] < 8 << 20  # a decoded state is twice as large
+        assert found["load"] < 2.5 * expected + (8 << 20)
+
+
+def test_a_large_model_is_sampled():
+    shapes = ((1024, 1024),) * 300
+    assert storages.sampled(shapes, 1 << 40) == shapes
+    assert len(storages.sampled(shapes, 100 << 20)) == 100
 
 
 def test_a_step_inside_the_backward_pass_holds_fewer_gradients():

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 import gpuopt.torch as ours
 from gpuopt.optimizers.state_dicts import OF_TAILS
 from tests.distributed.models import assert_equal, network, sharded, train, whole
-from tests.tolerances import assert_close
+from tests.tolerances import TOLERANCES, assert_close
 
 TAILS = {
     "plain": (torch.float32, {}),
@@ -273,7 +273,88 @@ def loaded_after_the_kill(folder):
     _assert_alike(model, opt, *_trained("averaged", last + 1, spread=False))
 
 
+CODED = {"state_dtype": "8bit", "min_8bit_size": 0}
+
+
+def _coded(**options):
+    model = sharded(_wide_network())
+    return model, ours.Adam(model.parameters(), lr=0.01, **(options or CODED))
+
+
+def _wide_network():
+    """Layers whose shards begin inside a block, and at the beginning of one."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(7, 30), torch.nn.Tanh(), torch.nn.Linear(30, 64)]
+    return torch.nn.Sequential(*layers)
+
+
+def coded_states_are_written(folder):
+    """The state dict has the float32 values of all shards, whatever the number of processes."""
+    model, opt = _coded()
+    train(model, opt, 3)
+    _save(folder / "coded", model, opt)
+    full = get_optimizer_state_dict(model, opt, options=FULL)
+    if dist.get_rank() == 0:
+        torch.save(full, folder / "coded.pt")
+    again, theirs = _coded()
+    _load(folder / "coded", again, theirs)
+    train(model, opt, 2, first=3)
+    train(again, theirs, 2, first=3)
+    _assert_alike(model, opt, again, theirs)
+
+
+def _encoded_again(opt):
+    """The values of the states when the next step has taken them over, before it changes them."""
+    step = opt._tensor_step_for(opt._params()).step
+    step._states.allocate(range(len(step.params)), opt._groups())
+    assert any(step.formats)
+    return step.values_of_states()
+
+
+def coded_states_are_read(folder):
+    """No bit is lost by loading; a shard with other blocks rounds again, by less than a code."""
+    model, opt = _coded()
+    _load(folder / "coded", model, opt)
+    full = torch.load(folder / "coded.pt", weights_only=True)["state"]
+    loaded = {}
+    for name, p in model.named_parameters():
+        for state in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(whole(opt.state[p][state]), full[name][state]), (name, state)
+            loaded[p, state] = opt.state[p][state].to_local().clone()
+    worst = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+    for p, own in zip(model.parameters(), _encoded_again(opt)):
+        for state in worst:
+            before, after = loaded[p, state].reshape(-1), own[state].reshape(-1)
+            for block, again in zip(before.split(32), after.split(32)):
+                error = (block - again).abs().max() / block.abs().max().clamp(min=1e-30)
+                worst[state] = max(worst[state], error.item())
+    assert worst["exp_avg"] <= TOLERANCES["re-encoded softsign8"].relative, worst
+    assert worst["exp_avg_sq"] <= TOLERANCES["re-encoded root8"].relative, worst
+    if dist.get_world_size() == 2:  # as many as wrote it: all blocks are the same
+        assert worst == {"exp_avg": 0.0, "exp_avg_sq": 0.0}, worst
+    train(model, opt, 3, first=3)
+    for p in model.parameters():
+        assert whole(p).isfinite().all()
+
+
+def coded_states_go_to_torch_and_back(folder):
+    """torch.optim's checkpoint into states in 8 bits, and theirs into torch.optim."""
+    model = sharded(_wide_network())
+    theirs = torch.optim.Adam(model.parameters(), lr=0.01)
+    _load(folder / "coded", model, theirs, without=("rounding_seed",))
+    full = torch.load(folder / "coded.pt", weights_only=True)["state"]
+    for name, p in model.named_parameters():
+        assert torch.equal(whole(theirs.state[p]["exp_avg"]), full[name]["exp_avg"])
+    train(model, theirs, 1, first=3)
+    other, opt = _coded()
+    opt.load_state_dict(theirs.state_dict())
+    for p, q in zip(model.parameters(), other.parameters()):
+        assert torch.equal(whole(opt.state[q]["exp_avg"]), whole(theirs.state[p]["exp_avg"]))
+    train(other, opt, 1)
+
+
 WRITTEN = [
+    coded_states_are_written,
     written,
     resumed_with_the_same_roundings,
     exchanged_with_torch,
@@ -282,6 +363,8 @@ WRITTEN = [
     torchs_own_state_dicts_are_shards,
 ]
 READ = [
+    coded_states_are_read,
+    coded_states_go_to_torch_and_back,
     resumed,
     resumed_with_the_same_roundings,
     a_whole_state_dict_fits_any_number,

@@ -1,5 +1,6 @@
 """Replicated parameters: DDP, and ZeroRedundancyOptimizer around our optimizers."""
 
+import copy
 from functools import partial
 
 import torch
@@ -164,6 +165,36 @@ def zeros_checkpoint_is_that_of_one_process(folder):
     assert_equal(again, one)
 
 
+def zeros_states_have_8_bits_too(folder):
+    """Groups with a ``state_dtype`` of their own, which ZeRO copies to its inner optimizer."""
+    made = []
+    for _ in range(2):
+        params = tensors()
+        groups = [{"params": params[:3]}, {"params": params[3:], "state_dtype": "float32"}]
+        options = {"lr": 0.5, "state_dtype": "8bit", "min_8bit_size": 0}
+        made.append((params, ZeroRedundancyOptimizer(groups, ours.Adam, **options)))
+    (params, zero), (again, new) = made
+    for step in range(2):
+        give_gradients(params, step)
+        zero.step()
+    with torch.no_grad():
+        for p, q in zip(again, params):
+            p.copy_(q)
+    inner = zero.optim._tensor_step.step
+    owned = [p for group in zero.optim.param_groups for p in group["params"]]
+    for p, formats in zip(owned, inner.formats):
+        assert bool(formats) == any(p is q for q in params[:3])
+    zero.consolidate_state_dict(to=0)
+    everywhere = [zero.state_dict() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(everywhere)
+    assert [g["state_dtype"] for g in everywhere[0]["param_groups"]] == ["8bit", "float32"]
+    new.load_state_dict(copy.deepcopy(everywhere[0]))  # ZeRO shares what it loads
+    for own, optimizer in made:
+        give_gradients(own, 2)
+        optimizer.step()
+    assert_equal(again, params)
+
+
 def a_wrong_group_is_refused(folder):
     for wrong in (3, "all", torch.ones(2), mesh()):
         told = error_of(TypeError, lambda wrong=wrong: ours.SGD(tensors(), norm_group=wrong))
@@ -180,5 +211,6 @@ CHECKS = [
     a_process_without_any_parameter_takes_part,
     plain_parameters_of_one_process_count_in_all,
     zeros_checkpoint_is_that_of_one_process,
+    zeros_states_have_8_bits_too,
     a_wrong_group_is_refused,
 ]

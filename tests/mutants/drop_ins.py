@@ -4,6 +4,27 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "float32 copies of states in 8 bits stay",
+        "gpuopt/torch/state_sync.py",
+        "                state[param].pop(name, None)\n",
+        "                pass\n",
+        "tests/drop_in/test_8bit_states.py -k dropped",
+    ),
+    Mutant(
+        "a group loses its state_dtype when torch.optim's state dict is loaded",
+        "gpuopt/torch/loading.py",
+        "return {**own, **saved}",
+        "return saved",
+        "tests/tail/test_state_dtype_of_groups.py -k brings",
+    ),
+    Mutant(
+        "absmax of bitsandbytes is of the wrong block",
+        "gpuopt/torch/foreign_states.py",
+        "repeat_interleave(blocks[0])",
+        "repeat_interleave(_BLOCKS[0])",
+        "tests/drop_in/test_foreign_states.py -k 2048",
+    ),
+    Mutant(
         "copies forget the dtype of states",
         "gpuopt/torch/serialization.py",
         '    "_state_dtype",\n',

@@ -41,10 +41,31 @@ MUTANTS = (
     ),
     Mutant(
         "a state dict holds the live arrays",
-        "gpuopt/optimizers/state_dicts.py",
-        "v if isinstance(v, (int, float)) else _copy(v)",
-        "v",
+        "gpuopt/engine/states.py",
+        "return [{name: _copy(array) for",
+        "return [{name: array for",
         "tests/optimizers/test_resume.py -k snapshot",
+    ),
+    Mutant(
+        "states in 8 bits of a newer version are loaded",
+        "gpuopt/optimizers/state_dicts.py",
+        "    if version != FORMATS_VERSION:\n",
+        "    if False:\n",
+        "tests/optimizers/test_8bit_state_dicts.py -k newer",
+    ),
+    Mutant(
+        "a piece of codes is decoded with the scales of the first",
+        "gpuopt/engine/coded_states.py",
+        "slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))",
+        "slice(0, PIECE // BLOCK)",
+        "tests/optimizers/test_8bit_state_dicts.py -k each_piece",
+    ),
+    Mutant(
+        "a group's own state_dtype is not the one that counts",
+        "gpuopt/optimizers/plan.py",
+        "dtypes = values.get(STATE_DTYPE, (self._state_dtype,) * len(rules))",
+        "dtypes = (self._state_dtype,) * len(rules)",
+        "tests/tail/test_state_dtype_of_groups.py -k each_group",
     ),
     Mutant(
         "a state of another shape and the same size is loaded",
@@ -63,7 +84,7 @@ MUTANTS = (
     Mutant(
         "a learning rate that is a tensor becomes a number at a load",
         "gpuopt/optimizers/base.py",
-        "                loaded.keep_tensors_of(mine)\n",
+        "                loaded.keep_of(mine)\n",
         "                pass\n",
         "tests/optimizers/test_resume.py -k stays_that_tensor",
     ),

@@ -258,6 +258,20 @@ static u32 bits_of_warp(const u32* held, u32 tid)
     return bits;
 }
 
+static s32 least_of_warp(const u32* held, u32 tid)
+{
+    s32 least = (s32)held[tid];
+    for (u32 i = tid & ~31u; i <= (tid | 31); i++) least = (s32)held[i] < least ? (s32)held[i] : least;
+    return least;
+}
+
+static s32 most_of_warp(const u32* held, u32 tid)
+{
+    s32 most = (s32)held[tid];
+    for (u32 i = tid & ~31u; i <= (tid | 31); i++) most = (s32)held[i] > most ? (s32)held[i] : most;
+    return most;
+}
+
 // The largest number; NaN, if there is none.
 static f32 max_of_warp(const u32* held, u32 tid)
 {

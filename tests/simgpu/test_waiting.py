@@ -85,6 +85,13 @@ def test_bits_of_warps():
     assert np.array_equal(found, np.repeat(bits, 32))
 
 
+@pytest.mark.parametrize(("name", "of"), [("min", np.min), ("max", np.max)])
+def test_least_and_largest_integers_of_warps(name, of):
+    given = np.random.default_rng(5).integers(-(2**31), 2**31, THREADS).astype(np.int32)
+    found = run([f"redux.sync.{name}.s32 %r3, %r2, -1;"], given.view(np.uint32))
+    assert np.array_equal(found.view(np.int32), np.repeat(of(given.reshape(2, 32), axis=1), 32))
+
+
 FLOATS = np.random.default_rng(3).standard_normal(THREADS).astype(np.float32)
 QUIET, OTHER_NAN = 0x7FFFFFFF, 0xFF812345
 

@@ -14,6 +14,8 @@ _SHUFFLE = "shfl.sync.bfly.b32"
 _REDUCTIONS = {
     "redux.sync.add.s32": ("u32", "sum_of_warp"),
     "redux.sync.or.b32": ("u32", "bits_of_warp"),
+    "redux.sync.min.s32": ("s32", "least_of_warp"),
+    "redux.sync.max.s32": ("s32", "most_of_warp"),
     "redux.sync.max.f32": ("f32", "max_of_warp"),
 }
 """The type of what a warp makes of its threads' values, and the function that does."""

@@ -34,6 +34,8 @@ EVERY = {
 }
 CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
 OF_BOTH = sorted(EVERY.keys() - {"norm_group"})
+ALONE = sorted(EVERY.keys() - {"state_dtype"})
+"""What a group cannot have of its own: test_state_dtype_of_groups.py has the other."""
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +100,7 @@ def test_a_norm_group():
         opt.norm_group = None
 
 
-@pytest.mark.parametrize("option", sorted(EVERY))
+@pytest.mark.parametrize("option", ALONE)
 def test_a_group_of_a_drop_in(option):
     own = {option: EVERY[option]}
     params = [torch.ones(2, requires_grad=True) for _ in range(3)]
@@ -112,7 +114,7 @@ def test_a_group_of_a_drop_in(option):
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-@pytest.mark.parametrize("option", sorted(EVERY))
+@pytest.mark.parametrize("option", ALONE)
 def test_a_group_of_a_drop_in_later(option, steps):
     opt = of_torch()
     (param,) = opt.param_groups[0]["params"]
@@ -129,7 +131,7 @@ def test_a_group_of_a_drop_in_later(option, steps):
     assert not torch.equal(param, before)
 
 
-@pytest.mark.parametrize("option", sorted(EVERY))
+@pytest.mark.parametrize("option", ALONE)
 def test_a_group_may_repeat_the_value_of_the_optimizer(option):
     """ZeroRedundancyOptimizer writes all arguments of the constructor into the groups."""
     needed = {"clip_norm": 0.5} if option == "error_if_nonfinite" else {}
@@ -180,7 +182,7 @@ def test_what_was_changed_may_be_repeated_as_it_was():
 
 
 @KINDS
-@pytest.mark.parametrize("option", sorted(EVERY))
+@pytest.mark.parametrize("option", ALONE)
 def test_a_loaded_state_dict(new, option):
     opt = new()
     saved = copy.deepcopy(opt.state_dict())
@@ -192,7 +194,7 @@ def test_a_loaded_state_dict(new, option):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("option", OF_BOTH)
+@pytest.mark.parametrize("option", sorted({*OF_BOTH} & {*ALONE}))
 def test_a_group_of_arrays(name, option):
     a, b = np.ones(2, np.float32), np.ones(2, np.float32)
     with pytest.raises(TypeError, match=rf"^params\[1\]: {the_way(option)}"):
