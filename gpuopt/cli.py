@@ -86,7 +86,8 @@ def application() -> "typer.Typer":
         str,
         typer.Option(
             help="Comma-separated variants, or all: plain, decay, scale, scale_decay, misaligned; "
-            "with a tail: clip_ema, master, split16, split8, rounding, kahan, zero_grads, stats, whole, measure."
+            "with a tail: clip_ema, master, split16, split8, rounding, kahan, zero_grads, stats, "
+            "whole, measure."
         ),
     ]
 
