@@ -235,8 +235,8 @@ class Update(UpdateCoefficients):
     @cached_property
     def encode_function(self) -> FunctionType:
         """The function of prepared states, scales, elements and `encode_coefficients` to codes."""
-        names = {callee: function for callee, function, *_ in map(_call, self.encoding)}
-        names = {"__name__": __name__, **names}
+        called = {callee: function for callee, function, *_ in map(_call, self.encoding)}
+        names = {"__name__": __name__, **called}
         return function_from(self.encode_source, f"encode_{self.name}", names)
 
     @cached_property

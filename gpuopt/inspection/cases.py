@@ -116,7 +116,7 @@ class Case:
         return (param, grad, *(() if self.measures else self._states_of(self.update).values()))
 
     @property
-    def floor(self) -> int:
+    def floor(self) -> float:
         """The minimum bytes per element."""
         if self.measures:
             return STORAGE[self.dtypes[1]].itemsize
