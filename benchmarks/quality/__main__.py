@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _losses(
-    task: Task, method: Method, storages: Sequence[str], seeds: int, steps: int
-) -> Losses:
+def _losses(task: Task, method: Method, storages: Sequence[str], seeds: int, steps: int) -> Losses:
     """Return the losses of each storage that this machine has, and print them as they come."""
     found: dict[str, list[float]] = {}
     for name in storages:

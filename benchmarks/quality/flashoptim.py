@@ -43,8 +43,11 @@ def stored(values: Any, squares: bool, scales: str = "float16") -> Any:
     scale = x.abs().amax(1, keepdim=True).to(getattr(torch, scales)).float()
     unit = torch.where(scale > 0, x / scale, 0).clamp(-1, 1)
     decoded: Callable[[Any], Any] = _of_root if squares else _of_softsign
-    return decoded(unit).mul(scale**2 if squares else scale).reshape(-1)[: flat.numel()].view_as(
-        values
+    return (
+        decoded(unit)
+        .mul(scale**2 if squares else scale)
+        .reshape(-1)[: flat.numel()]
+        .view_as(values)
     )
 
 
