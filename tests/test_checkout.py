@@ -71,7 +71,9 @@ def test_what_needs_typer_says_so_and_what_does_not(only):
     )
 
 
-@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.scaling", "benchmarks.state_dtype"])
+@pytest.mark.parametrize(
+    "module", ["benchmarks", "benchmarks.scaling", "benchmarks.state_dtype", "benchmarks.quality"]
+)
 def test_the_benchmarks_run_from_a_checkout_with_numpy_alone(only, module):
     assert "usage: python -m benchmarks" in python([only(numpy_alone)], "-m", module, "--help")
 

@@ -108,4 +108,18 @@ MUTANTS = (
         'stream, rounding = 1 + place // 2, "stochastic_float16"',
         "tests/tail/test_narrow_states.py -k of_their_own",
     ),
+    Mutant(
+        "a square becomes 0 by chance",
+        "gpuopt/rules/formats.py",
+        "np.where(y > 0.0, np.maximum(y, 1.0), y)",
+        "np.where(y > 0.0, np.maximum(y, 0.0), y)",
+        "tests/tail/test_states_in_8_bits.py -k 'follow or only_zero'",
+    ),
+    Mutant(
+        "8 bits hold what they should not",
+        "gpuopt/engine/update.py",
+        'compute == "float64" or name in self.rule.not_in_8_bits',
+        'compute == "float64"',
+        "tests/tail/test_states_in_8_bits.py -k wider",
+    ),
 )

@@ -1,4 +1,4 @@
-"""States in 16 and 8 bits: right on average, however slowly they change."""
+"""States in 16 and 8 bits: rounded by chance, so that averages move, and are right on average."""
 
 import ml_dtypes
 import numpy as np
