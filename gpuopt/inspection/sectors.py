@@ -94,7 +94,8 @@ _ANY = _Value(None)
 
 
 def _apart(threads: _Threads) -> _Threads:
-    return threads - threads[0]
+    apart: _Threads = threads - threads[0]
+    return apart
 
 
 def touched(entry: ptx.Entry, threads: int) -> tuple[Touched, ...]:
