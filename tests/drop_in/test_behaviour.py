@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+from torch.optim import optimizer as for_all  # noqa: E402
 
 import gpuopt.torch as ours  # noqa: E402
 from tests.drop_in.pairs import (  # noqa: E402
@@ -118,12 +118,16 @@ def test_hooks_run_once_for_each_step():
 
 
 @pytest.mark.parametrize("kind", ["pre", "post"])
-def test_one_kind_of_hook_is_enough(kind):
+@pytest.mark.parametrize("all_optimizers", [False, True])
+def test_one_kind_of_hook_is_enough(kind, all_optimizers):
     params, seen = parameters(), []
     optimizer = ours.Adam(params)
-    getattr(optimizer, f"register_step_{kind}_hook")(lambda o, a, k: seen.append(o))
+    of = for_all if all_optimizers else optimizer
+    name = f"register_{'optimizer_' * all_optimizers}step_{kind}_hook"
+    handle = getattr(of, name)(lambda o, a, k: seen.append(o))
     give_gradients(params, 0)
     optimizer.step()
+    handle.remove()
     assert seen == [optimizer]
 
 
@@ -135,7 +139,7 @@ def test_a_hook_that_the_closure_registers_follows_this_step(all_optimizers):
         optimizer, seen, handles = library.SGD([param], lr=0.5), [], []
         register = optimizer.register_step_post_hook
         if all_optimizers:
-            register = register_optimizer_step_post_hook
+            register = for_all.register_optimizer_step_post_hook
 
         def closure():
             handles.append(register(lambda o, a, k: seen.append((o is optimizer, len(a), k))))

@@ -25,6 +25,13 @@ MUTANTS = (
         "tests/faults/test_changed_memory.py -k 'test_gradients and begins'",
     ),
     Mutant(
+        "an array with the id of one that was freed is that one",
+        "gpuopt/arrays/changes.py",
+        "            not self._freed\n            and list(map(id",
+        "            list(map(id",
+        "tests/optimizers/test_changes.py -k freed",
+    ),
+    Mutant(
         "a dtype that is set goes unnoticed",
         "gpuopt/arrays/changes.py",
         "and list(map(DTYPE, arrays)) == self._dtypes",

@@ -53,6 +53,13 @@ MUTANTS = (
         "tests/drop_in/test_behaviour.py -k one_kind",
     ),
     Mutant(
+        "a hook before the steps of all optimizers alone is not called",
+        "gpuopt/torch/hooks.py",
+        "                or optimizer._global_optimizer_pre_hooks\n",
+        "",
+        "tests/drop_in/test_behaviour.py -k one_kind",
+    ),
+    Mutant(
         "a hook after the step does not get the optimizer among the arguments",
         "gpuopt/torch/hooks.py",
         "hook(self, (self, *args), kwargs)",

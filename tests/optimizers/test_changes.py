@@ -172,6 +172,18 @@ def test_gradients_that_move_at_every_step_follow_their_addresses():
         mine.fill_(1.0)
 
 
+def test_another_array_in_place_of_one_that_was_freed():
+    """It may be the same object for `id`, which Python gives to the next of that size."""
+    one, other = np.zeros((2, 3))
+    snapshot = changes.detect_changes([one])[0]
+    kept, freed = [], id(one)
+    del one
+    while not kept or id(kept[-1]) != freed:
+        kept.append(other.view())
+        assert len(kept) < 10_000
+    assert list(changes.detect_changes(kept[-1:], snapshot)[1].changed) == [0]
+
+
 def test_a_gradient_that_moved_onto_a_parameter():
     params, optimizer = adam()
     optimizer.step(GRADS)
