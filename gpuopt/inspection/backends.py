@@ -28,7 +28,10 @@ _RULES = (
     *(f"../engine/{name}" for name in _COMPOSED),
     *(f"../rules/{f.name}" for f in _RULE_FILES),
 )
-_READERS = ("arguments.py", "cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py")
+_READERS = (
+    *("arguments.py", "cases.py", "code.py", "facts.py", "flow.py", "ptx.py", "sass.py"),
+    "sectors.py",
+)
 
 
 @dataclass(frozen=True)

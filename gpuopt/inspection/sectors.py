@@ -92,6 +92,9 @@ class _Value:
 
 _ANY = _Value(None)
 
+_Registers = dict[str, _Value]
+"""What is known of the registers by name; parts packed in one have their index behind its name."""
+
 
 def _apart(threads: _Threads) -> _Threads:
     apart: _Threads = threads - threads[0]
@@ -108,22 +111,61 @@ def touched(entry: ptx.Entry, threads: int) -> tuple[Touched, ...]:
         entry: the kernel.
         threads: per block.
     """
-    values = _Values(threads)
-    while any([values.learn(one) for one in entry.instructions]):
-        pass
-    return tuple(sorted(set(_touched(entry.blocks, values))))
+    blocks, constants = entry.blocks, _Constants(threads)
+    graph = flow.graph_of(blocks)
+    skipped, begins = flow.skipped(graph), _at_the_beginnings(blocks, graph, constants)
+    found = {
+        one
+        for index, begin in begins.items()
+        for one in _touched(blocks[index], begin, constants, index in skipped)
+    }
+    return tuple(sorted(found))
 
 
-def _touched(blocks: Sequence[flow.Block], values: _Values) -> Iterator[Touched]:
-    skipped = flow.skipped(flow.graph_of(blocks))
-    for index, block in enumerate(blocks):
-        for one in filter(ptx.is_global_access, block.instructions):
-            address = values.address(one)
+def _at_the_beginnings(
+    blocks: Sequence[flow.Block], graph: flow.Graph, constants: _Constants
+) -> dict[int, _Registers]:
+    """Return what is known of the registers where each block begins, on whatever way."""
+    begins: dict[int, _Registers] = {0: {}}
+    waiting = [0]
+    while waiting:
+        index = waiting.pop(0)
+        registers = dict(begins[index])
+        for one in blocks[index].instructions:
+            _execute(one, registers, constants)
+        for after in graph[index]:
+            merged = _merged(begins.get(after), registers)
+            if merged is not None:
+                begins[after] = merged
+                waiting += [] if after in waiting else [after]
+    return begins
+
+
+def _merged(known: _Registers | None, more: _Registers) -> _Registers | None:
+    """Return what holds for both; None if that is what was known."""
+    if known is None:
+        return dict(more)
+    merged = {**more, **known}
+    for name in known.keys() & more.keys():
+        if known[name] is not more[name]:
+            merged[name] = known[name].joined(more[name])
+    same = len(merged) == len(known) and all(merged[n].equals(one) for n, one in known.items())
+    return None if same else merged
+
+
+def _touched(
+    block: flow.Block, begin: _Registers, constants: _Constants, skipped: bool
+) -> Iterator[Touched]:
+    registers = dict(begin)
+    for one in block.instructions:
+        if ptx.is_global_access(one):
+            (place,) = re.findall(r"\[\s*(%\w+)", one.operands)
+            address = registers.get(place, _ANY)
             if not address.same:
                 (access,) = ptx.accesses(flow.Block("", (one,)))
-                masked = index in skipped or access.guarded
                 sectors = _sectors(address.threads, access.width)
-                yield Touched(access.store, masked, access.width, sectors)
+                yield Touched(access.store, skipped or access.guarded, access.width, sectors)
+        _execute(one, registers, constants)
 
 
 def _sectors(addresses: _Threads | None, width: int) -> int:
@@ -134,63 +176,62 @@ def _sectors(addresses: _Threads | None, width: int) -> int:
     return max(len(np.unique(warp // SECTOR)) for warp in bytes_)
 
 
-class _Values:
-    """What is known of the registers, in any order of the instructions.
+class _Constants:
+    """What does not depend on registers.
 
-    A register that several instructions write has what holds for all of them.
+    Attributes:
+        tid: the index of each thread in its block.
+        common: a value that is the same in all threads.
     """
 
     def __init__(self, threads: int) -> None:
-        self._registers: dict[str, _Value] = {}
-        self._tid = np.arange(threads)
-        self._common = _Value(np.zeros(threads, np.int64))
+        self.tid = _Value(np.arange(threads), known=True)
+        self.common = _Value(np.zeros(threads, np.int64))
 
-    def learn(self, one: flow.Instruction) -> bool:
-        """Take account of an instruction; return whether it says anything new."""
-        first, *rest = _OPERAND.findall(one.operands) or [""]
-        if one.name in ("st", "bra", "bar") or not first.startswith(("%", "{")):
-            return False
-        found = self._result(one, rest)
-        return found is not None and any([self._assign(r, found) for r in _REGISTER.findall(first)])
-
-    def _assign(self, register: str, value: _Value) -> bool:
-        before = self._registers.get(register)
-        after = value if before is None else before.joined(value)
-        self._registers[register] = after
-        return not after.equals(before)
-
-    def address(self, access: flow.Instruction) -> _Value:
-        """Return the address of an access."""
-        (place,) = re.findall(r"\[\s*(%\w+)", access.operands)
-        return self._registers.get(place, _ANY)
-
-    def _result(self, one: flow.Instruction, operands: Sequence[str]) -> _Value | None:
-        """Return the result of an instruction; None while an operand is not known yet."""
-        if one.name == "ld" and "param" in one.opcode.split("."):
-            return self._common
-        given = [self._value(name) for operand in operands for name in _names(operand)]
-        values = [value for value in given if value is not None]
-        if len(values) < len(given):
-            return None
-        if one.name in ("ld", "shfl", "redux", "activemask"):
-            return self._common if one.name == "ld" and values[0].same else _ANY
-        integers = "{" not in one.operands and not ptx.is_float(one.opcode)
-        if integers and one.name in _EXACT and all(value.known for value in values):
-            return _Value(_EXACT[one.name](*(_threads(value) for value in values)), known=True)
-        if all(value.same for value in values):
-            return self._common
-        if integers and one.name in _LINEAR:
-            return _LINEAR[one.name](*values)
-        return _ANY
-
-    def _value(self, operand: str) -> _Value | None:
+    def value(self, operand: str, registers: _Registers) -> _Value:
+        """Return what is known of an operand."""
         if operand == "%tid.x":
-            return _Value(self._tid, known=True)
+            return self.tid
         if _INTEGER.match(operand):
-            return _Value(np.full_like(self._tid, int(operand, 0)), known=True)
+            return _Value(np.full_like(_threads(self.tid), int(operand, 0)), known=True)
         if _COMMON.match(operand):
-            return self._common
-        return self._registers.get(operand) if _REGISTER.fullmatch(operand) else _ANY
+            return self.common
+        return registers.get(operand, _ANY)
+
+
+def _execute(one: flow.Instruction, registers: _Registers, constants: _Constants) -> None:
+    """Replace what is known of the registers that an instruction writes."""
+    first, *operands = _OPERAND.findall(one.operands) or [""]
+    if one.name in ("st", "bra", "bar") or not first.startswith(("%", "{")):
+        return
+    names = [name for operand in operands for name in _names(operand)]
+    result = _result(one, [constants.value(name, registers) for name in names], constants)
+    written = _REGISTER.findall(first)
+    found = dict.fromkeys(written, result)
+    if one.name == "mov" and operands[0].startswith("{"):  # packs parts
+        found |= {f"{first}.{i}": constants.value(n, registers) for i, n in enumerate(names)}
+    elif one.name == "mov" and first.startswith("{"):  # unpacks them
+        parts = [registers.get(f"{operands[0]}.{i}", result) for i in range(len(_names(first)))]
+        found = dict(zip(_names(first), parts))
+    for register, value in found.items():
+        before = registers.get(register) if one.guard else None
+        registers[register] = value if before is None else before.joined(value)
+
+
+def _result(one: flow.Instruction, values: Sequence[_Value], constants: _Constants) -> _Value:
+    if one.name == "ld":
+        param = "param" in one.opcode.split(".")
+        return constants.common if param or values[0].same else _ANY
+    if one.name in ("shfl", "redux", "activemask"):
+        return _ANY
+    integers = "{" not in one.operands and not ptx.is_float(one.opcode)
+    if integers and one.name in _EXACT and all(value.known for value in values):
+        return _Value(_EXACT[one.name](*map(_threads, values)), known=True)
+    if all(value.same for value in values):
+        return constants.common
+    if integers and one.name in _LINEAR:
+        return _LINEAR[one.name](*values)
+    return _ANY
 
 
 def _names(operand: str) -> list[str]:

@@ -96,6 +96,39 @@ def test_a_pointer_that_a_loop_moves(step, expected):
     assert sectors(body) == expected
 
 
+def test_a_register_that_is_used_again():
+    body = """
+        mov.b32 %r3, 0;
+        mov.b32 %r4, %r3;
+    $L1:
+        add.s32 %r5, %r4, %r2;
+        mul.wide.u32 %rd2, %r5, 4;
+        add.s64 %rd9, %rd1, %rd2;
+        add.s32 %r4, %r4, 512;
+        mul.lo.s32 %r3, %r3, %r2;
+        setp.lt.u32 %p1, %r4, 8192;
+        @%p1 bra $L1;
+    """
+    assert sectors(body) == [4]
+
+
+@pytest.mark.parametrize(("part", "expected"), [("{%r5, %r6}", 8), ("{_, %r5}", 4)])
+def test_packed_integers(part, expected):
+    body = f"""
+        shl.b32 %r3, %r2, 1;
+        mov.b64 %rd3, {{%r3, %r2}};
+        mov.b64 {part}, %rd3;
+        mul.wide.u32 %rd2, %r5, 4;
+        add.s64 %rd9, %rd1, %rd2;
+    """
+    assert sectors(body) == [expected]
+
+
+def test_a_move_that_only_some_threads_make():
+    body = "mul.wide.u32 %rd2, %r2, 4; add.s64 %rd9, %rd1, %rd2; setp.gt.u32 %p1, %r2, 5;"
+    assert sectors(f"{body} @%p1 mov.b64 %rd9, %rd1;") == [UNKNOWN]
+
+
 def test_the_worst_warp_counts():
     body = "and.b32 %r3, %r2, 32; add.s32 %r4, %r3, 1; "
     body += "mul.lo.s32 %r5, %r2, %r4; mul.wide.u32 %rd2, %r5, 4; add.s64 %rd9, %rd1, %rd2;"
