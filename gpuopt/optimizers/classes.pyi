@@ -52,7 +52,9 @@ class Adadelta(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -96,7 +98,7 @@ class Adadelta(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -135,7 +137,9 @@ class Adagrad(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -181,7 +185,7 @@ class Adagrad(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -224,7 +228,9 @@ class Adam(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -272,7 +278,7 @@ class Adam(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -310,7 +316,9 @@ class AdamW(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -356,7 +364,7 @@ class AdamW(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -394,7 +402,9 @@ class Adamax(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -438,7 +448,7 @@ class Adamax(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -477,7 +487,9 @@ class ASGD(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -523,7 +535,7 @@ class ASGD(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -560,7 +572,9 @@ class Lion(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -602,7 +616,7 @@ class Lion(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -645,7 +659,9 @@ class Momentum(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -690,7 +706,7 @@ class Momentum(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -736,7 +752,9 @@ class NAdam(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -784,7 +802,7 @@ class NAdam(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -827,7 +845,9 @@ class RAdam(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -873,7 +893,7 @@ class RAdam(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -918,7 +938,9 @@ class RMSProp(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -966,7 +988,7 @@ class RMSProp(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1011,7 +1033,9 @@ class RMSprop(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1059,7 +1083,7 @@ class RMSprop(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1099,7 +1123,9 @@ class Rprop(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1141,7 +1167,7 @@ class Rprop(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1183,7 +1209,9 @@ class SGD(Optimizer):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1229,7 +1257,7 @@ class SGD(Optimizer):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,

@@ -61,7 +61,9 @@ class Adadelta(Fused, torch.optim.Adadelta):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -104,7 +106,7 @@ class Adadelta(Fused, torch.optim.Adadelta):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -148,7 +150,9 @@ class Adagrad(Fused, torch.optim.Adagrad):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -192,7 +196,7 @@ class Adagrad(Fused, torch.optim.Adagrad):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -241,7 +245,9 @@ class Adam(Fused, torch.optim.Adam):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -287,7 +293,7 @@ class Adam(Fused, torch.optim.Adam):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -331,7 +337,9 @@ class AdamW(Fused, torch.optim.AdamW):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -376,7 +384,7 @@ class AdamW(Fused, torch.optim.AdamW):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -419,7 +427,9 @@ class Adamax(Fused, torch.optim.Adamax):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -462,7 +472,7 @@ class Adamax(Fused, torch.optim.Adamax):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -506,7 +516,9 @@ class ASGD(Fused, torch.optim.ASGD):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -550,7 +562,7 @@ class ASGD(Fused, torch.optim.ASGD):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -593,7 +605,9 @@ class Lion(Fused):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -636,7 +650,7 @@ class Lion(Fused):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -685,7 +699,9 @@ class Momentum(Fused):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -729,7 +745,7 @@ class Momentum(Fused):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -780,7 +796,9 @@ class NAdam(Fused, torch.optim.NAdam):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -825,7 +843,7 @@ class NAdam(Fused, torch.optim.NAdam):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -873,7 +891,9 @@ class RAdam(Fused, torch.optim.RAdam):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -917,7 +937,7 @@ class RAdam(Fused, torch.optim.RAdam):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -968,7 +988,9 @@ class RMSProp(Fused):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1014,7 +1036,7 @@ class RMSProp(Fused):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1064,7 +1086,9 @@ class RMSprop(Fused, torch.optim.RMSprop):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1109,7 +1133,7 @@ class RMSprop(Fused, torch.optim.RMSprop):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1154,7 +1178,9 @@ class Rprop(Fused, torch.optim.Rprop):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1196,7 +1222,7 @@ class Rprop(Fused, torch.optim.Rprop):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,
@@ -1243,7 +1269,9 @@ class SGD(Fused, torch.optim.SGD):
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
             as a copy of the weights at their first step (also one that is skipped, as masters do),
             and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
         stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
         kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
             next step.
@@ -1287,7 +1315,7 @@ class SGD(Fused, torch.optim.SGD):
         error_if_nonfinite: bool = False,
         skip_nonfinite: bool = False,
         ema_decay: float | None = None,
-        master_weights: bool = False,
+        master_weights: bool | str = False,
         stochastic_rounding: bool = False,
         kahan_sum: bool = False,
         seed: int = 0,

@@ -4,6 +4,7 @@ import zlib
 
 import ml_dtypes
 import numpy as np
+from gpuopt.kernels.storage import INTEGERS
 
 DTYPES = {
     "float64": np.dtype(np.float64),
@@ -19,6 +20,9 @@ KINDS = ("ordinary", "denormal", "infinite", "nan", "huge", "zero", "tiny", "mix
 def values(kind, shape, dtype, seed=0):
     """Return an array in C order of one kind of value; equal arguments give equal values."""
     rng = np.random.default_rng([zlib.crc32(f"{kind} {shape} {dtype}".encode()), seed])
+    if dtype in INTEGERS:
+        ends = np.iinfo(dtype)
+        return rng.integers(ends.min + (ends.min < 0), ends.max + 1, shape).astype(dtype)
     drawn = _draw(rng, kind, shape, ml_dtypes.finfo(DTYPES[dtype]))
     with np.errstate(over="ignore"):
         return np.asarray(drawn).astype(DTYPES[dtype])

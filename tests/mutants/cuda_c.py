@@ -13,8 +13,8 @@ MUTANTS = (
     Mutant(
         "the first of two packed values is lost",
         "kernels/cuda/memory.cuh",
-        "words[i / 2] |= (uint32)bits << 16;",
-        "words[i / 2] = (uint32)bits << 16;",
+        "words[i / 2] |= (uint32)(bits & 0xffff) << 16;",
+        "words[i / 2] = (uint32)(bits & 0xffff) << 16;",
         "tests/cuda_c/test_update.py -k every_two_dtypes",
     ),
     Mutant(

@@ -77,9 +77,9 @@ MUTANTS = (
     ),
     Mutant(
         "states on a device are copied by the host",
-        "gpuopt/optimizers/state_dicts.py",
-        'return copy_as(array, describe(array, "state").dtype)',
-        'return describe(array, "state").view.copy()',
+        "gpuopt/engine/states.py",
+        'return copy_as(array, describe_state(array, "state").dtype)',
+        'return describe_state(array, "state").view.copy()',
         f"{_STEPS} -k built_anew",
     ),
 )

@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         "averages are of parameters that are not rounded yet",
         "gpuopt/engine/update.py",
-        "stages, behind = (*before, *self.stages), (*after, *self.after)",
-        "stages, behind = (*before, *self.stages), (*self.after, *after)",
+        "stages, behind = (*before, *self.stages), (*after, *self.after, *last)",
+        "stages, behind = (*before, *self.stages), (*self.after, *after, *last)",
         "tests/tail/test_combinations.py -k 'statement and numpy'",
     ),
     Mutant(

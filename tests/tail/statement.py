@@ -132,7 +132,7 @@ def philox4x32(counter, key):
     number, half = np.uint64, np.uint64(2**32)
     a, b, c, d = (np.asarray(word).astype(number) % half for word in counter)
     k, m = (int(word) for word in key)
-    for _ in range(10):
+    for _ in range(7):
         left, right = a * number(0xD2511F53), c * number(0xCD9E8D57)
         a, b = right // half ^ b ^ number(k), right % half
         c, d = left // half ^ d ^ number(m), left % half
