@@ -116,14 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             ratios = [one / right for one, right in zip(means, expected, strict=True)]
             found.setdefault(name, {})[str(beta2)] = ratios
+            if given.json is not None:  # after every run: some take minutes
+                given.json.write_text(json.dumps(found, indent=1) + "\n")
     head = ("second moment / float64's", *(f"beta2 {b}: stationary, decayed" for b in given.betas))
     rows = [
-        (name, *(", ".join(f"{x:.3f}" for x in own[str(b)]) for b in given.betas))
+        (name, *(", ".join(f"{x:.3f}" for x in own.get(str(b), ())) for b in given.betas))
         for name, own in found.items()
     ]
     show_table("Adam's second moment", head, rows, [])
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 
