@@ -16,7 +16,9 @@ and the number of elements that are infinite or NaN."""
 
 SUBTOTAL_ROWS = 2048
 """Rows of partials that one program adds before the subtotals are added: so no program has many
-rounds, whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals."""
+rounds, whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. An
+estimate, not measured: ten rounds of under a microsecond and a launch more, in place of a
+millisecond of one program."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
