@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,7 +61,7 @@ def _bitsandbytes(method: Method, params: Sequence[Any]) -> Any:
     if name is None:
         raise Unavailable(f"bitsandbytes has no {method.name} in 8 bits")
     try:
-        import bitsandbytes
+        bitsandbytes: Any = importlib.import_module("bitsandbytes")
     except ImportError as error:
         raise Unavailable(f"bitsandbytes: {error}") from error
     options = {**method.options, "min_8bit_size": 1}
@@ -76,14 +77,14 @@ def _torchao(method: Method, params: Sequence[Any]) -> Any:
     if name is None:
         raise Unavailable(f"torchao has no {method.name} in 8 bits")
     try:
-        from torchao import optim
+        optim: Any = importlib.import_module("torchao.optim")
     except ImportError as error:
         raise Unavailable(f"torchao: {error}") from error
     import_torch().compiler.set_stance("force_eager")
     return getattr(optim, name)(params, **method.options)
 
 
-_IN_8_BITS = {"state_dtype": "8bit", "min_8bit_size": 1}
+_IN_8_BITS: Mapping[str, Any] = {"state_dtype": "8bit", "min_8bit_size": 1}
 
 STORAGES = {
     storage.name: storage
