@@ -16,12 +16,30 @@ def lanes_of(BLOCK: tl.constexpr, TILED: tl.constexpr):
 
 
 @triton.jit
-def first_of_list(begin, i: tl.constexpr, DTYPES: tl.constexpr, CODED: tl.constexpr):
+def first_of_list(begin, i: tl.constexpr, FIRST_SCALE: tl.constexpr):
     """Return the place of a chunk in a list; the last lists hold a scale for each 32 elements."""
-    if i >= len(DTYPES) - len(CODED):
+    if i >= FIRST_SCALE:
         return begin // 32
     else:
         return begin
+
+
+@triton.jit
+def _places(pointer, first, end, shape):
+    """Return where the scales of the rows of a tile lie, and which of the rows there are."""
+    row = tl.arange(0, shape[0])
+    return pointer + (first // 32 + row), first + 32 * row < end
+
+
+@triton.jit
+def load_scales(pointer, first, end, shape, MASKED: tl.constexpr):
+    """Return the scale of each element of a tile, whose rows are blocks."""
+    place, present = _places(pointer, first, end, shape)
+    if MASKED:
+        scales = tl.load(place, mask=present, other=0.0)
+    else:
+        scales = tl.load(place)
+    return tl.broadcast_to(scales[:, None], shape)
 
 
 @triton.jit
@@ -50,10 +68,9 @@ def encoded(
             bits = tl.where(mask, bits, 0)
         largest = tl.max(bits, axis=1)
         scale = tl.where(largest > 0x7F800000, 0x7FC00000, largest).to(tl.float32, bitcast=True)
-        row = tl.arange(0, x.shape[0])
-        place = pointers[CODED[i][1]] + (first // 32 + row)
+        place, present = _places(pointers[CODED[i][1]], first, end, x.shape)
         if MASKED:
-            tl.store(place, scale, mask=first + 32 * row < end)
+            tl.store(place, scale, mask=present)
         else:
             tl.store(place, scale)
         states = states + (x,)

@@ -90,6 +90,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "VECTOR": 16 if vectors else narrowest,
         "ENCODE": jit(update.encode_function, compute) if update.blocked else None,
         "CODED": tuple((update.written.index(row), scale) for row, scale in update.blocked),
+        "FIRST_SCALE": len(dtypes) - len(update.blocked),
         "KEY": tuple(map(update.coefficient_names.index, update.encode_coefficients)),
         "N_ENCODE_STREAMS": len(update.encode_streams),
     }

@@ -37,6 +37,7 @@ def multi_tensor_update(
     VECTOR: tl.constexpr,
     ENCODE: tl.constexpr,
     CODED: tl.constexpr,
+    FIRST_SCALE: tl.constexpr,
     KEY: tl.constexpr,
     N_ENCODE_STREAMS: tl.constexpr,
 ):
@@ -54,7 +55,7 @@ def multi_tensor_update(
     pointers = ()
     for i in tl.static_range(len(DTYPES)):
         address = tl.load(addresses_ptr + i * n_tensors + tensor)
-        pointer = address.to(tl.pointer_type(DTYPES[i])) + first_of_list(begin, i, DTYPES, CODED)
+        pointer = address.to(tl.pointer_type(DTYPES[i])) + first_of_list(begin, i, FIRST_SCALE)
         pointers = pointers + (tl.multiple_of(pointer, VECTOR),)
     lanes = lanes_of(BLOCK, len(CODED) > 0)
     if tl.load(skip_ptr) != 0.0:
@@ -74,7 +75,7 @@ def multi_tensor_update(
     if left >= CHUNK:
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
-            values = load(pointers, offsets, None, False, COMPUTE, READ, len(DTYPES) - len(CODED))
+            values = load(pointers, first, CHUNK, offsets, None, False, COMPUTE, READ, FIRST_SCALE)
             for _ in tl.static_range(N_STREAMS):
                 values = values + ((begin + first, lanes),)
             results = UPDATE(*values, *coefficients)
@@ -101,7 +102,7 @@ def multi_tensor_update(
                 within = start + lanes
                 mask = within < left
                 masked_values = load(
-                    pointers, within, mask, True, COMPUTE, READ, len(DTYPES) - len(CODED)
+                    pointers, start, left, within, mask, True, COMPUTE, READ, FIRST_SCALE
                 )
                 for _ in tl.static_range(N_STREAMS):
                     masked_values = masked_values + ((begin + start, lanes),)

@@ -7,6 +7,8 @@ import os
 import triton
 import triton.language as tl
 
+from .blocks import load_scales
+
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether kernels run in Triton's interpreter, on the CPU."""
 
@@ -23,19 +25,10 @@ def _decode(stored, COMPUTE: tl.constexpr):
 
 
 @triton.jit
-def load_scales(pointer, offsets, mask, MASKED: tl.constexpr):
-    """Return the scale of each element of a tile, whose rows are blocks."""
-    first = tl.min(offsets, axis=1) // 32
-    if MASKED:
-        scales = tl.load(pointer + first, mask=tl.max(mask.to(tl.int32), axis=1) > 0, other=0.0)
-    else:
-        scales = tl.load(pointer + first)
-    return tl.broadcast_to(scales[:, None], offsets.shape)
-
-
-@triton.jit
 def load(
     pointers,
+    first,
+    end,
     offsets,
     mask,
     MASKED: tl.constexpr,
@@ -43,14 +36,14 @@ def load(
     READ: tl.constexpr,
     FIRST_SCALE: tl.constexpr,
 ):
-    """Return the values of a block of elements from each list that is read.
+    """Return the values of the elements from ``first`` on from each list that is read.
 
     The lists from ``FIRST_SCALE`` on hold a number for each 32 elements.
     """
     values = ()
     for i in tl.static_range(len(READ)):
         if READ[i] >= FIRST_SCALE:
-            stored = load_scales(pointers[READ[i]], offsets, mask, MASKED)
+            stored = load_scales(pointers[READ[i]], first, end, offsets.shape, MASKED)
         elif MASKED:
             stored = tl.load(pointers[READ[i]] + offsets, mask=mask)
         else:
