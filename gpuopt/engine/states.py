@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Memory, copy_as, describe_state, zeros_like
-from ..rules.formats import FORMATS, IN_8_BITS, scale_name
+from ..rules.formats import FORMATS, is_coded, scale_name
 from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
 from .parameters import Parameters
@@ -172,8 +172,7 @@ class States:
         """Return the dtype, or the format, that each state of a parameter is to have."""
         memory = self._parameters.memories[i]
         wanted = group.state_dtype
-        coded = wanted == IN_8_BITS or wanted in FORMATS
-        small = coded and memory.size < self._min_8bit_size
+        small = is_coded(wanted) and memory.size < self._min_8bit_size
         return update.stored_states(memory.dtype, None if small else wanted)
 
     def _new(self, i: int, name: str, group: Group, update: Update) -> _Made:

@@ -10,7 +10,15 @@ from typing import Any
 
 from ..kernels.storage import BLOCK, STORAGE, compute_dtype
 from ..kernels.trace.retarget import function_from
-from ..rules.formats import FORMATS, IN_8_BITS, ROOT8, SOFTSIGN8, scale_name, stages_of
+from ..rules.formats import (
+    FORMATS,
+    IN_8_BITS,
+    ROOT8,
+    SOFTSIGN8,
+    is_coded,
+    scale_name,
+    stages_of,
+)
 from ..rules.registry import Rule, Stage, State
 from ..rules.split import JOIN, SPLIT
 from ..rules.tail import TAKE_MASTER, ZERO_GRADIENT
@@ -76,10 +84,9 @@ class Update(UpdateCoefficients):
         return {**rule, **own}
 
     def _stored_state(self, name: str, compute: str, wanted: str | None) -> str:
-        coded = wanted == IN_8_BITS or wanted in FORMATS
         if wanted is None or name in self.rule.wide:
             return compute
-        if coded and (compute == "float64" or name in self.rule.not_in_8_bits):
+        if is_coded(wanted) and (compute == "float64" or name in self.rule.not_in_8_bits):
             return compute
         if wanted == IN_8_BITS:
             return (ROOT8 if name in self.rule.nonnegative else SOFTSIGN8).name
@@ -198,7 +205,7 @@ class Update(UpdateCoefficients):
     @cached_property
     def coefficient_names(self) -> tuple[str, ...]:
         """The coefficients that the function takes; stages that round share theirs."""
-        names = (name for *_, names in (*self._calls, *map(_call, self.encoding)) for name in names)
+        names = (name for *_, names in (*self._calls, *self._encoding_calls) for name in names)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -216,13 +223,14 @@ class Update(UpdateCoefficients):
         )
 
     @cached_property
+    def _encoding_calls(self) -> tuple[_Call, ...]:
+        return tuple(map(_call, self.encoding))
+
+    @cached_property
     def source(self) -> str:
         """The Python text of the function."""
         values = [self._values[i] for i in self.read]
-        body = [
-            f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
-            for callee, function, results, _ in self._calls
-        ]
+        body = _lines(self._calls)
         results = [self._values[i] for i in self.written]
         if self.watched:
             start = sum(stage in BEFORE_ALL for stage in self.stages)
@@ -243,11 +251,7 @@ class Update(UpdateCoefficients):
     @cached_property
     def encode_source(self) -> str:
         """The Python text of `encode_function`."""
-        calls = list(map(_call, self.encoding))
-        body = [
-            f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
-            for callee, function, results, _ in calls
-        ]
+        body = _lines(self._encoding_calls)
         states = [name for name, _ in self.formats]
         counted = [f"{ELEMENT}{stream}" for stream in self.encode_streams]
         arguments = (*states, *self.scales, *counted, *self.encode_coefficients)
@@ -258,13 +262,13 @@ class Update(UpdateCoefficients):
     def encode_function(self) -> FunctionType:
         """The function of prepared states, scales, elements and `encode_coefficients` to codes."""
         names: dict[str, Any] = {"__name__": __name__}
-        names.update((callee, function) for callee, function, *_ in map(_call, self.encoding))
+        names.update((callee, function) for callee, function, *_ in self._encoding_calls)
         return function_from(self.encode_source, f"encode_{self.name}", names)
 
     @cached_property
     def encode_coefficients(self) -> tuple[str, ...]:
         """The names of the coefficients that `encode_function` takes."""
-        names = (name for *_, names in map(_call, self.encoding) for name in names)
+        names = (name for *_, names in self._encoding_calls for name in names)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -291,6 +295,14 @@ class Update(UpdateCoefficients):
 def _streams_of(stages: Sequence[Stage]) -> tuple[int, ...]:
     named = {name for stage in stages for name in stage.values}
     return tuple(sorted(stream_of(name) for name in named if name.startswith(ELEMENT)))
+
+
+def _lines(calls: Sequence[_Call]) -> list[str]:
+    """Return the lines of a function that makes these calls, one after the other."""
+    return [
+        f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
+        for callee, function, results, _ in calls
+    ]
 
 
 def _call(stage: Stage) -> _Call:

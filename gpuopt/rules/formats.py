@@ -214,6 +214,11 @@ FORMATS.update({made.name: made for made in (SOFTSIGN8, ROOT8)})
 # --- stages ---------------------------------------------------------------------------------------
 
 
+def is_coded(state_dtype: str | None) -> bool:
+    """Return whether a ``state_dtype`` asks for a format."""
+    return state_dtype == IN_8_BITS or state_dtype in FORMATS
+
+
 def scale_name(state: str) -> str:
     """Return the name of the list that holds the scales of a state."""
     return f"{state}_scale"

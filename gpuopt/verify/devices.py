@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -63,19 +63,24 @@ class TorchDevice:
             step()
         return lambda: graph.replay()
 
-    @contextmanager
-    def not_waiting(self) -> Iterator[None]:
+    def not_waiting(self) -> AbstractContextManager[None]:
         """Make waiting for the device an error."""
         import torch
 
-        before = torch.cuda.get_sync_debug_mode()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch warns that the mode is a prototype
-                torch.cuda.set_sync_debug_mode("error")
-            yield
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
+        return no_waiting(torch)
+
+
+@contextmanager
+def no_waiting(torch: Any) -> Iterator[None]:
+    """Make every call that waits for the device an error inside the block, and none behind it."""
+    before = torch.cuda.get_sync_debug_mode()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns that the mode is a prototype
+            torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 class CupyDevice:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.waiting import no_waiting
+from gpuopt.verify.devices import no_waiting
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 import gpuopt
+from gpuopt.verify.devices import no_waiting
 from tests.gpu.arrays import (
     BACKENDS,
     OPTIMIZERS,
@@ -12,7 +13,6 @@ from tests.gpu.arrays import (
     tensors,
     there,
 )
-from tests.helpers.waiting import no_waiting
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 torch_memory = pytest.importorskip("gpuopt.kernels.torch_memory")
-from tests.helpers.waiting import no_waiting  # noqa: E402  (after what may skip)
+from gpuopt.verify.devices import no_waiting  # noqa: E402  (after what may skip)
 
 
 @pytest.fixture
