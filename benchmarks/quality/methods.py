@@ -57,15 +57,8 @@ def _ours(method: Method, params: Sequence[Any], **options: Any) -> Any:
 
 
 def _bitsandbytes(method: Method, params: Sequence[Any]) -> Any:
-    name = method.peers.get("bitsandbytes")
-    if name is None:
-        raise Unavailable(f"bitsandbytes has no {method.name} in 8 bits")
-    try:
-        bitsandbytes: Any = importlib.import_module("bitsandbytes")
-    except ImportError as error:
-        raise Unavailable(f"bitsandbytes: {error}") from error
     options = {**method.options, "min_8bit_size": 1}
-    return getattr(bitsandbytes.optim, name)(params, **options)
+    return _class_of("bitsandbytes", method)(params, **options)
 
 
 def _torchao(method: Method, params: Sequence[Any]) -> Any:
@@ -73,15 +66,20 @@ def _torchao(method: Method, params: Sequence[Any]) -> Any:
 
     It stores tensors in 8 bits that have at least 4,096 elements, and whole blocks of 256.
     """
-    name = method.peers.get("torchao")
-    if name is None:
-        raise Unavailable(f"torchao has no {method.name} in 8 bits")
-    try:
-        optim: Any = importlib.import_module("torchao.optim")
-    except ImportError as error:
-        raise Unavailable(f"torchao: {error}") from error
+    made = _class_of("torchao", method)
     import_torch().compiler.set_stance("force_eager")
-    return getattr(optim, name)(params, **method.options)
+    return made(params, **method.options)
+
+
+def _class_of(package: str, method: Method) -> Any:
+    """Return the class of another package; raise `Unavailable` if it has none, or is missing."""
+    name = method.peers.get(package)
+    if name is None:
+        raise Unavailable(f"{package} has no {method.name} in 8 bits")
+    try:
+        return getattr(importlib.import_module(f"{package}.optim"), name)
+    except ImportError as error:
+        raise Unavailable(f"{package}: {error}") from error
 
 
 _IN_8_BITS: Mapping[str, Any] = {"state_dtype": "8bit", "min_8bit_size": 1}
