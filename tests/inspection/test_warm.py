@@ -14,7 +14,7 @@ from tests.simgpu import build
 ROOT = Path(__file__).parents[2]
 
 STEP = """if True:
-    import sys, time
+    import sys
     from unittest import mock
     import torch, gpuopt
     from gpuopt.engine import dispatch
@@ -25,9 +25,7 @@ STEP = """if True:
     with simulated, driver.on(int(sys.argv[1])), gpuopt.use_backend("triton"):
         params = [torch.ones(100, dtype=getattr(torch, sys.argv[2])) for _ in range(3)]
         opt = gpuopt.Adam(params, lr=0.5)
-        start = time.perf_counter()
         opt.step([torch.ones_like(p) for p in params])
-        print(time.perf_counter() - start)
         assert all((p < 1).all() for p in params)
 """
 
