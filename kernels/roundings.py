@@ -14,12 +14,26 @@ from .storage import decode_bfloat16, encode_bfloat16
 ROUNDS = 7
 """Rounds of Philox: the fewest with which it passes all tests of BigCrush (Salmon et al., 2011)."""
 
-STREAM = 65536.0
-"""The offset of ``seed_high`` from one stream of random words to the next: a tensor's seed has 32
-bits, and the bits above it hold the number of the stream."""
+STREAM = 1 << 48
+"""The offset of an element's index from one stream of random words to the next."""
 
 STREAM_KEY = ("seed_high", "seed_low", "step_high", "step_low")
 """The coefficients that, with the element's index, determine the random word."""
+
+
+CODE_MIN = np.float32(-128.0)
+"""The least code, which stands for NaN too; of bytes without a sign, the same bits are 128."""
+
+
+def quotient(a: Any, b: Any) -> Any:
+    """Return ``a / b`` in fewer instructions, for numbers of ordinary size.
+
+    GPUs divide by correcting an approximate reciprocal, and check before that no step of it leaves
+    the range of normal numbers. Here they do not. The result is rounded exactly, like that of
+    ``np.divide``, if ``b`` lies in [2**-120, 2**126), ``abs(a)`` in [2**-80, 256), and the
+    quotient is at least 2**-120 in size. Smaller ones are small, too, of whatever sign.
+    """
+    return np.divide(a, b)
 
 
 def round_bfloat16(x: Any) -> Any:
@@ -63,6 +77,12 @@ def exponent_of(x: Any) -> Any:
     return np.maximum(bits, np.uint32(0x00800000)).view(np.float32)
 
 
+def inverse_exponent_of(x: Any) -> Any:
+    """Return one over `exponent_of`; 0 from 2**127 on."""
+    bits = np.int32(0x7F000000) - (np.float32(x).view(np.int32) & np.int32(0x7F800000))
+    return np.minimum(bits, np.int32(0x7E000000)).view(np.float32)
+
+
 def stochastic_bfloat16(
     x: Any, element: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
 ) -> Any:
@@ -73,10 +93,10 @@ def stochastic_bfloat16(
 
     Args:
         x: float32 values.
-        element: int64, the index of each in its tensor.
-        seed_high: the seed, below 2**40, is ``seed_high * 65536 + seed_low``.
+        element: int64, the index of each in its tensor, plus `STREAM` times the stream's number.
+        seed_high: the seed, of 32 bits, is ``seed_high * 65536 + seed_low``.
         seed_low: see ``seed_high``.
-        step_high: the step is ``step_high * 65536 + step_low``.
+        step_high: the step, below 2**46, is ``step_high * 65536 + step_low``.
         step_low: see ``step_high``.
 
     Croci et al., "Stochastic rounding: implementation, error analysis and applications", 2022.
@@ -129,15 +149,15 @@ def stochastic_code_0(
     """Round stochastically to an integer; the expectation is ``x``, to one part in 512.
 
     The lowest byte of the element's random word decides, so four codes of an element share a word.
-    Integers are unchanged, also those that rounding moved by less than 1/512; NaN becomes 0.
+    Integers are unchanged, also those that rounding moved by less than 1/512. NaN becomes -128.
 
     Args:
-        x: float32 values, below 2**14 in size.
-        element: int64, the index of each in its tensor.
-        seed_high: see `stochastic_bfloat16`, as for the others.
-        seed_low: see ``seed_high``.
-        step_high: see ``seed_high``.
-        step_low: see ``seed_high``.
+        x: float32 values, at most 255; what is below -128 becomes -128.
+        element: see `stochastic_bfloat16`, as for the others.
+        seed_high: see ``element``.
+        seed_low: see ``element``.
+        step_high: see ``element``.
+        step_low: see ``element``.
     """
     return _code(x, random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low)))
 
@@ -167,10 +187,13 @@ def stochastic_code_3(
 
 
 def _code(x: Any, word: Any) -> Any:
-    """Round to an integer, after adding a number in (-0.5, 0.5) that the lowest byte decides."""
-    bits = ((word & np.uint32(0xFF)) << np.uint32(15)) | np.uint32(0x3F800000)  # 1 + byte/256
-    dither = bits.view(np.float32) - np.float32(1.498046875)
-    return nearest_integer(np.where(x == x, np.float32(x), np.float32(0.0)) + dither)
+    """Round to 256ths, add the lowest byte as 256ths, and round down: all on a float's bits.
+
+    Between 2**15 and 2**16, a unit in the last place is 1/256.
+    """
+    above = np.where(x > CODE_MIN, np.float32(x), CODE_MIN) + np.float32(49152.0)
+    bits = above.view(np.uint32) + (word & np.uint32(0xFF))
+    return (bits & np.uint32(0xFFFFFF00)).view(np.float32) - np.float32(49152.0)
 
 
 def nearest_integer(x: Any) -> Any:
@@ -186,15 +209,16 @@ def whole(high: Any, low: Any) -> Any:
 def random_bits(element: Any, seed: Any, step: Any) -> Any:
     """Return 32 random bits per element: one word of a Philox block.
 
-    The block's counter is (element // 4, step) and its key is the seed.
+    The block's counter is (element // 4, step) and its key is (seed, stream).
 
     Args:
-        element: int64.
-        seed: int64.
+        element: int64, plus `STREAM` times the number of the stream.
+        seed: int64, of 32 bits.
         step: int64.
     """
-    block = np.int64(element) >> np.int64(2)
-    words = philox((_low(block), _high(block), _low(step), _high(step)), (_low(seed), _high(seed)))
+    block = (np.int64(element) & np.int64(STREAM - 1)) >> np.int64(2)
+    key = _low(seed), np.uint64(np.int64(element) >> np.int64(48))
+    words = philox((_low(block), _high(block), _low(step), _high(step)), key)
     which = np.int64(element) & np.int64(3)
     first = np.where(which == 0, words[0], words[1])
     return np.where(which < 2, first, np.where(which == 2, words[2], words[3]))

@@ -29,6 +29,10 @@ INTEGERS = ("int8", "uint8", "int16")
 BLOCK = 32
 """The elements of a tensor, counted from its first in memory order, that share a scale."""
 
+LEAST_SCALE, NO_SCALE = np.float32(2.0**-120), np.float32(2.0**126)
+"""The scale of blocks of smaller values, and where scales end: that of a block with a value as
+large is NaN. So scales have reciprocals that are normal numbers."""
+
 
 def compute_dtype(params: str) -> str:
     """Return the compute dtype for parameters of a dtype."""

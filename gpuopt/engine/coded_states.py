@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..arrays import copy_into, describe_state, to_numpy, zeros, zeros_like
 from ..kernels.numpy.coded import PIECE, scales_of, spread
-from ..kernels.roundings import nearest_integer
+from ..kernels.roundings import CODE_MIN, nearest_integer
 from ..kernels.storage import BLOCK, STORAGE
 from ..kernels.storage import decode as decode_stored
 from ..kernels.storage import encode as encode_stored
@@ -96,7 +96,7 @@ def encoded(
         x = values if own.prepare is None else own.prepare(values)
         scales = scales_of(x)
         y = own.encode(x, spread(scales, len(x)))
-        codes = nearest_integer(np.where(y == y, y, np.float32(0.0)))
+        codes = nearest_integer(np.where(y > CODE_MIN, y, CODE_MIN))
     return codes.astype(STORAGE[own.codes]), scales
 
 

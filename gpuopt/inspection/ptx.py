@@ -7,6 +7,7 @@ division is a dozen instructions).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ _EXACT = frozenset(
     | {"redux"}
 )
 """Operations without rounding; on floats, ``redux`` has only minimum and maximum."""
+
+_QUOTIENT = ("rcp.approx.ftz.f32", "fma.rn.f32")
 
 _INEXACT = frozenset({"approx", "ftz", "full", "relu", "rm", "rp", "rz", "sat"})
 """Modifiers whose results differ from rounding to nearest."""
@@ -140,8 +143,13 @@ def inexact(instructions: Iterable[Instruction]) -> list[str]:
 
     Exact are floating-point operations that do not round, or round once to nearest. ``add.f32``
     without ``.rn`` is inexact, since the assembler may contract it, and so are unknown opcodes.
+    An approximate reciprocal with four fused sums is `gpuopt.kernels.roundings.quotient`.
     """
-    return sorted({one.opcode for one in instructions if not _is_exact(one.opcode)})
+    found = Counter(one.opcode for one in instructions if not _is_exact(one.opcode))
+    reciprocal, fused = _QUOTIENT
+    if found[fused] == 4 * found[reciprocal]:
+        del found[reciprocal], found[fused]
+    return sorted(found)
 
 
 def is_float(opcode: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import roundings
-from ..kernels.roundings import STREAM
+from ..kernels.roundings import quotient
 from ..kernels.trace.operations import RuleError, trace
 from ..kernels.trace.retarget import function_from
 from .rounding import CARRIED, rounding_coefficients
@@ -33,24 +33,26 @@ FORMATS: dict[str, Format] = {}
 IN_8_BITS = "8bit"
 """What ``state_dtype`` calls `SOFTSIGN8` for signed states and `ROOT8` for non-negative ones."""
 
-FIRST_STREAM, CODES_OF_WORD = 64, 3
-"""The stream of random words of the first codes, and how many states share a word: a byte each. The
-fourth is for what `split` rounds."""
+FIRST_STREAM, BYTES = 64, (3, 0, 1)
+"""The stream of random words of the first codes, and the bytes of a word that states have one each
+of: the highest first, which GPUs add in one instruction. `split` rounds with the other one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Format:
     """How the blocks of a state are stored.
 
-    A value ``v`` becomes ``x = prepare(v)``; the scale of a block is its largest ``abs(x)``; the
-    code is ``encode(x, scale)``, rounded to an integer; and ``decode(code, scale)`` is the value.
+    A value ``v`` becomes ``x = prepare(v)``; the scale of a block is its largest ``abs(x)``, at
+    least 2**-120; the code is ``encode(x, scale)``, rounded to an integer; and
+    ``decode(code, scale)`` is the value. The scale is NaN if a value of the block is
+    2**126 or above in size.
 
     Attributes:
         name: its key in `FORMATS`.
         codes: the dtype of the codes, ``"int8"`` or ``"uint8"``.
         decode: ``value = decode(code, scale)``.
         encode: ``y = encode(x, scale)``, within the range of the codes wherever ``abs(x)`` is not
-            above ``scale``. NaN stands for 0: where a block is all zeros, say.
+            above ``scale``.
         prepare: ``x = prepare(value)``; None for the value itself.
     """
 
@@ -142,12 +144,14 @@ def _check_round_trip(made: Format) -> None:
     for scale in _SCALES:
         ends = np.array([-scale if signed else scale, scale], np.float32)
         bottom, top = made.encode(ends, scale)
-        if not limits.min <= bottom <= top <= limits.max or top != np.rint(top):
+        nearest = np.rint([bottom, top])
+        moved = np.abs(nearest - [bottom, top]).max() >= _MOVED
+        if moved or not limits.min <= nearest[0] <= nearest[1] <= limits.max:
             raise RuleError(
                 f"encode of format {made.name!r}: expected a code of {made.codes} for the largest "
                 f"value of a block, got {bottom} to {top}"
             )
-        codes = np.arange(int(bottom) if signed else 0, int(top) + 1, dtype=np.float32)
+        codes = np.arange(nearest[0] if signed else 0, nearest[1] + 1, dtype=np.float32)
         x = prepared(codes, scale)
         if abs(x[-1] - scale) > 0.0:
             raise RuleError(
@@ -175,14 +179,17 @@ _MOVED = 1.0 / 512.0
 
 
 def decode_softsign8(code, scale):
-    """y = code/127; value = scale * y/(2-abs(y)): finer near zero."""
-    y = code * 0.007874015718698502
-    return scale * np.divide(y, 2.0 - np.abs(y))
+    """value = scale * code/(254-abs(code)): finer near zero."""
+    return scale * quotient(code, 254.0 - np.abs(code))
 
 
 def encode_softsign8(x, scale):
-    """With z = x/scale, y = 2z/(1+abs(z)), in one division."""
-    return 127.0 * np.divide(x, 0.5 * scale + 0.5 * np.abs(x))
+    """With z = 254 * x/scale, y = z/(1 + abs(z)/254).
+
+    What depends on the scale alone, GPUs compute once for a block.
+    """
+    z = x * quotient(254.0, scale)
+    return quotient(z, 1.0 + np.abs(z) * 0.003937007859349251)
 
 
 def decode_root8(code, scale):
@@ -195,9 +202,8 @@ def encode_root8(x, scale):
     """y = root * (255/scale), and at least 1 where the root is not 0.
 
     No square becomes 0 by chance: an average divided by its root would be a step of any size.
-    What depends on the scale alone, GPUs compute once for a block.
     """
-    y = x * np.divide(255.0, scale)
+    y = x * quotient(255.0, scale)
     return np.where(y > 0.0, np.maximum(y, 1.0), y)
 
 
@@ -238,9 +244,9 @@ def stages_of(formats: Mapping[str, str]) -> tuple[tuple[Stage, ...], ...]:
 def _stages(state: str, own: Format, place: int) -> dict[str, Stage]:
     """Return the stages of one state; ``place`` is its index among those that have a format."""
     scale = scale_name(state)
-    stream, byte = FIRST_STREAM + place // CODES_OF_WORD, place % CODES_OF_WORD
+    stream, byte = FIRST_STREAM + place // len(BYTES), BYTES[place % len(BYTES)]
     element, rounding = f"element{stream}", f"stochastic_code_{byte}"
-    key = f"seed_high + {stream * STREAM}, seed_low, step_high, step_low"
+    key = "seed_high, seed_low, step_high, step_low"
     scaled = f"{state}, {scale}"
     found = {
         "decode": _stage(f"decode_{state}", own.decode, state, scaled, f"callee({scaled})"),

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from ..kernels import roundings
-from ..kernels.roundings import STREAM, stochastic_bfloat16
+from ..kernels.roundings import stochastic_bfloat16
 from ..kernels.trace.retarget import function_from
 from .registry import Stage
 
@@ -82,8 +82,7 @@ def round_state(name: str, dtype: str, place: int) -> Stage:
     element, own = f"element{stream}", f"round_{name}"
     source = (
         f"def {own}({name}, {element}, seed_high, seed_low, step_high, step_low):\n"
-        f"    return {rounding}({name}, {element}, seed_high + {stream * STREAM},"
-        " seed_low, step_high, step_low)\n"
+        f"    return {rounding}({name}, {element}, seed_high, seed_low, step_high, step_low)\n"
     )
     names = {"__name__": __name__, rounding: getattr(roundings, rounding)}
     function = function_from(source, own, names)

@@ -7,16 +7,14 @@ TransformerEngine and Apex have the first as ``store_param_remainders``, FlashOp
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..kernels.roundings import (
-    STREAM,
     exponent_of,
+    inverse_exponent_of,
     join_split16,
     round_bfloat16,
     split16_high,
     split16_low,
-    stochastic_code_3,
+    stochastic_code_2,
 )
 from ..kernels.trace.retarget import function_from
 from .formats import FIRST_STREAM
@@ -44,27 +42,27 @@ def join8(p, param_remainder):
 
 def rest8(weight, p):
     """What is missing in p, in 127ths of half a unit in its last place."""
-    return 127.0 * np.divide(weight - p, exponent_of(p) * 0.00390625)
+    return (weight - p) * inverse_exponent_of(p) * 32512.0
 
 
 _ELEMENT = f"element{FIRST_STREAM}"
-_KEY = f"seed_high + {FIRST_STREAM * STREAM}, seed_low, step_high, step_low"
+_KEY = "seed_high, seed_low, step_high, step_low"
 
 split8 = function_from(
     f"def split8(p, {_ELEMENT}, seed_high, seed_low, step_high, step_low):\n"
     "    stored = round_bfloat16(p)\n"
-    f"    return stored, stochastic_code_3(rest8(p, stored), {_ELEMENT}, {_KEY})\n",
+    f"    return stored, stochastic_code_2(rest8(p, stored), {_ELEMENT}, {_KEY})\n",
     "split8",
     {
         "__name__": __name__,
         "round_bfloat16": round_bfloat16,
-        "stochastic_code_3": stochastic_code_3,
+        "stochastic_code_2": stochastic_code_2,
         "rest8": rest8,
     },
 )
 """The bfloat16 nearest to the weight, and the rest, rounded stochastically to 8 bits.
 
-The highest byte of the random word is free: the codes of states use the other three.
+The third byte of the random word is free: the codes of states use the other three.
 """
 
 _BOTH = ("p", REMAINDER)

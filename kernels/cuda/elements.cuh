@@ -37,16 +37,17 @@ struct bfloat16 {
 // The low bits of an integer that a float holds; conversions take four times as long as additions.
 __device__ uint32 bits_of_integer(float value) { return __float_as_uint(value + 12582912.0f); }
 
+// Codes are what `code` makes of them; a byte beneath them is of no use any more.
 struct int8 {
     using Bits = signed char;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
-    static __device__ Bits encode(float value) { return (Bits)bits_of_integer(value); }
+    static __device__ Bits encode(float value) { return (Bits)(__float_as_uint(value) >> 8); }
 };
 
 struct uint8 {
     using Bits = unsigned char;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
-    static __device__ Bits encode(float value) { return (Bits)bits_of_integer(value); }
+    static __device__ Bits encode(float value) { return (Bits)(__float_as_uint(value) >> 8); }
 };
 
 struct int16 {
@@ -94,6 +95,24 @@ __device__ T minimum(T a, T b)
     return (a != a) | (b != b) ? sum : smallest;
 }
 
+#if __CUDA_ARCH__ >= 800  // which have an instruction for it
+template <>
+__device__ float maximum(float a, float b)
+{
+    float largest;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(largest) : "f"(a), "f"(b));
+    return largest;
+}
+
+template <>
+__device__ float minimum(float a, float b)
+{
+    float smallest;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(smallest) : "f"(a), "f"(b));
+    return smallest;
+}
+#endif
+
 __device__ double infinity() { return __longlong_as_double(0x7ff0000000000000); }
 
 // gpuopt.rules.power by the same squarings; the exponent is an integer below 2**53.
@@ -130,6 +149,20 @@ __device__ double real_power(double base, double exponent)
     return exponent < 0.0 ? 1.0 / result : result;
 }
 
+// gpuopt.kernels.roundings.quotient: a / b without the checks for numbers of unusual size.
+#ifdef __CUDACC__
+__device__ float quotient(float a, float b)
+{
+    float inverse;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(b));
+    inverse = __fmaf_rn(inverse, __fmaf_rn(-b, inverse, 1.0f), inverse);
+    const float near = a * inverse;
+    return __fmaf_rn(inverse, __fmaf_rn(-b, near, a), near);
+}
+#else
+__device__ float quotient(float a, float b) { return a / b; }
+#endif
+
 // --- roundings, with the bits of kernels/roundings.py -------------------------------------------
 
 __device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::encode(x)); }
@@ -159,18 +192,27 @@ __device__ float exponent_of(float x)
     return __uint_as_float(bits > 0x00800000 ? bits : 0x00800000);
 }
 
-// The index of an element in its tensor: 4 * four + one.
+__device__ float inverse_exponent_of(float x)
+{
+    const int bits = 0x7f000000 - (int)(__float_as_uint(x) & 0x7f800000);
+    return __uint_as_float(bits < 0x7e000000 ? bits : 0x7e000000);
+}
+
+// The index of an element in its tensor, 4 * four + one, and the stream of its random words.
 struct Element {
     int64 four;
     int one;
+    uint32 stream;
+
+    __device__ Element in_stream(uint32 number) const { return {four, one, number}; }
 };
 
 // One word of Philox4x32-7.
-__device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
+__device__ uint32 philox_word(uint64 block, uint64 step, uint32 seed, uint32 stream, int which)
 {
     uint32 c0 = (uint32)block, c1 = (uint32)(block >> 32);
     uint32 c2 = (uint32)step, c3 = (uint32)(step >> 32);
-    uint32 k0 = (uint32)seed, k1 = (uint32)(seed >> 32);
+    uint32 k0 = seed, k1 = stream;
 #pragma unroll
     for (int i = 0; i < 7; i++) {
         const uint64 a = (uint64)0xd2511f53u * c0, b = (uint64)0xcd9e8d57u * c2;
@@ -184,13 +226,14 @@ __device__ uint32 philox_word(uint64 block, uint64 step, uint64 seed, int which)
     return which < 2 ? (which == 0 ? c0 : c1) : (which == 2 ? c2 : c3);
 }
 
-__device__ int64 whole(float high, float low) { return (int64)high * 65536 + (int64)low; }
+__device__ int64 whole(float high, float low) { return (int64)(int)high * 65536 + (int)low; }
 
 __device__ uint32 random_word(
     Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    const int64 seed = whole(seed_high, seed_low), step = whole(step_high, step_low);
-    return philox_word(element.four, step, seed, element.one);
+    const uint32 seed = (uint32)whole(seed_high, seed_low);
+    const int64 step = whole(step_high, step_low);
+    return philox_word(element.four, step, seed, element.stream, element.one);
 }
 
 __device__ float dithered_bfloat16(float x, uint32 dither)
@@ -231,33 +274,38 @@ __device__ float stochastic_float16(
     return __uint_as_float(__float_as_uint(finite) | (__float_as_uint(x) & 0x80000000));
 }
 
-// Rounds to an integer; the byte of the random word is moved to the top of a mantissa.
-__device__ float code(float x, uint32 moved)
+__device__ uint32 byte_of(uint32 word, uint32 i)
 {
-    const float dither = __uint_as_float((moved & 0x007f8000) | 0x3f800000) - 1.498046875f;
-    return ((x == x ? x : 0.0f) + dither + 12582912.0f) - 12582912.0f;
+    return i == 3 ? word >> 24 : __byte_perm(word, 0, 0x4440 + i);
+}
+
+// Rounds to 256ths and adds a byte of them: a code is in bits 8 to 15 of the result, as int8 and
+// uint8 store it. NaN becomes -128.
+__device__ float code(float x, uint32 byte)
+{
+    return __uint_as_float(__float_as_uint(fmaxf(x, -128.0f) + 49152.0f) + byte);
 }
 
 __device__ float stochastic_code_0(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) << 15);
+    return code(x, byte_of(random_word(element, seed_high, seed_low, step_high, step_low), 0));
 }
 
 __device__ float stochastic_code_1(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) << 7);
+    return code(x, byte_of(random_word(element, seed_high, seed_low, step_high, step_low), 1));
 }
 
 __device__ float stochastic_code_2(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 1);
+    return code(x, byte_of(random_word(element, seed_high, seed_low, step_high, step_low), 2));
 }
 
 __device__ float stochastic_code_3(
     float x, Element element, float seed_high, float seed_low, float step_high, float step_low)
 {
-    return code(x, random_word(element, seed_high, seed_low, step_high, step_low) >> 9);
+    return code(x, byte_of(random_word(element, seed_high, seed_low, step_high, step_low), 3));
 }

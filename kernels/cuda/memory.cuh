@@ -45,13 +45,20 @@ __device__ void pack(uint32* words, int i, Bits bits)
 
 // --- the scales of blocks ----------------------------------------------------------------------
 
-__device__ uint32 magnitude(float value) { return __float_as_uint(value) & 0x7fffffff; }
-
-__device__ uint32 larger(uint32 a, uint32 b) { return a > b ? a : b; }
+// The larger absolute value; NaN if either is.
+#if __CUDA_ARCH__ >= 800  // which have an instruction for it
+__device__ float larger(float a, float b) { return maximum(fabsf(a), fabsf(b)); }
+#else
+__device__ float larger(float a, float b)
+{
+    const uint32 x = __float_as_uint(a) & 0x7fffffff, y = __float_as_uint(b) & 0x7fffffff;
+    return __uint_as_float(x > y ? x : y);
+}
+#endif
 
 // The largest of COUNT neighbouring threads, which is a power of two.
 template <int COUNT>
-__device__ uint32 largest_of_threads(uint32 own)
+__device__ float largest_of_threads(float own)
 {
 #pragma unroll
     for (int distance = COUNT / 2; distance > 0; distance /= 2) {
@@ -60,10 +67,11 @@ __device__ uint32 largest_of_threads(uint32 own)
     return own;
 }
 
-// The float with these bits; one NaN stands for all.
-__device__ float scale_of(uint32 bits)
+// The scale of a block: the largest of its absolute values, at least 2**-120; NaN from 2**126 on.
+__device__ float scale_of(float largest)
 {
-    return __uint_as_float(bits > 0x7f800000 ? 0x7fc00000 : bits);
+    const float least = largest > 0x1p-120f ? largest : 0x1p-120f;
+    return largest < 0x1p126f ? least : __uint_as_float(0x7fc00000);
 }
 
 // --- elements ------------------------------------------------------------------------------------
@@ -91,10 +99,10 @@ struct Vectors {
     static __device__ Element element(int64 begin, int first, int i)
     {
         if constexpr (RUN % 4 == 0) {
-            return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};
+            return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3, 0};
         } else {
             const int64 run = begin + place(first, i - i % RUN);
-            return {run >> 2, (int)(run & 3) + i % RUN};
+            return {run >> 2, (int)(run & 3) + i % RUN, 0};
         }
     }
 
@@ -138,7 +146,7 @@ struct Vectors {
         const float* from = in_global_memory<const float>(address);
 #pragma unroll
         for (int i = 0; i < COUNT; i += RUN) {
-            const float scale = from[place(first, i) / BLOCK];
+            const float scale = from[(uint32)place(first, i) / BLOCK];
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
                 scales[i + j] = scale;
@@ -153,14 +161,14 @@ struct Vectors {
         float* to = in_global_memory<float>(address);
 #pragma unroll
         for (int i = 0; i < COUNT; i += RUN) {
-            uint32 largest = 0;
+            float largest = values[i];
 #pragma unroll
-            for (int j = 0; j < RUN; j++) {
-                largest = larger(largest, magnitude(values[i + j]));
+            for (int j = 1; j < RUN; j++) {
+                largest = larger(largest, values[i + j]);
             }
             const float scale = scale_of(largest_of_threads<BLOCK / RUN>(largest));
-            if (place(first, i) % BLOCK == 0) {
-                to[place(first, i) / BLOCK] = scale;
+            if ((uint32)place(first, i) % BLOCK == 0) {
+                to[(uint32)place(first, i) / BLOCK] = scale;
             }
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
@@ -181,7 +189,7 @@ struct Scalars {
     static __device__ Element element(int64 begin, int first, int i)
     {
         const int64 at = begin + place(first, i);
-        return {at >> 2, (int)(at & 3)};
+        return {at >> 2, (int)(at & 3), 0};
     }
 
     template <typename Storage, typename T>
@@ -218,7 +226,7 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = place(first, i);
-            scales[i] = inside(at, end) ? from[at / BLOCK] : 0.0f;
+            scales[i] = inside(at, end) ? from[(uint32)at / BLOCK] : 0.0f;
         }
     }
 
@@ -229,10 +237,10 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = place(first, i);
-            const uint32 own = inside(at, end) ? magnitude(values[i]) : 0;
+            const float own = inside(at, end) ? values[i] : 0.0f;
             scales[i] = scale_of(largest_of_threads<BLOCK>(own));
-            if (at % BLOCK == 0 && inside(at, end)) {
-                to[at / BLOCK] = scales[i];
+            if ((uint32)at % BLOCK == 0 && inside(at, end)) {
+                to[(uint32)at / BLOCK] = scales[i];
             }
         }
     }

@@ -156,7 +156,7 @@ def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
     of_element, of_tensor = _names(update)
     values = [f"values[{i}][item]" for i in sorted({*update.read, *update.written})]
     values += [f"watched[{i}]" for i in range(n_watched)]
-    values += ["element"] * len(update.random_streams)
+    values += [f"element.in_stream({stream})" for stream in update.random_streams]
     element = _call(of_element, [*values, *(f"c[{i}]" for i in range(n_coefficients))])
     given = [f"carried[{i}]" for i in range(n_carried)]
     given += [f"options[{i}]" for i in range(n_options)]
@@ -197,7 +197,7 @@ def _coded(update: Update, of_element: str) -> str:
     )
     arguments = [f"values[{row}][item]" for row, _ in update.blocked]
     arguments += [f"values[{scale}][item]" for _, scale in update.blocked]
-    arguments += ["element"] * len(update.encode_streams)
+    arguments += [f"element.in_stream({stream})" for stream in update.encode_streams]
     names = update.coefficient_names
     arguments += [f"c[{names.index(name)}]" for name in update.encode_coefficients]
     return f"""

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..storage import BLOCK
+from ..storage import BLOCK, LEAST_SCALE, NO_SCALE
 from .maths import jit, where
 
 _BITS = ir.VectorType(ir.IntType(32), BLOCK)
@@ -69,12 +69,13 @@ def spread(scales: Any, count: Any, target: Any) -> None:
 
 @jit
 def measure(values: Any, count: Any, scales: Any) -> None:
-    """Write the largest absolute value of each block; NaN if there is one.
+    """Write the largest absolute value of each block; the rest of the last one is set to zero.
 
-    The rest of the last block is set to zero.
+    It is at least `LEAST_SCALE`, and NaN from `NO_SCALE` on.
     """
     for i in range(count, -(-count // BLOCK) * BLOCK):
         values[i] = np.float32(0.0)
     for first in range(0, count, BLOCK):
         scale = np.uint32(_largest_of_block(values, first)).view(np.float32)
-        scales[first // BLOCK] = where(scale == scale, scale, np.float32(np.nan))
+        least = where(scale > LEAST_SCALE, scale, LEAST_SCALE)
+        scales[first // BLOCK] = where(scale < NO_SCALE, least, np.float32(np.nan))

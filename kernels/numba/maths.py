@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..roundings import ROUNDS
+from ..roundings import CODE_MIN, ROUNDS
 from .walk import LANES
 
 jit = numba.njit(error_model="numpy", nogil=True)
@@ -67,6 +67,11 @@ def _divide(a: Any, b: Any) -> Any:
 
 
 @jit
+def _quotient(a: Any, b: Any) -> Any:
+    return a / b
+
+
+@jit
 def _maximum(a: Any, b: Any) -> Any:
     return where((a > b) | (a != a), a, b)  # b if they are equal, as in NumPy on x86
 
@@ -99,7 +104,7 @@ def _encode_float16(value: Any) -> Any:
 
 @jit
 def _encode_int8(value: Any) -> Any:
-    return np.int8(np.int32(value))
+    return np.int8(np.uint32(np.float32(value).view(np.uint32) >> np.uint32(8)))
 
 
 @jit
@@ -109,7 +114,7 @@ def _encode_int16(value: Any) -> Any:
 
 @jit
 def _encode_uint8(value: Any) -> Any:
-    return np.uint8(np.int32(value))
+    return np.uint8(np.uint32(np.float32(value).view(np.uint32) >> np.uint32(8)))
 
 
 @jit
@@ -148,6 +153,13 @@ def _exponent_of(x: Any) -> Any:
     bits = np.int32(np.float32(x).view(np.int32) & np.int32(0x7F800000))
     least = np.int32(0x00800000)
     return np.int32(where(bits > least, bits, least)).view(np.float32)
+
+
+@jit
+def _inverse_exponent_of(x: Any) -> Any:
+    own = np.int32(np.float32(x).view(np.int32) & np.int32(0x7F800000))
+    bits, most = np.int32(np.int32(0x7F000000) - own), np.int32(0x7E000000)
+    return np.int32(where(bits < most, bits, most)).view(np.float32)
 
 
 @jit
@@ -199,21 +211,25 @@ def _stochastic_code(byte: int) -> Any:
     shift = np.uint32(8 * byte)
 
     @jit
-    def stochastic_code(
+    def stochastic_code(  # a code in bits 8 to 15, as _encode_int8 and _encode_uint8 store it
         x: Any, word: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
     ) -> Any:
-        low = np.uint32(np.uint32(word >> shift) & np.uint32(0xFF))
-        bits = np.uint32(np.uint32(low << np.uint32(15)) | np.uint32(0x3F800000))
-        dither = bits.view(np.float32) - np.float32(1.498046875)
-        wanted = where(x == x, np.float32(x), np.float32(0.0)) + dither
-        return (wanted + np.float32(12582912.0)) - np.float32(12582912.0)
+        byte = np.uint32(np.uint32(word >> shift) & np.uint32(0xFF))
+        above = where(x > CODE_MIN, np.float32(x), CODE_MIN) + np.float32(49152.0)
+        return np.uint32(np.float32(above).view(np.uint32) + byte).view(np.float32)
 
     return stochastic_code
 
 
 @jit
 def fill(
-    words: Any, begin: Any, seed_high: Any, seed_low: Any, step_high: Any, step_low: Any
+    words: Any,
+    begin: Any,
+    stream: Any,
+    seed_high: Any,
+    seed_low: Any,
+    step_high: Any,
+    step_low: Any,
 ) -> None:
     """Write kernels.roundings.random_bits of `LANES` elements; ``begin`` is a multiple of 4."""
     seed = np.uint64(_whole(seed_high, seed_low))
@@ -222,7 +238,7 @@ def fill(
     for i in range(LANES // 4):
         block = np.uint64(begin // 4) + np.uint64(i)
         c0, c1, c2, c3 = block & mask, block >> shift, step & mask, step >> shift
-        k0, k1 = seed & mask, seed >> shift
+        k0, k1 = seed & mask, np.uint64(stream)
         for _ in range(ROUNDS):  # what lies above 32 bits is not looked at
             a, b = np.uint64(0xD2511F53) * (c0 & mask), np.uint64(0xCD9E8D57) * (c2 & mask)
             c0, c1, c2, c3 = (b >> shift) ^ c1 ^ k0, b, (a >> shift) ^ c3 ^ k1, a
@@ -257,12 +273,14 @@ ENCODE = {
 
 
 ROUNDINGS = {
+    "quotient": _quotient,
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
     "join_split16": _join_split16,
     "split16_high": _split16_high,
     "split16_low": _split16_low,
     "exponent_of": _exponent_of,
+    "inverse_exponent_of": _inverse_exponent_of,
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,

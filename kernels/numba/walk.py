@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..roundings import STREAM, STREAM_KEY
+from ..roundings import STREAM_KEY
 from ..storage import BLOCK, STORAGE, compute_dtype
 from ..table import PARTIALS, Update
 
@@ -178,8 +178,7 @@ def _streams(update: Update) -> list[int]:
 
 def _key(coefficients: Mapping[str, str], stream: int) -> str:
     """Return the arguments of `fill` that select the random words of a stream."""
-    high, *rest = (coefficients[name] for name in STREAM_KEY)
-    return ", ".join([f"{high} + {stream * STREAM}", *rest])
+    return ", ".join([str(stream), *(coefficients[name] for name in STREAM_KEY)])
 
 
 def _arrays(rows: list[int], dtypes: tuple[str, ...], begin: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..roundings import STREAM
 from ..storage import compute_dtype, decode, encode
 from ..table import PARTIALS, Update, add_partials
 from ..trace.numpy_calls import program
@@ -65,7 +66,7 @@ def run(
             n = len(stored[used[0]])
             if update.random_streams:
                 element = np.arange(begin, begin + n, dtype=np.int64)
-                values += [element] * len(update.random_streams)
+                values += [element + stream * STREAM for stream in update.random_streams]
             results = compiled.function(*values, *coefficients, *[s[:n] for s in scratch])
             for row, result in zip(written, results):
                 if result is not stored[row]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..storage import BLOCK, compute_dtype, decode, encode
+from ..roundings import STREAM
+from ..storage import BLOCK, LEAST_SCALE, NO_SCALE, compute_dtype, decode, encode
 from ..table import PARTIALS, Update, add_partials
 from ..trace.numpy_calls import program
 from .partials import partials_of
@@ -47,10 +48,13 @@ def in_order_of(dense: Array, array: Array) -> Array:
 
 
 def scales_of(values: Array) -> npt.NDArray[np.float32]:
-    """Return the largest absolute value of each block; NaN if there is one."""
+    """Return the largest absolute value of each block.
+
+    It is at least `LEAST_SCALE`, and NaN from `NO_SCALE` on.
+    """
     bits = np.abs(values).astype(np.float32, copy=False).view(np.uint32)
     largest = np.maximum.reduceat(bits, np.arange(0, len(bits), BLOCK)).view(np.float32)
-    return np.where(largest == largest, largest, np.float32(np.nan))
+    return np.where(largest < NO_SCALE, np.maximum(largest, LEAST_SCALE), np.float32(np.nan))
 
 
 def spread(scales: Array, count: int) -> Array:
@@ -69,7 +73,7 @@ def _update(
         spread(own[row], count) if row in scales else decode(own[row], dtypes[row], compute)
         for row in update.read
     ]
-    values += [element] * len(update.random_streams)
+    values += [element + stream * STREAM for stream in update.random_streams]
     compiled = program(update, compute, ())
     scratch = [np.empty(count, dtype) for dtype in compiled.scratch]
     results = compiled.function(*values, *coefficients, *scratch)
@@ -80,7 +84,7 @@ def _update(
     codes = update.encode_function(
         *prepared,
         *(spread(own[row], count) for _, row in update.blocked),
-        *[element] * len(update.encode_streams),
+        *(element + stream * STREAM for stream in update.encode_streams),
         *(coefficients[update.coefficient_names.index(n)] for n in update.encode_coefficients),
     )
     new.update(zip((row for row, _ in update.blocked), codes))

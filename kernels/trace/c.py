@@ -35,10 +35,10 @@ _KEYWORDS = """
     xor xor_eq
 """
 _CALLED = """
-    T coefficients exponent_of fabs infinity join_split16 maximum minimum new_carried power
-    real_power round_bfloat16 round_float16 split16_high split16_low sqrt stochastic_bfloat16
-    stochastic_bfloat16_high stochastic_code_0 stochastic_code_1 stochastic_code_2
-    stochastic_code_3 stochastic_float16
+    T coefficients exponent_of fabs infinity inverse_exponent_of join_split16 maximum minimum
+    new_carried power quotient real_power round_bfloat16 round_float16 split16_high split16_low
+    sqrt stochastic_bfloat16 stochastic_bfloat16_high stochastic_code_0 stochastic_code_1
+    stochastic_code_2 stochastic_code_3 stochastic_float16
 """
 RESERVED = frozenset((*_KEYWORDS.split(), *_CALLED.split()))
 """Names that are valid in a rule, but are taken in the generated C++."""

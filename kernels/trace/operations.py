@@ -28,12 +28,14 @@ FUNCTIONS = {
 """The NumPy functions that a rule may call, and the number of arguments of each."""
 
 ROUNDINGS = {
+    "quotient": 2,
     "round_bfloat16": 1,
     "round_float16": 1,
     "join_split16": 2,
     "split16_high": 1,
     "split16_low": 1,
     "exponent_of": 1,
+    "inverse_exponent_of": 1,
     "stochastic_bfloat16": 6,
     "stochastic_bfloat16_high": 6,
     "stochastic_float16": 6,

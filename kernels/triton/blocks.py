@@ -2,8 +2,46 @@
 
 from __future__ import annotations
 
+import os
+
 import triton
 import triton.language as tl
+
+from ..storage import LEAST_SCALE, NO_SCALE
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether kernels run in Triton's interpreter, on the CPU."""
+
+
+_INTERPRETED = tl.constexpr(INTERPRETED)
+_STORE = tl.constexpr("st.global.f32 [$1], $2; mov.b32 $0, 0;")
+_STORE_IF = tl.constexpr(
+    "{ .reg .pred %there; setp.ne.s32 %there, $3, 0; @%there st.global.f32 [$1], $2; }"
+    " mov.b32 $0, 0;"
+)
+_LEAST_SCALE, _NO_SCALE = tl.constexpr(float(LEAST_SCALE)), tl.constexpr(float(NO_SCALE))
+
+
+@triton.jit
+def _store_scales(pointer, first, end, scales, shape, MASKED: tl.constexpr):
+    """Store the scales of the rows of a tile, each from all threads that have it.
+
+    `tl.store` would take each to one thread, through shared memory and two barriers.
+    """
+    place, present = _places(pointer, first, end, shape)
+    if _INTERPRETED:
+        tl.store(place, scales, mask=present)
+    elif MASKED:
+        given = [place.to(tl.int64), scales, present.to(tl.int32)]
+        tl.inline_asm_elementwise(_STORE_IF, "=r,l,f,r", given, tl.int32, False, 1)
+    else:
+        given = [place.to(tl.int64), scales]
+        tl.inline_asm_elementwise(_STORE, "=r,l,f", given, tl.int32, False, 1)
+
+
+@triton.jit
+def _larger(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -54,7 +92,7 @@ def encoded(
     MASKED: tl.constexpr,
     ENCODE: tl.constexpr,
     CODED: tl.constexpr,
-    N_STREAMS: tl.constexpr,
+    STREAMS: tl.constexpr,
 ):
     """Return the results with codes in place of states, and store the scales of their blocks.
 
@@ -63,21 +101,17 @@ def encoded(
     states, spread = (), ()
     for i in tl.static_range(len(CODED)):
         x = results[CODED[i][0]]
-        bits = x.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+        own = tl.abs(x)
         if MASKED:
-            bits = tl.where(mask, bits, 0)
-        largest = tl.max(bits, axis=1)
-        scale = tl.where(largest > 0x7F800000, 0x7FC00000, largest).to(tl.float32, bitcast=True)
-        place, present = _places(pointers[CODED[i][1]], first, end, x.shape)
-        if MASKED:
-            tl.store(place, scale, mask=present)
-        else:
-            tl.store(place, scale)
+            own = tl.where(mask, own, 0.0)
+        largest = tl.reduce(own, 1, _larger)
+        scale = tl.where(largest < _NO_SCALE, tl.maximum(largest, _LEAST_SCALE), float("nan"))
+        _store_scales(pointers[CODED[i][1]], first, end, scale, x.shape, MASKED)
         states = states + (x,)
         spread = spread + (tl.broadcast_to(scale[:, None], x.shape),)
     elements = ()
-    for _ in tl.static_range(N_STREAMS):
-        elements = elements + (element,)
+    for i in tl.static_range(len(STREAMS)):
+        elements = elements + ((element[0], element[1], STREAMS[i]),)
     codes = ENCODE(*states, *spread, *elements, *key)
     found = ()
     for i in tl.static_range(len(results)):

@@ -81,7 +81,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "READ": update.read,
         "WRITTEN": update.written,
         "N_WATCHED": len(update.watched_names),
-        "N_STREAMS": len(update.random_streams),
+        "STREAMS": tuple(update.random_streams),
         "CLEARS": 1 in update.written,
         "COMPUTE": getattr(tl, compute),
         "N_COEFFICIENTS": len(update.coefficient_names),
@@ -92,7 +92,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "CODED": tuple((update.written.index(row), scale) for row, scale in update.blocked),
         "FIRST_SCALE": len(dtypes) - len(update.blocked),
         "KEY": tuple(map(update.coefficient_names.index, update.encode_coefficients)),
-        "N_ENCODE_STREAMS": len(update.encode_streams),
+        "ENCODE_STREAMS": tuple(update.encode_streams),
     }
 
 

@@ -28,7 +28,7 @@ def multi_tensor_update(
     READ: tl.constexpr,
     WRITTEN: tl.constexpr,
     N_WATCHED: tl.constexpr,
-    N_STREAMS: tl.constexpr,
+    STREAMS: tl.constexpr,
     CLEARS: tl.constexpr,
     COMPUTE: tl.constexpr,
     N_COEFFICIENTS: tl.constexpr,
@@ -39,7 +39,7 @@ def multi_tensor_update(
     CODED: tl.constexpr,
     FIRST_SCALE: tl.constexpr,
     KEY: tl.constexpr,
-    N_ENCODE_STREAMS: tl.constexpr,
+    ENCODE_STREAMS: tl.constexpr,
 ):
     """Update one chunk of one tensor; for the arguments see `gpuopt.engine.table.Table`."""
     program = tl.program_id(0).to(tl.int64)
@@ -76,8 +76,8 @@ def multi_tensor_update(
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
             values = load(pointers, first, CHUNK, offsets, None, False, COMPUTE, READ, FIRST_SCALE)
-            for _ in tl.static_range(N_STREAMS):
-                values = values + ((begin + first, lanes),)
+            for i in tl.static_range(len(STREAMS)):
+                values = values + ((begin + first, lanes, STREAMS[i]),)
             results = UPDATE(*values, *coefficients)
             if len(CODED) > 0:
                 element = (begin + first, lanes)
@@ -92,7 +92,7 @@ def multi_tensor_update(
                     False,
                     ENCODE,
                     CODED,
-                    N_ENCODE_STREAMS,
+                    ENCODE_STREAMS,
                 )
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
             seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED)
@@ -104,8 +104,8 @@ def multi_tensor_update(
                 masked_values = load(
                     pointers, start, left, within, mask, True, COMPUTE, READ, FIRST_SCALE
                 )
-                for _ in tl.static_range(N_STREAMS):
-                    masked_values = masked_values + ((begin + start, lanes),)
+                for i in tl.static_range(len(STREAMS)):
+                    masked_values = masked_values + ((begin + start, lanes, STREAMS[i]),)
                 masked_results = UPDATE(*masked_values, *coefficients)
                 if len(CODED) > 0:
                     masked_element = (begin + start, lanes)
@@ -120,7 +120,7 @@ def multi_tensor_update(
                         True,
                         ENCODE,
                         CODED,
-                        N_ENCODE_STREAMS,
+                        ENCODE_STREAMS,
                     )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
                 seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED)

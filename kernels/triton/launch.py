@@ -19,6 +19,7 @@ from ..device_table import DeviceTable as AnyDeviceTable
 from ..device_total import DeviceTotal as AnyDeviceTotal
 from ..table import SUBTOTAL_ROWS, Table, Update
 from ..torch_memory import TorchMemory
+from .blocks import INTERPRETED
 from .constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
@@ -35,7 +36,6 @@ from .kernels import (
     multi_tensor_total,
     multi_tensor_update,
 )
-from .memory import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 

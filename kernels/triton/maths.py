@@ -10,9 +10,12 @@ import triton.language as tl
 
 from ..roundings import ROUNDS
 from ..trace.retarget import retarget
+from .blocks import INTERPRETED
 from .source import rewritten
 
 _ROUNDS = tl.constexpr(ROUNDS)
+_INTERPRETED = tl.constexpr(INTERPRETED)
+_RECIPROCAL = tl.constexpr("rcp.approx.ftz.f32 $0, $1;")
 
 
 # --- functions that replace np's -----------------------------------------------------------
@@ -140,6 +143,19 @@ def _round_float16(x):
 
 
 @triton.jit
+def _quotient(a, b):
+    """Return a / b without the checks for numbers of unusual size; see `kernels.roundings`."""
+    if _INTERPRETED:
+        return tl.div_rn(a, b)
+    else:
+        one, a = tl.full(b.shape, 1.0, tl.float32), tl.broadcast_to(a, b.shape)
+        inverse = tl.inline_asm_elementwise(_RECIPROCAL, "=f,f", [b], tl.float32, True, 1)
+        inverse = tl.fma(inverse, tl.fma(-b, inverse, one), inverse)
+        near = a * inverse
+        return tl.fma(inverse, tl.fma(-b, near, a), near)
+
+
+@triton.jit
 def _join_split16(high, low):
     bits = high.to(tl.int32, bitcast=True) + low.to(tl.int32)
     return bits.to(tl.float32, bitcast=True)
@@ -164,11 +180,17 @@ def _exponent_of(x):
 
 
 @triton.jit
-def _philox_word(block, step, seed, which):
+def _inverse_exponent_of(x):
+    bits = 0x7F000000 - (x.to(tl.int32, bitcast=True) & 0x7F800000)
+    return tl.where(bits < 0x7E000000, bits, 0x7E000000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _philox_word(block, step, seed, stream: tl.constexpr, which):
     """Return one word of kernels.roundings.philox."""
     c0, c1 = block.to(tl.uint32), (block >> 32).to(tl.uint32)
     c2, c3 = step.to(tl.uint32), (step >> 32).to(tl.uint32)
-    k0, k1 = seed.to(tl.uint32), (seed >> 32).to(tl.uint32)
+    k0, k1 = seed.to(tl.uint32), tl.full((), stream, tl.uint32)
     m0, m1 = tl.full((), 0xD2511F53, tl.uint32), tl.full((), 0xCD9E8D57, tl.uint32)
     for _ in tl.static_range(_ROUNDS):
         a, b = c0, c2
@@ -184,12 +206,12 @@ def _philox_word(block, step, seed, which):
 
 @triton.jit
 def _whole(high, low):
-    return high.to(tl.int64) * 65536 + low.to(tl.int64)
+    return high.to(tl.int32).to(tl.int64) * 65536 + low.to(tl.int32)
 
 
 @triton.jit
 def _random_word(x, element, seed_high, seed_low, step_high, step_low):
-    """Return the random word of an element, whose index is (first of the block, lane).
+    """Return the random word of an element, which is (first of the block, lane, stream).
 
     In this form the compiler sees that four neighbours share a Philox block, and computes it once.
     The zero derived from ``x`` gives the words the layout of the values, which avoids a layout
@@ -199,7 +221,7 @@ def _random_word(x, element, seed_high, seed_low, step_high, step_low):
     lane = element[1] + zero
     seed, step = _whole(seed_high, seed_low), _whole(step_high, step_low)
     block = (element[0] >> 2) + ((lane & 0xFFFC) >> 2)
-    return _philox_word(block, step, seed, lane & 3)
+    return _philox_word(block, step, seed, element[2], lane & 3)
 
 
 @triton.jit
@@ -239,43 +261,45 @@ def _stochastic_float16(x, element, seed_high, seed_low, step_high, step_low):
 
 
 @triton.jit
-def _code(x, moved):
-    """Round to an integer; the byte of the random word is moved to the top of a mantissa."""
-    dither = ((moved & 0x007F8000) | 0x3F800000).to(tl.float32, bitcast=True) - 1.498046875
-    return (tl.where(x == x, x, 0.0) + dither + 12582912.0) - 12582912.0
+def _code(x, byte):
+    """Round to 256ths and add a byte of them: the code is in bits 8 to 15 of the result."""
+    above = tl.maximum(x, -128.0) + 49152.0  # NaN becomes -128
+    return (above.to(tl.uint32, bitcast=True) + byte).to(tl.float32, bitcast=True)
 
 
 @triton.jit
 def _stochastic_code_0(x, element, seed_high, seed_low, step_high, step_low):
     word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
-    return _code(x, word << 15)
+    return _code(x, word & 0xFF)
 
 
 @triton.jit
 def _stochastic_code_1(x, element, seed_high, seed_low, step_high, step_low):
     word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
-    return _code(x, word << 7)
+    return _code(x, (word >> 8) & 0xFF)
 
 
 @triton.jit
 def _stochastic_code_2(x, element, seed_high, seed_low, step_high, step_low):
     word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
-    return _code(x, word >> 1)
+    return _code(x, (word >> 16) & 0xFF)
 
 
 @triton.jit
 def _stochastic_code_3(x, element, seed_high, seed_low, step_high, step_low):
     word = _random_word(x, element, seed_high, seed_low, step_high, step_low)
-    return _code(x, word >> 9)
+    return _code(x, word >> 24)
 
 
 ROUNDINGS = {
+    "quotient": _quotient,
     "round_bfloat16": _round_bfloat16,
     "round_float16": _round_float16,
     "join_split16": _join_split16,
     "split16_high": _split16_high,
     "split16_low": _split16_low,
     "exponent_of": _exponent_of,
+    "inverse_exponent_of": _inverse_exponent_of,
     "stochastic_bfloat16": _stochastic_bfloat16,
     "stochastic_bfloat16_high": _stochastic_bfloat16_high,
     "stochastic_float16": _stochastic_float16,

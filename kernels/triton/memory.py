@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import triton
 import triton.language as tl
 
-from .blocks import load_scales
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-"""Whether kernels run in Triton's interpreter, on the CPU."""
+from .blocks import INTERPRETED, load_scales
 
 _INTERPRETED = tl.constexpr(INTERPRETED)
 
@@ -54,6 +49,8 @@ def load(
 
 @triton.jit
 def _encode(value, DTYPE: tl.constexpr):
+    if DTYPE.is_int() and DTYPE.primitive_bitwidth == 8:  # a code, as `maths` rounds it
+        return (value.to(tl.int32, bitcast=True) >> 8).to(DTYPE)
     if DTYPE.is_int():
         return (value + 12582912.0).to(tl.int32, bitcast=True).to(DTYPE)  # conversions are slow
     if DTYPE.primitive_bitwidth == 16:

@@ -5,6 +5,7 @@ from inspect import signature
 
 import numpy as np
 from gpuopt.kernels.cuda import source as cuda_c
+from gpuopt.kernels.roundings import STREAM
 from gpuopt.kernels.storage import compute_dtype
 from gpuopt.kernels.trace.operations import trace
 from gpuopt.kernels.trace.retarget import retarget
@@ -113,7 +114,8 @@ class Walk:
         compute = self.coefficients.dtype
         function = retarget(self.update.function, np, literal=compute.type)
         values = [row[i].astype(compute) for i in self.update.read]
-        values += [np.arange(row[0].size)] * len(self.update.random_streams)
+        element = np.arange(row[0].size)
+        values += [element + stream * STREAM for stream in self.update.random_streams]
         with np.errstate(all="ignore"):
             return function(*values, *coefficients)
 

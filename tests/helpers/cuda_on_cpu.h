@@ -36,6 +36,16 @@ inline long long __double_as_longlong(double x) { return same_bits<long long>(x)
 inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
 inline void* __cvta_global_to_generic(size_t address) { return reinterpret_cast<void*>(address); }
 
+inline unsigned int __byte_perm(unsigned int x, unsigned int y, unsigned int selector)
+{
+    const unsigned long long bytes = (unsigned long long)y << 32 | x;
+    unsigned int picked = 0;
+    for (int i = 0; i < 4; i++) {
+        picked |= (unsigned int)(bytes >> 8 * (selector >> 4 * i & 7) & 0xff) << 8 * i;
+    }
+    return picked;
+}
+
 inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 
 // --- threads that wait for each other ----------------------------------------------------------

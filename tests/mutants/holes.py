@@ -177,8 +177,8 @@ MUTANTS = (
     Mutant(
         "elements of whole chunks are counted in 32 bits, in CUDA C",
         "kernels/cuda/memory.cuh",
-        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
-        "return {((int)(begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
+        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3, 0};",
+        "return {((int)(begin + first) >> 2) + (place(0, i) >> 2), i & 3, 0};",
         "tests/backends/test_far_offsets.py -k 'chunks and cupy'",
     ),
     Mutant(
@@ -191,15 +191,15 @@ MUTANTS = (
     Mutant(
         "elements of whole chunks are counted in 32 bits, in Triton",
         "kernels/triton/kernels.py",
-        "values = values + ((begin + first, lanes),)\n",
-        "values = values + (((begin + first).to(tl.int32).to(tl.int64), lanes),)\n",
+        "values = values + ((begin + first, lanes, STREAMS[i]),)\n",
+        "values = values + (((begin + first).to(tl.int32).to(tl.int64), lanes, STREAMS[i]),)\n",
         "tests/backends/test_far_offsets.py -k 'chunks and triton'",
     ),
     Mutant(
         "elements of masked chunks are counted in 32 bits, in Triton",
         "kernels/triton/kernels.py",
-        "masked_values = masked_values + ((begin + start, lanes),)\n",
-        "masked_values = masked_values + (((begin + start).to(tl.int32).to(tl.int64), lanes),)\n",
+        "((begin + start, lanes, STREAMS[i]),)\n",
+        "(((begin + start).to(tl.int32).to(tl.int64), lanes, STREAMS[i]),)\n",
         "tests/backends/test_far_offsets.py -k 'chunks and triton'",
     ),
     Mutant(
@@ -339,15 +339,15 @@ MUTANTS = (
     Mutant(
         "blocks of scalar accesses are counted in 32 bits, in CUDA C",
         "kernels/cuda/memory.cuh",
-        "return {at >> 2, (int)(at & 3)};",
-        "return {(uint32)(at >> 2), (int)(at & 3)};",
+        "return {at >> 2, (int)(at & 3), 0};",
+        "return {(uint32)(at >> 2), (int)(at & 3), 0};",
         "tests/backends/test_far_offsets.py -k '34 and cupy'",
     ),
     Mutant(
         "blocks of vectors are counted in 32 bits, in CUDA C",
         "kernels/cuda/memory.cuh",
-        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
-        "return {(uint32)((begin + first) >> 2) + (place(0, i) >> 2), i & 3};",
+        "return {((begin + first) >> 2) + (place(0, i) >> 2), i & 3, 0};",
+        "return {(uint32)((begin + first) >> 2) + (place(0, i) >> 2), i & 3, 0};",
         "tests/backends/test_far_offsets.py -k '34 and cupy'",
     ),
     Mutant(

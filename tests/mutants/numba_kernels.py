@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "all streams have the same random words",
         "kernels/numba/walk.py",
-        'f"{high} + {stream * STREAM}"',
-        "high",
+        "[str(stream), *",
+        '["0", *',
         "tests/tail/test_combinations.py -k 'statement and numba and state_dtype'",
     ),
     Mutant(

@@ -50,6 +50,17 @@ static inline f64 sqrt_f64(f64 a) { return sqrt(a); }
 static inline f32 fma_f32(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 static inline f64 fma_f64(f64 a, f64 b, f64 c) { return fma(a, b, c); }
 
+// As far from the nearest as the hardware's may be, one unit in the last place, in either direction.
+static inline f32 approximate_reciprocal(f32 a)
+{
+    const f32 nearest = 1 / a;
+    const u32 bits = of_f32(nearest), magnitude = bits & 0x7fffffff;
+    if (nearest != nearest) return canonical_f32(nearest);
+    if (magnitude < 0x00800000) return as_f32(bits & 0x80000000);
+    if (magnitude == 0x7f800000) return nearest;
+    return as_f32(bits + (of_f32(a) * 2654435761u >> 31 ? 1 : -1));
+}
+
 static inline f32 absolute_f32(f32 a) { return fabsf(a); }
 static inline f64 absolute_f64(f64 a) { return fabs(a); }
 

@@ -90,6 +90,8 @@ def _floats():
         yield f"min.{t}", _alike(t, 2, f"-max_{t}(-a, -b)")
         yield f"abs.{t}", _alike(t, 1, f"absolute_{t}(a)")
         yield f"neg.{t}", _alike(t, 1, "-a")
+    # One ulp beside the nearest, as the instruction may be; in either direction.
+    yield "rcp.approx.ftz.f32", _alike("f32", 1, "approximate_reciprocal(a)")
     nan = "a != a || b != b ? canonical_f32(a + b)"
     yield "max.NaN.f32", _alike("f32", 2, f"{nan} : max_f32(a, b)")
     yield "min.NaN.f32", _alike("f32", 2, f"{nan} : -max_f32(-a, -b)")

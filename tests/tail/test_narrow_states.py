@@ -8,6 +8,7 @@ from gpuopt.kernels import roundings
 import gpuopt
 from benchmarks.state_dtype import differences, means
 from gpuopt.engine.compose import compose
+from gpuopt.engine.update import stream_of
 from gpuopt.rules.registry import RULES
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.stepping import groups
@@ -118,7 +119,10 @@ def test_each_state_and_the_parameter_have_random_bits_of_their_own(state_dtype)
     assert len(rounds) == 3
     x, element = np.full(4000, 1.0001, np.float32), np.arange(4000)
     numbers = [np.float32(n) for n in (1, 2, 3, 4)]
-    with_param = [stage.function(x, element, *numbers) for stage in rounds]
+    with_param = [
+        stage.function(x, element + stream_of(stage.values[1]) * roundings.STREAM, *numbers)
+        for stage in rounds
+    ]
     with_param.append(roundings.stochastic_bfloat16(x, element, *numbers))
     ups = [found > x for found in with_param]
     for i, one in enumerate(ups):
