@@ -87,6 +87,15 @@ class Kernels(Protocol):
             arguments: the partials, the subtotals, and the number of rows of the partials.
         """
 
+    def sums(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return the launch that adds the sums of chunks to those of tensors.
+
+        Args:
+            arguments: the partials of chunks, the first chunk of each tensor and behind them the
+                number of chunks, the carried numbers, whose last columns are the sums, and the
+                numbers of sums, of columns and of tensors.
+        """
+
 
 FIRST, LAST, DECIDES = 1, 2, 4
 """The flags of `multi_tensor_total`: see `TotalKernel`."""

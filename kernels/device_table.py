@@ -64,9 +64,33 @@ class DeviceTable:
         self._of_elements = (addresses, sizes, chunks, coefficients)
         self._arrays: tuple[Any, ...] = (*of_tensors, sizes, chunks, self._partials, self._go)
         with memory.current():  # kernels are compiled and loaded for the current device
-            self._launches = [kernels.coefficients((*of_tensors, count))]
+            self._launches = self._summing(table, of_tensors)
+            self._launches.append(kernels.coefficients((*of_tensors, count)))
             if len(table.chunks):
                 self._launches.append(self._walk(table.update, self._skip, self._partials))
+
+    def _summing(self, table: Table, of_tensors: tuple[Any, ...]) -> list[Launch]:
+        """Return the launches that find the sums that the coefficients depend on, if there are any.
+
+        The coefficients of that pass come from steps and carried numbers of its own, which the same
+        kernel counts: those that depend on the sums are not used yet.
+        """
+        sums, memory, count = table.update.sums, self._memory, len(table.sizes)
+        if sums is None or not len(table.chunks):
+            return []
+        addresses, steps, carried, *others = of_tensors
+        own = memory.upload(memory.read(steps)), memory.upload(memory.read(carried))
+        n_sums = len(sums.watched_names)
+        partials = memory.upload(np.zeros((len(table.chunks), n_sums, len(PARTIALS))))
+        firsts = np.searchsorted(table.chunks[:, 0], np.arange(count + 1)).astype(np.int64)
+        starts = memory.upload(firsts)
+        self._arrays = (*self._arrays, *own, partials, starts)
+        numbers = n_sums, table.carried.shape[1], count
+        return [
+            self._kernels.coefficients((addresses, *own, *others, count)),
+            self._walk(sums, self._skip, partials),
+            self._kernels.sums((partials, starts, carried, *numbers)),
+        ]
 
     def _walk(self, update: Update, skip: Any, partials: Any) -> Launch:
         dtypes, count = self._table.dtypes[: len(update.lists)], len(self._table.sizes)

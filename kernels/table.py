@@ -86,7 +86,7 @@ class Update(Hashable, Protocol):
 
     @property
     def encode_function(self) -> Any:
-        """The pure NumPy function from those results, and from the scales, to codes."""
+        """The pure NumPy function from those results, and from the scales, to codes; or None."""
 
     @property
     def encode_streams(self) -> tuple[int, ...]:

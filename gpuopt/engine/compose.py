@@ -42,7 +42,7 @@ def stages_for(
         stages.append(SCALE_GRADIENT)
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
-    if any(o["weight_decay"] for o in options) or decay in had:
+    if not rule.decays and (any(o["weight_decay"] for o in options) or decay in had):
         stages.append(decay)
     return tuple(stages)
 

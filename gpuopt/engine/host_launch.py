@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.table import PARTIALS, combine_partials
+from ..kernels.table import PARTIALS, combine_partials, partials_of_tensors
 from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
@@ -17,7 +17,7 @@ from .groups import Groups
 from .launch import Launch
 from .measure import Measure
 from .table import Table
-from .update import Update
+from .update import Sums, Update
 
 
 class HostLaunch(Launch):
@@ -38,6 +38,7 @@ class HostLaunch(Launch):
         self._measured = np.zeros((len(table.chunks), 1, len(PARTIALS)))
         self._measures: dict[Measure, Callable[[], None]] = {}
         self._carried: npt.NDArray[np.float64] | None = None
+        self._sums: Callable[[], None] | None = None
 
     def point_to(self, gradients: Gradients) -> None:
         """Write the addresses into the table, from which the kernel reads them."""
@@ -58,6 +59,19 @@ class HostLaunch(Launch):
         """
         check_thread_count()
 
+    def sum_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Walk the table once for the sums, with the coefficients that do not depend on them."""
+        sums = self.table.update.sums
+        if sums is None:
+            return
+        if self._sums is None:
+            self._found = np.zeros((len(self.table.chunks), len(sums.watched_names), len(PARTIALS)))
+            self._sums = self._bound(sums, self.table.dtypes, self._found)
+        self.compute(steps, groups)
+        self._sums()
+        found = partials_of_tensors(self._found, self.table.chunks, len(self.table.sizes))
+        self.table.carried[:, -len(sums.watched_names) :] = found[:, :, 0]
+
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensors carry to the next step."""
         self._carried = self._coefficients.fill(steps[self.tensors] + 1, groups)
@@ -69,7 +83,10 @@ class HostLaunch(Launch):
             self.table.carried[...] = self._carried
 
     def _bound(
-        self, update: Update | Measure, dtypes: tuple[str, ...], partials: npt.NDArray[np.float64]
+        self,
+        update: Update | Measure | Sums,
+        dtypes: tuple[str, ...],
+        partials: npt.NDArray[np.float64],
     ) -> Callable[[], None]:
         t = self.table
         arrays = t.addresses, t.sizes, t.chunks, t.coefficients, t.ends, partials

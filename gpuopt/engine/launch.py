@@ -59,6 +59,17 @@ class Launch(ABC):
         """
         return None
 
+    def sum_up(  # noqa: B027  # a device does it when it runs
+        self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
+    ) -> None:
+        """Find the sums of the tensors that the coefficients depend on, if there are any.
+
+        Args:
+            grads: for each parameter its gradient, or None.
+            steps: the updates that each parameter has had.
+            groups: the options of each group, with the norm.
+        """
+
     def compute(  # noqa: B027  # a device computes its own
         self, steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:

@@ -62,6 +62,15 @@ class NumpyLaunch(Launch):
         self._measured = blocks.run(what, [array, array], self._entry.dtypes[:2], none)[0]
         return self._measured
 
+    def sum_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Find the sums, with the coefficients that do not depend on them."""
+        sums = self._entry.update.sums
+        if sums is None or self._grad is None:
+            return
+        self.compute(steps, groups)
+        found = blocks.run(sums, self._views(grads), self._entry.dtypes, self._coefficients)
+        self._carried = [*self._carried[: -len(found)], *found[:, 0].tolist()]
+
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensor carries to the next step."""
         if self._grad is None:
@@ -78,18 +87,21 @@ class NumpyLaunch(Launch):
         """Update the tensor, if it has a gradient."""
         if self._grad is None:
             return
-        entry = self._entry
-        param, _, *states = entry.memory
-        arrays = [self._param, grads[entry.index], *self._states]
-        if self._on_host:
-            views = [memory.view for memory in (param, self._grad, *states)]
-        else:
-            views = [to_numpy(array) for array in arrays]
+        entry, views = self._entry, self._views(grads)
         self._partials = blocks.run(entry.update, views, entry.dtypes, self._coefficients)
         self._carried = self._next_carried
         if not self._on_host:
+            arrays = [self._param, grads[entry.index], *self._states]
             for row in entry.update.written:
                 copy_into(arrays[row], views[row])
+
+    def _views(self, grads: Sequence[Any]) -> list[Any]:
+        """Return the arrays of all lists on the host: themselves, or copies."""
+        param, _, *states = self._entry.memory
+        if self._on_host:
+            assert self._grad is not None
+            return [memory.view for memory in (param, self._grad, *states)]
+        return [to_numpy(a) for a in (self._param, grads[self._entry.index], *self._states)]
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
         """Return the partials of the tensor."""
@@ -100,5 +112,5 @@ class NumpyLaunch(Launch):
 
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
         """Write its numbers into ``carried``."""
-        names = self._entry.update.carried_names
+        names = self._entry.update.kept_names
         carried[self._entry.index].update(zip(names, self._carried))

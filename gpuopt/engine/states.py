@@ -156,7 +156,10 @@ class States:
 
     def carried_of(self, i: int, update: Update) -> list[float]:
         """Return the carried numbers of a parameter, in the update's order."""
-        return [self.carried[i][name] for name in update.carried_names]
+        kept = [self.carried[i][name] for name in update.kept_names]
+        memory = describe_state(self.params[i], "parameter")
+        facts = {"ndim": len(memory.shape), "size": memory.size}
+        return [*kept, *(facts[n] for n in update.rule.facts), *(0.0 for _ in update.rule.sums)]
 
     def _update_of(self, i: int, groups: Groups) -> Update:
         update: Update = groups.updates[self.group_of[i]]
@@ -164,9 +167,9 @@ class States:
 
     def _begin_carried(self, i: int, update: Update, groups: Groups) -> None:
         """Start the carried numbers that a parameter lacks."""
-        if update.carried_names:
+        if update.kept_names:
             at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
-            self.carried[i] = {**dict(zip(update.carried_names, at_first)), **self.carried[i]}
+            self.carried[i] = {**dict(zip(update.kept_names, at_first)), **self.carried[i]}
 
     def _stored_states(self, i: int, group: Group, update: Update) -> dict[str, str]:
         """Return the dtype, or the format, that each state of a parameter is to have."""

@@ -199,6 +199,7 @@ class FusedStep:
         elif skip is not None:
             self.norm.count(self._launches, skip)
         for launch in self._launches:
+            launch.sum_up(grads, self._states.steps, groups)
             launch.compute(self._states.steps, groups)
         for launch in self._launches:
             launch.run(grads)

@@ -67,7 +67,7 @@ class Table:
         chunks: int32 [n_chunks, 2], (column of the table, chunk of that tensor).
         ends: int64 [n_chunks], elements up to the end of each chunk.
         coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
-        carried: float64 [n_tensors, n_carried], the carried numbers of each tensor.
+        carried: float64 [n_tensors, n_carried], the carried numbers of each tensor, and its sums.
         partials: float64 [n_chunks, n_watched, 3], of the watched values; see
             `kernels.table.PARTIALS`.
     """
@@ -107,7 +107,7 @@ class Table:
         """Write carried numbers, a row for each tensor, into those of the whole optimizer."""
         if rows.size:
             for tensor, row in zip(self.tensors.tolist(), rows.tolist()):
-                carried[tensor].update(zip(self.update.carried_names, row))
+                carried[tensor].update(zip(self.update.kept_names, row))
 
 
 _Key = tuple[Update, str, str, tuple[str, ...], bool]

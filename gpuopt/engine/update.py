@@ -156,7 +156,7 @@ class Update(UpdateCoefficients):
     @cached_property
     def blocked(self) -> tuple[tuple[int, int], ...]:
         """The rows of codes, each with the row of its scales."""
-        rows = {name: i for i, name in enumerate(self._values)}
+        rows = {name: i for i, name in enumerate(self.values)}
         return tuple((rows[name], rows[scale_name(name)]) for name, _ in self.formats)
 
     @cached_property
@@ -167,7 +167,7 @@ class Update(UpdateCoefficients):
         for _, function, results, _ in self._calls:
             needed |= set(parameters_of(function)) - known
             known |= set(results)
-        return tuple(i for i, name in enumerate(self._values) if name in needed)
+        return tuple(i for i, name in enumerate(self.values) if name in needed)
 
     @cached_property
     def written(self) -> tuple[int, ...]:
@@ -175,7 +175,7 @@ class Update(UpdateCoefficients):
         replaced = {name for _, _, results, _ in self._calls for name in results}
         touched = {"g"} if ZERO_GRADIENT in self.after else set()
         return tuple(
-            i for i, n in enumerate(self._values) if n in touched or (n in replaced and n != "g")
+            i for i, n in enumerate(self.values) if n in touched or (n in replaced and n != "g")
         )
 
     @property
@@ -209,7 +209,8 @@ class Update(UpdateCoefficients):
         return tuple(dict.fromkeys(names))
 
     @property
-    def _values(self) -> tuple[str, ...]:
+    def values(self) -> tuple[str, ...]:
+        """What the functions call an element of each list."""
         return ("p", "g", *self.states, *self.scales)
 
     @cached_property
@@ -229,9 +230,9 @@ class Update(UpdateCoefficients):
     @cached_property
     def source(self) -> str:
         """The Python text of the function."""
-        values = [self._values[i] for i in self.read]
+        values = [self.values[i] for i in self.read]
         body = _lines(self._calls)
-        results = [self._values[i] for i in self.written]
+        results = [self.values[i] for i in self.written]
         if self.watched:
             start = sum(stage in BEFORE_ALL for stage in self.stages)
             last = [k for k, stage in enumerate(self.after) if stage in BEHIND_ALL]
@@ -259,8 +260,13 @@ class Update(UpdateCoefficients):
         return "\n    ".join((header, *body, f"return ({', '.join(states)},)")) + "\n"
 
     @cached_property
-    def encode_function(self) -> FunctionType:
-        """The function of prepared states, scales, elements and `encode_coefficients` to codes."""
+    def encode_function(self) -> FunctionType | None:
+        """The function of prepared states, scales, elements and `encode_coefficients` to codes.
+
+        None if no state has a format.
+        """
+        if not self.formats:
+            return None
         names: dict[str, Any] = {"__name__": __name__}
         names.update((callee, function) for callee, function, *_ in self._encoding_calls)
         return function_from(self.encode_source, f"encode_{self.name}", names)
@@ -270,6 +276,11 @@ class Update(UpdateCoefficients):
         """The names of the coefficients that `encode_function` takes."""
         names = (name for *_, names in self._encoding_calls for name in names)
         return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def sums(self) -> Sums | None:
+        """The pass that finds the sums of its rule, if there are any."""
+        return Sums(self) if self.rule.sums else None
 
     @property
     def callees(self) -> dict[str, Callable[..., Any]]:
@@ -290,6 +301,68 @@ class Update(UpdateCoefficients):
         rows = [row for row in (*self.read, *self.written) if row not in scales]
         of_scales = 2 * STORAGE["float32"].itemsize * len(scales)
         return sum(STORAGE[dtypes[row]].itemsize for row in rows) + of_scales / BLOCK
+
+
+class Sums:
+    """The pass over a tensor in front of an update that finds sums: it writes nothing.
+
+    It has the lists and the coefficients of the update; its function takes all of these, and
+    returns the values of whose squares the sums are.
+
+    Attributes:
+        watched_names: the names of the sums.
+    """
+
+    written = ()
+    random_streams = ()
+    encode_function = None
+    encode_streams = ()
+    encode_coefficients = ()
+    wants_sums = False
+
+    def __init__(self, update: Update) -> None:
+        """Take the update."""
+        self._update = update
+        self.name = f"sums_of_{update.name.removeprefix('update_')}"
+        self.lists, self.blocked = update.lists, update.blocked
+        self.coefficient_names = update.coefficient_names
+        self.carried_names, self.option_names = update.carried_names, update.option_names
+        self.coefficients_function = update.coefficients_function
+        self.watched_names = update.rule.sums
+
+    @cached_property
+    def _summed(self) -> Callable[..., Any]:
+        summed = self._update.rule.summed
+        assert summed is not None
+        return summed
+
+    @cached_property
+    def _needed(self) -> tuple[list[_Call], set[str]]:
+        """The calls of stages whose results are used, and the values that all of them take."""
+        calls, needed = [], set(parameters_of(self._summed))
+        for stage in reversed(self._update.stages):
+            if needed.intersection(stage.results):
+                calls.insert(0, _call(stage))
+                needed = needed.difference(stage.results).union(parameters_of(stage.function))
+        return calls, needed
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The rows that the function's values come from."""
+        _, needed = self._needed
+        return tuple(i for i, name in enumerate(self._update.values) if name in needed)
+
+    @cached_property
+    def function(self) -> FunctionType:
+        """The composed NumPy function."""
+        (calls, _), values = self._needed, self._update.values
+        body = _lines(calls)
+        given = (*(values[i] for i in self.read), *self.coefficient_names)
+        header = f"def {self.name}({', '.join(given)}):"
+        result = f"return summed({', '.join(parameters_of(self._summed))})"
+        names: dict[str, Any] = {callee: function for callee, function, *_ in calls}
+        names |= {"__name__": __name__, "summed": self._summed}
+        return function_from("\n    ".join((header, *body, result)) + "\n", self.name, names)
 
 
 def _streams_of(stages: Sequence[Stage]) -> tuple[int, ...]:

@@ -37,7 +37,12 @@ class UpdateCoefficients:
 
     @property
     def carried_names(self) -> tuple[str, ...]:
-        """The names of the carried numbers of a tensor."""
+        """The names of the numbers of a tensor: what it carries, facts, and sums."""
+        return (*self.kept_names, *self.rule.facts, *self.rule.sums)
+
+    @property
+    def kept_names(self) -> tuple[str, ...]:
+        """The names of the numbers that a tensor carries from step to step."""
         return (*self.rule.carried, *self._constant)
 
     @cached_property
@@ -52,7 +57,7 @@ class UpdateCoefficients:
     @cached_property
     def option_names(self) -> tuple[str, ...]:
         """The options that the coefficients are computed from."""
-        given = {"step", *self._constant}
+        given = {"step", *self._constant, *self.rule.facts, *self.rule.sums}
         own = [
             name
             for stage in self._around
@@ -74,7 +79,7 @@ class UpdateCoefficients:
             body.append(f"({', '.join(own)},) = {callee}({', '.join(parameters_of(function))})")
             of_rule = len(self.rule.coefficient_names) if callee == "of_rule" else len(own)
             results, carried = results + own[:of_rule], carried + own[of_rule:]
-        returned = (*results, *carried, *self._constant)
+        returned = (*results, *carried, *self._constant, *self.rule.facts, *self.rule.sums)
         parameters = ", ".join(("step", *self.carried_names, *self.option_names))
         header = f"def coefficients({parameters}):"
         return "\n    ".join((header, *body, f"return ({', '.join(returned)},)")) + "\n"
@@ -132,7 +137,9 @@ class UpdateCoefficients:
         starts = self.rule.carried.values()
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
         starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
-        return (*of_rule, *(starts_of[name](options, tensor) for name in self._constant))
+        of_stages = (starts_of[name](options, tensor) for name in self._constant)
+        not_known_yet = (1.0 for _ in (*self.rule.facts, *self.rule.sums))
+        return (*of_rule, *of_stages, *not_known_yet)
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:

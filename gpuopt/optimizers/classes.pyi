@@ -11,7 +11,11 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "CAdamW",
+    "LAMB",
+    "LARS",
     "Lion",
+    "MARS",
     "Momentum",
     "NAdam",
     "Optimizer",
@@ -20,6 +24,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
+    "StableAdamW",
 ]
 
 class Adadelta(Optimizer):
@@ -544,6 +549,274 @@ class ASGD(Optimizer):
         zero_grads: bool = False,
     ) -> None: ...
 
+class CAdamW(Optimizer):
+    r"""AdamW that moves a weight only where momentum and gradient agree.
+
+    .. math::
+        \phi = [m \cdot g > 0], \quad
+        p = (1 - lr \lambda) p - \frac{\phi}{\max(mean(\phi), 10^{-3})} \cdot lr
+        \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    m and v are Adam's, of this step. The mean is of the tensor, as in timm; the authors' first
+    version has numel/(sum + 1) in its place.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(2, np.float32)
+    >>> opt = CAdamW([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([4.0, 0.0], np.float32)])
+    >>> w
+    array([-1.,  0.], dtype=float32)
+
+    Liang et al., "Cautious Optimizers: Improving Training with One Line of Code", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class LAMB(Optimizer):
+    r"""Adam whose learning rate for a tensor follows its norm and the update's.
+
+    .. math::
+        u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
+        p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
+
+    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The paper's clipping by
+    the norm of all gradients is ``clip_norm=1.0``.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.full(4, 2.0, np.float32)
+    >>> opt = LAMB([w], lr=0.25, eps=0.0, weight_decay=0.0)
+    >>> opt.step([np.full(4, 8.0, np.float32)])
+    >>> w
+    array([1.5, 1.5, 1.5, 1.5], dtype=float32)
+
+    You et al., "Large Batch Optimization for Deep Learning", 2020.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.01,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class LARS(Optimizer):
+    r"""Momentum whose learning rate for a tensor follows its norm and the gradient's.
+
+    .. math::
+        r = \eta \frac{\lVert p \rVert}{\lVert g \rVert + \lambda \lVert p \rVert}, \quad
+        v = \mu v + r (g + \lambda p), \quad p = p - lr \cdot v
+
+    Tensors of one dimension have r = 1 and no decay. Where a norm is 0, r = 1.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        momentum: how much of the velocity stays, at least 0.
+        dampening: what the velocity takes less of, at least 0.
+        trust_coefficient: the ratio of both norms after a step.
+        weight_decay: L2 penalty; at least 0.
+        nesterov: look one step ahead.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones((2, 2), np.float32)
+    >>> opt = LARS([w], lr=1.0, trust_coefficient=0.5)
+    >>> opt.step([np.full((2, 2), 8.0, np.float32)])
+    >>> w
+    array([[0.5, 0.5],
+           [0.5, 0.5]], dtype=float32)
+
+    You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks", 2017.
+    """
+
+    lr: Any
+    momentum: float
+    dampening: float
+    trust_coefficient: float
+    weight_decay: float
+    nesterov: bool
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        momentum: float = 0.9,
+        dampening: float = 0.0,
+        trust_coefficient: float = 0.001,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
 class Lion(Optimizer):
     r"""The sign of an interpolated momentum, with decoupled decay.
 
@@ -608,6 +881,108 @@ class Lion(Optimizer):
         lr: SupportsFloat = 0.0001,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class MARS(Optimizer):
+    r"""AdamW of gradients that are corrected by how they changed since the last step.
+
+    .. math::
+        c = g + \gamma \frac{\beta_1}{1-\beta_1} (g - g_{t-1}), \quad
+        c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
+
+    Tensors that are no matrices are plain AdamW's, with options of their own, unless
+    ``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        gamma: how much of the gradient's change is added.
+        optimize_1d: correct the gradients of tensors that are no matrices, too.
+        lr_1d_factor: of the learning rate of other tensors, at least 0.
+        betas_1d: decay rates for other tensors, each in [0, 1).
+        weight_decay_1d: decoupled decay of other tensors, at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros((1, 2), np.float32)
+    >>> opt = MARS([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([[4.0, -0.25]], np.float32)])
+    >>> w
+    array([[-0.5,  0.5]], dtype=float32)
+
+    Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large Models", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    gamma: float
+    optimize_1d: bool
+    lr_1d_factor: float
+    betas_1d: tuple[float, float]
+    weight_decay_1d: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.003,
+        betas: tuple[float, float] = (0.95, 0.99),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        gamma: float = 0.025,
+        optimize_1d: bool = False,
+        lr_1d_factor: float = 1.0,
+        betas_1d: tuple[float, float] = (0.9, 0.95),
+        weight_decay_1d: float = 0.1,
         *,
         maximize: bool = False,
         state_dtype: str | None = None,
@@ -1249,6 +1624,92 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+    ) -> None: ...
+
+class StableAdamW(Optimizer):
+    r"""AdamW whose learning rate falls for a tensor whose gradients grow suddenly.
+
+    .. math::
+        lr_t = \frac{lr}{\max(1, \sqrt{mean(g^2 / \max(v, \epsilon^2))})}, \quad
+        p = (1 - lr_t \lambda) p - lr_t \frac{m}{\sqrt{v} + \epsilon}
+
+    m and v are averages with the decay rates (b^t - b)/(b^t - 1), which need no correction.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(2, np.float32)
+    >>> opt = StableAdamW([w], lr=0.5, eps=0.0, weight_decay=0.0)
+    >>> opt.step([np.array([4.0, -0.25], np.float32)])
+    >>> w
+    array([-0.5,  0.5], dtype=float32)
+
+    Wortsman et al., "Stable and low-precision training for large-scale vision-language models", 2023.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-06,
+        weight_decay: float = 0.01,
         *,
         maximize: bool = False,
         state_dtype: str | None = None,

@@ -130,7 +130,7 @@ def _of_rule(rule: Rule) -> Definition:
         for name in starts
         if name not in rule.hyperparameters
     ]
-    stages = weight_decay(decoupled=rule.decoupled), MAXIMIZE
+    stages = (MAXIMIZE,) if rule.decays else (weight_decay(decoupled=rule.decoupled), MAXIMIZE)
     options = (*rule.options, *more, *stages)
     return Definition(
         "Optimizer",

@@ -174,11 +174,28 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
+    _check_sums(rule)
+
+
+def _check_sums(rule: Rule) -> None:
+    if not rule.sums and rule.summed is None:
+        return
+    if not isinstance(rule.summed, FunctionType):
+        raise RuleError(f"{rule.name}: summed: expected a Python function, got {rule.summed!r}")
+    takes, known = parameters_of(rule.summed), {"p", "g", *rule.states, *rule.coefficient_names}
+    unknown = sorted({*takes} - known)
+    if unknown:
+        raise RuleError(f"{rule.name}: summed takes {unknown[0]!r}, which the update does not")
+    returned = len(trace(rule.summed, takes).results)
+    if returned != len(rule.sums):
+        raise RuleError(f"{rule.name}: summed returns {returned} values for {rule.sums}")
 
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
-    reserved = {n for n in names if n in RESERVED or n.rstrip("0123456789") == "element"}
+    own = {"weight_decay"} if rule.decays else set()
+    taken = RESERVED - own
+    reserved = {n for n in names if n in taken or n.rstrip("0123456789") == "element"}
     reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))
@@ -195,7 +212,7 @@ def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
 
 def _check_coefficients(rule: Rule) -> None:
     takes = parameters_of(rule.coefficients)
-    first = ("step", *rule.carried)
+    first = ("step", *rule.carried, *rule.facts, *rule.sums)
     rest = takes[len(first) :]
     if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):
         raise RuleError(
@@ -204,7 +221,8 @@ def _check_coefficients(rule: Rule) -> None:
         )
     trace_coefficients(rule.coefficients, takes)
     starts = (1.0 if isinstance(start, str) else start for start in rule.carried.values())
-    values = rule.coefficients(1, *starts, **rule.hyperparameters)
+    ones = (1.0 for _ in (*rule.facts, *rule.sums))
+    values = rule.coefficients(1, *starts, *ones, **rule.hyperparameters)
     if not isinstance(values, tuple):
         raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
     names = (*rule.coefficient_names, *rule.carried)

@@ -34,6 +34,14 @@ class Rule:
             maximum of it, or a quotient that is averaged again.
         not_in_8_bits: the states that 16 bits hold and 8 bits do not.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        facts: what ``coefficients`` takes of a tensor besides: ``"ndim"``, the number of its
+            dimensions, and ``"size"``, that of its elements.
+        sums: the names of numbers that ``coefficients`` takes, too: of each value that ``summed``
+            returns, the sum of its squares over the whole tensor.
+        summed: a pure NumPy function of the parameter, the gradient and states as they are before
+            the update, and of coefficients of the update that do not depend on the sums; it takes
+            all of them by name.
+        decays: whether its own coefficients take ``weight_decay``; no stage is put in front then.
     """
 
     name: str
@@ -47,6 +55,10 @@ class Rule:
     wide: tuple[str, ...] = ()
     not_in_8_bits: tuple[str, ...] = ()
     nonnegative: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    summed: Callable[..., Any] | None = None
+    decays: bool = False
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from ..table import Table, Update
 from .source import (
     COEFFICIENTS,
     SUBTOTALS,
+    SUMS,
     TOTAL,
     TOTAL_GEOMETRY,
     UPDATE,
@@ -20,6 +21,7 @@ from .source import (
     coefficients_geometry,
     source,
     subtotals_geometry,
+    sums_geometry,
     total_source,
     update_geometry,
 )
@@ -62,6 +64,12 @@ class Kernels:
         geometry = subtotals_geometry(arguments[-1])
         launch = self._compiler(total_source())
         return _bound(launch, self._address, SUBTOTALS, geometry, arguments, 1)
+
+    def sums(self, arguments: tuple[Any, ...]) -> Launch:
+        """Return the launch that adds the sums of chunks to those of tensors."""
+        geometry = sums_geometry(arguments[-1])
+        launch = self._compiler(total_source())
+        return _bound(launch, self._address, SUMS, geometry, arguments, 3)
 
 
 def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:

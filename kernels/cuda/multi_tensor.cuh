@@ -261,6 +261,26 @@ __device__ void add_subtotals(const double* partials, double* subtotals, int64 n
     }
 }
 
+// Each block adds the sums of squares of one tensor's chunks, in a fixed order. They are the last of
+// the tensor's carried numbers.
+__device__ void add_sums(
+    const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried)
+{
+    const int64 tensor = blockIdx.x, end = firsts[tensor + 1];
+    double* const own = carried + (tensor + 1) * n_carried - n_sums;
+    for (int64 i = 0; i < n_sums; i++) {
+        double numbers[1] = {};
+        for (int64 row = firsts[tensor] + threadIdx.x; row < end; row += THREADS) {
+            numbers[0] += partials[3 * (row * n_sums + i)];
+        }
+        const double whole = of_block<1>(numbers);
+        if (threadIdx.x == 0) {
+            own[i] = whole;
+        }
+        __syncthreads();
+    }
+}
+
 // One block adds the partials of a table, or their subtotals, to a total, in a fixed order. Bits of
 // `how`: 0, overwrite the total; 1, write to `skip` whether to skip the step, and count skipped
 // steps; 2, skip it if a gradient is not finite, not only if `given` says so.

@@ -29,7 +29,7 @@ CHUNK = 8192
 """Elements of a chunk, which one block updates."""
 
 THREADS = 256
-"""Threads per block of `UPDATE`, `SUBTOTALS` and `TOTAL`."""
+"""Threads per block of `UPDATE`, `SUBTOTALS`, `SUMS` and `TOTAL`."""
 
 COEFFICIENT_THREADS = 128
 """Threads per block of `COEFFICIENTS`, each for one tensor."""
@@ -40,6 +40,7 @@ OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true",
 UPDATE = "multi_tensor_update"
 COEFFICIENTS = "multi_tensor_coefficients"
 SUBTOTALS = "multi_tensor_subtotals"
+SUMS = "multi_tensor_sums"
 TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
@@ -80,6 +81,15 @@ def subtotals_geometry(n_rows: int) -> Geometry:
     ((2,), (256,))
     """
     return (-(-n_rows // SUBTOTAL_ROWS),), (THREADS,)
+
+
+def sums_geometry(n_tensors: int) -> Geometry:
+    """Return the geometry of `SUMS`.
+
+    >>> sums_geometry(3)
+    ((3,), (256,))
+    """
+    return (n_tensors,), (THREADS,)
 
 
 @cache
@@ -133,7 +143,7 @@ def maths(update: Update) -> str:
     """Return the CUDA C generated from the traced rule."""
     of_element, of_tensor = _names(update)
     functions = [update_function(update, of_element), coefficients_function(update, of_tensor)]
-    if update.blocked:
+    if update.encode_function is not None:
         functions.append(encode_function(update, f"encode_{of_element}"))
     return f"{_TITLE}\n" + "\n".join(functions)
 
@@ -150,7 +160,7 @@ _TITLE = "// --- the rule: traced from its NumPy functions ".ljust(96, "-") + "\
 def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
     """Return the struct `Rule` that the driver is instantiated with."""
     lists = [f"{_access(update, i)}<{dtype}>" for i, dtype in enumerate(dtypes)]
-    coded = _coded(update, f"encode_{_names(update)[0]}") if update.blocked else ""
+    coded = _coded(update, f"encode_{_names(update)[0]}") if update.encode_function else ""
     n_coefficients, n_options = len(update.coefficient_names), len(update.option_names)
     n_carried, n_watched = len(update.carried_names), len(update.watched_names)
     of_element, of_tensor = _names(update)
@@ -167,7 +177,7 @@ struct Rule {{
     using Lists = ::Lists<
         {", ".join(lists)}>;
     using Gradient = {lists[1]};
-    static constexpr bool CODED = {str(bool(update.blocked)).lower()};
+    static constexpr bool CODED = {str(bool(coded)).lower()};
     static constexpr int N_WATCHED = {n_watched};
     static constexpr int N_COEFFICIENTS = {n_coefficients};
     static constexpr int N_CARRIED = {n_carried};
@@ -277,6 +287,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) {SUBTOTALS}(
     const double* partials, double* subtotals, int64 n_rows)
 {{
     add_subtotals(partials, subtotals, n_rows);
+}}
+
+extern "C" __global__ void __launch_bounds__(THREADS) {SUMS}(
+    const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
+    int64 n_tensors)
+{{
+    add_sums(partials, firsts, carried, n_sums, n_carried);
 }}
 
 extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(

@@ -58,7 +58,7 @@ def walk_source(update: Update, dtypes: tuple[str, ...]) -> str:
 def functions_of(update: Update) -> dict[str, Any]:
     """Return the NumPy functions that the loop calls, by the names in its source."""
     functions = {"update": update.function}
-    if update.blocked:
+    if update.encode_function is not None:
         functions["encode"] = update.encode_function
     return functions
 
@@ -76,7 +76,8 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         return [*_arrays(used, dtypes, "begin"), *_loop(update, dtypes, coefficients, "n")]
     if update.wants_sums:
         return _sums(update, dtypes)
-    scales = [row for _, row in update.blocked]
+    scales = [scale for row, scale in update.blocked if row in update.read]
+    codes = [row for row, _ in update.blocked if row in update.read]
     used = [row for row in used if row not in scales]
     own = dict(zip(update.coefficient_names, coefficients))
     lanes = [f"sums{i}, largest{i}, others{i}" for i in seen]
@@ -88,10 +89,8 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         *(f"    {a}" for a in _arrays(scales, dtypes, f"(begin + start) // {BLOCK}")),
         *(f"    spread(a{row}, m, scale{row})" for row in scales),
         *(f"    fill(words{k}, begin + start, {_key(own, k)})" for k in _streams(update)),
-        *(f"    {line}" for row, _ in update.blocked for line in _unpack(row, dtypes)),
+        *(f"    {line}" for row in codes for line in _unpack(row, dtypes)),
         *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
-        *(f"    measure(x{row}, m, a{scale})" for row, scale in update.blocked),
-        *(f"    spread(a{row}, m, scale{row})" for row in scales),
         *(f"    {line}" for line in _encoding(update, dtypes, own)),
         *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials{i}, {lanes[i]})" for i in seen),
@@ -154,8 +153,8 @@ def _unpack(row: int, dtypes: tuple[str, ...]) -> list[str]:
 def _encoding(
     update: Update, dtypes: tuple[str, ...], coefficients: Mapping[str, str]
 ) -> list[str]:
-    """Return the loop that makes codes, once the scales of their blocks are known."""
-    if not update.blocked:
+    """Return the lines that find the scales of blocks, and then make codes."""
+    if update.encode_function is None:
         return []
     arguments = [
         *(f"x{row}[i]" for row, _ in update.blocked),
@@ -165,6 +164,8 @@ def _encoding(
     ]
     results = "".join(f"r{row}, " for row, _ in update.blocked)
     return [
+        *(f"measure(x{row}, m, a{scale})" for row, scale in update.blocked),
+        *(f"spread(a{scale}, m, scale{scale})" for _, scale in update.blocked),
         "for i in range(m):",
         f"    ({results}) = encode({', '.join(arguments)})",
         *(f"    a{row}[i] = encode_{dtypes[row]}(r{row})" for row, _ in update.blocked),

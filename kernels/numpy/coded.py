@@ -78,6 +78,8 @@ def _update(
     scratch = [np.empty(count, dtype) for dtype in compiled.scratch]
     results = compiled.function(*values, *coefficients, *scratch)
     new = dict(zip(update.written, results))
+    if update.encode_function is None:
+        return list(results)
     prepared = [new[row] for row, _ in update.blocked]
     for x, (_, row) in zip(prepared, update.blocked):
         own[row][...] = scales_of(x)

@@ -73,6 +73,7 @@ def update_options(dtypes: tuple[str, ...]) -> dict[str, Any]:
 def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> dict[str, Any]:
     """Return the compile-time arguments of `multi_tensor_update`."""
     compute = compute_dtype(dtypes[0])
+    blocked = update.blocked if update.encode_function else ()
     used = used_dtypes(update, dtypes)
     narrowest = min(STORAGE[dtype].itemsize for dtype in used)
     return {
@@ -88,8 +89,8 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "CHUNK": CHUNK,
         "BLOCK": block_size(update, dtypes),
         "VECTOR": 16 if vectors else narrowest,
-        "ENCODE": jit(update.encode_function, compute) if update.blocked else None,
-        "CODED": tuple((update.written.index(row), scale) for row, scale in update.blocked),
+        "ENCODE": jit(update.encode_function, compute) if update.encode_function else None,
+        "CODED": tuple((update.written.index(row), scale) for row, scale in blocked),
         "FIRST_SCALE": len(dtypes) - len(update.blocked),
         "KEY": tuple(map(update.coefficient_names.index, update.encode_coefficients)),
         "ENCODE_STREAMS": tuple(update.encode_streams),

@@ -57,7 +57,7 @@ def multi_tensor_update(
         address = tl.load(addresses_ptr + i * n_tensors + tensor)
         pointer = address.to(tl.pointer_type(DTYPES[i])) + first_of_list(begin, i, FIRST_SCALE)
         pointers = pointers + (tl.multiple_of(pointer, VECTOR),)
-    lanes = lanes_of(BLOCK, len(CODED) > 0)
+    lanes = lanes_of(BLOCK, FIRST_SCALE < len(DTYPES))
     if tl.load(skip_ptr) != 0.0:
         if CLEARS:
             for at in range(0, CHUNK, BLOCK):
@@ -198,6 +198,30 @@ def multi_tensor_subtotals(
     tl.store(subtotals_ptr + 3 * program, squares)
     tl.store(subtotals_ptr + 3 * program + 1, largest)
     tl.store(subtotals_ptr + 3 * program + 2, others)
+
+
+@triton.jit
+def multi_tensor_sums(
+    partials_ptr,
+    firsts_ptr,
+    carried_ptr,
+    N_SUMS: tl.constexpr,
+    N_CARRIED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add the sums of squares of the chunks of each tensor, in a fixed order.
+
+    They are the last of the tensor's carried numbers.
+    """
+    tensor = tl.program_id(0).to(tl.int64)
+    begin, end = tl.load(firsts_ptr + tensor), tl.load(firsts_ptr + tensor + 1)
+    lanes = tl.arange(0, BLOCK).to(tl.int64)
+    for i in tl.static_range(N_SUMS):
+        sums = tl.zeros((BLOCK,), tl.float64)
+        for first in range(begin, end, BLOCK):
+            row = first + lanes
+            sums += tl.load(partials_ptr + 3 * (row * N_SUMS + i), mask=row < end, other=0.0)
+        tl.store(carried_ptr + (tensor + 1) * N_CARRIED - N_SUMS + i, tl.sum(sums))
 
 
 @triton.jit(do_not_specialize=["n_rows", "how"])

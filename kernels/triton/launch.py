@@ -33,6 +33,7 @@ from .constants import (
 from .kernels import (
     multi_tensor_coefficients,
     multi_tensor_subtotals,
+    multi_tensor_sums,
     multi_tensor_total,
     multi_tensor_update,
 )
@@ -104,6 +105,11 @@ class _Kernels:
         constants = {"ROWS": SUBTOTAL_ROWS, "BLOCK": TOTAL_BLOCK, **OPTIONS}
         grid = (triton.cdiv(arguments[-1], SUBTOTAL_ROWS),)
         return _launch(multi_tensor_subtotals, grid, arguments, constants)
+
+    def sums(self, arguments: tuple[Any, ...]) -> Launch:
+        *arrays, n_sums, n_carried, n_tensors = arguments
+        constants = {"N_SUMS": n_sums, "N_CARRIED": n_carried, "BLOCK": TOTAL_BLOCK, **OPTIONS}
+        return _launch(multi_tensor_sums, (n_tensors,), tuple(arrays), constants)
 
 
 def _total(arguments: tuple[Any, ...]) -> Launch:

@@ -140,7 +140,7 @@ T __shfl_xor_sync(unsigned int, T value, int distance)
 {
     static T places[2][1024];
     static unsigned int exchanges[1024];
-    double* const held = places[exchanges[threadIdx.x]++ % 2];
+    T* const held = places[exchanges[threadIdx.x]++ % 2];
     held[threadIdx.x] = value;
     block::wait("__shfl_xor_sync");
     return held[threadIdx.x ^ distance];

@@ -90,8 +90,8 @@ MUTANTS = (
     Mutant(
         "what is carried starts anew with new tables",
         "gpuopt/engine/states.py",
-        "{**dict(zip(update.carried_names, at_first)), **self.carried[i]}",
-        "{**self.carried[i], **dict(zip(update.carried_names, at_first))}",
+        "{**dict(zip(update.kept_names, at_first)), **self.carried[i]}",
+        "{**self.carried[i], **dict(zip(update.kept_names, at_first))}",
         "tests/backends/test_carried.py -k numba",
     ),
     Mutant(

@@ -7,6 +7,8 @@ each fails a test, so nothing new goes unchecked.
 import itertools
 from math import sqrt
 
+import numpy as np
+
 import gpuopt
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
@@ -62,7 +64,7 @@ def adam(p, g, s, t, o):
     s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
     m = s["exp_avg"] / (1 - o["beta1"] ** t)
     v = s["exp_avg_sq"] / (1 - o["beta2"] ** t)
-    return p - o["lr"] * m / (sqrt(v) + o["eps"])
+    return p - o["lr"] * m / (np.sqrt(v) + o["eps"])
 
 
 def amsgrad(p, g, s, t, o):
@@ -184,11 +186,87 @@ FORMULAS = {
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
-DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw")
+DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw")
 """The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
 """The options that every rule has beside its own, where they change nothing."""
+
+
+# Those with sums take the arrays of a tensor.
+
+
+def lars(p, g, s, t, o):
+    if p.ndim > 1:
+        norm_p, norm_g = np.linalg.norm(p), np.linalg.norm(g)
+        ratio = o["trust_coefficient"] * norm_p / (norm_g + o["weight_decay"] * norm_p)
+        g = ratio * (g + o["weight_decay"] * p)
+    s["momentum_buffer"] = o["momentum"] * s["momentum_buffer"] + (1 - o["dampening"]) * g
+    return p - o["lr"] * s["momentum_buffer"], g
+
+
+def lars_nesterov(p, g, s, t, o):
+    _, g = lars(p, g, s, t, o)
+    return p - o["lr"] * (g + o["momentum"] * s["momentum_buffer"])
+
+
+def lamb(p, g, s, t, o):
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    m, v = s["exp_avg"] / (1 - o["beta1"] ** t), s["exp_avg_sq"] / (1 - o["beta2"] ** t)
+    step = m / (np.sqrt(v) + o["eps"]) + o["weight_decay"] * p
+    return p - o["lr"] * np.linalg.norm(p) / np.linalg.norm(step) * step
+
+
+def stable_adamw(p, g, s, t, o):
+    b1, b2 = ((b**t - b) / (b**t - 1) for b in (o["beta1"], o["beta2"]))
+    s["exp_avg"] = b1 * s["exp_avg"] + (1 - b1) * g
+    s["exp_avg_sq"] = b2 * s["exp_avg_sq"] + (1 - b2) * g**2
+    lr = o["lr"] / max(1, sqrt(np.mean(g**2 / np.maximum(s["exp_avg_sq"], o["eps"] ** 2))))
+    return p * (1 - lr * o["weight_decay"]) - lr * s["exp_avg"] / (
+        np.sqrt(s["exp_avg_sq"]) + o["eps"]
+    )
+
+
+def cautious_adamw(p, g, s, t, o):
+    after = adam(p, g, s, t, o)
+    mask = s["exp_avg"] * g > 0
+    return p + (after - p) * mask / max(np.mean(mask), 1e-3)
+
+
+def mars(p, g, s, t, o):
+    c, last, s["last_grad"] = g, s["last_grad"], g
+    lr, decay, betas = o["lr"], o["weight_decay"], (o["beta1"], o["beta2"])
+    if p.ndim == 2 or o["optimize_1d"]:
+        c = g + o["gamma"] * o["beta1"] / (1 - o["beta1"]) * (g - last)
+        c = c / max(1, np.linalg.norm(c))
+    else:
+        lr, decay = lr * o["lr_1d_factor"], o["weight_decay_1d"]
+        betas = o["beta1_1d"], o["beta2_1d"]
+    options = {"lr": lr, "beta1": betas[0], "beta2": betas[1], "eps": o["eps"]}
+    return adam(p, c, s, t, options) - lr * decay * p
+
+
+TENSOR_FORMULAS = {
+    "lars": lambda *given: lars(*given)[0],
+    "lars_nesterov": lars_nesterov,
+    "lamb": lamb,
+    "stable_adamw": stable_adamw,
+    "cautious_adamw": cautious_adamw,
+    "mars": mars,
+}
+FORMULAS |= TENSOR_FORMULAS
+
+
+def run_of_formula(name, p, gradients, options):
+    """An array after a run by the rule's formula, and its states; in float64."""
+    p, gradients = p.astype(np.float64), [g.astype(np.float64) for g in gradients]
+    if name in TENSOR_FORMULAS:
+        return by_formula(name, p, gradients, options)
+    rows = zip(*(array.ravel().tolist() for array in (p, *gradients)))
+    found = [by_formula(name, x, g, options) for x, *g in rows]
+    states = {k: np.array([s[k] for _, s in found]).reshape(p.shape) for k in found[0][1]}
+    return np.array([x for x, _ in found]).reshape(p.shape), states
 
 
 def by_formula(name, p, gradients, options):
@@ -198,7 +276,9 @@ def by_formula(name, p, gradients, options):
     s = starts(rule, o)
     for t, g in enumerate(gradients, start=1):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
-        if name in DECOUPLED:
+        if rule.decays:
+            pass
+        elif name in DECOUPLED:
             p = p - o["lr"] * o["weight_decay"] * p
         else:
             g = g + o["weight_decay"] * p
@@ -238,7 +318,7 @@ TORCH = {
 }
 """For each optimizer, torch's, and what torch calls its options."""
 
-NOT_IN_TORCH = ("Lion",)
+NOT_IN_TORCH = ("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS")
 """The optimizers that torch.optim does not have."""
 
 VALUES = {
@@ -263,6 +343,12 @@ VALUES = {
     "nesterov": (False, True),
     "centered": (False, True),
     "amsgrad": (False, True),
+    "trust_coefficient": (1e-3, 0.5),
+    "gamma": (0.025, 0.5),
+    "optimize_1d": (False, True),
+    "lr_1d_factor": (1.0, 0.5),
+    "betas_1d": ((0.9, 0.95), (0.0, 0.5)),
+    "weight_decay_1d": (0.0, 0.1),
 }
 """For each option of any optimizer, the values of the grid; 0 and False where they exist."""
 

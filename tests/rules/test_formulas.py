@@ -11,7 +11,7 @@ from gpuopt.engine.compose import compose
 from gpuopt.rules.adagrad import adagrad_coefficients
 from gpuopt.rules.adam import adam_coefficients
 from tests.helpers.bits import assert_same_bits
-from tests.rules.oracles import NEUTRAL, by_formula, by_rule, optimizers, values_of
+from tests.rules.oracles import NEUTRAL, by_rule, optimizers, run_of_formula, values_of
 from tests.tolerances import assert_close
 
 DECAY = {"weight_decay": 0.05}
@@ -24,10 +24,10 @@ STAGES = {
 }
 
 
-def problem(dtype, steps=10, size=50):
+def problem(dtype, steps=10, shape=(50,)):
     rng = np.random.default_rng(11)
-    p = rng.uniform(1, 3, size) * rng.choice([-1.0, 1.0], size)
-    return p.astype(dtype), [rng.standard_normal(size).astype(dtype) for _ in range(steps)]
+    p = rng.uniform(1, 3, shape) * rng.choice([-1.0, 1.0], shape)
+    return p.astype(dtype), [rng.standard_normal(shape).astype(dtype) for _ in range(steps)]
 
 
 # --- every rule, every stage --------------------------------------------------------------------
@@ -39,12 +39,12 @@ def problem(dtype, steps=10, size=50):
 def test_a_run_of_the_rule_is_a_run_of_its_formula(name, dtype, stages):
     rule = RULES[name]
     options = {**NEUTRAL, **rule.hyperparameters, **STAGES[stages]}
-    p, gradients = problem(dtype)
+    p, gradients = problem(dtype, shape=(5, 10))
     ours, states = by_rule(rule, p, gradients, options)
-    for i in range(len(p)):
-        expected, s = by_formula(name, float(p[i]), [float(g[i]) for g in gradients], options)
-        assert_close(ours[i], expected, f"formula {dtype}")
-        assert_close([states[k][i] for k in s], list(s.values()), f"formula {dtype}")
+    expected, wanted = run_of_formula(name, p, gradients, options)
+    assert_close(ours, expected, f"formula {dtype}")
+    for state in wanted:
+        assert_close(states[state], wanted[state], f"formula {dtype}")
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,12 @@ def test_a_run_of_the_rule_is_a_run_of_its_formula(name, dtype, stages):
 )
 def test_every_hyperparameter_of_the_rule_is_the_one_of_the_formula(name, option):
     rule = RULES[name]
-    p, gradients = problem("float64", size=5)
+    p, gradients = problem("float64", shape=(5,) if "1d" in option else (5, 1))
     results = []
     for value in values_of(option):
         options = {**rule.hyperparameters, option: value}
         ours, states = by_rule(rule, p, gradients, options)
-        by_hand = [
-            by_formula(name, float(p[i]), [float(g[i]) for g in gradients], options)[0]
-            for i in range(len(p))
-        ]
+        by_hand, _ = run_of_formula(name, p, gradients, {**NEUTRAL, **options})
         assert_close(ours, by_hand, "formula float64")
         results.append(ours.tobytes() + b"".join(s.tobytes() for s in states.values()))
     assert len(set(results)) == len(results), f"{option} changes nothing"
@@ -336,7 +333,8 @@ def test_adam_moves_by_lr_g_over_eps_where_the_square_underflows(g):
 def test_no_gradient_and_no_state_is_no_nan(name, dtype):
     """eps = 1e-8 is zero in float16: it must stand beside the root in float32."""
     p = np.ones(4, dtype)
-    after, _ = by_rule(RULES[name], p, [np.zeros(4, dtype)] * 3, {"lambd": 0.0})
+    no_decay = dict.fromkeys(("lambd", "weight_decay", "weight_decay_1d"), 0.0)
+    after, _ = by_rule(RULES[name], p, [np.zeros(4, dtype)] * 3, no_decay)
     assert (after == 1).all()
 
 

@@ -125,6 +125,7 @@ def test_where_squares_overflowed_a_gradient_moves_nothing(name, dtype):
     """As in torch; but for RAdam, whose first steps divide by nothing."""
     rule, largest = RULES[name], np.finfo(dtype).max
     numbers = {**NEUTRAL, **rule.hyperparameters, "momentum": 0.0}
+    numbers |= dict.fromkeys(("weight_decay", "weight_decay_1d"), 0.0)
     p = np.ones(3, dtype)
     step = FusedStep([p], ["p"], [0])
     for g in (0.9 * largest, 1.0, -0.9 * largest, largest, 0.0):
