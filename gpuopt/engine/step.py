@@ -140,7 +140,7 @@ class FusedStep:
     def complete_states(self, groups: Groups) -> None:
         """Allocate the states that updated parameters lack since an option picked another rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
-        self._states.allocate(updated, groups)
+        self._states.allocate(updated, groups, steps=False)
 
     def stats(self) -> list[TensorStats]:
         """Return the statistics of each parameter at the last step; waits for devices.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
 from ..engine.compose import within
-from ..optimizers.state_dicts import OF_TAILS
+from ..optimizers.loaded import unused
 from ..optimizers.whole import STATE_DTYPE
 from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
@@ -85,7 +85,7 @@ class LoadedStates:
         }
         self.rest["state"][key] = rest = {n: v for n, v in own.items() if n not in tensors}
         self._numbers[param] = {n: v for n, v in rest.items() if n in numbers}
-        for name in _unused(optimizer, group, param):
+        for name in _unused(optimizer, group, param, tensors):
             tensors.pop(name, None)
         mine = self._mine.get(param) or {}
         device = param.device
@@ -99,12 +99,15 @@ def _with_own(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str,
 
 
 def _unused(
-    optimizer: CheckedParamGroups, group: Mapping[str, Any], param: torch.Tensor
+    optimizer: CheckedParamGroups,
+    group: Mapping[str, Any],
+    param: torch.Tensor,
+    held: Collection[str],
 ) -> frozenset[str]:
-    """Return the states of tails that no step of this optimizer would update."""
-    update = within(optimizer._rule_for(group), optimizer._tail)
-    used = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
-    return OF_TAILS - used.keys()
+    """Return the states of tails that no step of this optimizer would use."""
+    dtype = str(param.dtype).removeprefix("torch.")
+    update = within(optimizer._rule_for(group), optimizer._tail).for_params(dtype)
+    return unused(held, update, dtype)
 
 
 def _own(value: torch.Tensor, mine: Any, device: torch.device) -> torch.Tensor:

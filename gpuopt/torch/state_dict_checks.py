@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from ..arrays import FLOATS
 from ..rules.definitions import Definition
 from .known_optimizers import likeliest
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .param_groups import CheckedParamGroups
-from .state_values import checked_state, count_in, number_in
+from .state_values import checked_state, count_in, dtypes_in_state, number_in
 
 
 def check_state_dict(
@@ -80,19 +79,20 @@ def _check_states(
         what = f"state of {label} without {listed(sorted(missing))}"
         raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
     for name in sorted(given & optimizer._state_names()):
-        _check_array(own[name], param, f"state_dict: state {name!r} of {label}")
+        what = f"state_dict: state {name!r} of {label}"
+        _check_array(own[name], param, dtypes_in_state(name), what)
     for name in sorted(given & optimizer._carried_names()):
         number_in(own, name, label, "state_dict: ")
     if "step" in own:
         count_in(own, label, "state_dict: ")
 
 
-def _check_array(array: Any, param: torch.Tensor, what: str) -> None:
+def _check_array(array: Any, param: torch.Tensor, dtypes: Sequence[str], what: str) -> None:
     checked_state(array, param, what)
     if array.layout is not torch.strided:
         raise TypeError(f"{what}: expected a dense tensor, got layout {array.layout}")
-    if not array.is_complex() and str(array.dtype).removeprefix("torch.") not in FLOATS:
-        raise TypeError(f"{what}: expected one of {', '.join(FLOATS)}, got {array.dtype}")
+    if not array.is_complex() and str(array.dtype).removeprefix("torch.") not in dtypes:
+        raise TypeError(f"{what}: expected one of {', '.join(dtypes)}, got {array.dtype}")
 
 
 def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str:

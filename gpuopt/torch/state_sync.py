@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from ..arrays import FLOATS, describe
+from ..arrays import FLOATS, describe_state
+from ..engine.masters import KINDS
 from ..engine.step import FusedStep
+from ..optimizers.loaded import OF_TAILS
 from ..rules.rounding import SEED
 from .inactive import States
 from .local_tensors import LocalTensors
@@ -70,7 +72,9 @@ class StateSync:
             wanted = state_dtypes[self._group_of[i]]
             count, numbers = self._numbers(i, own, arrays, counts, wanted)
             steps.append(count)
-            states.append(arrays if count else {n: _unused(a, wanted) for n, a in arrays.items()})
+            states.append(
+                arrays if count else {n: _unused(n, a, wanted) for n, a in arrays.items()}
+            )
             carried.append(numbers)
         known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
         if known != (steps, carried) or not _same_memory(states, self._step.states):
@@ -79,12 +83,18 @@ class StateSync:
             self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
 
     def drop_decoded(self, state: States) -> None:
-        """Forget the values of states in 8 bits: steps have taken over what ``state`` held."""
+        """Forget the values of states in 8 bits: steps have taken over what ``state`` held.
+
+        The same goes for masters of which a step has made others.
+        """
         if self._step.state_changes == self._dropped_at:
             return
-        for param, formats in zip(self._tensors.params, self._step.formats):
+        pairs = zip(self._tensors.params, self._step.formats, self._step.states)
+        for param, formats, held in pairs:
             for name in formats:
                 state[param].pop(name, None)
+            for name in (n for n in KINDS if n in state.get(param, ()) and n not in held):
+                del state[param][name]
         self._dropped_at = self._step.state_changes
 
     def save(
@@ -110,7 +120,7 @@ class StateSync:
             if not steps[i] or not (states or writes_step):  # torch has no entry then
                 continue
             own = state[param]
-            own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})
+            own.update({n: self._tensors.state_in_torch(i, n, a) for n, a in states.items()})
             if not writes_step:
                 continue
             name = self._tensors.names[i]
@@ -144,8 +154,10 @@ class StateSync:
         return {**carried, SEED: self._seeds.whole[i]} if i in self._seeds.whole else carried
 
 
-def _unused(array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
+def _unused(name: str, array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
     """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
+    if name in OF_TAILS:
+        return array
     if state_dtype in FLOATS:
         return array.to(getattr(torch, state_dtype))
     return array.float() if array.element_size() < 4 else array
@@ -171,7 +183,8 @@ def _same_memory(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, 
     return all(
         mine.keys() == theirs.keys()
         and all(
-            mine[name] is theirs[name] or describe(mine[name], name) == describe(theirs[name], name)
+            mine[name] is theirs[name]
+            or describe_state(mine[name], name) == describe_state(theirs[name], name)
             for name in mine
         )
         for mine, theirs in zip(one, other)

@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 import gpuopt.torch as ours
-from gpuopt.optimizers.state_dicts import OF_TAILS
+from gpuopt.optimizers.loaded import OF_TAILS
 from tests.distributed.models import assert_equal, network, sharded, train, whole
 from tests.tolerances import TOLERANCES, assert_close
 
@@ -27,6 +27,7 @@ TAILS = {
     "averaged": (torch.float32, {"ema_decay": 0.75, "weight_decay": 0.1}),
     "masters": (torch.bfloat16, {"master_weights": True, "ema_decay": 0.75}),
     "rounded": (torch.bfloat16, {"stochastic_rounding": True, "seed": 7}),
+    "split": (torch.bfloat16, {"master_weights": "split16", "ema_decay": 0.75}),
     "compensated": (torch.bfloat16, {"kahan_sum": True}),
 }
 

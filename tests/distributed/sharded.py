@@ -349,14 +349,28 @@ def gradients_are_zeroed_also_where_the_step_is_none(folder):
 
 def masters_are_sharded(folder):
     one, many = (tensors(*given, dtype=torch.bfloat16) for given in ((), ([Shard(0)], mesh())))
-    opts = [ours.AdamW(params, lr=1e-3, master_weights=True) for params in (one, many)]
-    for step in range(5):
-        for params, opt in zip((one, many), opts):
-            give_gradients(params, step)
-            opt.step()
-    assert_equal(many, one)
-    for p, q in zip(one, many):
-        assert torch.equal(whole(opts[1].state[q]["master"]), opts[0].state[p]["master"])
+    for kind, name in ((True, "master"), ("split16", "param_remainder")):
+        opts = [ours.AdamW(params, lr=1e-3, master_weights=kind) for params in (one, many)]
+        for step in range(5):
+            for params, opt in zip((one, many), opts):
+                give_gradients(params, step)
+                opt.step()
+        assert_equal(many, one)
+        for p, q in zip(one, many):
+            assert torch.equal(whole(opts[1].state[q][name]), opts[0].state[p][name])
+
+
+def rests_of_shards_round_by_bits_of_their_own(folder):
+    value = torch.ones(64 * dist.get_world_size(), 4, dtype=torch.bfloat16)
+    param = torch.nn.Parameter(distribute_tensor(value, mesh(), [Shard(0)]))
+    param.grad = distribute_tensor(torch.full_like(value, 1 / 3), mesh(), [Shard(0)])
+    opt = ours.SGD([param], lr=1e-2, master_weights="split8", seed=5)
+    opt.step()
+    own = opt.state[param]["param_remainder"].to_local().float()
+    shards = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(shards, own)
+    assert len(own.unique()) == 2
+    assert not any(torch.equal(shards[0], shard) for shard in shards[1:])
 
 
 def shards_round_by_bits_of_their_own_and_replicas_by_the_same(folder):
@@ -508,6 +522,7 @@ CHECKS = [
     averages_are_the_weights_for_a_while,
     gradients_are_zeroed_also_where_the_step_is_none,
     masters_are_sharded,
+    rests_of_shards_round_by_bits_of_their_own,
     shards_round_by_bits_of_their_own_and_replicas_by_the_same,
     a_whole_state_is_taken_in_pieces,
     gradients_that_are_spread_otherwise_are_redistributed,

@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "a piece of codes is decoded with the scales of the first",
-        "gpuopt/engine/coded_states.py",
+        "gpuopt/engine/flat.py",
         "slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))",
         "slice(0, PIECE // BLOCK)",
         "tests/optimizers/test_8bit_state_dicts.py -k each_piece",
