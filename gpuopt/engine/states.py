@@ -110,7 +110,11 @@ class States:
 
     def values(self) -> list[dict[str, Any]]:
         """Return the states of each parameter by name, those in a format as new float arrays."""
-        return list(map(self._values, range(len(self.params)), repeat(_same)))
+        return list(map(self.values_of, range(len(self.params))))
+
+    def values_of(self, i: int) -> dict[str, Any]:
+        """Return the states of a parameter by name, those in a format as new float arrays."""
+        return self._values(i, _same)
 
     def copies(self, decoded: bool) -> list[dict[str, Any]]:
         """Return copies of the states of each parameter by name, as they are or ``decoded``."""

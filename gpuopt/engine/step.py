@@ -95,6 +95,10 @@ class FusedStep:
         """Return the states by name, those in a format as new arrays of floats."""
         return self._states.values()
 
+    def values_of_state(self, i: int) -> dict[str, Any]:
+        """Return the states of parameter ``i`` as `values_of_states` does."""
+        return self._states.values_of(i)
+
     def copies_of_states(self, decoded: bool) -> list[dict[str, Any]]:
         """Return copies of the states by name: as they are, or those in a format as floats."""
         return self._states.copies(decoded)

@@ -29,13 +29,11 @@ from ..rules.formats import FORMATS, scale_name
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
 from .checkpoint import Stored
+from .coded_dicts import formats_in, formats_part, in_order_here, order_in
 from .loaded import OF_TAILS, unused
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .whole import OF_OPTIMIZERS, STATE_DTYPE, how_to_set
-
-FORMATS_VERSION = 1
-"""Of what ``"formats"`` in a state dict means: blocks of 32, float32 scales, names of formats."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,14 @@ class Reader:
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
-        formats = [_formats(state_dict, key) for key in self.structure.keys]
+        formats = [formats_in(state_dict, key) for key in self.structure.keys]
         for i, key in enumerate(self.structure.keys):
             rule = self.definition.rule_for(groups[self.structure.group_of[i]])
             own = given.get(key, {"step": 0})
             step, arrays, numbers = self._state(i, own, rule, formats[i])
+            shape = describe(self.params[i], "parameter").shape
+            order = order_in(state_dict, key, shape)
+            formats[i] = in_order_here(self.params[i], arrays, formats[i], order)
             steps.append(step)
             states.append(arrays)
             carried.append(numbers)
@@ -143,26 +144,6 @@ class Reader:
         states = {n: _state_like(param, arrays[n], f"{name}[{n!r}]", dtypes[n]) for n in arrays}
         states |= {n: _scales_like(param, a, f"{name}[{n!r}]") for n, a in scales.items()}
         return int(step), states, numbers
-
-
-def _formats(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
-    """Return the formats of the states of an array, by name."""
-    found, version = state_dict.get("formats", {}), state_dict.get("formats_version", 1)
-    if version != FORMATS_VERSION:
-        raise ValueError(
-            f"state_dict: states in 8 bits of version {version!r}, which a newer gpuopt has "
-            f"written; this one reads version {FORMATS_VERSION}"
-        )
-    own = found.get(key, {}) if isinstance(found, Mapping) else None
-    if not isinstance(own, Mapping):
-        raise TypeError(f"state_dict: expected dicts as 'formats', got {found!r:.80}")
-    for state, name in own.items():
-        if not isinstance(name, str) or name not in FORMATS:
-            raise ValueError(
-                f"state_dict: state {state!r} is in the format {name!r}; "
-                f"known: {', '.join(FORMATS)}; register_format adds others"
-            )
-    return dict(own)
 
 
 def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
@@ -216,14 +197,13 @@ def snapshot(
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
     ]
-    used = {key: dict(own) for key, own in formats.items() if own}
     return {
         "optimizer": optimizer,
         "state": dict(state),
         "param_groups": listed,
         "state_dtype": state_dtype,
         "skipped_steps": skipped_steps,
-        **({"formats": used, "formats_version": FORMATS_VERSION} if used else {}),
+        **formats_part(formats, state),
     }
 
 

@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     Mutant(
         "states in 8 bits of a newer version are loaded",
-        "gpuopt/optimizers/state_dicts.py",
+        "gpuopt/optimizers/coded_dicts.py",
         "    if version != FORMATS_VERSION:\n",
         "    if False:\n",
         "tests/optimizers/test_8bit_state_dicts.py -k newer",
