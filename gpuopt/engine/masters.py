@@ -23,6 +23,7 @@ KINDS = (MASTER, REMAINDER)
 """The states that hold what 16-bit parameters round off the weights. Of both, the first counts."""
 
 _JOIN: dict[int, Callable[..., Any]] = {16: join16, 8: join8}
+_REST: Callable[..., Any] = rest8
 
 
 def dtypes_of_state(name: str) -> tuple[str, ...]:
@@ -102,5 +103,5 @@ def _split(weights: npt.NDArray[np.float32], dtype: str) -> tuple[Any, Any]:
         return split16_high(weights), split16_low(weights)
     stored = round_bfloat16(weights)
     with np.errstate(all="ignore"):
-        rest = rest8(weights, stored)
+        rest = _REST(weights, stored)
     return stored, nearest_integer(np.where(rest == rest, rest, np.float32(0.0)))

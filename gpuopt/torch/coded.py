@@ -51,7 +51,7 @@ def check_coded(
         codes = getattr(torch, FORMATS[own_format].codes)
         expected = {name: (codes, shape), scale_name(name): (torch.float32, (-(-size // BLOCK),))}
         for part, (dtype, own_shape) in expected.items():
-            array = own.get(part)
+            array: Any = own.get(part)
             plain = isinstance(array, torch.Tensor) and array.layout is torch.strided
             if not plain or is_dtensor(array):
                 raise TypeError(f"{what}: expected a tensor as {part!r}, got {array!r:.80}")

@@ -58,12 +58,12 @@ class LoadedStates:
             self.rest["param_groups"] = groups
         for key, group, param in fitting:
             formats = formats_in(state_dict, key)
-            coded, values = taken_over(state_dict, key, formats, param)
-            if coded.formats:
-                self.coded[param] = coded
             in_codes = {part for name in formats for part in (name, scale_name(name))}
             self._take(optimizer, key, group, param, in_codes)
-            self._tensors.setdefault(param, {}).update(values)
+            if formats:
+                coded, values = taken_over(state_dict, key, formats, param)
+                self._tensors[param].update(values)
+                self.coded |= {param: coded} if coded.formats else {}
 
     def put(self, state: States, counts: StepCounts) -> None:
         """Put the tensors into ``state``, where torch has put the rest.

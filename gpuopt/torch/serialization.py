@@ -139,12 +139,14 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def _coded_state_dict(self) -> dict[str, Any]:
         """Return a state dict with codes; torch's own, if no state has codes."""
         if self._tensor_step is None and not (self._state or self._coded):
-            return super().state_dict()
+            plain: dict[str, Any] = super().state_dict()
+            return plain
         groups, params = self._groups(), self._params()
         step: TensorStep = self._tensor_step_for(params)
         step.step.complete_states(groups)
-        own = self._state, self._state_names()
-        self._packed, formats = step.states.coded(*own, *self._counted())
+        step.step.expose_states()  # the caller has them, and may move them
+        names, counted = self._state_names(), self._counted()
+        self._packed, formats = step.states.coded(self._state, names, *counted)
         try:
             part = formats_part(formats, {i: self._packed[params[i]] for i in formats})
             saved: dict[str, Any] = super().state_dict()

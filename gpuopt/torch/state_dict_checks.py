@@ -88,8 +88,9 @@ def _check_states(
     formats = formats_in(state_dict, key)
     if formats.keys() - optimizer._state_names():
         raise ValueError(f"{_unlike(optimizer, state_dict)}: codes of {listed(formats)}")
-    check_coded(own, formats, param, f"state_dict: state of {label}")
-    order_in(state_dict, key, shape_of_codes(param))
+    if formats:  # else the parameter may have no shape yet
+        check_coded(own, formats, param, f"state_dict: state of {label}")
+        order_in(state_dict, key, shape_of_codes(param))
     for name in sorted(given & optimizer._state_names() - formats.keys()):
         what = f"state_dict: state {name!r} of {label}"
         _check_array(own[name], param, dtypes_in_state(name), what)

@@ -11,6 +11,7 @@ from ..arrays import FLOATS, describe_state
 from ..engine.masters import KINDS
 from ..engine.step import FusedStep
 from ..optimizers.loaded import OF_TAILS
+from ..optimizers.params import Key
 from ..rules.formats import scale_name
 from ..rules.rounding import SEED
 from .coded import Coded
@@ -134,7 +135,7 @@ class StateSync:
         step_tensors: Sequence[tuple[Any, torch.dtype]],
         counted: bool,
         counts: StepCounts,
-    ) -> tuple[dict[Any, dict[str, Any]], dict[int, dict[str, str]]]:
+    ) -> tuple[dict[Any, dict[str, Any]], dict[Key, dict[str, str]]]:
         """Return what ``state`` has, with the step's own codes and scales in place of values.
 
         A DTensor has values: its blocks are those of a shard. The arguments are those of `load`
@@ -143,7 +144,8 @@ class StateSync:
         Returns:
             The states of each parameter, and by index the formats of those that are codes.
         """
-        shown, formats = {key: dict(own) for key, own in state.items()}, {}
+        shown: dict[Any, dict[str, Any]] = {key: dict(own) for key, own in state.items()}
+        formats: dict[Key, dict[str, str]] = {}
         held = self._step.states
         for i, own in self._counted(state, held, step_tensors, counted, counts):
             others = {n: v for n, v in own.items() if n not in names}
@@ -159,8 +161,6 @@ class StateSync:
                     for n, a in held[i].items()
                 }
             shown[param] = {**others, **own_states}
-        if any(held):
-            self._step.expose_states()  # somebody may move them
         return shown, formats
 
     def _counted(

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import tracemalloc
 import warnings
 
 import pytest
@@ -352,6 +353,45 @@ def test_steps_in_backward():
     assert all(map(torch.equal, params, twins))
 
 
+MILLION = 1 << 20
+PIECES = 48 * (1 << 15) * 4
+"""Bytes of the temporaries of one piece, generously."""
+
+
+def test_memory_of_a_large_state(monkeypatch):
+    """What is saved is the step's own memory; what is loaded takes that of its codes."""
+    monkeypatch.setattr(torch, "full_like", counted := Counted(torch.full_like))
+    param = torch.ones(8 * MILLION, requires_grad=True)
+    opt = ours.Adam([param], state_dtype="8bit")
+    param.grad = torch.full_like(param, 0.5)
+    opt.step()
+    counted.bytes = 0
+    tracemalloc.start()
+    try:
+        saved = opt.state_dict(decoded=False)
+        assert counted.bytes == 0
+        other = ours.Adam([param], state_dtype="8bit")
+        other.load_state_dict(saved)
+        assert counted.bytes == 2 * 8 * MILLION
+        other.step()
+        assert counted.bytes == 2 * 8 * MILLION
+        assert tracemalloc.get_traced_memory()[1] < PIECES
+    finally:
+        tracemalloc.stop()
+
+
+class Counted:
+    """A function that makes tensors, and the bytes of those that it has made."""
+
+    def __init__(self, function):
+        self.function, self.bytes = function, 0
+
+    def __call__(self, *args, **options):
+        made = self.function(*args, **options)
+        self.bytes += made.nbytes
+        return made
+
+
 # --- bad ones -----------------------------------------------------------------------------------
 
 SCALE = "exp_avg_scale"
@@ -387,7 +427,7 @@ BAD = {
         ValueError,
         r"and shape \(63, 100\)",
     ),
-    "no codes": (lambda s, own: own.pop("exp_avg"), ValueError, "without exp_avg"),
+    "no codes": (lambda s, own: own.pop("exp_avg"), ValueError, "without 'exp_avg'"),
     "no state": (lambda s, own: s["coded_state"].pop(0), TypeError, "expected a tensor"),
     "no states at all": (lambda s, own: s.pop("coded_state"), ValueError, "expected one of"),
     "codes without a format": (
