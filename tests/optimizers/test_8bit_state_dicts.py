@@ -223,6 +223,15 @@ def test_a_block_is_of_the_memory_that_was_saved(saved, loaded, through, tmp_pat
         assert other.state[0]["exp_avg"].dtype == np.int8
 
 
+def test_an_order_may_be_said_in_more_than_one_way():
+    opt = trained()
+    saved = {**opt.state_dict(), "orders": {0: [0, 1], 6: [1, 0]}}
+    other = new()
+    other.load_state_dict(saved)
+    for key in (0, 6):
+        assert other.state[key]["exp_avg"].dtype == np.int8
+
+
 def spoilt(change):
     saved = copy.deepcopy(trained().state_dict())
     change(saved, saved["state"][0])
