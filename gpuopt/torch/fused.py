@@ -61,7 +61,8 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"`` and
         ``"8bit"``, of states made from here on; None stands for float32 (float64 for float64
         parameters). Rounding to 16 and 8 bits is stochastic. ``state`` and state dicts have the
-        float32 values of states in 8 bits; what they hold is loaded without loss.
+        float32 values of states in 8 bits, or with ``state_dict(decoded=False)`` the codes; both
+        are loaded without loss.
 
         ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``

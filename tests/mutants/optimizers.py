@@ -54,6 +54,20 @@ MUTANTS = (
         "tests/optimizers/test_8bit_state_dicts.py -k newer",
     ),
     Mutant(
+        "codes of another memory order are taken as they are",
+        "gpuopt/optimizers/coded_dicts.py",
+        "        if order_of(arrays[name]) != order:\n",
+        "        if False:\n",
+        "tests/optimizers/test_8bit_state_dicts.py -k memory_that",
+    ),
+    Mutant(
+        "the parameters of masters that become split ones are not rounded anew",
+        "gpuopt/engine/states.py",
+        "            round_to(self.params[i], held[0], describe_state(made, name).dtype)\n",
+        "            pass\n",
+        "tests/tail/test_masters_in_checkpoints.py -k each_others",
+    ),
+    Mutant(
         "a piece of codes is decoded with the scales of the first",
         "gpuopt/engine/flat.py",
         "slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))",
