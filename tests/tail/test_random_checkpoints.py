@@ -34,7 +34,7 @@ class Case:
             laid_out(draw, torch.randn(draw.choice(SHAPES), generator=generator)).to(
                 draw.choice(DTYPES)
             )
-            for _ in range(draw.randrange(1, 5))
+            for _ in range(draw.randrange(2, 5))
         ]
         self.name, self.options = draw.choice(CLASSES), {"lr": 0.01, "seed": draw.randrange(9)}
         self.options |= {"state_dtype": draw.choice(STATES)}
