@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from ..arrays.scalars import number_or_value
 from ..engine.masters import KINDS, kept_kind
 from ..engine.tail import Tail
 from ..engine.update import Update
@@ -66,7 +67,7 @@ def _why(option: str, tail: Tail) -> str:
 
 def _is_new(own: Mapping[str, Any]) -> bool:
     step = own.get("step")
-    return isinstance(step, int) and step == 0
+    return step is not None and number_or_value(step) == 0.0
 
 
 def _warn(text: str) -> None:
