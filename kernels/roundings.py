@@ -201,6 +201,11 @@ def nearest_integer(x: Any) -> Any:
     return (x + np.float32(12582912.0)) - np.float32(12582912.0)
 
 
+def nearest_code(x: Any) -> Any:
+    """Return the code nearest to ``x``; NaN and what is below -128 become -128."""
+    return nearest_integer(np.where(x > CODE_MIN, x, CODE_MIN))
+
+
 def whole(high: Any, low: Any) -> Any:
     """Return ``high * 65536 + low`` as int64; both are floats with integer values."""
     return np.int64(high) * np.int64(65536) + np.int64(low)

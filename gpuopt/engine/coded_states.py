@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import copy_into, describe_state, to_numpy, zeros, zeros_like
-from ..kernels.numpy.coded import PIECE, scales_of, spread
-from ..kernels.roundings import CODE_MIN, nearest_integer
+from ..arrays import describe_state, zeros, zeros_like
+from ..kernels.numpy.coded import scales_of, spread
+from ..kernels.roundings import nearest_code
 from ..kernels.storage import BLOCK, STORAGE
 from ..kernels.storage import decode as decode_stored
 from ..kernels.storage import encode as encode_stored
 from ..rules.formats import Format, scale_name
+from .flat import Flat, pieces
 
 Arrays = dict[str, Any]
 """The arrays of a state by name: of its codes, and of the scales of its blocks."""
@@ -36,8 +36,8 @@ def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
     """
     codes, scales = zeros_like(param, own.codes), _scales_for(param)
     dtype = describe_state(array, name).dtype
-    given, to_codes, to_scales = _Flat(array, codes), _Flat(codes, codes), _Flat(scales, scales)
-    for part, blocks in _pieces(to_codes.values.size):
+    given, to_codes, to_scales = Flat(array, codes), Flat(codes, codes), Flat(scales, scales)
+    for part, blocks in pieces(to_codes.values.size):
         values = decode_stored(given.values[part], dtype, "float32")
         to_codes.values[part], to_scales.values[blocks] = encoded(values, own)
     to_codes.write()
@@ -48,41 +48,12 @@ def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
 def values_of(param: Any, held: Arrays, name: str, own: Format, dtype: str = "float32") -> Any:
     """Return a new array, like a parameter, with the values of a state; waits for a device."""
     made, codes, scales = zeros_like(param, dtype), held[name], held[scale_name(name)]
-    of_codes, of_scales, values = _Flat(codes, codes), _Flat(scales, scales), _Flat(made, codes)
-    for part, blocks in _pieces(of_codes.values.size):
+    of_codes, of_scales, values = Flat(codes, codes), Flat(scales, scales), Flat(made, codes)
+    for part, blocks in pieces(of_codes.values.size):
         found = decoded(of_codes.values[part], of_scales.values[blocks], own)
         values.values[part] = encode_stored(found, dtype)
     values.write()
     return made
-
-
-class _Flat:
-    """The elements of an array in the memory order of codes, on the host.
-
-    They are the array's own where its memory is the host's and has that order, and else copies,
-    which `write` copies back. Only pieces of what is decoded exist besides.
-    """
-
-    def __init__(self, array: Any, codes: Any) -> None:
-        """Take an array of the codes' shape."""
-        memory = describe_state(array, "state")
-        self._array, self._own = array, memory.view if memory.device == "cpu" else to_numpy(array)
-        self._order = _axes(codes)
-        self.values = self._own.transpose(self._order).reshape(-1)
-
-    def write(self) -> None:
-        """Write the elements into the array, unless they are its own."""
-        turned = self._own.transpose(self._order)
-        if not np.may_share_memory(turned, self.values):
-            turned[...] = self.values.reshape(turned.shape)
-        if describe_state(self._array, "state").device != "cpu":
-            copy_into(self._array, self._own)
-
-
-def _pieces(size: int) -> Iterator[tuple[slice, slice]]:
-    """Return the pieces of so many elements, and the blocks of each."""
-    for begin in range(0, size, PIECE):
-        yield slice(begin, begin + PIECE), slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))
 
 
 def encoded(
@@ -96,7 +67,7 @@ def encoded(
         x = values if own.prepare is None else own.prepare(values)
         scales = scales_of(x)
         y = own.encode(x, spread(scales, len(x)))
-        codes = nearest_integer(np.where(y > CODE_MIN, y, CODE_MIN))
+        codes = nearest_code(y)
     return codes.astype(STORAGE[own.codes]), scales
 
 
@@ -111,9 +82,3 @@ def decoded(
 
 def _scales_for(param: Any) -> Any:
     return zeros(param, -(-describe_state(param, "parameter").size // BLOCK))
-
-
-def _axes(dense: Any) -> list[int]:
-    """Return the axes of a dense array in the order of its memory, the slowest first."""
-    strides = describe_state(dense, "codes").strides
-    return sorted(range(len(strides)), key=lambda axis: -strides[axis])

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from ..arrays import Memory, copy_as, describe_state, zeros_like
 from ..rules.formats import FORMATS, is_coded, scale_name
+from ..rules.split import REMAINDER
 from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
+from .masters import KINDS, kept_kind, rests_of, round_to, whole_masters
 from .parameters import Parameters
 from .table import Entry
 from .update import Update
@@ -75,23 +77,31 @@ class States:
         self.changes += 1
         self._parameters.set_states(self.arrays)
 
-    def allocate(self, indices: Sequence[int], groups: Groups) -> None:
+    def allocate(self, indices: Sequence[int], groups: Groups, steps: bool = True) -> None:
         """Allocate the states that parameters lack; if that fails, none has a new one.
 
-        States that were loaded in a format, or are to be in one, change to what is wanted.
+        States that were loaded in a format, or are to be in one, change to what is wanted. So do
+        masters of another kind if a step follows: it writes the parameters, which may be part of
+        them.
         """
-        made = []
+        made: list[tuple[int, str, _Made]] = []
         for i in indices:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
             stored = self._stored_states(i, group, update)
+            kind = kept_kind(self.arrays[i], update.states, self._parameters.memories[i].dtype)
             for name in update.states:
-                if name not in self.arrays[i]:
+                if kind is not None and name in KINDS:
+                    if steps and self._differs(i, kind, name, stored[name]):
+                        made.append((i, name, self._of_kind(i, kind, name, stored[name])))
+                elif name not in self.arrays[i]:
                     made.append((i, name, self._new(i, name, group, update)))
                 elif self.formats[i].get(name) != _format_in(stored[name]):
                     made.append((i, name, self._changed(i, name, stored[name])))
             self._begin_carried(i, update, groups)
         for i, name, (arrays, own) in made:
             self.arrays[i].pop(scale_name(name), None)
+            if name in KINDS:
+                self._replace_masters(i, name, arrays[name])
             self.arrays[i].update(arrays)
             self.formats[i] = {k: v for k, v in self.formats[i].items() if k != name} | own
         if made:
@@ -100,7 +110,11 @@ class States:
 
     def values(self) -> list[dict[str, Any]]:
         """Return the states of each parameter by name, those in a format as new float arrays."""
-        return list(map(self._values, range(len(self.params)), repeat(_same)))
+        return list(map(self.values_of, range(len(self.params))))
+
+    def values_of(self, i: int) -> dict[str, Any]:
+        """Return the states of a parameter by name, those in a format as new float arrays."""
+        return self._values(i, _same)
 
     def copies(self, decoded: bool) -> list[dict[str, Any]]:
         """Return copies of the states of each parameter by name, as they are or ``decoded``."""
@@ -188,6 +202,24 @@ class States:
         if dtype in FORMATS:
             return new_coded(param, name, FORMATS[dtype], start), {name: dtype}
         return {name: zeros_like(param, dtype, start)}, {}
+
+    def _differs(self, i: int, kind: str, name: str, dtype: str) -> bool:
+        """Whether the kind of master that a parameter has is not the one that its update takes."""
+        held = describe_state(self.arrays[i][kind], kind).dtype
+        return kind != name or (name == REMAINDER and held != dtype)
+
+    def _of_kind(self, i: int, kind: str, name: str, dtype: str) -> _Made:
+        """Return the masters of a parameter in another kind; waits for a device."""
+        param, held = self.params[i], self.arrays[i][kind]
+        if name == REMAINDER:
+            return {name: rests_of(param, held, dtype)}, {}
+        return {name: whole_masters(param, held)}, {}
+
+    def _replace_masters(self, i: int, name: str, made: Any) -> None:
+        """Drop the masters that a parameter had, and round it as the new ones expect it."""
+        held = [self.arrays[i].pop(kind) for kind in KINDS if kind in self.arrays[i]]
+        if held and name == REMAINDER:
+            round_to(self.params[i], held[0], describe_state(made, name).dtype)
 
     def _changed(self, i: int, name: str, dtype: str) -> _Made:
         """Return the arrays of a state in another format, or of floats; waits for a device."""

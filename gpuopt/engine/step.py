@@ -95,6 +95,10 @@ class FusedStep:
         """Return the states by name, those in a format as new arrays of floats."""
         return self._states.values()
 
+    def values_of_state(self, i: int) -> dict[str, Any]:
+        """Return the states of parameter ``i`` as `values_of_states` does."""
+        return self._states.values_of(i)
+
     def copies_of_states(self, decoded: bool) -> list[dict[str, Any]]:
         """Return copies of the states by name: as they are, or those in a format as floats."""
         return self._states.copies(decoded)
@@ -140,7 +144,7 @@ class FusedStep:
     def complete_states(self, groups: Groups) -> None:
         """Allocate the states that updated parameters lack since an option picked another rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
-        self._states.allocate(updated, groups)
+        self._states.allocate(updated, groups, steps=False)
 
     def stats(self) -> list[TensorStats]:
         """Return the statistics of each parameter at the last step; waits for devices.

@@ -18,14 +18,17 @@ FORMAT = "gpuopt-optimizer-1"
 _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
 
+_BY_KEY = ("formats", "orders")
+"""Those that are, and have the keys of arrays; a state dict may lack them."""
+
 _KNOWN = {
     "format",
     "optimizer",
     "steps",
     "numbers",
     "dtypes",
-    "formats",
     "formats_version",
+    *_BY_KEY,
     *_WHOLE,
 }
 
@@ -51,7 +54,11 @@ def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -
     """
     library, name = _safetensors(), _path(path)
     tensors, steps, numbers, dtypes = {}, {}, {}, {}
-    formats = {str(key): own for key, own in state_dict.get("formats", {}).items()}
+    by_key = {
+        part: {str(key): own for key, own in state_dict[part].items()}
+        for part in _BY_KEY
+        if part in state_dict
+    }
     for key, state in state_dict["state"].items():
         plain = {name: value for name, value in state.items() if isinstance(value, (int, float))}
         steps[str(key)], numbers[str(key)] = plain.pop("step"), plain
@@ -59,9 +66,9 @@ def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -
             if part != "step" and part not in plain:
                 tensors[f"{key}.{part}"] = to_numpy(array)
                 dtypes[f"{key}.{part}"] = describe_state(array, part).dtype
-    parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes}
-    if formats:
-        parts |= {"formats": formats, "formats_version": state_dict["formats_version"]}
+    parts = {"steps": steps, "numbers": numbers, "dtypes": dtypes, **by_key}
+    if "formats" in by_key:
+        parts |= {"formats_version": state_dict["formats_version"]}
     parts.update((part, state_dict[part]) for part in _WHOLE)
     texts = {"format": FORMAT, "optimizer": state_dict["optimizer"]}
     texts.update((part, json.dumps(value)) for part, value in parts.items())
@@ -117,9 +124,9 @@ def _assemble(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]
                 f"{name}: the header says {dtype}, the tensor is {tensors[name].dtype}"
             )
         state[keys[text]][state_name] = Stored(tensors[name], dtype)
+    for part in (part for part in _BY_KEY if part in header):
+        whole[part] = {keys[text]: own for text, own in json.loads(header[part]).items()}
     if "formats" in header:
-        formats = json.loads(header["formats"])
-        whole["formats"] = {keys[text]: own for text, own in formats.items()}
         whole["formats_version"] = json.loads(header["formats_version"])
     return {"optimizer": header["optimizer"], "state": state, **whole}
 

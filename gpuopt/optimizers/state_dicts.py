@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import (
-    FLOATS,
     copy_into,
     describe,
     describe_state,
@@ -21,6 +20,7 @@ from ..arrays import (
 )
 from ..arrays.scalars import is_array, value_of
 from ..engine.compose import within
+from ..engine.masters import dtypes_of_state
 from ..engine.states import LAST_STEP
 from ..engine.tail import Tail
 from ..kernels.storage import BLOCK
@@ -29,16 +29,11 @@ from ..rules.formats import FORMATS, scale_name
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
 from .checkpoint import Stored
-from .loaded import OPTIONS
+from .coded_dicts import formats_in, formats_part, in_order_here, order_in
+from .loaded import OF_TAILS, unused
 from .options import Options, checked_state_dtype
 from .params import Key, Structure
 from .whole import OF_OPTIMIZERS, STATE_DTYPE, how_to_set
-
-FORMATS_VERSION = 1
-"""Of what ``"formats"`` in a state dict means: blocks of 32, float32 scales, names of formats."""
-
-OF_TAILS = frozenset(OPTIONS)
-"""The states that a tail may have."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +87,14 @@ class Reader:
         if unknown:
             raise ValueError(f"state_dict: state of an unknown array {unknown[0]!r}")
         steps, states, carried = [], [], []
-        formats = [_formats(state_dict, key) for key in self.structure.keys]
+        formats = [formats_in(state_dict, key) for key in self.structure.keys]
         for i, key in enumerate(self.structure.keys):
             rule = self.definition.rule_for(groups[self.structure.group_of[i]])
             own = given.get(key, {"step": 0})
             step, arrays, numbers = self._state(i, own, rule, formats[i])
+            shape = describe(self.params[i], "parameter").shape
+            order = order_in(state_dict, key, shape)
+            formats[i] = in_order_here(self.params[i], arrays, formats[i], order)
             steps.append(step)
             states.append(arrays)
             carried.append(numbers)
@@ -127,12 +125,14 @@ class Reader:
             raise TypeError(f"{name}: expected an integer as step, got {step!r}")
         if not 0 <= step < LAST_STEP:
             raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
-        update = within(rule, self.tail).for_params(describe(self.params[i], name).dtype)
+        params = describe(self.params[i], name).dtype
+        update = within(rule, self.tail).for_params(params)
         carried = (*update.carried_names, SEED)
         numbers = {n: _number(own[n], f"{name}[{n!r}]") for n in carried if n in own}
         # Options that were changed leave the states of another rule behind.
-        accepted = self.definition.state_names | update.own_states.keys()
-        others = {"step", *numbers, *(OF_TAILS - accepted)}  # no step would update the last
+        left_out = unused(own, update, params)
+        accepted = self.definition.state_names | (OF_TAILS - left_out)
+        others = {"step", *numbers, *left_out}
         scales = {scale_name(n): own.get(scale_name(n)) for n in formats}
         arrays = {key: value for key, value in own.items() if key not in {*others, *scales}}
         if not set(rule.states) <= set(arrays) <= accepted and (arrays or step):
@@ -140,31 +140,10 @@ class Reader:
         if not set(formats) <= set(arrays):
             raise ValueError(f"{name}: expected the states {tuple(formats)}, got {tuple(arrays)}")
         param = self.params[i]
-        states = {
-            n: _state_like(param, arrays[n], f"{name}[{n!r}]", formats.get(n)) for n in arrays
-        }
+        dtypes = {n: _dtypes_of(n, formats.get(n)) for n in arrays}
+        states = {n: _state_like(param, arrays[n], f"{name}[{n!r}]", dtypes[n]) for n in arrays}
         states |= {n: _scales_like(param, a, f"{name}[{n!r}]") for n, a in scales.items()}
         return int(step), states, numbers
-
-
-def _formats(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
-    """Return the formats of the states of an array, by name."""
-    found, version = state_dict.get("formats", {}), state_dict.get("formats_version", 1)
-    if version != FORMATS_VERSION:
-        raise ValueError(
-            f"state_dict: states in 8 bits of version {version!r}, which a newer gpuopt has "
-            f"written; this one reads version {FORMATS_VERSION}"
-        )
-    own = found.get(key, {}) if isinstance(found, Mapping) else None
-    if not isinstance(own, Mapping):
-        raise TypeError(f"state_dict: expected dicts as 'formats', got {found!r:.80}")
-    for state, name in own.items():
-        if not isinstance(name, str) or name not in FORMATS:
-            raise ValueError(
-                f"state_dict: state {state!r} is in the format {name!r}; "
-                f"known: {', '.join(FORMATS)}; register_format adds others"
-            )
-    return dict(own)
 
 
 def skipped_in(state_dict: Mapping[str, Any]) -> int | None:
@@ -218,14 +197,13 @@ def snapshot(
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
     ]
-    used = {key: dict(own) for key, own in formats.items() if own}
     return {
         "optimizer": optimizer,
         "state": dict(state),
         "param_groups": listed,
         "state_dtype": state_dtype,
         "skipped_steps": skipped_steps,
-        **({"formats": used, "formats_version": FORMATS_VERSION} if used else {}),
+        **formats_part(formats, state),
     }
 
 
@@ -280,17 +258,21 @@ def _scales_like(param: Any, array: Any, name: str) -> Any:
     return made
 
 
-def _state_like(param: Any, array: Any, name: str, stored_as: str | None = None) -> Any:
+def _dtypes_of(name: str, stored_as: str | None) -> tuple[str, ...]:
+    """Return the dtypes that a state may have, which is in a format or in none."""
+    return dtypes_of_state(name) if stored_as is None else (FORMATS[stored_as].codes,)
+
+
+def _state_like(param: Any, array: Any, name: str, expected: Sequence[str]) -> Any:
     """Return a new state of ``param`` with the values and the dtype of ``array``.
 
     Args:
         param: the parameter.
         array: the state.
         name: what errors call it.
-        stored_as: the format whose codes it holds, if it holds codes.
+        expected: the dtypes that it may have.
     """
     values, dtype = _values_of(array, name)
-    expected = FLOATS if stored_as is None else (FORMATS[stored_as].codes,)
     if dtype not in expected:
         raise TypeError(f"{name}: expected one of {', '.join(expected)}, got {dtype}")
     shape = describe(param, name).shape

@@ -31,6 +31,7 @@ RESERVED = frozenset(
         "largest",
         "master",
         "maximize",
+        "param_remainder",
         "rounding_seed",
         "seed",
         "seed_high",

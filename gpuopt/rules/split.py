@@ -24,6 +24,12 @@ from .rule import Stage, State
 REMAINDER = "param_remainder"
 """The state that holds the rest of a weight."""
 
+MASTER = "master"
+"""The state that holds a whole weight, in float32."""
+
+BITS = {"int16": 16, "int8": 8}
+"""The bits of the rest, by the dtype that it is stored in."""
+
 
 def join16(p, param_remainder):
     """The float32 weight: the parameter's bits and the rest, which is a signed integer."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..optimizers.constructors import STATE_DTYPE, constructor, docstring
-from ..optimizers.state_dicts import OF_TAILS
+from ..optimizers.loaded import OF_TAILS
 from ..rules.definitions import DEFINITIONS, Definition
 from .by_rule import Optimizer
 from .flags import ADDED_FLAGS, FLAGS

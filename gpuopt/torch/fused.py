@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -45,6 +46,10 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     _step_counts = Shared()
     """The exact counts behind the step tensors in ``state``."""
     _state = Shared()
+    _coded = Shared(MappingProxyType({}))
+    """The states of parameters that were loaded as codes, until a step has them."""
+    _packed = Shared()
+    """What ``state`` has while a state dict of codes is made."""
     _states_exposed = Shared()
     """Whether ``state`` may have been changed since the last step."""
     _stepped_groups = Shared(())
@@ -56,7 +61,8 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"`` and
         ``"8bit"``, of states made from here on; None stands for float32 (float64 for float64
         parameters). Rounding to 16 and 8 bits is stochastic. ``state`` and state dicts have the
-        float32 values of states in 8 bits; what they hold is loaded without loss.
+        float32 values of states in 8 bits, or with ``state_dict(decoded=False)`` the codes; both
+        are loaded without loss.
 
         ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
@@ -179,7 +185,8 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         """Return the step of these parameters, with the states in ``state`` loaded."""
         sizes = [len(group["params"]) for group in self.param_groups]
         step: TensorStep | None = self._tensor_step
-        changeable = self._state if self._states_exposed else None
+        held = {**self._state, **self._coded} if self._coded else self._state
+        changeable = held if self._states_exposed else None
         if step is not None and not step.fits(params, sizes, changeable):
             self._forget_tensor_step()
             step = None
@@ -190,21 +197,23 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 sizes,
                 self._carried_names(),
                 self._tail,
-                self._state,
+                held,
                 self._norm_group,
             )
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True
         if self._states_exposed:
             dtypes = self._state_dtypes()
-            step.states.load(self._state, self._state_names(), self._step_counts, dtypes)
-            self._states_exposed = False
+            own = self._state, self._state_names(), self._step_counts
+            step.states.load(*own, dtypes, self._coded)
+            self._states_exposed, self._coded = False, MappingProxyType({})
         self._stepped_groups = list(self.param_groups)
         return step
 
     def _forget_tensor_step(self) -> None:
         """Save its states and counts; the next step makes another."""
-        self.state  # noqa: B018 - saves them
+        if not self._states_exposed:
+            self.state  # noqa: B018 - saves them
         self._skipped_before = self._skipped()
         self._tensor_step = self._plan = None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from .coded import with_state
 from .fused import Fused
 from .state_dict_checks import check_state_dict
 
@@ -81,9 +82,15 @@ class StepInBackward:
         self.optimizers = state["optimizers"]
         self._hooks = self._hook_all() if state["hooked"] else []
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state dicts of all optimizers."""
-        return {"optimizers": [one.state_dict() for one in self.optimizers]}
+    def state_dict(self, *, decoded: bool = True) -> dict[str, Any]:
+        """Return the state dicts of all optimizers; those of drop-ins have codes or values."""
+        options = {} if decoded else {"decoded": False}
+        return {
+            "optimizers": [
+                one.state_dict(**options) if isinstance(one, Fused) else one.state_dict()
+                for one in self.optimizers
+            ]
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned.
@@ -187,7 +194,7 @@ def _hooked(optimizer: torch.optim.Optimizer) -> list[Any]:
 def _check_one_parameter(i: int, saved: Any) -> None:
     """Check that a state dict at index ``i`` is one of a single parameter."""
     groups = saved.get("param_groups") if isinstance(saved, dict) else None
-    if not groups or "state" not in saved:
+    if not groups or "state" not in with_state(saved):
         raise TypeError(f"state_dict: expected an optimizer's state dict at {i}, got {saved!r:.80}")
     counts = [len(group["params"]) for group in groups]
     if counts != [1]:

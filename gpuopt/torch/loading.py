@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
 from ..engine.compose import within
-from ..optimizers.state_dicts import OF_TAILS
+from ..optimizers.coded_dicts import formats_in
+from ..optimizers.loaded import unused
 from ..optimizers.whole import STATE_DTYPE
+from ..rules.formats import scale_name
+from .coded import Coded, taken_over, with_state
 from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
@@ -27,6 +30,7 @@ class LoadedStates:
         rest: the state dict that torch loads.
         skipped: the number of skipped steps, if the state dict has it.
         saved: the states of each parameter, as they were saved.
+        coded: the states of parameters that come as codes.
     """
 
     def __init__(
@@ -42,16 +46,24 @@ class LoadedStates:
         Raises:
             TypeError, ValueError: it is of another class or of other parameters.
         """
+        state_dict = with_state(state_dict)
         fitting = check_state_dict(optimizer, state_dict)
         self.skipped = optimizer._skipped_in(state_dict)
         self.saved = state_dict["state"].values()
+        self.coded: dict[torch.Tensor, Coded] = {}
         self._mine, self._numbers, self._tensors = mine, dict[Any, Any](), dict[Any, Any]()
         groups = list(map(_with_own, state_dict["param_groups"], optimizer.param_groups))
         self.rest: dict[str, Any] = {**state_dict, "state": dict(state_dict["state"])}
         if fitting:
             self.rest["param_groups"] = groups
         for key, group, param in fitting:
-            self._take(optimizer, key, group, param)
+            formats = formats_in(state_dict, key)
+            in_codes = {part for name in formats for part in (name, scale_name(name))}
+            self._take(optimizer, key, group, param, in_codes)
+            if formats:
+                coded, values = taken_over(state_dict, key, formats, param)
+                self._tensors[param].update(values)
+                self.coded |= {param: coded} if coded.formats else {}
 
     def put(self, state: States, counts: StepCounts) -> None:
         """Put the tensors into ``state``, where torch has put the rest.
@@ -71,9 +83,14 @@ class LoadedStates:
             own.update(self._tensors[param])
 
     def _take(
-        self, optimizer: CheckedParamGroups, key: Any, group: Mapping[str, Any], param: torch.Tensor
+        self,
+        optimizer: CheckedParamGroups,
+        key: Any,
+        group: Mapping[str, Any],
+        param: torch.Tensor,
+        in_codes: Collection[str],
     ) -> None:
-        """Copy the tensors of a parameter, and leave the others in `rest`."""
+        """Copy the tensors of a parameter, and leave the others in `rest`; ``in_codes`` in none."""
         own = self.rest["state"].get(key)
         if not own:
             return
@@ -85,7 +102,7 @@ class LoadedStates:
         }
         self.rest["state"][key] = rest = {n: v for n, v in own.items() if n not in tensors}
         self._numbers[param] = {n: v for n, v in rest.items() if n in numbers}
-        for name in _unused(optimizer, group, param):
+        for name in (*_unused(optimizer, group, param, tensors), *in_codes):
             tensors.pop(name, None)
         mine = self._mine.get(param) or {}
         device = param.device
@@ -99,12 +116,15 @@ def _with_own(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str,
 
 
 def _unused(
-    optimizer: CheckedParamGroups, group: Mapping[str, Any], param: torch.Tensor
+    optimizer: CheckedParamGroups,
+    group: Mapping[str, Any],
+    param: torch.Tensor,
+    held: Collection[str],
 ) -> frozenset[str]:
-    """Return the states of tails that no step of this optimizer would update."""
-    update = within(optimizer._rule_for(group), optimizer._tail)
-    used = update.for_params(str(param.dtype).removeprefix("torch.")).own_states
-    return OF_TAILS - used.keys()
+    """Return the states of tails that no step of this optimizer would use."""
+    dtype = str(param.dtype).removeprefix("torch.")
+    update = within(optimizer._rule_for(group), optimizer._tail).for_params(dtype)
+    return unused(held, update, dtype)
 
 
 def _own(value: torch.Tensor, mine: Any, device: torch.device) -> torch.Tensor:

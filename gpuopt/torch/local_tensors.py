@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ..arrays import describe, resolved
+from ..arrays import describe_state, resolved
+from ..engine.masters import dtypes_of_state
 from .complex_tensors import as_real, real_view
 from .shards import Shards
-from .state_values import checked_state
+from .state_values import checked_state, dtypes_in_state, shown, taken
 
 
 class LocalTensors:
@@ -59,10 +60,19 @@ class LocalTensors:
         what = f"state {name!r} of {self.names[i]}"
         state = checked_state(array, self.params[i], what)
         own = resolved(self.shards.shard_of(i, state).to(self.shards.locals[i].device))
+        own = taken(name, own)
         real = as_real(own) if own.is_complex() else own
-        if describe(real, what).overlaps_itself:
+        memory = describe_state(real, what)
+        if memory.dtype not in dtypes_of_state(name):
+            expected = ", ".join(dtypes_in_state(name))
+            raise TypeError(f"{what}: expected one of {expected}, got {real.dtype}")
+        if memory.overlaps_itself:
             raise ValueError(f"{what}: elements of the array overlap (is it broadcast?)")
         return real
+
+    def state_in_torch(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
+        """Return a state of parameter ``i`` as torch has it."""
+        return self.to_torch(i, shown(name, array))
 
     def to_torch(self, i: int, array: torch.Tensor) -> torch.Tensor:
         """Return a tensor like the step's parameter ``i`` as one like the optimizer's."""

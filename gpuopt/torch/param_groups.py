@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ..engine.tail import Tail
-from ..optimizers.state_dicts import OF_TAILS, skipped_in
+from ..optimizers.loaded import OF_TAILS
+from ..optimizers.state_dicts import skipped_in
 from ..optimizers.tail_methods import TailMethods
 from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE, OptimizerOption
 from ..rules.definitions import Definition

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ..optimizers.coded_dicts import CODED_STATE, formats_part
 from ..optimizers.loaded import warn_of_tails
 from ..optimizers.tail_methods import TailMethods
 from .loading import LoadedStates
@@ -41,6 +42,10 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     _skipped_before: Any
     _step_counts: Any
     _state: Any
+    _tensor_step_for: Any
+    _groups: Any
+    _coded: Any
+    _packed: Any
     _states_exposed: Any
     _stepped_groups: Any
     _added_flags: ClassVar[Mapping[str, Any]]
@@ -51,11 +56,14 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
         """The states and the step of each parameter, by torch's names; waits for devices."""
         with self._locked():
+            if self._packed is not None:
+                packed: defaultdict[torch.Tensor, Any] = self._packed
+                return packed
+            if self._coded:
+                self._tensor_step_for(self._params())
             step: TensorStep | None = self._tensor_step
             if step is not None and not self._states_exposed:
-                counts = self._definition.counts_steps
-                step_tensors = [self._step_tensor_of(group) for group in self._stepped_groups]
-                step.states.save(self._state, step_tensors, counts, self._step_counts)
+                step.states.save(self._state, *self._counted())
                 self._states_exposed = True
             states: defaultdict[torch.Tensor, Any] = self._state
             return states
@@ -64,6 +72,11 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
         with self._locked():
             self._state, self._states_exposed = state, True
+
+    def _counted(self) -> tuple[list[tuple[Any, torch.dtype]], bool, StepCounts]:
+        """Return the step tensor of each group, whether torch counts, and the exact counts."""
+        step_tensors = [self._step_tensor_of(group) for group in self._stepped_groups]
+        return step_tensors, self._definition.counts_steps, self._step_counts
 
     def _step_tensor_of(self, group: Mapping[str, Any]) -> tuple[Any, torch.dtype]:
         """Return the device (None: the parameter's) and the dtype of a group's step tensors."""
@@ -102,20 +115,47 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         step: TensorStep | None = self._tensor_step
         return self._skipped_before if step is None else step.step.norm.skipped()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, decoded: bool = True) -> dict[str, Any]:
         """Return torch's state dict, with the states of the tail among the others.
 
         With ``skip_nonfinite`` it also has ``"skipped_steps"``, which torch's optimizers ignore.
+
+        Args:
+            decoded: whether states in 8 bits are float32 tensors, as torch.optim loads them. If
+                not, they are their codes and scales, in ``"coded_state"`` in place of ``"state"``,
+                which only drop-ins load; both are loaded without loss. Tensors are the live ones,
+                as torch's are, but for decoded values.
 
         Raises:
             NotAvailableError: inside `ema_weights`.
         """
         with self._locked():
             self._check_not_swapped("state_dict")
-            saved: dict[str, Any] = super().state_dict()
+            saved: dict[str, Any] = super().state_dict() if decoded else self._coded_state_dict()
             if self._tail.skip_nonfinite:
                 saved["skipped_steps"] = self._skipped()
             return saved
+
+    def _coded_state_dict(self) -> dict[str, Any]:
+        """Return a state dict with codes; torch's own, if no state has codes."""
+        if self._tensor_step is None and not (self._state or self._coded):
+            plain: dict[str, Any] = super().state_dict()
+            return plain
+        groups, params = self._groups(), self._params()
+        step: TensorStep = self._tensor_step_for(params)
+        step.step.complete_states(groups)
+        step.step.expose_states()  # the caller has them, and may move them
+        names, counted = self._state_names(), self._counted()
+        self._packed, formats = step.states.coded(self._state, names, *counted)
+        try:
+            part = formats_part(formats, {i: self._packed[params[i]] for i in formats})
+            saved: dict[str, Any] = super().state_dict()
+        finally:
+            self._packed = None
+        if part and "state" in saved:
+            saved = {**saved, CODED_STATE: saved["state"], **part}
+            del saved["state"]
+        return saved
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes from a pickle, a copy, or a state dict that torch loads."""
@@ -141,6 +181,9 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does, except that states are copied, in the dtypes they were saved in.
 
+        It may have codes of states in 8 bits, whatever ``state_dtype`` is in use, and masters of
+        another kind: the next step converts them.
+
         States of a tail that this optimizer does not use (EMA, master weights, compensations of a
         Kahan sum) are left out, with a warning.
 
@@ -163,9 +206,12 @@ class Serializable(TailMethods, torch.optim.Optimizer):
                 return loaded[-1].rest
 
             last = self.register_load_state_dict_pre_hook(take)
-            first = self.register_load_state_dict_post_hook(
-                lambda _: loaded[-1].put(self._state, self._step_counts), prepend=True
-            )
+
+            def put(_: Any) -> None:
+                loaded[-1].put(self._state, self._step_counts)
+                self._coded = loaded[-1].coded
+
+            first = self.register_load_state_dict_post_hook(put, prepend=True)
             try:
                 super().load_state_dict(state_dict)
             finally:

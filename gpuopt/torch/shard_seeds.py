@@ -42,7 +42,8 @@ class ShardSeeds:
             return False
         narrow = {state.dtype for name, state in states.items() if name not in EXACT}
         of_param = self._shards.locals[i].dtype is torch.bfloat16
-        rounded = self._tail.stochastic_rounding and of_param
+        by_chance = self._tail.stochastic_rounding or self._tail.narrow == "split8"
+        rounded = by_chance and of_param
         if rounded or state_dtype not in (None, "float32", "float64"):
             return True
         return not narrow.isdisjoint(getattr(torch, name) for name in BITS_16)

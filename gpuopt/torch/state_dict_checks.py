@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from ..arrays import FLOATS
+from ..optimizers.coded_dicts import formats_in, order_in
 from ..rules.definitions import Definition
+from .coded import check_coded, shape_of_codes, with_state
 from .known_optimizers import likeliest
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .param_groups import CheckedParamGroups
-from .state_values import checked_state, count_in, number_in
+from .state_values import checked_state, count_in, dtypes_in_state, number_in
 
 
 def check_state_dict(
@@ -29,11 +30,16 @@ def check_state_dict(
     Raises:
         TypeError, ValueError: it is not a state dict, or one of another class or other parameters.
     """
+    state_dict = with_state(state_dict)
     groups = _checked_groups(optimizer, state_dict)
     if list(map(_size, groups)) != list(map(_size, optimizer.param_groups)):
         return []
     saved = [(key, group) for group in groups for key in group["params"]]
     names, params = optimizer._param_names(), optimizer._params()
+    formats, keys = state_dict.get("formats", {}), [key for key, _ in saved]
+    unknown = [key for key in formats if key not in keys] if isinstance(formats, Mapping) else []
+    if unknown:
+        raise ValueError(f"state_dict: formats of the states of an unknown parameter {unknown[0]}")
     for name, (key, _), param in zip(names, saved, params):
         _check_states(optimizer, state_dict, name, key, param)
     return [(*pair, param) for pair, param in zip(saved, params)]
@@ -79,20 +85,27 @@ def _check_states(
     if own and missing:
         what = f"state of {label} without {listed(sorted(missing))}"
         raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
-    for name in sorted(given & optimizer._state_names()):
-        _check_array(own[name], param, f"state_dict: state {name!r} of {label}")
+    formats = formats_in(state_dict, key)
+    if formats.keys() - optimizer._state_names():
+        raise ValueError(f"{_unlike(optimizer, state_dict)}: codes of {listed(formats)}")
+    if formats:  # else the parameter may have no shape yet
+        check_coded(own, formats, param, f"state_dict: state of {label}")
+        order_in(state_dict, key, shape_of_codes(param))
+    for name in sorted(given & optimizer._state_names() - formats.keys()):
+        what = f"state_dict: state {name!r} of {label}"
+        _check_array(own[name], param, dtypes_in_state(name), what)
     for name in sorted(given & optimizer._carried_names()):
         number_in(own, name, label, "state_dict: ")
     if "step" in own:
         count_in(own, label, "state_dict: ")
 
 
-def _check_array(array: Any, param: torch.Tensor, what: str) -> None:
+def _check_array(array: Any, param: torch.Tensor, dtypes: Sequence[str], what: str) -> None:
     checked_state(array, param, what)
     if array.layout is not torch.strided:
         raise TypeError(f"{what}: expected a dense tensor, got layout {array.layout}")
-    if not array.is_complex() and str(array.dtype).removeprefix("torch.") not in FLOATS:
-        raise TypeError(f"{what}: expected one of {', '.join(FLOATS)}, got {array.dtype}")
+    if not array.is_complex() and str(array.dtype).removeprefix("torch.") not in dtypes:
+        raise TypeError(f"{what}: expected one of {', '.join(dtypes)}, got {array.dtype}")
 
 
 def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str:

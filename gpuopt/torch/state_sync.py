@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from ..arrays import FLOATS, describe
+from ..arrays import FLOATS, describe_state
+from ..engine.masters import KINDS
 from ..engine.step import FusedStep
+from ..optimizers.loaded import OF_TAILS
+from ..optimizers.params import Key
+from ..rules.formats import scale_name
 from ..rules.rounding import SEED
+from .coded import Coded
 from .inactive import States
 from .local_tensors import LocalTensors
 from .shard_seeds import ShardSeeds
 from .state_values import number_in
 from .step_counts import StepCounts
+
+_NONE = Coded({}, {})
+"""Of a parameter whose states were not loaded as codes."""
 
 
 class StateSync:
@@ -49,6 +57,7 @@ class StateSync:
         names: frozenset[str],
         counts: StepCounts,
         state_dtypes: Sequence[str | None],
+        coded: Mapping[torch.Tensor, Coded],
     ) -> None:
         """Load ``state`` into the step, unless the step has the same already.
 
@@ -57,34 +66,46 @@ class StateSync:
             names: the states of every rule that the optimizer may use.
             counts: the exact counts behind the step tensors.
             state_dtypes: of each group, of new states and of those that no step has updated yet.
+            coded: the states of parameters that were loaded as codes, which ``state`` lacks.
 
         Raises:
             TypeError, ValueError: a state does not fit its parameter, or a number is not one.
         """
-        steps, states, carried = [], [], []
+        steps, states, carried, formats = [], [], [], []
         for i, param in enumerate(self._tensors.params):
             own = state.get(param) or {}
             arrays = {
                 n: self._tensors.local_state(i, n, own[n]) for n in names if own.get(n) is not None
             }
+            codes = coded.get(param, _NONE)
+            arrays |= codes.arrays
             wanted = state_dtypes[self._group_of[i]]
             count, numbers = self._numbers(i, own, arrays, counts, wanted)
             steps.append(count)
-            states.append(arrays if count else {n: _unused(a, wanted) for n, a in arrays.items()})
+            if not (count or codes.formats):
+                arrays = {n: _unused(n, a, wanted) for n, a in arrays.items()}
+            states.append(arrays)
+            formats.append(codes.formats)
             carried.append(numbers)
         known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
         if known != (steps, carried) or not _same_memory(states, self._step.states):
-            self._step.load(steps, states, carried)
+            self._step.load(steps, states, carried, formats)
         if any(states):
             self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
 
     def drop_decoded(self, state: States) -> None:
-        """Forget the values of states in 8 bits: steps have taken over what ``state`` held."""
+        """Forget the values of states in 8 bits: steps have taken over what ``state`` held.
+
+        The same goes for masters of which a step has made others.
+        """
         if self._step.state_changes == self._dropped_at:
             return
-        for param, formats in zip(self._tensors.params, self._step.formats):
+        pairs = zip(self._tensors.params, self._step.formats, self._step.states)
+        for param, formats, held in pairs:
             for name in formats:
                 state[param].pop(name, None)
+            for name in (n for n in KINDS if n in state.get(param, ()) and n not in held):
+                del state[param][name]
         self._dropped_at = self._step.state_changes
 
     def save(
@@ -103,24 +124,68 @@ class StateSync:
             counted: whether torch keeps step counts. Stochastic rounding needs them anyway.
             counts: is told the exact counts behind the step tensors.
         """
-        steps, carried = self._step.steps.tolist(), self._step.carried
         values = self._step.values_of_states()
-        for i, (param, states) in enumerate(zip(self._tensors.params, values)):
+        for i, own in self._counted(state, values, step_tensors, counted, counts):
+            own.update({n: self._tensors.state_in_torch(i, n, a) for n, a in values[i].items()})
+
+    def coded(
+        self,
+        state: dict[torch.Tensor, dict[str, Any]],
+        names: frozenset[str],
+        step_tensors: Sequence[tuple[Any, torch.dtype]],
+        counted: bool,
+        counts: StepCounts,
+    ) -> tuple[dict[Any, dict[str, Any]], dict[Key, dict[str, str]]]:
+        """Return what ``state`` has, with the step's own codes and scales in place of values.
+
+        A DTensor has values: its blocks are those of a shard. The arguments are those of `load`
+        and `save`.
+
+        Returns:
+            The states of each parameter, and by index the formats of those that are codes.
+        """
+        shown: dict[Any, dict[str, Any]] = {key: dict(own) for key, own in state.items()}
+        formats: dict[Key, dict[str, str]] = {}
+        held = self._step.states
+        for i, own in self._counted(state, held, step_tensors, counted, counts):
+            others = {n: v for n, v in own.items() if n not in names}
+            param = self._tensors.params[i]
+            if i in self._tensors.shards.indices or not self._step.formats[i]:
+                arrays = self._step.values_of_state(i)
+                own_states = {n: self._tensors.state_in_torch(i, n, a) for n, a in arrays.items()}
+            else:
+                formats[i] = own_formats = self._step.formats[i]
+                in_codes = {*own_formats, *map(scale_name, own_formats)}
+                own_states = {
+                    n: a if n in in_codes else self._tensors.state_in_torch(i, n, a)
+                    for n, a in held[i].items()
+                }
+            shown[param] = {**others, **own_states}
+        return shown, formats
+
+    def _counted(
+        self,
+        state: dict[torch.Tensor, dict[str, Any]],
+        states: Sequence[Mapping[str, Any]],
+        step_tensors: Sequence[tuple[Any, torch.dtype]],
+        counted: bool,
+        counts: StepCounts,
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the index and the entry of each parameter that has one, with its numbers."""
+        steps, carried = self._step.steps.tolist(), self._step.carried
+        for i, param in enumerate(self._tensors.params):
             writes_step = counted or SEED in carried[i]
-            if not steps[i] or not (states or writes_step):  # torch has no entry then
+            if not steps[i] or not (states[i] or writes_step):  # torch has no entry then
                 continue
-            own = state[param]
-            own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})
-            if not writes_step:
-                continue
-            name = self._tensors.names[i]
-            if "step" not in own or counts.read(param, own, name) != steps[i]:
+            own, name = state[param], self._tensors.names[i]
+            if writes_step and ("step" not in own or counts.read(param, own, name) != steps[i]):
                 device, dtype = step_tensors[self._group_of[i]]
                 device = device or param.device
                 _write_number(own, "step", float(steps[i]), dtype, device)
                 counts.note(param, own["step"], steps[i])
-                for name, number in self._saved_numbers(i, carried[i]).items():
-                    _write_number(own, name, number, torch.float64, device)
+                for number, value in self._saved_numbers(i, carried[i]).items():
+                    _write_number(own, number, value, torch.float64, device)
+            yield i, own
 
     def _numbers(
         self,
@@ -144,8 +209,10 @@ class StateSync:
         return {**carried, SEED: self._seeds.whole[i]} if i in self._seeds.whole else carried
 
 
-def _unused(array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
+def _unused(name: str, array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
     """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
+    if name in OF_TAILS:
+        return array
     if state_dtype in FLOATS:
         return array.to(getattr(torch, state_dtype))
     return array.float() if array.element_size() < 4 else array
@@ -171,7 +238,8 @@ def _same_memory(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, 
     return all(
         mine.keys() == theirs.keys()
         and all(
-            mine[name] is theirs[name] or describe(mine[name], name) == describe(theirs[name], name)
+            mine[name] is theirs[name]
+            or describe_state(mine[name], name) == describe_state(theirs[name], name)
             for name in mine
         )
         for mine, theirs in zip(one, other)

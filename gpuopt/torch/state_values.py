@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from ..engine.masters import dtypes_of_state
 from ..engine.states import LAST_STEP
+from ..rules.split import REMAINDER
 
 
 def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
@@ -25,6 +27,28 @@ def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
         kind = "a complex" if param.is_complex() else "a real"
         raise ValueError(f"{what}: expected {kind} tensor, as its parameter is, got {array.dtype}")
     return array
+
+
+def dtypes_in_state(name: str) -> tuple[str, ...]:
+    """Return the dtypes that a state may have by torch's names.
+
+    The 16 bits that rounding cuts off are a bfloat16 there: neither NCCL nor gloo takes int16, and
+    torch.optim casts every state to the dtype of its parameter.
+    """
+    own = dtypes_of_state(name)
+    return (*own, "bfloat16") if name == REMAINDER else own
+
+
+def shown(name: str, array: torch.Tensor) -> torch.Tensor:
+    """Return a state of a step as ``state`` has it; over the same memory."""
+    as_bits = name == REMAINDER and array.dtype is torch.int16
+    return array.view(torch.bfloat16) if as_bits else array
+
+
+def taken(name: str, array: torch.Tensor) -> torch.Tensor:
+    """Return a state that `shown` returned as the step has it; over the same memory."""
+    as_bits = name == REMAINDER and array.dtype is torch.bfloat16
+    return array.view(torch.int16) if as_bits else array
 
 
 def number_in(own: Mapping[str, Any], name: str, param_name: str, prefix: str = "") -> float:

@@ -349,14 +349,30 @@ def gradients_are_zeroed_also_where_the_step_is_none(folder):
 
 def masters_are_sharded(folder):
     one, many = (tensors(*given, dtype=torch.bfloat16) for given in ((), ([Shard(0)], mesh())))
-    opts = [ours.AdamW(params, lr=1e-3, master_weights=True) for params in (one, many)]
-    for step in range(5):
-        for params, opt in zip((one, many), opts):
-            give_gradients(params, step)
-            opt.step()
-    assert_equal(many, one)
-    for p, q in zip(one, many):
-        assert torch.equal(whole(opts[1].state[q]["master"]), opts[0].state[p]["master"])
+    for kind, name in ((True, "master"), ("split16", "param_remainder")):
+        opts = [ours.AdamW(params, lr=1e-3, master_weights=kind) for params in (one, many)]
+        for step in range(5):
+            for params, opt in zip((one, many), opts):
+                give_gradients(params, step)
+                opt.step()
+        assert_equal(many, one)
+        for p, q in zip(one, many):
+            mine, theirs = whole(opts[1].state[q][name]), opts[0].state[p][name]
+            bits = torch.int32 if kind is True else torch.int16  # some are NaN, as bfloat16
+            assert torch.equal(mine.view(bits), theirs.view(bits))
+
+
+def rests_of_shards_round_by_bits_of_their_own(folder):
+    value = torch.ones(64 * dist.get_world_size(), 4, dtype=torch.bfloat16)
+    param = torch.nn.Parameter(distribute_tensor(value, mesh(), [Shard(0)]))
+    param.grad = distribute_tensor(torch.full_like(value, 1 / 3), mesh(), [Shard(0)])
+    opt = ours.SGD([param], lr=1e-2, master_weights="split8", seed=5)
+    opt.step()
+    own = opt.state[param]["param_remainder"].to_local().float()
+    shards = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(shards, own)
+    assert len(own.unique()) == 2
+    assert not any(torch.equal(shards[0], shard) for shard in shards[1:])
 
 
 def shards_round_by_bits_of_their_own_and_replicas_by_the_same(folder):
@@ -385,6 +401,30 @@ def shards_round_by_bits_of_their_own_and_replicas_by_the_same(folder):
         again.load_state_dict(saved)
         again.step()
         assert torch.equal(param.to_local(), after)
+
+
+def codes_of_a_whole_tensor_are_taken_in_pieces(folder):
+    """As values: the blocks of a shard are others. So a shard is saved as values, too."""
+    options = {"lr": 0.5, "state_dtype": "8bit", "min_8bit_size": 0}
+    matrices = ((7, 6), (2, 3), (64, 33))
+    one, many = tensors(shapes=matrices), tensors([Shard(1)], mesh(), shapes=matrices)
+    opts = [ours.Adam(params, **options) for params in (one, many)]
+    give_gradients(one, 0)
+    opts[0].step()
+    saved = copy.deepcopy(opts[0].state_dict(decoded=False))
+    assert saved["coded_state"][0]["exp_avg"].dtype is torch.int8
+    opts[1].load_state_dict(saved)
+    for p, q in zip(one, many):
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(whole(opts[1].state[q][name]), opts[0].state[p][name])
+    give_gradients(many, 1)
+    opts[1].step()
+    again = opts[1].state_dict(decoded=False)
+    assert "coded_state" not in again
+    assert again["state"][0]["exp_avg"].dtype is torch.float32
+    assert torch.equal(
+        whole(again["state"][0]["exp_avg"]), whole(opts[1].state[many[0]]["exp_avg"])
+    )
 
 
 def a_whole_state_is_taken_in_pieces(folder):
@@ -508,6 +548,8 @@ CHECKS = [
     averages_are_the_weights_for_a_while,
     gradients_are_zeroed_also_where_the_step_is_none,
     masters_are_sharded,
+    rests_of_shards_round_by_bits_of_their_own,
+    codes_of_a_whole_tensor_are_taken_in_pieces,
     shards_round_by_bits_of_their_own_and_replicas_by_the_same,
     a_whole_state_is_taken_in_pieces,
     gradients_that_are_spread_otherwise_are_redistributed,

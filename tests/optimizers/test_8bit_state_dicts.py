@@ -186,6 +186,52 @@ def test_a_file_cut_or_changed_anywhere_is_refused(tmp_path):
     other.load(path)
 
 
+ORDERS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "turned": lambda a: np.ascontiguousarray(a.transpose(1, 2, 0)).transpose(2, 0, 1),
+    "with gaps": lambda a: np.repeat(a, 2, axis=2)[:, :, ::2],
+}
+
+
+@pytest.mark.parametrize("through", ["dict", "file"])
+@pytest.mark.parametrize("saved", ORDERS)
+@pytest.mark.parametrize("loaded", ORDERS)
+def test_a_block_is_of_the_memory_that_was_saved(saved, loaded, through, tmp_path):
+    """Into another order they come as values; those are the ones that were saved."""
+    start = np.random.default_rng(0).standard_normal((7, 30, 50)).astype(np.float32)
+    grad = start * np.logspace(-6, 6, 50, dtype=np.float32)  # another block's scale is far off
+    opt = gpuopt.Adam([ORDERS[saved](start)], state_dtype="8bit")
+    opt.step([grad])
+    other = gpuopt.Adam([ORDERS[loaded](start)], state_dtype="8bit")
+    if through == "file":
+        pytest.importorskip("safetensors")
+        opt.save(tmp_path / "saved")
+        other.load(tmp_path / "saved")
+    else:
+        other.load_state_dict(opt.state_dict())
+    values = opt.state_dict(decoded=True)["state"][0]
+    found = other._fused._states.values_of(0)
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert_same_bits(
+            np.ascontiguousarray(found[name]), np.ascontiguousarray(values[name]), name
+        )
+    if ORDERS[saved](start).strides == ORDERS[loaded](start).strides:
+        assert other.state[0]["exp_avg"].dtype == np.int8
+    else:
+        other.step([grad])
+        assert other.state[0]["exp_avg"].dtype == np.int8
+
+
+def test_an_order_may_be_said_in_more_than_one_way():
+    opt = trained()
+    saved = {**opt.state_dict(), "orders": {0: [0, 1], 6: [1, 0]}}
+    other = new()
+    other.load_state_dict(saved)
+    for key in (0, 6):
+        assert other.state[key]["exp_avg"].dtype == np.int8
+
+
 def spoilt(change):
     saved = copy.deepcopy(trained().state_dict())
     change(saved, saved["state"][0])
@@ -239,6 +285,17 @@ BAD = {
         "states in 8 bits of version 2, which a newer gpuopt has written",
     ),
     "formats that are no dict": (lambda s, own: s.update(formats=[1]), TypeError, "'formats'"),
+    "an order of other axes": (
+        lambda s, own: s.update(orders={0: [0, 2]}),
+        ValueError,
+        r"the axes of an array of shape \(64, 100\) in 'orders', got \[0, 2\]",
+    ),
+    "an order of no axes": (
+        lambda s, own: s.update(orders={0: [0, True]}),
+        ValueError,
+        r"in 'orders', got \[0, True\]",
+    ),
+    "orders that are no dict": (lambda s, own: s.update(orders=3), ValueError, "'orders', got 3"),
     "formats of no array": (
         lambda s, own: s["formats"].update({99: {}}),
         ValueError,
