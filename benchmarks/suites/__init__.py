@@ -17,6 +17,7 @@ SUITES = {
     "update": "benchmarks.suites.update",
     "tail": "benchmarks.suites.tail",
     "storage": "benchmarks.suites.storage",
+    "cache": "benchmarks.suites.cache",
     "host": "benchmarks.suites.host",
     "groups": "benchmarks.suites.groups",
     "accuracy": "benchmarks.suites.accuracy",

@@ -14,7 +14,7 @@ from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt
 from ..models import Shapes
-from ..storages import STORAGES, peaks, sampled
+from ..state_memory import STORAGES, peaks, sampled
 from . import Settings
 
 LAYERS, WIDTH = 16, 1024

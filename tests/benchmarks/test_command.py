@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures, state_dtype, storages
+from benchmarks import lines, pictures, state_dtype, state_memory
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
@@ -143,7 +143,7 @@ def test_states_take_what_their_storage_says():
     size = 1 << 22
     kept = {"float32": 8 * size, "float16": 4 * size, "8bit": 2 * (size + size // 8)}
     for storage, expected in kept.items():
-        found = storages.peaks(((size,),), storage)
+        found = state_memory.peaks(((size,),), storage)
         assert found["kept"] == expected
         assert expected <= found["state_dict"] < expected + (8 << 20)
         assert found["step"] < 8 << 20  # a decoded state is twice as large
@@ -152,8 +152,8 @@ def test_states_take_what_their_storage_says():
 
 def test_a_large_model_is_sampled():
     shapes = ((1024, 1024),) * 300
-    assert storages.sampled(shapes, 1 << 40) == shapes
-    assert len(storages.sampled(shapes, 100 << 20)) == 100
+    assert state_memory.sampled(shapes, 1 << 40) == shapes
+    assert len(state_memory.sampled(shapes, 100 << 20)) == 100
 
 
 def test_a_step_inside_the_backward_pass_holds_fewer_gradients():
