@@ -21,7 +21,7 @@ from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .buffers import DTYPES, import_torch
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
-from .models import MODELS, Shapes
+from .models import LARGE, MODELS, Shapes
 from .peers import PEERS
 from .report import GPU_HEAD, gpu_rows, load_average, markdown, show, show_machine, show_table
 from .step import Unavailable
@@ -117,7 +117,7 @@ def _models(given: argparse.Namespace) -> dict[str, Shapes]:
     if not wanted and not given.model:
         wanted, names = [1 << 24], list(DEFAULT_MODELS)
     else:
-        names = _some(given.model or [], MODELS)
+        names = _some(given.model or [], [name for name in MODELS if name not in LARGE])
     return {
         **{size_text(size): ((size,),) for size in wanted},
         **{name: MODELS[name] for name in names},

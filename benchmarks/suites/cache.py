@@ -3,9 +3,9 @@
 Walks over `SHORT` and over `LONG` elements are timed in turns, each many times over the same
 memory, which fits into the second-level cache of most processors. What a call costs is the same for
 both, so the difference of the two times, divided by that of the sizes, is an element's time. The
-median over the rounds counts, in processor time, from which other processes take nothing. gpuopt's walks are those of an optimizer after its first step,
-without the host's part; torch's and the copy loop's are whole calls, whose host's part the
-difference removes as well.
+median over the rounds counts, in processor time, from which other processes take nothing. gpuopt's
+walks are those of an optimizer after its first step, without the host's part; torch's and the copy
+loop's are whole calls, whose host's part the difference removes as well.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import lines, pictures, state_dtype, state_memory
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
+from benchmarks.models import MODELS
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
 from benchmarks.scaling import __main__ as scaling
@@ -154,6 +156,36 @@ def test_a_large_model_is_sampled():
     shapes = ((1024, 1024),) * 300
     assert state_memory.sampled(shapes, 1 << 40) == shapes
     assert len(state_memory.sampled(shapes, 100 << 20)) == 100
+    with_table = ((1 << 30,), *shapes)
+    assert state_memory.sampled(with_table, 100 << 20) == ((1024, 1024),) * 100
+    with pytest.raises(ValueError, match="at most 10 elements, got none"):
+        state_memory.sampled(shapes, 10)
+
+
+@pytest.mark.parametrize("storage", state_memory.STORAGES)
+def test_what_is_computed_of_states_is_what_they_take(storage):
+    shapes = ((4095,), (4096,), (4097,), (70, 70), (3,))
+    assert state_memory.kept(shapes, storage) == state_memory.peaks(shapes, storage)["kept"]
+
+
+def test_of_a_large_model_what_is_kept_is_computed_and_some_is_measured(run, monkeypatch):
+    monkeypatch.setattr(memory, "sampled", lambda shapes: shapes[::2])
+    monkeypatch.setattr(memory, "_of_gradients", lambda settings: ())
+    all_of_it, measured = run("--suite", "memory", "--model", "tiny500")["groups"]
+    assert (all_of_it["model"], measured["model"]) == ("tiny500", "tiny500, sampled")
+    bytes_of = {line["contender"]: line["extra_bytes"] for line in all_of_it["lines"]}
+    assert bytes_of == {"float32: kept": 688, "float16: kept": 344, "8bit: kept": 688}
+    assert {line["elements"] for line in all_of_it["lines"]} == {86}
+    assert {line["elements"] for line in measured["lines"]} == {71}
+
+
+def test_all_models_are_those_that_fit(monkeypatch):
+    kept = []
+    suite = SimpleNamespace(run=lambda settings: kept.append(set(settings.models)) or ())
+    monkeypatch.setattr(command, "suite", lambda name: suite)
+    assert command.main(["--model", "all"]) == 0
+    assert command.main(["--model", "llama-1b"]) == 0
+    assert kept == [MODELS.keys() - {"llama-1b"}, {"llama-1b"}]
 
 
 def test_a_step_inside_the_backward_pass_holds_fewer_gradients():
