@@ -19,7 +19,7 @@ from .measure import COPY, attempt, clock_of, failure_text, timed, waiting
 from .models import Shapes, elements
 from .step import Step
 from .suites import Settings
-from .timing import Timing, interleaved
+from .timing import Clock, Timing, interleaved
 
 COPY_BYTES = 28
 """Bytes an element of `copy_of`: a step of AdamW in float32."""
@@ -56,10 +56,11 @@ class Contest:
             for model, shapes in settings.models.items():
                 name = f"{model}{self.more}"
                 place = Place(self.suite, self.rule, dtype, name, settings.device)
-                yield self._group(place, shapes, settings.rounds, cold)
+                clock = clock_of(settings.device, cold, settings.processor)
+                yield self._group(place, shapes, settings.rounds, clock)
                 gc.collect()
 
-    def _group(self, place: Place, shapes: Shapes, rounds: int, cold: bool) -> Group:
+    def _group(self, place: Place, shapes: Shapes, rounds: int, clock: Clock) -> Group:
         if place.dtype not in self.contenders:
             first, *others = self.contenders.values()
             everywhere = [name for name in first if all(name in own for own in others)]
@@ -71,7 +72,7 @@ class Contest:
             return Group(place, [], dict.fromkeys(contenders, error))
         steps, left_out = _steps(contenders, place, shapes)
         failed: dict[str, Exception] = {}
-        timings = interleaved(steps, rounds, clock_of(place.device, cold), failed)
+        timings = interleaved(steps, rounds, clock, failed)
         left_out |= {name: failure_text(error) for name, error in failed.items()}
         costs = self.costs[place.dtype]
         moved = ", ".join(f"{name} {costs[name]:g}" for name in timings if name != COPY)

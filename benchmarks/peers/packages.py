@@ -1,7 +1,7 @@
 """Packages with torch's optimizer interface, with options that disable quantization.
 
 Names and options are those of apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
-FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed (2026). Those that need a GPU have not been run.
+FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed 0.19. Those that need a GPU have not been run.
 """
 
 from __future__ import annotations

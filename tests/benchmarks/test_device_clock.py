@@ -271,6 +271,12 @@ def test_the_tail_is_beside_a_copy_and_counts_its_own_bytes(device_run, torch, m
     )
 
 
+def test_processor_time_is_refused_on_a_device(device_run, capsys):
+    with pytest.raises(SystemExit):
+        device_run("--processor-time")
+    assert "--processor-time: on a CUDA device the time is the device's" in capsys.readouterr().err
+
+
 def test_a_warm_cache_is_refused_on_a_device(device_run, capsys):
     with pytest.raises(SystemExit):
         device_run("--warm-cache")

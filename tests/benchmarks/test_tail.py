@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("numba")
 
-from benchmarks import buffers, contest, state_dtype  # noqa: E402
+from benchmarks import buffers, contest, measure, state_dtype, timing  # noqa: E402
 from benchmarks.lines import Place  # noqa: E402
 from benchmarks.peers.torch_calls import TorchCalls  # noqa: E402
 from benchmarks.step import Unavailable  # noqa: E402
@@ -112,6 +112,21 @@ def test_what_is_not_the_same_is_not_timed(suite, monkeypatch):
     (group,) = suite.run(settings)
     assert not group.lines
     assert set(group.left_out.values()) == {"failed: RuntimeError: not the same"}
+
+
+@pytest.mark.parametrize("suite", [tail, storage])
+@pytest.mark.parametrize("processor", [False, True])
+def test_the_processors_time_is_measured_where_it_is_asked_for(suite, processor, monkeypatch):
+    clocks = []
+
+    def clock(cold, processor):
+        clocks.append(processor)
+        return timing.HostClock()
+
+    monkeypatch.setattr(measure, "HostClock", clock)
+    settings = Settings([], ["bfloat16"], {"small": SHAPES}, [], rounds=1, processor=processor)
+    assert all(group.lines for group in suite.run(settings))
+    assert set(clocks) == {processor}
 
 
 def test_a_contender_that_cannot_run_leaves_the_others_their_lines(monkeypatch):
