@@ -130,5 +130,10 @@ class TorchCalls:
 
     def _reduced(self, tensors: Sequence[Any]) -> list[Any]:
         """Return the norms and the largest values of tensors."""
-        foreach_norm = self._torch._foreach_norm
-        return [foreach_norm(tensors), foreach_norm(tensors, float("inf"))]
+        torch = self._torch
+        norms = torch._foreach_norm(tensors)
+        if tensors[0].is_cuda:
+            return [norms, torch._foreach_norm(tensors, float("inf"))]
+        # On the CPU that takes 16 times as long as what it reads.
+        lows, highs = zip(*map(torch.aminmax, tensors))
+        return [norms, torch.maximum(torch.stack(highs), -torch.stack(lows)).unbind()]

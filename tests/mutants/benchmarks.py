@@ -63,7 +63,7 @@ MUTANTS = (
         "the copy loop reads one page of zeros over and over",
         "benchmarks/copyloop.py",
         "    memory[:] = 0  # a",
-        "    memory = np.zeros_like(memory)  # a",
+        "    memory = np.zeros(len(memory), np.float32)  # a",
         "tests/benchmarks/test_measuring.py -k memory_of_its_own",
     ),
     Mutant(
