@@ -21,7 +21,7 @@ from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .buffers import DTYPES, import_torch
 from .cases import CASES
 from .compare import HEAD, THRESHOLD, changes
-from .models import MODELS, Shapes
+from .models import LARGE, MODELS, Shapes
 from .peers import PEERS
 from .report import GPU_HEAD, gpu_rows, load_average, markdown, show, show_machine, show_table
 from .step import Unavailable
@@ -65,12 +65,15 @@ def _measure(arguments: Sequence[str]) -> int:
         device=given.device,
         rounds=given.rounds,
         cold=not given.warm_cache,
+        processor=given.processor_time,
         tensors=given.tensors,
         steps=given.steps,
     )
     on_gpu = given.device == "cuda"
     if on_gpu and given.warm_cache:
         parser.error("--warm-cache: on a CUDA device the cache is always flushed")
+    if on_gpu and given.processor_time:
+        parser.error("--processor-time: on a CUDA device the time is the device's")
     problem = _cuda_problem() if on_gpu else None
     if problem:
         print(f"--device cuda: {problem}", file=sys.stderr)
@@ -117,7 +120,7 @@ def _models(given: argparse.Namespace) -> dict[str, Shapes]:
     if not wanted and not given.model:
         wanted, names = [1 << 24], list(DEFAULT_MODELS)
     else:
-        names = _some(given.model or [], MODELS)
+        names = _some(given.model or [], [name for name in MODELS if name not in LARGE])
     return {
         **{size_text(size): ((size,),) for size in wanted},
         **{name: MODELS[name] for name in names},
@@ -160,6 +163,8 @@ def _parser(here: int) -> argparse.ArgumentParser:
     add("--rounds", type=positive, default=9, help="samples per contender")
     add("--threads", type=positive, default=here, help="CPU threads for gpuopt and torch")
     add("--warm-cache", action="store_true", help="do not flush the caches before each step")
+    processor = "suites tail, storage: processor time of all threads, for a busy machine"
+    add("--processor-time", action="store_true", help=f"{processor}; take --threads 1")
     counts = [1, 148, 500, 5000]
     add("--tensors", nargs="+", type=positive, default=counts, help="suite host: how many tensors")
     add("--steps", type=positive, default=100, help="suite accuracy: steps before comparing")

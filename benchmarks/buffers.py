@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .models import Shape
+from .models import Shape, Shapes
 from .step import Unavailable
 
 ALIGNMENT = 32
@@ -132,3 +132,21 @@ class SharedBuffers:
             self.flat[name][start : start + prod(shape)].reshape(shape)
             for start, shape in zip(starts, self._shapes)
         ]
+
+
+def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
+    """Return parameters with gradients; equal arguments give equal values.
+
+    The norm of the gradients is below the limit, so that the factor is 1: torch's clipping scales
+    them in place, and at each step they would shrink, in the end to slow denormals.
+    """
+    torch = import_torch()
+    generator = torch.Generator().manual_seed(0)
+    norm = sum(map(prod, shapes)) ** 0.5
+    params = []
+    for shape in shapes:
+        kind = {"dtype": getattr(torch, dtype), "device": device}
+        param = torch.nn.Parameter(torch.randn(shape, generator=generator).to(**kind))
+        param.grad = (torch.randn(shape, generator=generator) * (0.5 / norm)).to(**kind)
+        params.append(param)
+    return params

@@ -18,6 +18,12 @@ from .step import Step, Unavailable
 
 PIECE = 1 << 14
 
+_LINE = 16
+"""Elements of a line of the cache."""
+
+_APART = 17 * _LINE
+"""Elements between two lists: at equal offsets in their pages, a store would delay the loads."""
+
 
 def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
     """Return a step that moves the bytes that a step of the rule has to move."""
@@ -33,7 +39,12 @@ def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
 
 def move_lists(size: int, lists: int) -> Step:
     """Return a step on the CPU that reads float32 lists, and writes all but the second."""
-    return _moving([np.zeros(size, np.float32) for _ in range(lists)])
+    each = size + -size % _LINE + _APART
+    memory = np.empty(lists * each + _LINE, np.float32)
+    memory[:] = 0  # a list that is only read would else have one page of zeros, which stays cached
+    first = -memory.ctypes.data // memory.itemsize % _LINE
+    starts = range(first, first + lists * each, each)
+    return _moving([memory[start : start + size] for start in starts])
 
 
 def _moving(arrays: list[Any]) -> Step:

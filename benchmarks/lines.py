@@ -46,6 +46,7 @@ class Line:
         elements: of all tensors together.
         bytes: the minimum that a step of the rule has to move.
         seconds: ``median``, ``min``, ``quartiles``, ``samples``, ``steps_per_sample``.
+        seconds_an_element: in the cache, what a call costs subtracted.
         warm_up_seconds: the first steps, compilation included.
         gigabytes_per_second: ``bytes`` over the median.
         of_copy: the speed relative to the copy loop's in the same run.
@@ -64,6 +65,7 @@ class Line:
     elements: int
     bytes: int | None = None
     seconds: Mapping[str, Any] | None = None
+    seconds_an_element: float | None = None
     warm_up_seconds: float | None = None
     gigabytes_per_second: float | None = None
     of_copy: float | None = None

@@ -155,10 +155,10 @@ def waiting(timings: Mapping[str, Timing]) -> list[str]:
     return [f"the device waits for the host during a step of {names}"] if names else []
 
 
-def clock_of(device: str, cold: bool) -> Clock:
-    """Return the clock for a device."""
+def clock_of(device: str, cold: bool, processor: bool = False) -> Clock:
+    """Return the clock for a device; of the processor's time if the device is the CPU."""
     if device == "cpu":
-        return HostClock(cold)
+        return HostClock(cold, processor)
     from .cuda import DeviceClock
 
     return DeviceClock()

@@ -71,8 +71,12 @@ MODELS: dict[str, Shapes] = {
     "resnet50": resnet50(),
     "llama-1b-shard": shard(LLAMA_1B, 8, 0),
     "tiny500": ((64,),) * 500,
+    "llama-1b": LLAMA_1B,
 }
 """The values of ``--model``."""
+
+LARGE = ("llama-1b",)
+"""Those of which ``--model all`` has none."""
 
 
 def elements(shapes: Shapes) -> int:

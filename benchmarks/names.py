@@ -13,6 +13,7 @@ _RULES = {
 _MODELS = {
     "gpt2": "GPT-2",
     "resnet50": "ResNet-50",
+    "llama-1b": "Llama 1B",
     "llama-1b-shard": "Llama 1B, an eighth",
     "tiny500": "500 tensors of 64",
 }

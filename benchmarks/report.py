@@ -102,6 +102,7 @@ _COLUMNS: dict[str, Callable[[Line], str]] = {
     "": lambda line: line.contender,
     "time": _time("median"),
     "host": lambda line: _if_known(line.host_seconds, seconds_text),
+    "ns/element": lambda line: _if_known(line.seconds_an_element, lambda x: f"{x * 1e9:.3g}"),
     "min": _time("min"),
     "quartiles": _quartiles,
     "warm-up": lambda line: _if_known(line.warm_up_seconds, seconds_text),

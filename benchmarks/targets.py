@@ -73,6 +73,9 @@ TARGETS = (
     Target("resnet50", _ADAM, _TAIL, "torch calls", 1.6, "tail"),
     Target("gpt2", _ADAM, _TAIL, "torch calls", 1.5, "tail", "bfloat16"),
     Target("resnet50", _ADAM, _TAIL, "torch calls", 1.5, "tail", "bfloat16"),
+    Target(
+        "gpt2, whole tail", ("adamw",), "split8, 8bit", "torch calls", 2.0, "storage", "bfloat16"
+    ),
     Target("16m", _ADAM, "numba", "torch fused", 1.0),
     Target("gpt2", _ADAM, "numba", "torch fused", 1.0),
     Target("resnet50", _ADAM, "numba", "torch fused", 1.3),

@@ -1,13 +1,13 @@
 """Packages with torch's optimizer interface, with options that disable quantization.
 
 Names and options are those of apex (NVIDIA/apex, 2025), bitsandbytes 0.50, torchao 0.18,
-FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed (2026). Those that need a GPU have not been run.
+FlashOptim 0.1.4, optimi 0.3.3 and DeepSpeed 0.19. Those that need a GPU have not been run.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,15 +35,23 @@ class Package:
 
     def step(self, case: Case, buffers: SharedBuffers) -> Step:
         """Return the step of the package's optimizer, which allocates its own states."""
+        make = self.constructor(case.name)
+        return Step(make(parameters(buffers), case.torch_options).step)
+
+    def constructor(self, rule: str) -> Callable[[list[Any], Options], Any]:
+        """Return what makes the package's optimizer from parameters and the rule's options.
+
+        Raises:
+            Unavailable: the package is not installed, or does not have the rule.
+        """
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:
             raise Unavailable(f"not installed ({error}); {self.install}") from None
-        if case.name not in self.optimizers:
-            raise Unavailable(f"{self.module} has no {case.name}")
-        name, more = self.optimizers[case.name]
-        options: dict[str, Any] = {**case.torch_options, **more}
-        return Step(getattr(module, name)(parameters(buffers), **options).step)
+        if rule not in self.optimizers:
+            raise Unavailable(f"{self.module} has no {rule}")
+        name, more = self.optimizers[rule]
+        return lambda params, options: getattr(module, name)(params, **{**options, **more})
 
 
 _FULL: Options = {"quantize": False, "master_weight_bits": None}
@@ -105,6 +113,8 @@ def _deepspeed(name: str, decoupled: str) -> Package:
     )
 
 
+DEEPSPEED = _deepspeed("DeepSpeedCPUAdam", "adamw_mode")
+
 PACKAGES: dict[str, dict[str, Contender]] = {
     device: {name: partial(Package.step, package) for name, package in packages.items()}
     for device, packages in {
@@ -113,7 +123,7 @@ PACKAGES: dict[str, dict[str, Contender]] = {
             "torchao": TORCHAO,
             "FlashOptim": _flashoptim(fused=False),
             "optimi": OPTIMI,
-            "DeepSpeed": _deepspeed("DeepSpeedCPUAdam", "adamw_mode"),
+            "DeepSpeed": DEEPSPEED,
         },
         "cuda": {
             "apex": APEX,

@@ -17,6 +17,7 @@ SUITES = {
     "update": "benchmarks.suites.update",
     "tail": "benchmarks.suites.tail",
     "storage": "benchmarks.suites.storage",
+    "cache": "benchmarks.suites.cache",
     "host": "benchmarks.suites.host",
     "groups": "benchmarks.suites.groups",
     "accuracy": "benchmarks.suites.accuracy",
@@ -37,6 +38,7 @@ class Settings:
         device: ``"cpu"`` or ``"cuda"``.
         rounds: samples per contender.
         cold: whether to flush the caches before each step.
+        processor: whether suites tail and storage measure the processor time of all threads.
         tensors: the tensor counts of suite host.
         steps: the steps of suite accuracy.
     """
@@ -48,6 +50,7 @@ class Settings:
     device: str = "cpu"
     rounds: int = 9
     cold: bool = True
+    processor: bool = False
     tensors: Sequence[int] = (1, 148, 500, 5000)
     steps: int = 100
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import gpuopt
 
-from ..buffers import import_torch
+from ..buffers import import_torch, new_params
 from ..lines import Group, Line, Place
 from ..measure import attempt, timed
 from ..models import Shapes, elements
@@ -21,7 +21,7 @@ from ..peers.torch_optim import FORMS
 from ..step import Step
 from ..timing import HostClock, interleaved
 from . import Settings
-from .tail import TOLERANCE, new_params
+from .tail import TOLERANCE
 
 SHAPES: Shapes = ((16, 16),) * 465
 ARRAYS, DROP_IN = "gpuopt, arrays", "gpuopt, drop-in"

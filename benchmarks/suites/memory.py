@@ -1,7 +1,8 @@
 """Peak memory: of gradients, with the step after the backward pass and inside it; of states.
 
 The states of each storage are those of Adam over NumPy arrays of each model's shapes: what is kept
-of them, and the most that a step, ``state_dict`` and ``load_state_dict`` allocate besides.
+of them, and the most that a step, ``state_dict`` and ``load_state_dict`` allocate besides. Of a
+large model, what is kept is computed, and some of its tensors are measured.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..buffers import import_torch
 from ..lines import Group, Line, Place
 from ..measure import attempt
 from ..models import Shapes
-from ..storages import STORAGES, peaks, sampled
+from ..state_memory import STORAGES, kept, peaks, sampled
 from . import Settings
 
 LAYERS, WIDTH = 16, 1024
@@ -25,7 +26,19 @@ def run(settings: Settings) -> Iterator[Group]:
     """Yield a group whose extra bytes are the peak of the gradients, and those of the states."""
     yield from _of_gradients(settings)
     for name, shapes in settings.models.items():
-        yield _of_states(name, sampled(shapes))
+        some = sampled(shapes)
+        if some != shapes:
+            yield _computed(name, shapes)
+        yield _of_states(name if some == shapes else f"{name}, sampled", some)
+
+
+def _computed(model: str, shapes: Shapes) -> Group:
+    place, size = Place("memory", "adam", "float32", model, "cpu"), sum(map(prod, shapes))
+    lines = [
+        Line(place, f"{each}: kept", True, len(shapes), size, extra_bytes=kept(shapes, each))
+        for each in STORAGES
+    ]
+    return Group(place, lines, {}, ["the extra bytes are those of states, from the tensors' sizes"])
 
 
 def _of_states(model: str, shapes: Shapes) -> Group:

@@ -2,31 +2,36 @@
 
 float32 parameters have states in float32, bfloat16 or 8 bits. bfloat16 parameters have, besides,
 float32 master weights, or what rounding cut off of them in 16 or 8 bits; torch's code for those
-converts gradients and weights in calls of its own. The weights of a step in bfloat16 are checked
-for being finite alone: tests compare the bits.
+converts gradients and weights in calls of its own. DeepSpeed's step stands in the place of torch's.
+
+Then, of bfloat16 parameters, the same with the whole tail of a step: clipping, an EMA, statistics,
+steps skipped if a gradient is not finite, and gradients zeroed. With float32 masters it is compared
+with torch's calls before it is timed.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from gpuopt.engine.compose import within
-from gpuopt.engine.tail import tail_of
-from gpuopt.rules.registry import RULES
-
-from ..buffers import import_torch
-from ..lines import Group, Line, Place
-from ..measure import COPY, attempt, clock_of, timed, waiting
-from ..models import Shapes, elements
-from ..step import Step
-from ..timing import Timing, interleaved
+from ..buffers import import_torch, new_params
+from ..contest import COPY_BYTES, Contest, Make, bytes_of, copy_of
+from ..lines import Group, Place
+from ..measure import COPY
+from ..models import Shapes
+from ..peers.packages import DEEPSPEED
+from ..peers.torch_calls import TorchCalls, TorchTail
+from ..step import Step, Unavailable
 from . import Settings
-from .tail import new_params
+from .tail import compare, take_steps
 
-TORCHS = "torch fused"
+TORCHS, DEEPSPEEDS = "torch fused", "DeepSpeed"
 LR = 1e-4
+COMPARED = ("grad_norm", "grad_max", "update_norm", "update_max", "param_norm", "param_max")
+"""gpuopt's statistics that torch's calls have."""
 
 Options = Mapping[str, Any]
 
@@ -39,111 +44,133 @@ STORAGES: dict[str, dict[str, Options]] = {
     "bfloat16": {
         "float32 masters": {"master_weights": True},
         "split16": {"master_weights": "split16"},
+        "split8": {"master_weights": "split8"},
         "split16, 8bit": {"master_weights": "split16", "state_dtype": "8bit"},
         "split8, 8bit": {"master_weights": "split8", "state_dtype": "8bit"},
     },
 }
 """The options of gpuopt's AdamW, by the dtype of the parameters and the contender's name."""
 
-TORCH_BYTES = {"float32": 28, "bfloat16": 6 + 28 + 6}
-"""Bytes per element of torch: [gradients to float32,] AdamW[, weights to bfloat16]."""
+PLAIN = "no stats"
+WHOLE: Options = {"clip_norm": 1.0, "skip_nonfinite": True, "ema_decay": 0.999, "zero_grads": True}
+STATS: Options = {**WHOLE, "stats": True}
+TAILS: dict[str, Options] = {
+    "float32 masters": {"master_weights": True, **STATS},
+    "split8, 8bit": {"master_weights": "split8", "state_dtype": "8bit", **STATS},
+    f"split8, 8bit, {PLAIN}": {"master_weights": "split8", "state_dtype": "8bit", **WHOLE},
+}
+"""gpuopt's options with the whole tail, by the contender's name."""
+
+CLIPS, SCALES = "torch calls", "torch calls, grad_scale"
+TORCH_TAILS = {
+    CLIPS: TorchTail(**STATS),
+    f"{CLIPS}, {PLAIN}": TorchTail(**WHOLE),
+    SCALES: TorchTail(**STATS, in_step=True),
+    f"{SCALES}, {PLAIN}": TorchTail(**WHOLE, in_step=True),
+}
+"""The same of torch's calls."""
 
 
 def run(settings: Settings) -> Iterator[Group]:
-    """Yield a group for each dtype and each model."""
-    for dtype in settings.dtypes:
-        for model, shapes in settings.models.items():
-            place = Place("storage", "adamw", dtype, model, settings.device)
-            if dtype not in STORAGES:
-                why = f"measured only in {' and '.join(STORAGES)}"
-                yield Group(place, [], {TORCHS: why})
-                continue
-            timings, error = attempt(lambda p=place, s=shapes: _timings(p, s, settings))
-            gc.collect()
-            if error:
-                yield Group(place, [], {TORCHS: error})
-                continue
-            yield _group(place, shapes, timings)
+    """Yield a group for each dtype and each model, then those of the whole tail."""
+    yield from _bare(settings).groups(settings, settings.cold)
+    if "bfloat16" in settings.dtypes:
+        yield from _whole().groups(replace(settings, dtypes=["bfloat16"]), settings.cold)
 
 
-def bytes_of(dtype: str, options: Options) -> float:
-    """Return the bytes that an element's step moves.
-
-    >>> bytes_of("float32", {}), bytes_of("float32", {"state_dtype": "8bit"})
-    (28.0, 16.5)
-    >>> bytes_of("bfloat16", {"master_weights": "split8", "state_dtype": "8bit"})
-    12.5
-    """
-    given = dict(options)
-    state_dtype = given.pop("state_dtype", None)
-    update = within(RULES["adamw"], tail_of(**given)).for_params(dtype)
-    stored = update.stored_states(dtype, state_dtype)
-    update = update.for_states(stored)
-    return update.bytes_per_element([dtype, dtype, *update.dtypes_of_lists(stored)])
+def _bare(settings: Settings) -> Contest:
+    peers = {TORCHS: torch_step, DEEPSPEEDS: _deepspeeds}
+    peers = {name: make for name, make in peers.items() if name in settings.peers}
+    makes: dict[str, dict[str, Make]] = {}
+    costs: dict[str, dict[str, float]] = {}
+    for dtype, own in STORAGES.items():
+        made = {name: partial(_drop_in, options) for name, options in own.items()}
+        makes[dtype] = {COPY: copy_of, **made, **peers}
+        costs[dtype] = {name: bytes_of("adamw", dtype, options) for name, options in own.items()}
+        costs[dtype] |= {COPY: COPY_BYTES, **dict.fromkeys(peers, TorchTail().bytes(dtype))}
+    ours = {name for own in STORAGES.values() for name in own}
+    return Contest("storage", "adamw", makes, costs, ours)
 
 
-def _group(place: Place, shapes: Shapes, timings: Mapping[str, Timing]) -> Group:
-    own = STORAGES[place.dtype]
-    costs = {name: bytes_of(place.dtype, options) for name, options in own.items()}
-    costs |= {TORCHS: TORCH_BYTES[place.dtype], COPY: 28.0}
-    count = elements(shapes)
-    lines = [
-        Line(
-            place,
-            name,
-            ours=name in own,
-            tensors=len(shapes),
-            elements=count,
-            bytes=round(costs[name] * count),
-            gigabytes_per_second=costs[name] * count / timing.median / 1e9,
-            of_copy=timing.ratio(timings[COPY]) * costs[name] / costs[COPY],
-            **timed(name, timings, None, set(own)),
-        )
-        for name, timing in timings.items()
-    ]
-    moved = ", ".join(f"{name} {cost:g}" for name, cost in costs.items() if name != COPY)
-    return Group(place, lines, {}, [f"bytes an element: {moved}", *waiting(timings)])
+def _whole() -> Contest:
+    dtype = "bfloat16"
+    calls: dict[Place, TorchCalls] = {}
+
+    def torchs(tail: TorchTail, place: Place, shapes: Shapes) -> Step:
+        if place not in calls:  # made once for a model: all ways of torch update the same memory
+            calls.clear()
+            calls[place] = _calls(new_params(shapes, dtype, place.device))
+        own = calls[place]
+        return Step(lambda: own.step(tail), refill(own.params))
+
+    ours = {name: partial(_drop_in, options) for name, options in TAILS.items()}
+    peers = {name: partial(torchs, tail) for name, tail in TORCH_TAILS.items()}
+    costs = {name: bytes_of("adamw", dtype, options) for name, options in TAILS.items()}
+    costs |= {COPY: COPY_BYTES, **{name: t.bytes(dtype) for name, t in TORCH_TAILS.items()}}
+    makes = {dtype: {COPY: copy_of, **ours, **peers}}
+    return Contest("storage", "adamw", makes, {dtype: costs}, ours, check, ", whole tail")
 
 
-def _timings(place: Place, shapes: Shapes, settings: Settings) -> Any:
+def _drop_in(options: Options, place: Place, shapes: Shapes) -> Step:
     import gpuopt.torch
 
-    steps = {COPY: _copy(shapes, place.device)}
-    for name, options in STORAGES[place.dtype].items():
-        params = new_params(shapes, place.dtype, place.device)
-        steps[name] = Step(gpuopt.torch.AdamW(params, LR, **options).step)
-    steps[TORCHS] = Step(_torchs(shapes, place.dtype, place.device))
-    return interleaved(steps, settings.rounds, clock_of(place.device, settings.cold))
+    params = new_params(shapes, place.dtype, place.device)
+    step = gpuopt.torch.AdamW(params, LR, **options).step
+    return Step(step, refill(params) if options.get("zero_grads") else nullcontext)
 
 
-def _copy(shapes: Shapes, device: str) -> Step:
-    """Return a step that moves the 28 bytes of an element that a float32 step moves."""
-    if device != "cpu":
-        from ..cuda import copy_step
-
-        return copy_step(28 * elements(shapes), device)
-    from ..copyloop import move_lists
-
-    return move_lists(elements(shapes), 4)
+def torch_step(place: Place, shapes: Shapes) -> Step:
+    """Return torch's fused step, for bfloat16 parameters with what float32 masters need."""
+    calls = _calls(new_params(shapes, place.dtype, place.device), average=False)
+    return Step(lambda: calls.step(TorchTail()))
 
 
-def _torchs(shapes: Shapes, dtype: str, device: str) -> Any:
-    """Return torch's step: fused AdamW, for bfloat16 on float32 master weights."""
-    torch = import_torch()
-    params = masters = new_params(shapes, dtype, device)
-    if dtype == "bfloat16":
-        masters = [torch.nn.Parameter(p.detach().float()) for p in params]
-        for master in masters:
-            master.grad = torch.empty_like(master)
-    optimizer = torch.optim.AdamW(masters, LR, fused=True)
+def _deepspeeds(place: Place, shapes: Shapes) -> Step:
+    if place.device != "cpu":
+        raise Unavailable("its optimizer for the CPU is measured there alone")
+    make = DEEPSPEED.constructor("adamw")
+    params = new_params(shapes, place.dtype, place.device)
+    calls = TorchCalls(params, lambda masters: make(masters, {"lr": LR}))
+    return Step(lambda: calls.step(TorchTail()))
 
-    def step() -> None:
-        if masters is params:
-            optimizer.step()
-            return
-        with torch.no_grad():
-            torch._foreach_copy_([m.grad for m in masters], [p.grad for p in params])
-            optimizer.step()
-            torch._foreach_copy_(params, masters)
 
-    return step
+def _calls(params: list[Any], lr: float = LR, average: bool = True) -> TorchCalls:
+    def adamw(masters: list[Any]) -> Any:
+        return import_torch().optim.AdamW(masters, lr, fused=True)
+
+    return TorchCalls(params, adamw, average)
+
+
+def refill(params: Sequence[Any]) -> Callable[[], AbstractContextManager[None]]:
+    """Return what gives the gradients, outside the clock, the values that they have now."""
+    torch, kept = import_torch(), [param.grad.clone() for param in params]
+
+    def context() -> AbstractContextManager[None]:
+        torch._foreach_copy_([param.grad for param in params], kept)
+        return nullcontext()
+
+    return context
+
+
+def check(place: Place, shapes: Shapes = ((1000,), (33, 7), ())) -> None:
+    """Raise RuntimeError unless gpuopt with float32 masters computes what torch's calls do.
+
+    Averages, statistics and gradients are compared after four steps, of which one is not finite.
+    """
+    import gpuopt.torch
+
+    torch, lr, sizes = import_torch(), 0.1, (1.0, 64.0, float("inf"), 16.0)
+    options = {**TAILS["float32 masters"], "ema_decay": 0.5}
+    params = new_params(shapes, place.dtype, place.device)
+    ours = gpuopt.torch.AdamW(params, lr, **options)
+    take_steps(params, ours.step, sizes)
+    averages = [ours.ema[param] for param in params]
+    stats = torch.tensor([[getattr(s, name) for name in COMPARED] for s in ours.stats().values()])
+    for name, tail in TORCH_TAILS.items():
+        calls = _calls(new_params(shapes, place.dtype, place.device), lr)
+        take_steps(calls.params, lambda c=calls, t=tail: c.step(replace(t, ema_decay=0.5)), sizes)
+        compare([p.grad for p in params], [p.grad for p in calls.params], f"{name}: gradients")
+        compare(averages, calls.emas, f"{name}: averages")
+        if tail.stats:
+            rows = [torch.stack(values) for reduced in calls.stats for values in reduced]
+            compare([stats.T.cpu()], [torch.stack(rows).cpu()], f"{name}: statistics")

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import lines, pictures, state_dtype, storages
+from benchmarks import lines, pictures, state_dtype, state_memory
 from benchmarks.lines import SCHEMA_FILE, Group, Line, Place, Run
+from benchmarks.models import MODELS
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
 from benchmarks.scaling import __main__ as scaling
@@ -143,7 +145,7 @@ def test_states_take_what_their_storage_says():
     size = 1 << 22
     kept = {"float32": 8 * size, "float16": 4 * size, "8bit": 2 * (size + size // 8)}
     for storage, expected in kept.items():
-        found = storages.peaks(((size,),), storage)
+        found = state_memory.peaks(((size,),), storage)
         assert found["kept"] == expected
         assert expected <= found["state_dict"] < expected + (8 << 20)
         assert found["step"] < 8 << 20  # a decoded state is twice as large
@@ -152,8 +154,38 @@ def test_states_take_what_their_storage_says():
 
 def test_a_large_model_is_sampled():
     shapes = ((1024, 1024),) * 300
-    assert storages.sampled(shapes, 1 << 40) == shapes
-    assert len(storages.sampled(shapes, 100 << 20)) == 100
+    assert state_memory.sampled(shapes, 1 << 40) == shapes
+    assert len(state_memory.sampled(shapes, 100 << 20)) == 100
+    with_table = ((1 << 30,), *shapes)
+    assert state_memory.sampled(with_table, 100 << 20) == ((1024, 1024),) * 100
+    with pytest.raises(ValueError, match="at most 10 elements, got none"):
+        state_memory.sampled(shapes, 10)
+
+
+@pytest.mark.parametrize("storage", state_memory.STORAGES)
+def test_what_is_computed_of_states_is_what_they_take(storage):
+    shapes = ((4095,), (4096,), (4097,), (70, 70), (3,))
+    assert state_memory.kept(shapes, storage) == state_memory.peaks(shapes, storage)["kept"]
+
+
+def test_of_a_large_model_what_is_kept_is_computed_and_some_is_measured(run, monkeypatch):
+    monkeypatch.setattr(memory, "sampled", lambda shapes: shapes[::2])
+    monkeypatch.setattr(memory, "_of_gradients", lambda settings: ())
+    all_of_it, measured = run("--suite", "memory", "--model", "tiny500")["groups"]
+    assert (all_of_it["model"], measured["model"]) == ("tiny500", "tiny500, sampled")
+    bytes_of = {line["contender"]: line["extra_bytes"] for line in all_of_it["lines"]}
+    assert bytes_of == {"float32: kept": 688, "float16: kept": 344, "8bit: kept": 688}
+    assert {line["elements"] for line in all_of_it["lines"]} == {86}
+    assert {line["elements"] for line in measured["lines"]} == {71}
+
+
+def test_all_models_are_those_that_fit(monkeypatch):
+    kept = []
+    suite = SimpleNamespace(run=lambda settings: kept.append(set(settings.models)) or ())
+    monkeypatch.setattr(command, "suite", lambda name: suite)
+    assert command.main(["--model", "all"]) == 0
+    assert command.main(["--model", "llama-1b"]) == 0
+    assert kept == [MODELS.keys() - {"llama-1b"}, {"llama-1b"}]
 
 
 def test_a_step_inside_the_backward_pass_holds_fewer_gradients():

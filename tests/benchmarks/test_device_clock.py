@@ -1,7 +1,6 @@
 """The clock of a CUDA device, on a stand-in: what passes on the device alone is its time."""
 
 import gc
-from types import SimpleNamespace
 
 import pytest
 
@@ -249,7 +248,7 @@ def test_the_picture_of_tensors_has_a_panel_for_each_time(device_run, tmp_path, 
     assert "copy" not in {**device, **host}
 
 
-def test_the_tail_is_beside_a_copy_of_the_bytes_that_it_moves(device_run, torch, monkeypatch):
+def test_the_tail_is_beside_a_copy_and_counts_its_own_bytes(device_run, torch, monkeypatch):
     pytest.importorskip("torch")
     fake, copied = torch(), []
 
@@ -258,17 +257,24 @@ def test_the_tail_is_beside_a_copy_of_the_bytes_that_it_moves(device_run, torch,
         return Step(lambda: fake.launch(KERNEL))
 
     def contender(seconds):
-        step = SimpleNamespace(step=lambda: fake.launch(seconds))
-        return lambda *_: step
+        return lambda *_: Step(lambda: fake.launch(seconds))
 
     monkeypatch.setattr(tail, "check", lambda *_: None)
-    monkeypatch.setattr(tail, "DropIn", contender(2 * KERNEL))
-    monkeypatch.setattr(tail, "TorchCalls", contender(4 * KERNEL))
+    monkeypatch.setattr(tail, "_ours", contender(2 * KERNEL))
+    monkeypatch.setattr(tail, "_torchs", contender(4 * KERNEL))
     monkeypatch.setattr(cuda, "copy_step", copy)
     (group,) = device_run("--suite", "tail", "--size", "100")["groups"]
-    assert copied == [(4000, "cuda")]
+    assert copied == [(2800, "cuda")]
     parts = {line["contender"]: line["of_copy"] for line in group["lines"]}
-    assert parts == pytest.approx({"copy": 1.0, tail.OURS: 0.5, tail.TORCHS: 0.25 * 52 / 40})
+    assert parts == pytest.approx(
+        {"copy": 1.0, tail.OURS: 0.5 * 40 / 28, tail.TORCHS: 0.25 * 52 / 28}
+    )
+
+
+def test_processor_time_is_refused_on_a_device(device_run, capsys):
+    with pytest.raises(SystemExit):
+        device_run("--processor-time")
+    assert "--processor-time: on a CUDA device the time is the device's" in capsys.readouterr().err
 
 
 def test_a_warm_cache_is_refused_on_a_device(device_run, capsys):

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import sys
+from itertools import combinations
 from types import SimpleNamespace
 from unittest import mock
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import benchmarks
-from benchmarks import cuda, memory, timing
+from benchmarks import copyloop, cuda, memory, timing
 from benchmarks.models import MODELS, elements
 from benchmarks.step import Step
 
@@ -87,7 +88,32 @@ def test_threads_are_given_back(monkeypatch):
 
 def test_the_models_have_their_published_sizes():
     assert (len(MODELS["gpt2"]), elements(MODELS["gpt2"])) == (148, 124_439_808)
+    assert (len(MODELS["llama-1b"]), elements(MODELS["llama-1b"])) == (146, 1_235_814_400)
     assert (len(MODELS["resnet50"]), elements(MODELS["resnet50"])) == (161, 25_557_032)
+
+
+def test_the_copy_loop_reads_and_writes_memory_of_its_own():
+    pytest.importorskip("numba")
+    try:
+        before = memory.resident_bytes()
+    except OSError:
+        pytest.skip("the operating system does not say")
+    step = copyloop.move_lists(4 << 20, 4)
+    after = memory.resident_bytes()
+    assert after - before > 60 << 20  # also of the list that is only read
+    step.run()
+
+
+@pytest.mark.parametrize("size", [1 << 13, 1 << 15, 1000])
+def test_the_lists_of_the_copy_loop_do_not_share_offsets_in_their_pages(size, monkeypatch):
+    made = []
+    monkeypatch.setattr(copyloop, "_moving", made.extend)
+    copyloop.move_lists(size, 4)
+    offsets = [array.ctypes.data for array in made]
+    assert all(offset % 64 == 0 for offset in offsets)
+    assert len({offset % 4096 // 64 for offset in offsets}) == len(offsets) == 4
+    assert all(len(array) == size for array in made)
+    assert not any(np.shares_memory(a, b) for a, b in combinations(made, 2))
 
 
 def test_kernels_are_told_from_copies_and_from_the_host():

@@ -17,15 +17,40 @@ OPERATIONS = ("kept", "step", "state_dict", "load", "step after load")
 LIMIT = 1 << 27
 """Elements of a model that are measured; of larger models, tensors at equal distances."""
 
+SMALLEST, BLOCK = 4096, 32
+"""Elements of a tensor from which on states have 8 bits, and elements that share a scale."""
+
 
 def sampled(shapes: Shapes, limit: int = LIMIT) -> Shapes:
-    """Return tensors of a model that have about ``limit`` elements together, or all.
+    """Return tensors of a model that have at most ``limit`` elements together, or all.
 
-    >>> sampled(((4, 4),) * 8, 70)
+    The first, which may be a table of words larger than the limit, is not among some.
+
+    >>> sampled(((16,), *((4, 4),) * 7), 70)
+    ((4, 4), (4, 4), (4, 4), (4, 4))
+    >>> sampled(((800,), *((4, 4),) * 7), 70)
     ((4, 4), (4, 4), (4, 4), (4, 4))
     """
-    step = -(-sum(map(prod, shapes)) // limit)
-    return shapes[::step]
+    for step in range(1, len(shapes) + 1):
+        some = shapes[step - 1 :: step]
+        if sum(map(prod, some)) <= limit:
+            return some
+    raise ValueError(f"expected a tensor of at most {limit} elements, got none")
+
+
+def kept(shapes: Shapes, storage: str) -> int:
+    """Return the bytes of Adam's two states of tensors, which need not exist.
+
+    >>> kept(((64, 64),), "float32"), kept(((64, 64),), "8bit"), kept(((64,),), "8bit")
+    (32768, 9216, 512)
+    """
+    return 2 * sum(_of_state(prod(shape), storage) for shape in shapes)
+
+
+def _of_state(size: int, storage: str) -> int:
+    if storage == "8bit" and size >= SMALLEST:
+        return size + 4 * -(-size // BLOCK)
+    return size * {"float32": 4, "float16": 2, "8bit": 4}[storage]
 
 
 def peaks(shapes: Shapes, storage: str) -> dict[str, int]:
