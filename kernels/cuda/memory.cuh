@@ -45,6 +45,9 @@ __device__ void pack(uint32* words, int i, Bits bits)
 
 // --- the scales of blocks ----------------------------------------------------------------------
 
+// The block that an element of a chunk is in; to divide a signed number takes four instructions.
+__device__ uint32 block_of(int at) { return (uint32)at / BLOCK; }
+
 __device__ uint32 magnitude(float value) { return __float_as_uint(value) & 0x7fffffff; }
 
 __device__ uint32 larger(uint32 a, uint32 b) { return a > b ? a : b; }
@@ -138,7 +141,7 @@ struct Vectors {
         const float* from = in_global_memory<const float>(address);
 #pragma unroll
         for (int i = 0; i < COUNT; i += RUN) {
-            const float scale = from[place(first, i) / BLOCK];
+            const float scale = from[block_of(place(first, i))];
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
                 scales[i + j] = scale;
@@ -160,7 +163,7 @@ struct Vectors {
             }
             const float scale = scale_of(largest_of_threads<BLOCK / RUN>(largest));
             if (place(first, i) % BLOCK == 0) {
-                to[place(first, i) / BLOCK] = scale;
+                to[block_of(place(first, i))] = scale;
             }
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
@@ -218,7 +221,7 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = place(first, i);
-            scales[i] = inside(at, end) ? from[at / BLOCK] : 0.0f;
+            scales[i] = inside(at, end) ? from[block_of(at)] : 0.0f;
         }
     }
 
@@ -232,7 +235,7 @@ struct Scalars {
             const uint32 own = inside(at, end) ? magnitude(values[i]) : 0;
             scales[i] = scale_of(largest_of_threads<BLOCK>(own));
             if (at % BLOCK == 0 && inside(at, end)) {
-                to[at / BLOCK] = scales[i];
+                to[block_of(at)] = scales[i];
             }
         }
     }
