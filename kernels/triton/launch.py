@@ -35,7 +35,7 @@ from .kernels import (
     multi_tensor_total,
     multi_tensor_update,
 )
-from .memory import INTERPRETED
+from .interpreted import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 

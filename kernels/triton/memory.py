@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import triton
 import triton.language as tl
 
 from .blocks import load_scales
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-"""Whether kernels run in Triton's interpreter, on the CPU."""
+from .interpreted import INTERPRETED
 
 _INTERPRETED = tl.constexpr(INTERPRETED)
 
