@@ -180,9 +180,7 @@ def read_main(
     return main, unknown
 
 
-def _of_one_thread(
-    widths: Counter[int], shared: Counter[int], elements: int
-) -> dict[int, float]:
+def _of_one_thread(widths: Counter[int], shared: Counter[int], elements: int) -> dict[int, float]:
     """Return the bytes per element by width, without those that threads share.
 
     Raises:

@@ -29,13 +29,13 @@ from .constants import (
     update_constants,
     update_options,
 )
+from .interpreted import INTERPRETED
 from .kernels import (
     multi_tensor_coefficients,
     multi_tensor_subtotals,
     multi_tensor_total,
     multi_tensor_update,
 )
-from .interpreted import INTERPRETED
 
 __all__ = ["CHUNK", "SIMULATED_ON", "DeviceTable", "DeviceTotal", "problem"]
 

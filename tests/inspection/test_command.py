@@ -199,7 +199,7 @@ def test_the_command_in_a_pipe():
 
 @needs_triton
 def test_the_gate_says_what_failed(monkeypatch, capsys):
-    limits = {("gradient_descent", "plain", ("float32",) * 3): 2}
+    limits = {("gradient_descent", "plain", "float32"): {"triton": 2}}
     monkeypatch.setattr(check, "INSTRUCTIONS", limits)
     assert inspect(request(check=True, dtypes=("float32",))) == 1
     out = capsys.readouterr().out
