@@ -208,6 +208,14 @@ def test_the_gate_says_what_failed(monkeypatch, capsys):
     assert inspect(request(check=True, dtypes=("float32",), json=Path("-"))) == 1
 
 
+@needs_triton
+def test_the_gate_says_what_limits_each_gpu(capsys):
+    assert inspect(request(check=True, dtypes=("float32",))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "H100: limited by memory, 1 kernels" in lines
+    assert "H200: limited by memory, 1 kernels" in lines
+
+
 def test_exemptions_are_named_with_their_reason(compiled, capsys):
     options = {"variants": ("misaligned",), "dtypes": ("float32",)}
     assert inspect(request(check=True, **options)) == 0
