@@ -243,7 +243,7 @@ EXEMPTIONS = (
         "memory-bound",
         lambda case: case.arch in WITH_HBM and (case.blocked or "int8" in case.list_dtypes),
         "8-bit codes and their random numbers take more instructions than a GPU with HBM issues "
-        "while it moves the few bytes of an element: half of its peak bandwidth in the worst case",
+        "while it moves the few bytes of an element: a third of its peak bandwidth at worst (B200)",
     ),
     Exemption(
         "memory-bound",
