@@ -27,6 +27,7 @@ UNKNOWN = -1
 """In place of a number of sectors."""
 
 _Threads = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
 
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]]+")
 _REGISTER = re.compile(r"%[a-z]+\d+")
@@ -188,21 +189,22 @@ def _touched(
         _execute(one, registers, constants)
 
 
-def _active(one: flow.Instruction, registers: _Registers) -> _Threads | None:
+def _active(one: flow.Instruction, registers: _Registers) -> _Flags | None:
     """Return which threads a guard lets through, if that depends on their index alone."""
     value = registers.get(one.guard.lstrip("@!"))
     if value is None or not value.known:
         return None
-    return _threads(value) != int(one.guard.startswith("@!"))
+    active: _Flags = _threads(value) != int(one.guard.startswith("@!"))
+    return active
 
 
-def _moved_by(address: _Value, active: _Threads | None, width: int) -> tuple[int, int, float]:
+def _moved_by(address: _Value, active: _Flags | None, width: int) -> tuple[int, int, float]:
     """Return the sectors that a warp touches, their floor, and the bytes that move per thread."""
     if address.threads is None:
         return UNKNOWN, WARP * width // SECTOR, width
     warps = address.threads.reshape(-1, WARP)
-    acts = np.ones_like(warps) if active is None else active.reshape(-1, WARP)
-    own = [warp[act != 0] for warp, act in zip(warps, acts)]
+    acts = np.ones_like(warps, bool) if active is None else active.reshape(-1, WARP)
+    own = [warp[act] for warp, act in zip(warps, acts)]
     bytes_ = [np.unique((w - w.min())[:, None] + np.arange(width)) for w in own if len(w)]
     counts = [(len(np.unique(warp // SECTOR)), -(-len(warp) // SECTOR)) for warp in bytes_]
     sectors, floor = max(counts, key=lambda one: (one[0] - one[1], one[0]), default=(0, 0))
@@ -352,7 +354,7 @@ _EXACT: dict[str, Callable[..., _Threads]] = {
 }
 """Operations on integers that are known in every thread."""
 
-_COMPARED: dict[str, Callable[..., npt.NDArray[np.bool_]]] = {
+_COMPARED: dict[str, Callable[..., _Flags]] = {
     "eq": np.equal,
     "ne": np.not_equal,
     "lt": np.less,
