@@ -115,6 +115,11 @@ class Case:
         return bool(self.walked.watched_names)
 
     @property
+    def blocked(self) -> bool:
+        """Whether blocks of its states' elements share a scale."""
+        return bool(self.walked.blocked)
+
+    @property
     def list_dtypes(self) -> tuple[str, ...]:
         """The dtype of each list of the update."""
         param, grad, _ = self.dtypes
@@ -196,6 +201,11 @@ def dtype_label(dtypes: Sequence[str]) -> str:
 def default_variant(rule: str) -> str:
     """Return the default variant of a rule: AdamW has decay, since without it is Adam."""
     return "decay" if RULES[rule].decoupled else "plain"
+
+
+def is_held_in_8_bits(rule: Rule) -> bool:
+    """Return whether a rule has a state that may be stored in 8 bits."""
+    return not set(rule.states) <= {*rule.wide, *rule.not_in_8_bits}
 
 
 def cases_for(

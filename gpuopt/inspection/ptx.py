@@ -32,7 +32,7 @@ _EXACT = frozenset(
 )
 """Operations without rounding; on floats, ``redux`` has only minimum and maximum."""
 
-_QUOTIENT = ("rcp.approx.ftz.f32", "fma.rn.f32")
+_QUOTIENT = ("rcp.approx.ftz.f32", "fma.rn.f32", "fma.rn.f32x2")
 
 _INEXACT = frozenset({"approx", "ftz", "full", "relu", "rm", "rp", "rz", "sat"})
 """Modifiers whose results differ from rounding to nearest."""
@@ -146,9 +146,10 @@ def inexact(instructions: Iterable[Instruction]) -> list[str]:
     An approximate reciprocal with four fused sums is `gpuopt.kernels.roundings.quotient`.
     """
     found = Counter(one.opcode for one in instructions if not _is_exact(one.opcode))
-    reciprocal, fused = _QUOTIENT
-    if found[fused] == 4 * found[reciprocal]:
-        del found[reciprocal], found[fused]
+    reciprocal, fused, pair = _QUOTIENT
+    if found[fused] + 2 * found[pair] == 4 * found[reciprocal]:
+        for opcode in _QUOTIENT:
+            del found[opcode]
     return sorted(found)
 
 
