@@ -70,6 +70,14 @@ class Launch(ABC):
             groups: the options of each group, with the norm.
         """
 
+    @abstractmethod
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Return the sums of its tensors, and behind them their sizes; waits for a device."""
+
+    @abstractmethod
+    def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
+        """Take sums and sizes of whole tensors in place of those of shards."""
+
     def compute(  # noqa: B027  # a device computes its own
         self, steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:

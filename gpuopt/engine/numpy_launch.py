@@ -71,6 +71,18 @@ class NumpyLaunch(Launch):
         found = blocks.run(sums, self._views(grads), self._entry.dtypes, self._coefficients)
         self._carried = [*self._carried[: -len(found)], *found[:, 0].tolist()]
 
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Return the sums of the tensor, and its size."""
+        count = len(self._entry.update.rule.sums)
+        sums = [*self._carried[len(self._carried) - count :], self._entry.memory[0].size]
+        return np.array([sums], np.float64)
+
+    def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
+        """Write them into its carried numbers."""
+        names, rule = self._entry.update.carried_names, self._entry.update.rule
+        given = dict(zip((*rule.sums, "size"), rows[0].tolist()))
+        self._carried = [given.get(name, x) for name, x in zip(names, self._carried)]
+
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensor carries to the next step."""
         if self._grad is None:
