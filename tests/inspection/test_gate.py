@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from gpuopt.inspection import ptx
 from gpuopt.inspection.cases import ARCHS, default_variant, dtype_label
 from gpuopt.inspection.check import EXEMPTIONS, INSTRUCTIONS, SAMPLE, findings, scope_cases
 from gpuopt.inspection.facts import facts_of
+from gpuopt.inspection.flow import Instruction
 from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
 
@@ -366,3 +368,20 @@ def test_a_sample_has_everything_but_not_all_of_it_together(backend):
     assert len(some) < len(every) / 8
     for part in ("kernel", "rule", "variant", "dtypes"):
         assert {getattr(c, part) for c in some} == {getattr(c, part) for c in every}, part
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "expected"),
+    [
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 8}, []),
+        ({"rcp.approx.ftz.f32": 4, "fma.rn.f32": 3, "fma.rn.f32x2": 7}, []),
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 9}, ["fma.rn.f32", "rcp.approx.ftz.f32"]),
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 7}, ["fma.rn.f32", "rcp.approx.ftz.f32"]),
+        ({"fma.rn.f32": 1}, ["fma.rn.f32"]),
+        ({"rcp.approx.ftz.f32": 1}, ["rcp.approx.ftz.f32"]),
+        ({"rcp.approx.ftz.f32": 1, "fma.rn.f32": 4, "mul.f32": 1}, ["mul.f32"]),
+    ],
+)
+def test_an_approximate_reciprocal_is_exact_as_a_quotient_alone(opcodes, expected):
+    instructions = [Instruction("", o, "") for o, count in opcodes.items() for _ in range(count)]
+    assert ptx.inexact(instructions) == expected
