@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..arrays import Memory, copy_into, to_numpy
 from ..kernels.numpy import blocks
 from ..kernels.storage import compute_dtype
-from ..kernels.table import PARTIALS
+from ..kernels.table import PARTIALS, stored_rows
 from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch
@@ -104,7 +104,7 @@ class NumpyLaunch(Launch):
         self._carried = self._next_carried
         if not self._on_host:
             arrays = [self._param, grads[entry.index], *self._states]
-            for row in entry.update.written:
+            for row in stored_rows(entry.update):
                 copy_into(arrays[row], views[row])
 
     def _views(self, grads: Sequence[Any]) -> list[Any]:
