@@ -570,7 +570,6 @@ def test_a_rule_with_sums_of_ones_own():
         ({"sums": ("a",), "summed": lambda g: (g, g)}, "summed returns 2 values for ('a',)"),
         ({"sums": ("a",), "summed": lambda h: (h,)}, "summed takes 'h', which the update does not"),
     ],
-    ids=str,
 )
 def test_sums_that_do_not_fit(wrong, message):
     parts = {"hyperparameters": {"lr": 0.1}, **wrong}
