@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 from ..rules.registry import Rule, Stage
-from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.stages import SCALE_GRADIENT, decay_of
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
 from .tail import Tail
 from .update import Update, compose
@@ -22,7 +22,7 @@ def stages_for(
     tail: Tail = NO_TAIL,
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
-    """Return the stages in front of a rule: none that would change nothing in every group.
+    """Return the stages around a rule: none that would change nothing in every group.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
     bytes, and without the stage another kernel would be compiled.
@@ -33,7 +33,7 @@ def stages_for(
         tail: what a step does besides the update.
         had: the stages of the last step.
     """
-    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
+    decay = decay_of(rule)
     scales = any(o["maximize"] or o["grad_factor"] != 1.0 for o in options)
     stages: list[Stage] = []
     if tail.clip_norm is not None:

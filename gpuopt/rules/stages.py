@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .registry import Stage
+from .registry import Rule, Stage
 
 
 def scale_gradient(g, factor):
@@ -37,3 +37,8 @@ def decoupled_decay_coefficients(lr, weight_decay):
 SCALE_GRADIENT = Stage("scale_gradient", scale_gradient, ("g",), scale_gradient_coefficients)
 L2_DECAY = Stage("l2_decay", l2_decay, ("g",), l2_decay_coefficients)
 DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, ("p",), decoupled_decay_coefficients)
+
+
+def decay_of(rule: Rule) -> Stage:
+    """Return the stage of a rule's weight decay."""
+    return rule.decay or (DECOUPLED_DECAY if rule.decoupled else L2_DECAY)

@@ -10,6 +10,8 @@ import gpuopt
 from gpuopt import RULES
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.adan import PROXIMAL_DECAY
+from gpuopt.rules.adopt import LATER_DECAY
 from gpuopt.rules.stages import (
     DECOUPLED_DECAY,
     L2_DECAY,
@@ -105,6 +107,7 @@ def test_maximize_and_a_factor_scale_the_gradient(change):
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_has_one_kind_of_decay(name):
     decay = DECOUPLED_DECAY if RULES[name].decoupled else L2_DECAY
+    decay = {"adan": PROXIMAL_DECAY, "adopt_decoupled": LATER_DECAY}.get(name, decay)
     assert stages_for(RULES[name], [options(weight_decay=0.1), options()]) == (decay,)
 
 

@@ -87,7 +87,10 @@ def test_every_hyperparameter_is_an_option_of_the_optimizer(name):
 
 @pytest.mark.parametrize(
     ("name", "bytes_per_element"),
-    [("gradient_descent", 12), ("momentum", 20), ("rmsprop", 20), ("adam", 28), ("amsgrad", 36)],
+    [
+        *(("gradient_descent", 12), ("momentum", 20), ("rmsprop", 20), ("adam", 28)),
+        *(("amsgrad", 36), ("ademamix", 36), ("adan", 44), ("adopt", 28), ("laprop", 28)),
+    ],
 )
 def test_the_floor_of_bytes_per_element(name, bytes_per_element):
     assert RULES[name].bytes_per_element() == bytes_per_element
