@@ -5,7 +5,7 @@
 1,280 elements take 5/(1-beta) steps, five time constants of the states, with a normal gradient of
 mean 0.5 and standard deviation 1, then as many with a tenth of it. The table shows the largest
 difference of each state's mean, over both halves and all betas, in units of its root mean square
-(the mean of what is about zero, such as differences of gradients, is noise). A state that is rounded
+(a mean of differences of gradients, which is about zero, is noise). A state that is rounded
 to nearest would not move: a step changes it by less than half an ulp.
 """
 
