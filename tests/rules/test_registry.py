@@ -109,7 +109,7 @@ def test_the_names_of_the_stages_are_reserved():
     taken |= {n for s in stages if s.coefficients for n in signature_of(s.coefficients)}
     taken |= {s.state.name for s in stages if s.state}
     taken |= {name for s in stages for name in (*s.carried, *s.values, *s.results)}
-    assert len(stages) == 15
+    assert len(stages) == 18
     assert taken - {"lr", "step", "p", "g"} == RESERVED - {"seed"}
 
 
