@@ -6,7 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 from ..rules.registry import Rule, Stage
-from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.stages import (
+    CAUTIOUS_UPDATE,
+    PUT_BACK,
+    SCALE_GRADIENT,
+    SET_ASIDE,
+    cautious_decay_of,
+    decay_of,
+    subtracts,
+)
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
 from .tail import Tail
 from .update import Update, compose
@@ -22,7 +30,7 @@ def stages_for(
     tail: Tail = NO_TAIL,
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
-    """Return the stages in front of a rule: none that would change nothing in every group.
+    """Return the stages around a rule: none that would change nothing in every group.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
     bytes, and without the stage another kernel would be compiled.
@@ -32,8 +40,11 @@ def stages_for(
         options: the options of each group.
         tail: what a step does besides the update.
         had: the stages of the last step.
+
+    Raises:
+        ValueError: the tail is cautious in a way that the rule cannot be.
     """
-    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
+    cautious = tail.cautious_weight_decay
     scales = any(o["maximize"] or o["grad_factor"] != 1.0 for o in options)
     stages: list[Stage] = []
     if tail.clip_norm is not None:
@@ -42,9 +53,19 @@ def stages_for(
         stages.append(SCALE_GRADIENT)
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
-    if not rule.decays and (any(o["weight_decay"] for o in options) or decay in had):
-        stages.append(decay)
-    return tuple(stages)
+    decays = not rule.decays and any(o["weight_decay"] for o in options)
+    decay = cautious_decay_of(rule) if cautious and (decays or rule.decoupled) else decay_of(rule)
+    decaying = (decay,) if decays or decay in had else ()
+    if not (tail.cautious or (cautious and decaying)):
+        return (*stages, *decaying)
+    if not subtracts(rule):
+        raise ValueError(f"cautious: {rule.name!r} does more than to subtract an update from p")
+    stages += (SET_ASIDE, *(CAUTIOUS_UPDATE,) * tail.cautious)
+    if cautious and decaying:
+        return (*stages, decay)
+    if decay.behind:
+        return (*stages, PUT_BACK, *decaying)
+    return (*stages[:-2], *decaying, *stages[-2:], PUT_BACK)
 
 
 def updates_for(

@@ -218,9 +218,9 @@ class Update(UpdateCoefficients):
         rule = self.rule
         results = ("p", *rule.states)
         return (
-            *map(_call, self.stages),
+            *map(_call, self._in_front),
             (f"apply_{rule.name}", rule.update, results, rule.coefficient_names),
-            *map(_call, self.after),
+            *map(_call, self._behind),
         )
 
     @cached_property

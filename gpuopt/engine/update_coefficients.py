@@ -21,7 +21,7 @@ class UpdateCoefficients:
 
     Attributes:
         rule: the rule.
-        stages: the stages in front of it, in order.
+        stages: the stages in front of it, in order; those that are ``behind``, right behind it.
         after: the stages behind it, in order.
         encoding: the stages that make the codes of states, once the scales of blocks are known.
     """
@@ -34,6 +34,14 @@ class UpdateCoefficients:
     @property
     def _around(self) -> tuple[Stage, ...]:
         return (*self.stages, *self.after, *self.encoding)
+
+    @property
+    def _in_front(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if not stage.behind)
+
+    @property
+    def _behind(self) -> tuple[Stage, ...]:
+        return (*(stage for stage in self.stages if stage.behind), *self.after)
 
     @property
     def carried_names(self) -> tuple[str, ...]:
@@ -97,8 +105,8 @@ class UpdateCoefficients:
             return calls
 
         names = (*self.rule.coefficient_names, *self.rule.carried)
-        behind = (*self.after, *self.encoding)
-        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(behind)]
+        behind = (*self._behind, *self.encoding)
+        return [*of(self._in_front), ("of_rule", self.rule.coefficients, names), *of(behind)]
 
     @cached_property
     def coefficients_function(self) -> FunctionType:

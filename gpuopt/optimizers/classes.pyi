@@ -5,15 +5,19 @@ from typing import Any, SupportsFloat
 from .base import Optimizer as Optimizer
 
 __all__ = [
+    "ADOPT",
     "ASGD",
+    "AdEMAMix",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Adan",
     "CAdamW",
     "LAMB",
     "LARS",
+    "LaProp",
     "Lion",
     "MARS",
     "Momentum",
@@ -69,6 +73,10 @@ class Adadelta(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -110,6 +118,8 @@ class Adadelta(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -154,6 +164,10 @@ class Adagrad(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -197,6 +211,8 @@ class Adagrad(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -245,6 +261,10 @@ class Adam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -290,6 +310,8 @@ class Adam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -333,6 +355,10 @@ class AdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -376,6 +402,8 @@ class AdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -419,6 +447,10 @@ class Adamax(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -460,6 +492,313 @@ class Adamax(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class Adan(Optimizer):
+    r"""Nesterov's momentum by the difference of two gradients, divided as in Adam.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad d = \beta_2 d + (1-\beta_2) (g - g'), \quad
+        n = \beta_3 n + (1-\beta_3) (g + \beta_2 (g - g'))^2, \quad
+        p = \frac{1}{1 + lr \lambda} \left( p - lr \frac{m / (1-\beta_1^t) +
+        \beta_2 d / (1-\beta_2^t)}{\sqrt{n / (1-\beta_3^t)} + \epsilon} \right)
+
+    :math:`g'` is the gradient of the last step, kept negated as ``neg_pre_grad``; in the first step
+    the difference is 0. ``no_prox``: :math:`(1 - lr \lambda) p` before the step in place of the
+    division. Each tensor counts its own steps, where the authors' class counts those of its group.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient, of its difference, and of the square,
+            each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        no_prox: shrink p by lr*weight_decay before the step instead.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = Adan([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm", 2022.
+    """
+
+    lr: Any
+    betas: tuple[float, float, float]
+    eps: float
+    weight_decay: float
+    no_prox: bool
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        no_prox: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    r"""AdamW with a second, much slower average of the gradient in its step.
+
+    .. math::
+        m_1 = \beta_1 m_1 + (1-\beta_1) g, \quad m_2 = \beta_3 m_2 + (1-\beta_3) g, \quad
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = (1 - lr \lambda) p - lr \frac{m_1 / (1-\beta_1^t) + \alpha m_2}
+        {\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    With ``alpha_warmup``, :math:`\alpha` grows linearly from 0; with ``beta3_warmup``, the half-
+    life of :math:`m_2` grows linearly from that of :math:`m_1`. The paper has both last for the
+    whole training. Names and defaults are those of the authors' class for PyTorch; alpha is 5 in
+    their optax version.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the fast average, of that of the square, and of the slow one, each in
+            [0, 1).
+        alpha: weight of the slow average, at least 0.
+        beta3_warmup: steps over which beta3 grows to its value from beta1; 0: it has it at once.
+        alpha_warmup: steps over which alpha grows to its value from 0; 0: it has it at once.
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = AdEMAMix([w], lr=0.5, alpha=0.0, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float, float]
+    alpha: float
+    beta3_warmup: float
+    alpha_warmup: float
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        alpha: float = 2.0,
+        beta3_warmup: float = 0.0,
+        alpha_warmup: float = 0.0,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class ADOPT(Optimizer):
+    r"""Momentum of gradients over the root of the last step's v: any beta2 will do.
+
+    .. math::
+        x = \min(\max(\frac{g}{\max(\sqrt{v}, \epsilon)}, -c_t), c_t), \quad
+        m = \beta_1 m + (1-\beta_1) x, \quad p = p - lr \cdot m, \quad v = \beta_2 v + (1-\beta_2) g^2
+
+    :math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and leaves p as it is, whatever
+    the decay. This is the authors' code as it has been since their update of November 2024;
+    packages that clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: least denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        decouple: shrink p by lr*weight_decay instead of adding the decay to the gradient.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w, g = np.zeros(1, np.float32), np.array([4.0], np.float32)
+    >>> opt = ADOPT([w], lr=0.5, betas=(0.0, 0.5))
+    >>> for _ in range(2):
+    ...     opt.step([g])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any Beta2", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    decouple: bool
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        decouple: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -504,6 +843,10 @@ class ASGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -547,6 +890,8 @@ class ASGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class CAdamW(Optimizer):
@@ -594,6 +939,10 @@ class CAdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -635,6 +984,8 @@ class CAdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -681,6 +1032,10 @@ class LAMB(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -722,6 +1077,105 @@ class LAMB(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class LaProp(Optimizer):
+    r"""Adam that divides each gradient before it averages them.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        m = \beta_1 m + (1-\beta_1) lr \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \quad
+        \eta = \beta_1 \eta + (1-\beta_1) lr, \quad p = (1 - lr \lambda) p - \frac{lr}{\eta} m
+
+    :math:`\eta`, which each tensor carries in float64 as ``exp_avg_lr``, is :math:`lr
+    (1-\beta_1^t)` as long as lr stays. The authors' two files differ in the decay: their
+    ``laprop.py`` shrinks p by weight_decay alone and after the step, so that a schedule has to
+    scale both; their ``transformer/laprop.py`` by lr*weight_decay before it, as all optimizers here
+    do.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = LaProp([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.0004,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-15,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -769,6 +1223,10 @@ class LARS(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -815,6 +1273,8 @@ class LARS(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -857,6 +1317,10 @@ class Lion(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -896,6 +1360,8 @@ class Lion(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class MARS(Optimizer):
@@ -947,6 +1413,10 @@ class MARS(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -998,6 +1468,8 @@ class MARS(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Momentum(Optimizer):
@@ -1046,6 +1518,10 @@ class Momentum(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1088,6 +1564,8 @@ class Momentum(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -1139,6 +1617,10 @@ class NAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1184,6 +1666,8 @@ class NAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1232,6 +1716,10 @@ class RAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1275,6 +1763,8 @@ class RAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSProp(Optimizer):
@@ -1325,6 +1815,10 @@ class RMSProp(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1370,6 +1864,8 @@ class RMSProp(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1420,6 +1916,10 @@ class RMSprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1465,6 +1965,8 @@ class RMSprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -1510,6 +2012,10 @@ class Rprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1549,6 +2055,8 @@ class Rprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1596,6 +2104,10 @@ class SGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1639,6 +2151,8 @@ class SGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class StableAdamW(Optimizer):
@@ -1684,6 +2198,10 @@ class StableAdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1725,4 +2243,6 @@ class StableAdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...

@@ -11,7 +11,7 @@ from ..messages.suggest import did_you_mean
 from ..rules.definitions import Definition
 from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
-from ..rules.ranges import boolean, pair
+from ..rules.ranges import boolean, several
 from .whole import STATE_DTYPE, check_of_group
 
 
@@ -40,7 +40,7 @@ def accepted(option: Option, value: Any) -> Any:
         return _accepted_array(option, value)
     if not ranges:
         return boolean(option.name, value)
-    return pair(option.name, value, (ranges[0], ranges[1]))
+    return several(option.name, value, ranges)
 
 
 def _accepted_array(option: Option, array: Any) -> Any:

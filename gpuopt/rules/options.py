@@ -53,13 +53,15 @@ def learning_rate(default: float) -> Option:
 
 
 def betas(
-    first: float = 0.9,
-    second: float = 0.999,
+    *defaults: float,
     description: str = "decay rates of the averages of the gradient and of its square",
 ) -> Option:
-    """Return a pair of decay rates."""
-    pair, ranges = (first, second), (BELOW_ONE, BELOW_ONE)
-    return Option("betas", pair, f"{description}, each in [0, 1)", ranges, ("beta1", "beta2"))
+    """Return decay rates; by default the two of Adam."""
+    rates = defaults or (0.9, 0.999)
+    names = tuple(f"beta{i}" for i in range(1, len(rates) + 1))
+    return Option(
+        "betas", rates, f"{description}, each in [0, 1)", (BELOW_ONE,) * len(rates), names
+    )
 
 
 def epsilon(default: float = 1e-8) -> Option:
@@ -88,6 +90,7 @@ _RANGES = {
     "beta": BELOW_ONE,
     "beta1": BELOW_ONE,
     "beta2": BELOW_ONE,
+    "beta3": BELOW_ONE,
 }
 """What hyperparameters of these names accept, unless the rule says otherwise."""
 
@@ -97,7 +100,7 @@ def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tup
 
     Args:
         hyperparameters: options, or the default value of each hyperparameter by name: one called
-            lr, eps, momentum, beta, beta1 or beta2 then has the usual range.
+            lr, eps, momentum, beta, beta1, beta2 or beta3 then has the usual range.
     """
     if not isinstance(hyperparameters, Mapping):
         options = tuple(hyperparameters)

@@ -19,6 +19,7 @@ RULES: dict[str, Rule] = {}
 
 RESERVED = frozenset(
     {
+        "aside",
         "clip_norm",
         "clip_value",
         "ema",
@@ -56,6 +57,7 @@ OPTIMIZER_NAMES = frozenset(
         *("clip_norm", "clip_value", "ema_decay", "error_if_nonfinite", "kahan_sum"),
         *("master_weights", "norm_group", "params", "seed", "skip_nonfinite", "state_dtype"),
         *("min_8bit_size", "stochastic_rounding", "zero_grads"),
+        *("cautious", "cautious_weight_decay"),
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )

@@ -25,6 +25,7 @@ class Rule:
         options: the options that set the hyperparameters of ``coefficients``.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
             added to the gradient (L2).
+        decay: the stage of a decoupled decay that is not AdamW's; None: it is.
         initial: by state, the option that holds its initial value; all others start at zero.
         carried: the numbers that a tensor carries from step to step besides its step count, with
             their initial values: a number, or the name of an option. They change only in steps
@@ -59,6 +60,7 @@ class Rule:
     sums: tuple[str, ...] = ()
     summed: Callable[..., Any] | None = None
     decays: bool = False
+    decay: Stage | None = None
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
@@ -117,6 +119,7 @@ class Stage:
         state: its own state, if it has one.
         carried: the numbers that each tensor carries for it, with functions of the options and
             the tensor's index that return their initial values.
+        behind: whether it stands behind the rule, though it is given with those in front.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Stage:
     values: tuple[str, ...] = ("p", "g")
     state: State | None = None
     carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
+    behind: bool = False
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def numbers_of(name):
 def values_of(option, good):
     if option not in PAIRS:
         return VALUES
-    return [(*good[:i], value, *good[i + 1 :]) for i in (0, 1) for value in VALUES]
+    return [(*good[:i], value, *good[i + 1 :]) for i in range(len(good)) for value in VALUES]
 
 
 EACH = [(name, option, good) for name in CLASSES for option, good in numbers_of(name).items()]

@@ -127,6 +127,33 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"optimize_1d": True, "state_dtype": "bfloat16"},
         {"lr_1d_factor": 0.5, "betas_1d": (0.5, 0.75), "weight_decay_1d": 0.25},
     ],
+    "AdEMAMix": [
+        {},
+        {
+            "lr": 0.5,
+            "betas": (0.5, 0.75, 0.875),
+            "alpha": 4.0,
+            "beta3_warmup": 3.0,
+            "alpha_warmup": 4.0,
+            "eps": 0.25,
+            "state_dtype": "bfloat16",
+            **STAGE_OPTIONS,
+        },
+    ],
+    "Adan": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75, 0.875), "eps": 0.25, **STAGE_OPTIONS},
+        {"no_prox": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "ADOPT": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, **STAGE_OPTIONS},
+        {"decouple": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "LaProp": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **STAGE_OPTIONS},
+    ],
 }
 """For each optimizer, options that together select every rule and change every option."""
 

@@ -73,8 +73,8 @@ def type_of(option, tensor):
     """What a parameter for an option is annotated with."""
     if not option.ranges:
         return "bool"
-    if len(option.ranges) == 2:
-        return "tuple[float, float]"
+    if len(option.ranges) > 1:
+        return f"tuple[{', '.join(['float'] * len(option.ranges))}]"
     return tensor if option.tensor else "float"
 
 

@@ -1,6 +1,7 @@
 """Hyperparameters that make no sense are refused by name, wherever they are given."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tests.helpers.optimizers import (
 EACH_NUMBER = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in NUMBERS]
 EACH_FLAG = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in FLAGS]
 EACH_BETAS = [n for n in OPTIMIZERS if "betas" in options_of(n)]
+NAMES_OF_COUNTS = {2: "two", 3: "three"}
 
 NO_NUMBERS = [
     "0.5",
@@ -105,17 +107,19 @@ def test_what_is_no_boolean(numpy_backend, name, option):
 
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_betas(numpy_backend, name):
-    values = [0.9, (), (0.9,), (0.9, 0.9, 0.9), None, "", "abc", object(), np.zeros(3)]
-    refused_everywhere(name, "betas", values, TypeError, "betas: expected two numbers in [0, 1)")
-    for place in (0, 1):
+    count = len(DEFINITIONS[name].by_name["betas"].ranges)
+    values = [0.9, (), (0.9,), (0.9,) * (count + 1), None, "", "abcd", object(), np.zeros(4)]
+    said = f"betas: expected {NAMES_OF_COUNTS[count]} numbers in [0, 1)"
+    refused_everywhere(name, "betas", values, TypeError, said)
+    for place in range(count):
         for wrong, error in (
             *((value, TypeError) for value in NO_NUMBERS),
             *((value, ValueError) for value in OUT_OF_RANGE + NOT_BELOW_ONE),
         ):
-            pair = [0.5, 0.5]
-            pair[place] = wrong
+            several = [0.5] * count
+            several[place] = wrong
             said = f"betas[{place}]: expected a number in [0, 1)"
-            refused_everywhere(name, "betas", [tuple(pair)], error, said, ways=slice(2, 4))
+            refused_everywhere(name, "betas", [tuple(several)], error, said, ways=slice(2, 4))
 
 
 def test_the_message_says_what_was_given():
@@ -158,8 +162,9 @@ def test_the_ends_of_the_range_are_accepted(numpy_backend, name, option):
 
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_the_ends_of_the_range_of_betas_are_accepted(numpy_backend, name):
-    last = math.nextafter(1.0, 0.0)
-    for betas in ((0, 0), (last, last), (0.0, last), (last, 0.0), [0.5, 0.5]):
+    last, count = math.nextafter(1.0, 0.0), len(DEFINITIONS[name].by_name["betas"].ranges)
+    mixed = [*product((0, last), repeat=count), [0.5] * count]
+    for betas in mixed:
         params = [np.ones(3, np.float32)]
         optimizer = make(name, params, betas=betas)
         for _ in range(2):

@@ -5,7 +5,7 @@ each fails a test, so nothing new goes unchecked.
 """
 
 import itertools
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
 
@@ -159,6 +159,52 @@ def sign(x):
     return (x > 0) - (x < 0)
 
 
+def ademamix(p, g, s, t, o):
+    alpha, beta3 = o["alpha"], o["beta3"]
+    if t < o["alpha_warmup"]:
+        alpha = t / o["alpha_warmup"] * alpha
+    if t < o["beta3_warmup"]:
+        done = t / o["beta3_warmup"]
+        lives = [log(0.5) / log(o[beta] + 1e-8) - 1 for beta in ("beta1", "beta3")]
+        beta3 = 0.5 ** (1 / ((1 - done) * lives[0] + done * lives[1] + 1))
+    s["exp_avg_fast"] = o["beta1"] * s["exp_avg_fast"] + (1 - o["beta1"]) * g
+    s["exp_avg_slow"] = beta3 * s["exp_avg_slow"] + (1 - beta3) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    mixed = s["exp_avg_fast"] / (1 - o["beta1"] ** t) + alpha * s["exp_avg_slow"]
+    return p - o["lr"] * mixed / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+
+
+def adan(p, g, s, t, o):
+    difference = g + s["neg_pre_grad"] if t > 1 else 0.0
+    s["neg_pre_grad"] = -g
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_avg_diff"] = o["beta2"] * s["exp_avg_diff"] + (1 - o["beta2"]) * difference
+    ahead = g + o["beta2"] * difference
+    s["exp_avg_sq"] = o["beta3"] * s["exp_avg_sq"] + (1 - o["beta3"]) * ahead**2
+    root = sqrt(s["exp_avg_sq"] / (1 - o["beta3"] ** t)) + o["eps"]
+    p = p - o["lr"] * s["exp_avg"] / (1 - o["beta1"] ** t) / root
+    return p - o["lr"] * o["beta2"] * s["exp_avg_diff"] / (1 - o["beta2"] ** t) / root
+
+
+def adopt(p, g, s, t, o):
+    if t == 1:
+        s["exp_avg_sq"] = g**2
+        return p
+    ratio = g / max(sqrt(s["exp_avg_sq"]), o["eps"])
+    ratio = min(max(ratio, -((t - 1) ** 0.25)), (t - 1) ** 0.25)
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * ratio
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    return p - o["lr"] * s["exp_avg"]
+
+
+def laprop(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    ratio = g / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * o["lr"] * ratio
+    s["exp_avg_lr"] = o["beta1"] * s["exp_avg_lr"] + (1 - o["beta1"]) * o["lr"]
+    return p - s["exp_avg"] * o["lr"] / s["exp_avg_lr"] if o["lr"] else p
+
+
 FORMULAS = {
     "gradient_descent": gradient_descent,
     "momentum": momentum,
@@ -183,10 +229,19 @@ FORMULAS = {
     "nadam": nadam,
     "nadamw": nadam,
     "asgd": asgd,
+    "ademamix": ademamix,
+    "adan": adan,
+    "adan_no_prox": adan,
+    "adopt": adopt,
+    "adopt_decoupled": adopt,
+    "laprop": laprop,
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
-DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw")
+DECOUPLED = (
+    *("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw"),
+    *("ademamix", "adan", "adan_no_prox", "adopt_decoupled", "laprop"),
+)
 """The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
@@ -278,11 +333,13 @@ def by_formula(name, p, gradients, options):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
         if rule.decays:
             pass
-        elif name in DECOUPLED:
-            p = p - o["lr"] * o["weight_decay"] * p
-        else:
+        elif name not in DECOUPLED:
             g = g + o["weight_decay"] * p
+        elif name != "adan" and not (name == "adopt_decoupled" and t == 1):
+            p = p - o["lr"] * o["weight_decay"] * p
         p = FORMULAS[name](p, g, s, t, o)
+        if name == "adan":
+            p = p / (1 + o["lr"] * o["weight_decay"])
     return p, {state: s[state] for state in rule.states}
 
 
@@ -318,14 +375,17 @@ TORCH = {
 }
 """For each optimizer, torch's, and what torch calls its options."""
 
-NOT_IN_TORCH = ("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS")
+NOT_IN_TORCH = (
+    *("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS"),
+    *("AdEMAMix", "Adan", "ADOPT", "LaProp"),
+)
 """The optimizers that torch.optim does not have."""
 
 VALUES = {
     "lr": (3e-2, 1e-3),
     "beta": (0.5, 0.95),  # not 0: centered RMSProp would divide rounding errors
     "betas": ((0.9, 0.999), (0.0, 0.5)),
-    "eps": (1e-8, 1e-2),
+    "eps": (1e-8, 0.5),  # ADOPT's counts only above the root
     "momentum": (0.0, 0.9, 0.5),
     "weight_decay": (0.0, 0.05),
     "dampening": (0.0, 0.5),
@@ -349,8 +409,20 @@ VALUES = {
     "lr_1d_factor": (1.0, 0.5),
     "betas_1d": ((0.9, 0.95), (0.0, 0.5)),
     "weight_decay_1d": (0.0, 0.1),
+    "beta3_warmup": (0.0, 5.0, 100.0),
+    "alpha_warmup": (0.0, 7.0),
+    "no_prox": (False, True),
+    "decouple": (False, True),
 }
 """For each option of any optimizer, the values of the grid; 0 and False where they exist."""
+
+THREE_BETAS = ((0.9, 0.999, 0.9999), (0.0, 0.5, 0.75))
+"""The values where betas are three numbers."""
+
+
+def grid_of(option):
+    """The values of the grid for an option of an optimizer."""
+    return THREE_BETAS if len(option.ranges) == 3 else VALUES[option.name]
 
 
 def optimizers():
@@ -367,7 +439,7 @@ def grid(name):
     """Every combination of the options of an optimizer that it takes."""
     definition = DEFINITIONS[name]
     names = list(definition.defaults)
-    for values in itertools.product(*(VALUES[n] for n in names)):
+    for values in itertools.product(*map(grid_of, definition.options)):
         options = dict(zip(names, values))
         if accepted(definition, options):
             yield options
@@ -385,19 +457,20 @@ def accepted(definition, options):
 
 def values_of(option):
     """The values of the grid for a hyperparameter of a rule."""
-    for pair, parts in PAIRS.items():
-        if option in parts:
-            return [value[parts.index(option)] for value in VALUES[pair]]
+    for several in SEVERAL:
+        if option in several.parts:
+            place = several.parts.index(option)
+            return [value[place] for value in grid_of(several)]
     return VALUES[option]
 
 
-PAIRS = {
-    name: option.parts
+SEVERAL = [
+    option
     for definition in DEFINITIONS.values()
-    for name, option in definition.by_name.items()
+    for option in definition.options
     if len(option.parts) > 1
-}
-"""Options that are two of a rule's hyperparameters."""
+]
+"""Options that are several of a rule's hyperparameters."""
 
 
 def reached(name):

@@ -10,6 +10,8 @@ import gpuopt
 from gpuopt import RULES
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.adan import PROXIMAL_DECAY
+from gpuopt.rules.adopt import LATER_DECAY
 from gpuopt.rules.stages import (
     DECOUPLED_DECAY,
     L2_DECAY,
@@ -112,8 +114,10 @@ def test_maximize_and_a_factor_scale_the_gradient(change):
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_has_one_kind_of_decay(name):
     rule = RULES[name]
-    decay = () if rule.decays else (DECOUPLED_DECAY if rule.decoupled else L2_DECAY,)
-    assert stages_for(rule, [options(weight_decay=0.1), options()]) == decay
+    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
+    decay = {"adan": PROXIMAL_DECAY, "adopt_decoupled": LATER_DECAY}.get(name, decay)
+    expected = () if rule.decays else (decay,)
+    assert stages_for(rule, [options(weight_decay=0.1), options()]) == expected
 
 
 def test_the_gradient_is_scaled_before_it_decays():
