@@ -1382,7 +1382,7 @@ class MARS(Optimizer):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        gamma: how much of the gradient's change is added.
+        gamma: how much of the gradient's change is added, at least 0.
         optimize_1d: correct the gradients of tensors that are no matrices, too.
         lr_1d_factor: of the learning rate of other tensors, at least 0.
         betas_1d: decay rates for other tensors, each in [0, 1).

@@ -23,14 +23,15 @@ def lamb(
     inverse_root_correction2,
     eps,
     weight_decay,
+    kept,
     step_size,
 ):
     """u = m^ / (sqrt(v^)+eps) + wd*p ; p = p - lr*norm(p)/norm(u)*u, with Adam's m^ and v^."""
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
-    step = inverse_correction1 * np.divide(exp_avg, denominator) + weight_decay * p
-    return p - step_size * step, exp_avg, exp_avg_sq
+    step = inverse_correction1 * np.divide(exp_avg, denominator)
+    return kept * p - step_size * step, exp_avg, exp_avg_sq
 
 
 def norms(
@@ -51,8 +52,8 @@ def norms(
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
-    step = inverse_correction1 * np.divide(exp_avg, denominator) + weight_decay * p
-    return p, step
+    step = inverse_correction1 * np.divide(exp_avg, denominator)
+    return p, np.where(weight_decay != 0.0, step + weight_decay * p, step)
 
 
 def lamb_coefficients(step, of_p, of_step, lr, beta1, beta2, eps, weight_decay):
@@ -70,6 +71,7 @@ def lamb_coefficients(step, of_p, of_step, lr, beta1, beta2, eps, weight_decay):
         inverse_root_correction2,
         eps,
         weight_decay,
+        1.0 - lr * ratio * weight_decay,
         lr * ratio,
     )
 

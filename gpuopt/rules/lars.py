@@ -12,13 +12,14 @@ from .registry import Rule, add_rule
 
 def lars(p, g, momentum_buffer, momentum, undampened, ratio, weight_decay, lr):
     """v = mu*v + r*(g + wd*p) ; p = p - lr*v."""
-    momentum_buffer = momentum * momentum_buffer + undampened * (ratio * (g + weight_decay * p))
+    decayed = np.where(weight_decay != 0.0, g + weight_decay * p, g)
+    momentum_buffer = momentum * momentum_buffer + undampened * (ratio * decayed)
     return p - lr * momentum_buffer, momentum_buffer
 
 
 def nesterov(p, g, momentum_buffer, momentum, undampened, ratio, weight_decay, lr):
     """v = mu*v + r*(g + wd*p) ; p = p - lr*(r*(g + wd*p) + mu*v)."""
-    scaled = ratio * (g + weight_decay * p)
+    scaled = ratio * np.where(weight_decay != 0.0, g + weight_decay * p, g)
     momentum_buffer = momentum * momentum_buffer + undampened * scaled
     return p - lr * (scaled + momentum * momentum_buffer), momentum_buffer
 

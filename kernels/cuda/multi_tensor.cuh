@@ -262,8 +262,8 @@ __device__ void add_subtotals(const double* partials, double* subtotals, int64 n
     }
 }
 
-// Each block adds the sums of squares of one tensor's chunks, in a fixed order. They are the last of
-// the tensor's carried numbers.
+// Each block adds the sums of squares of one tensor's chunks, in a fixed order: they are the last
+// of the tensor's carried numbers.
 __device__ void add_sums(
     const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried)
 {

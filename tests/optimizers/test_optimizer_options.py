@@ -36,6 +36,12 @@ CHANGED = {
     "t0": 2.0,
     "etas": (0.25, 2.0),
     "step_sizes": (0.125, 4.0),
+    "trust_coefficient": 0.5,
+    "gamma": 0.5,
+    "optimize_1d": True,
+    "lr_1d_factor": 0.5,
+    "betas_1d": (0.25, 0.625),
+    "weight_decay_1d": 0.25,
 }
 """For each option, a value that is nobody's default."""
 
