@@ -68,6 +68,10 @@ class Adadelta(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -109,6 +113,8 @@ class Adadelta(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -153,6 +159,10 @@ class Adagrad(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -196,6 +206,8 @@ class Adagrad(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -244,6 +256,10 @@ class Adam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -289,6 +305,8 @@ class Adam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -332,6 +350,10 @@ class AdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -375,6 +397,8 @@ class AdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -418,6 +442,10 @@ class Adamax(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -459,6 +487,8 @@ class Adamax(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -510,6 +540,10 @@ class Adan(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -553,6 +587,8 @@ class Adan(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -607,6 +643,10 @@ class AdEMAMix(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -654,6 +694,8 @@ class AdEMAMix(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ADOPT(Optimizer):
@@ -702,6 +744,10 @@ class ADOPT(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -746,6 +792,8 @@ class ADOPT(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -790,6 +838,10 @@ class ASGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -833,6 +885,8 @@ class ASGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -883,6 +937,10 @@ class LaProp(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -924,6 +982,8 @@ class LaProp(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -966,6 +1026,10 @@ class Lion(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1005,6 +1069,8 @@ class Lion(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Momentum(Optimizer):
@@ -1053,6 +1119,10 @@ class Momentum(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1095,6 +1165,8 @@ class Momentum(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -1146,6 +1218,10 @@ class NAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1191,6 +1267,8 @@ class NAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1239,6 +1317,10 @@ class RAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1282,6 +1364,8 @@ class RAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSProp(Optimizer):
@@ -1332,6 +1416,10 @@ class RMSProp(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1377,6 +1465,8 @@ class RMSProp(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1427,6 +1517,10 @@ class RMSprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1472,6 +1566,8 @@ class RMSprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -1517,6 +1613,10 @@ class Rprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1556,6 +1656,8 @@ class Rprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1603,6 +1705,10 @@ class SGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1646,4 +1752,6 @@ class SGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...

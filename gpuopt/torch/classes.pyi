@@ -77,6 +77,10 @@ class Adadelta(Fused, torch.optim.Adadelta):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -117,6 +121,8 @@ class Adadelta(Fused, torch.optim.Adadelta):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adagrad(Fused, torch.optim.Adagrad):
@@ -166,6 +172,10 @@ class Adagrad(Fused, torch.optim.Adagrad):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -207,6 +217,8 @@ class Adagrad(Fused, torch.optim.Adagrad):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adam(Fused, torch.optim.Adam):
@@ -261,6 +273,10 @@ class Adam(Fused, torch.optim.Adam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -304,6 +320,8 @@ class Adam(Fused, torch.optim.Adam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdamW(Fused, torch.optim.AdamW):
@@ -353,6 +371,10 @@ class AdamW(Fused, torch.optim.AdamW):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -395,6 +417,8 @@ class AdamW(Fused, torch.optim.AdamW):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adamax(Fused, torch.optim.Adamax):
@@ -443,6 +467,10 @@ class Adamax(Fused, torch.optim.Adamax):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -483,6 +511,8 @@ class Adamax(Fused, torch.optim.Adamax):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adan(Fused):
@@ -540,6 +570,10 @@ class Adan(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -582,6 +616,8 @@ class Adan(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdEMAMix(Fused):
@@ -642,6 +678,10 @@ class AdEMAMix(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -686,6 +726,8 @@ class AdEMAMix(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ADOPT(Fused):
@@ -740,6 +782,10 @@ class ADOPT(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -782,6 +828,8 @@ class ADOPT(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ASGD(Fused, torch.optim.ASGD):
@@ -831,6 +879,10 @@ class ASGD(Fused, torch.optim.ASGD):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -872,6 +924,8 @@ class ASGD(Fused, torch.optim.ASGD):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LaProp(Fused):
@@ -928,6 +982,10 @@ class LaProp(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -969,6 +1027,8 @@ class LaProp(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Lion(Fused):
@@ -1017,6 +1077,10 @@ class Lion(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1057,6 +1121,8 @@ class Lion(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Momentum(Fused):
@@ -1111,6 +1177,10 @@ class Momentum(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1152,6 +1222,8 @@ class Momentum(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class NAdam(Fused, torch.optim.NAdam):
@@ -1208,6 +1280,10 @@ class NAdam(Fused, torch.optim.NAdam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1250,6 +1326,8 @@ class NAdam(Fused, torch.optim.NAdam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
@@ -1303,6 +1381,10 @@ class RAdam(Fused, torch.optim.RAdam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1344,6 +1426,8 @@ class RAdam(Fused, torch.optim.RAdam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSProp(Fused):
@@ -1400,6 +1484,10 @@ class RMSProp(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1443,6 +1531,8 @@ class RMSProp(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSprop(Fused, torch.optim.RMSprop):
@@ -1498,6 +1588,10 @@ class RMSprop(Fused, torch.optim.RMSprop):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1540,6 +1634,8 @@ class RMSprop(Fused, torch.optim.RMSprop):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Rprop(Fused, torch.optim.Rprop):
@@ -1590,6 +1686,10 @@ class Rprop(Fused, torch.optim.Rprop):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1629,6 +1729,8 @@ class Rprop(Fused, torch.optim.Rprop):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class SGD(Fused, torch.optim.SGD):
@@ -1681,6 +1783,10 @@ class SGD(Fused, torch.optim.SGD):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1722,4 +1828,6 @@ class SGD(Fused, torch.optim.SGD):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
