@@ -26,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float64")
 
 
 def _decay(rule: Rule) -> tuple[Stage, ...]:
-    return (decay_of(rule),)
+    return () if rule.decays else (decay_of(rule),)
 
 
 VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {

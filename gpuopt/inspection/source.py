@@ -9,6 +9,7 @@ from typing import Any
 
 from ..engine.compose import Update
 from ..kernels.cuda import source as cuda_c
+from ..kernels.trace.coefficients import POWERS_MODULE
 from .backends import BACKENDS
 from .cases import Case
 
@@ -32,9 +33,16 @@ def _python(update: Update) -> str:
     parts = ["# one element"]
     parts += [_named(name, function) for name, function in update.callees.items()]
     parts += [_wrapped(update.source), "# the coefficients of one tensor, in float64"]
-    parts += [_named(name, function) for name, function in update.coefficient_callees.items()]
+    for name, function in update.coefficient_callees.items():
+        parts += [*map(inspect.getsource, _helpers(function)), _named(name, function)]
     parts.append(_wrapped(update.coefficients_source))
     return "\n\n".join(part.strip() + "\n" for part in parts)
+
+
+def _helpers(function: Any) -> list[Callable[..., Any]]:
+    """Return the functions that a function of coefficients calls, but the powers."""
+    called = map(function.__globals__.get, function.__code__.co_names)
+    return [c for c in called if inspect.isfunction(c) and c.__module__ != POWERS_MODULE]
 
 
 def _wrapped(text: str) -> str:

@@ -23,7 +23,6 @@ def lamb(
     inverse_root_correction2,
     eps,
     weight_decay,
-    kept,
     step_size,
 ):
     """u = m^ / (sqrt(v^)+eps) + wd*p ; p = p - lr*norm(p)/norm(u)*u, with Adam's m^ and v^."""
@@ -31,7 +30,8 @@ def lamb(
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
     step = inverse_correction1 * np.divide(exp_avg, denominator)
-    return kept * p - step_size * step, exp_avg, exp_avg_sq
+    step = np.where(weight_decay != 0.0, step + weight_decay * p, step)
+    return np.where(step_size != 0.0, p - step_size * step, p), exp_avg, exp_avg_sq
 
 
 def norms(
@@ -71,7 +71,6 @@ def lamb_coefficients(step, of_p, of_step, lr, beta1, beta2, eps, weight_decay):
         inverse_root_correction2,
         eps,
         weight_decay,
-        1.0 - lr * ratio * weight_decay,
         lr * ratio,
     )
 

@@ -45,7 +45,8 @@ def set_aside(p):
 
 def cautious_update(p, g):
     """p = 0 unless the update has the sign of g, which is not 0: their product may underflow."""
-    with_g = np.where(g > 0.0, -p, np.where(g < 0.0, p, 0.0))
+    twice = g + g  # a float32: a g of 16 bits would be compared in pairs
+    with_g = np.where(twice > 0.0, -p, np.where(twice < 0.0, p, 0.0))
     return np.where(with_g <= 0.0, 0.0, p)
 
 

@@ -22,8 +22,8 @@ from tests.helpers.values import values
 def update_of(rule, stages=True):
     """A rule's composed update, behind every stage that it can have."""
     rule = RULES[rule]
-    decay = decay_of(rule)
-    return compose(rule, (SCALE_GRADIENT, decay) if stages else ())
+    decay = () if rule.decays else (decay_of(rule),)
+    return compose(rule, (SCALE_GRADIENT, *decay) if stages else ())
 
 
 def list_dtypes(update, param, grad, state):

@@ -14,7 +14,7 @@ from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
 VALUES = [math.nan, -math.inf, -1.0, -1e-9, 0.0, 0.5, math.nextafter(1.0, 0.0), 1.0, 1.5, math.inf]
-PAIRS = ("betas", "etas", "step_sizes")
+PAIRS = ("betas", "etas", "step_sizes", "betas_1d")
 
 
 def params(count=2):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.optimizers import (
     OPTIMIZERS,
     arrays,
@@ -42,8 +43,21 @@ CHANGED = {
     "lr_1d_factor": 0.5,
     "betas_1d": (0.25, 0.625),
     "weight_decay_1d": 0.25,
+    "beta3_warmup": 8.0,
+    "alpha_warmup": 8.0,
+    "no_prox": True,
+    "decouple": True,
 }
 """For each option, a value that is nobody's default."""
+
+THREE_BETAS = (0.25, 0.625, 0.5)
+
+
+def new_value(name, option):
+    """A value that is not the default of an optimizer's option."""
+    three = len(DEFINITIONS[name].by_name[option].ranges) == 3
+    return THREE_BETAS if three else CHANGED[option]
+
 
 BESIDE = {
     ("SGD", "nesterov"): {"momentum": 0.5},
@@ -52,6 +66,8 @@ BESIDE = {
         (name, "decoupled_weight_decay"): {"weight_decay": 0.25}
         for name in ("Adam", "NAdam", "RAdam")
     },
+    ("Adan", "no_prox"): {"weight_decay": 0.25},
+    ("ADOPT", "decouple"): {"weight_decay": 0.25},
 }
 """What some options do nothing without."""
 
@@ -68,12 +84,14 @@ def test_every_option_can_be_read_and_changed_between_steps(numpy_backend, name,
     params, expected = arrays(0), arrays(0)
     beside = BESIDE.get((name, option), {})
     optimizer = make(name, params, **beside)
-    changed = make(name, expected, **{**beside, option: CHANGED[option]})
-    assert getattr(optimizer, option) != CHANGED[option]
+    changed = make(name, expected, **{**beside, option: new_value(name, option)})
+    assert getattr(optimizer, option) != new_value(name, option)
     for step in range(2):
         optimizer.step(gradients(step))
-    setattr(optimizer, option, CHANGED[option])
-    assert getattr(optimizer, option) == CHANGED[option] == optimizer.param_groups[0][option]
+    setattr(optimizer, option, new_value(name, option))
+    assert (
+        getattr(optimizer, option) == new_value(name, option) == optimizer.param_groups[0][option]
+    )
     for array, source in zip(expected, params):
         array[...] = source
     changed.load_state_dict(optimizer.state_dict())
@@ -107,7 +125,7 @@ def test_a_changed_option_takes_effect_at_the_next_step(numpy_backend, name, opt
         for step in range(2):
             optimizer.step(gradients(step))
         if change:
-            setattr(optimizer, option, CHANGED[option])
+            setattr(optimizer, option, new_value(name, option))
         for step in range(LATER.get(option, LATER.get(f"{option} of {name}", 1))):
             optimizer.step(gradients(2 + step))
     assert bits(changed) != bits(same)
@@ -140,8 +158,8 @@ def test_an_option_of_one_group_changes_that_group_alone(numpy_backend, name, op
     apart = make(name, expected[:2], **beside), make(name, expected[2:], **beside)
     for step in range(4):
         if step == 2:
-            together.param_groups[1][option] = CHANGED[option]
-            setattr(apart[1], option, CHANGED[option])
+            together.param_groups[1][option] = new_value(name, option)
+            setattr(apart[1], option, new_value(name, option))
         together.step([gradients(step)[:2], gradients(step)[2:]])
         apart[0].step(gradients(step)[:2])
         apart[1].step(gradients(step)[2:])
