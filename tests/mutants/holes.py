@@ -163,8 +163,9 @@ MUTANTS = (
     Mutant(
         "values are clipped after weight decay",
         "gpuopt/engine/compose.py",
-        "stages.append(decay)",
-        "stages.insert(len(stages) - (tail.clip_value is not None), decay)",
+        "return (*stages, *decaying)",
+        "n = len(stages) - (tail.clip_value is not None)\n"
+        "        return (*stages[:n], *decaying, *stages[n:])",
         "tests/tail/test_clipping.py -k decay",
     ),
     Mutant(

@@ -118,8 +118,8 @@ MUTANTS = (
     Mutant(
         "weight decay comes before unscaling",
         "gpuopt/engine/compose.py",
-        "stages.append(decay)",
-        "stages.insert(0, decay)",
+        "return (*stages, *decaying)",
+        "return (*decaying, *stages)",
         "tests/rules/test_compose.py",
     ),
     Mutant(
