@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 from ..rules.registry import Rule, Stage
+from ..rules.rule import WEIGHT_DECAY
 from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
+from .low_precision import KEEPING
 from .tail import Tail
 from .update import Update, compose
 
-__all__ = ["NO_TAIL", "Update", "compose", "stages_for", "updates_for", "within"]
+__all__ = ["NO_TAIL", "Update", "compose", "pass_of", "stages_for", "updates_for", "within"]
 
 NO_TAIL = Tail()
 
@@ -23,6 +25,8 @@ def stages_for(
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
     """Return the stages in front of a rule: none that would change nothing in every group.
+
+    A rule with a hyperparameter ``weight_decay`` decays by itself.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
     bytes, and without the stage another kernel would be compiled.
@@ -42,7 +46,8 @@ def stages_for(
         stages.append(SCALE_GRADIENT)
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
-    if any(o["weight_decay"] for o in options) or decay in had:
+    decays = WEIGHT_DECAY not in rule.hyperparameters and any(o[WEIGHT_DECAY] for o in options)
+    if decays or decay in had:
         stages.append(decay)
     return tuple(stages)
 
@@ -71,6 +76,17 @@ def updates_for(
         stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail, had)
         updates[rule] = within(rule, tail, stages)
     return [updates[rule] for rule in rules]
+
+
+def pass_of(rule: Rule, name: str, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
+    """Return a pass of a rule as an update behind ``stages``.
+
+    What rounding cuts off of the parameters is kept as in steps; without that, they are rounded to
+    the nearest. Nothing else of the tail has to do with passes.
+    """
+    own = rule.passes[name]
+    keeps = "p" in own.results and tail.narrow in KEEPING
+    return compose(rule, stages, narrow=tail.narrow if keeps else "", instead=own)
 
 
 def within(rule: Rule, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:

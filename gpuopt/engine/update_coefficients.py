@@ -24,12 +24,14 @@ class UpdateCoefficients:
         stages: the stages in front of it, in order.
         after: the stages behind it, in order.
         encoding: the stages that make the codes of states, once the scales of blocks are known.
+        instead: the pass of the rule that takes its place, or None.
     """
 
     rule: Rule
     stages: tuple[Stage, ...]
     after: tuple[Stage, ...]
     encoding: tuple[Stage, ...]
+    instead: Stage | None
 
     @property
     def _around(self) -> tuple[Stage, ...]:
@@ -38,7 +40,12 @@ class UpdateCoefficients:
     @property
     def carried_names(self) -> tuple[str, ...]:
         """The names of the carried numbers of a tensor."""
-        return (*self.rule.carried, *self._constant)
+        return (*self._of_rule, *self._constant)
+
+    @property
+    def _of_rule(self) -> tuple[str, ...]:
+        """Those that the rule's coefficients return; a pass leaves them as they are."""
+        return () if self.instead else tuple(self.rule.carried)
 
     @cached_property
     def _constant(self) -> tuple[str, ...]:
@@ -55,11 +62,11 @@ class UpdateCoefficients:
         given = {"step", *self._constant}
         own = [
             name
-            for stage in self._around
+            for stage in (*self._around, *filter(None, [self.instead]))
             if stage.coefficients
             for name in parameters_of(stage.coefficients)
         ]
-        names = dict.fromkeys((*own, *self.rule.hyperparameters))
+        names = dict.fromkeys((*own, *(() if self.instead else self.rule.hyperparameters)))
         return tuple(name for name in names if name not in given)
 
     @cached_property
@@ -91,9 +98,11 @@ class UpdateCoefficients:
                 known.update(stage.coefficient_names)
             return calls
 
+        before, behind = of(self.stages), (*self.after, *self.encoding)
+        if self.instead:
+            return [*before, *of([self.instead]), *of(behind)]
         names = (*self.rule.coefficient_names, *self.rule.carried)
-        behind = (*self.after, *self.encoding)
-        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(behind)]
+        return [*before, ("of_rule", self.rule.coefficients, names), *of(behind)]
 
     @cached_property
     def coefficients_function(self) -> FunctionType:
@@ -129,7 +138,7 @@ class UpdateCoefficients:
 
     def carried_at_first(self, options: Mapping[str, float], tensor: int = 0) -> tuple[float, ...]:
         """Return the carried numbers for the first step of a tensor; ``tensor`` is its index."""
-        starts = self.rule.carried.values()
+        starts = map(self.rule.carried.__getitem__, self._of_rule)
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
         starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
         return (*of_rule, *(starts_of[name](options, tensor) for name in self._constant))

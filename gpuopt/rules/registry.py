@@ -10,7 +10,7 @@ from typing import Any
 from ..kernels.trace.coefficients import trace_coefficients
 from ..kernels.trace.operations import RuleError, trace
 from .options import Option, options_from
-from .rule import Rule, Stage, State, parameters_of
+from .rule import WEIGHT_DECAY, Rule, Stage, State, parameters_of
 
 __all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "add_rule", "check", "register"]
 
@@ -167,9 +167,9 @@ def check(rule: Rule) -> None:
             )
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
-    if returned != 1 + len(rule.states):
+    if returned != len(rule.results):
         raise RuleError(
-            f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
+            f"{rule.name}: update returns {returned} values instead of p and {rule.results[1:]}"
         )
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
@@ -178,7 +178,8 @@ def check(rule: Rule) -> None:
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
-    reserved = {n for n in names if n in RESERVED or n.rstrip("0123456789") == "element"}
+    allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update decays by itself
+    reserved = {n for n in names - allowed if n in RESERVED or n.rstrip("0123456789") == "element"}
     reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))

@@ -10,6 +10,9 @@ from typing import Any
 
 from .options import Option
 
+WEIGHT_DECAY = "weight_decay"
+"""The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rule:
@@ -24,7 +27,8 @@ class Rule:
         states: the names of the states, as in torch, in the update's order.
         options: the options that set the hyperparameters of ``coefficients``.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
-            added to the gradient (L2).
+            added to the gradient (L2). An update with a hyperparameter ``weight_decay`` has no
+            such stage.
         initial: by state, the option that holds its initial value; all others start at zero.
         carried: the numbers that a tensor carries from step to step besides its step count, with
             their initial values: a number, or the name of an option. They change only in steps
@@ -34,6 +38,11 @@ class Rule:
             maximum of it, or a quotient that is averaged again.
         not_in_8_bits: the states that 16 bits hold and 8 bits do not.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        copies: the states that start as copies of the parameter.
+        constant: the states that ``update`` reads and does not return: only passes change them.
+        passes: by the name of the optimizer's method that runs it, what it does to each element
+            outside of a step. A pass that takes ``g`` runs where a gradient is given, any other
+            where the tensor has all states that it takes; these states must be ``wide``.
     """
 
     name: str
@@ -47,11 +56,19 @@ class Rule:
     wide: tuple[str, ...] = ()
     not_in_8_bits: tuple[str, ...] = ()
     nonnegative: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
+    passes: Mapping[str, Stage] = field(default_factory=dict)
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
         """The hyperparameters of ``coefficients`` with their defaults."""
         return {n: value for o in self.options for n, value in o.hyperparameters.items()}
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The values that ``update`` returns: the parameter, and the states that it changes."""
+        return ("p", *(name for name in self.states if name not in self.constant))
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -59,7 +76,7 @@ class Rule:
         return parameters_of(self.update)[2 + len(self.states) :]
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """Return the least memory traffic: read everything once, write all but the gradient.
+        """Return the least memory traffic: read everything once, write all that the update returns.
 
         Args:
             param: bytes of one element of a parameter.
@@ -70,7 +87,7 @@ class Rule:
         >>> RULES["adam"].bytes_per_element()
         28
         """
-        return 2 * param + grad + 2 * state * len(self.states)
+        return 2 * param + grad + state * (len(self.states) + len(self.results) - 1)
 
 
 @dataclass(frozen=True)

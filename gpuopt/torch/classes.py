@@ -14,6 +14,7 @@ from .by_rule import Optimizer
 from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
 from .known_optimizers import register_optimizer
+from .passes import drop_in_bases_for
 
 __all__ = ["Optimizer", *DEFINITIONS]
 
@@ -47,7 +48,8 @@ def _class_of(definition: Definition) -> type[Fused]:
     names: dict[str, Any] = {"_definition": definition, "__module__": __name__}
     if theirs is None:
         names.update(__init__=constructor(definition, FLAGS), _added_flags=ADDED_FLAGS)
-    made: Any = type(definition.name, (Fused, theirs) if theirs else (Fused,), names)
+    bases = (*drop_in_bases_for(definition), *((Fused, theirs) if theirs else (Fused,)))
+    made: Any = type(definition.name, bases, names)
     known = made.__signature__.parameters
     more = {name: text for name, text in _DESCRIPTIONS.items() if name in known}
     made.__doc__ = docstring(definition, _PARAMS, more, _EXAMPLE.format(definition.name))
