@@ -90,6 +90,7 @@ def averaging(step, weight_sum, lr_max, lr, beta, r, weight_lr_power):
     weight = real_power(1.0 * step, r) * real_power(lr_max, weight_lr_power)
     weight_sum = weight_sum + weight
     share = np.divide(weight, np.where(weight_sum != 0.0, weight_sum, 1.0))
+    share = np.where(weight - weight == 0.0, share, 1.0)  # of an infinite weight it is NaN
     return share, lr * (beta * (1.0 - share) - 1.0), weight_sum, lr_max
 
 

@@ -20,6 +20,7 @@ from tests.helpers.optimizers import (
 EACH_NUMBER = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in NUMBERS]
 EACH_FLAG = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in FLAGS]
 EACH_BETAS = [n for n in OPTIMIZERS if "betas" in options_of(n)]
+ASSIGNED_BY_METHODS = ("train_mode",)
 
 NO_NUMBERS = [
     "0.5",
@@ -100,13 +101,17 @@ def as_float(number):
 @pytest.mark.parametrize(("name", "option"), EACH_FLAG)
 def test_what_is_no_boolean(numpy_backend, name, option):
     values = [0, 1, 0.0, "True", None, [], np.array(True), math.nan]
-    refused_everywhere(name, option, values, TypeError, f"{option}: expected True or False")
+    ways = slice(2) if option in ASSIGNED_BY_METHODS else slice(None)
+    said = f"{option}: expected True or False"
+    refused_everywhere(name, option, values, TypeError, said, ways=ways)
 
 
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_betas(numpy_backend, name):
     values = [0.9, (), (0.9,), (0.9, 0.9, 0.9), None, "", "abc", object(), np.zeros(3)]
-    refused_everywhere(name, "betas", values, TypeError, "betas: expected two numbers in [0, 1)")
+    first, second = (r.description for r in DEFINITIONS[name].by_name["betas"].ranges)
+    two = "two numbers in [0, 1)" if first == second else f"{first} and {second}"
+    refused_everywhere(name, "betas", values, TypeError, f"betas: expected {two}")
     for place in (0, 1):
         for wrong, error in (
             *((value, TypeError) for value in NO_NUMBERS),
@@ -114,7 +119,7 @@ def test_betas(numpy_backend, name):
         ):
             pair = [0.5, 0.5]
             pair[place] = wrong
-            said = f"betas[{place}]: expected a number in [0, 1)"
+            said = f"betas[{place}]: expected {(first, second)[place]}"
             refused_everywhere(name, "betas", [tuple(pair)], error, said, ways=slice(2, 4))
 
 
@@ -159,7 +164,10 @@ def test_the_ends_of_the_range_are_accepted(numpy_backend, name, option):
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_the_ends_of_the_range_of_betas_are_accepted(numpy_backend, name):
     last = math.nextafter(1.0, 0.0)
-    for betas in ((0, 0), (last, last), (0.0, last), (last, 0.0), [0.5, 0.5]):
+    ranges = DEFINITIONS[name].by_name["betas"].ranges
+    for betas in ((0, 0), (last, last), (0.0, last), (last, 0.0), (5e-324, 0.0), [0.5, 0.5]):
+        if not all(accepts.accepts(beta) for accepts, beta in zip(ranges, betas)):
+            continue
         params = [np.ones(3, np.float32)]
         optimizer = make(name, params, betas=betas)
         for _ in range(2):
