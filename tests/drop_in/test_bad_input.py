@@ -14,6 +14,7 @@ from tests.drop_in.pairs import (  # noqa: E402
     give_gradients,
     parameters,
 )
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
@@ -133,7 +134,7 @@ def test_groups_may_hold_what_is_nobodys_option(name):
     """As torch's may: the names of layers, masks, whatever a training loop wants to find there."""
     params = parameters(torch.float32)
     own = {"scales": torch.ones(3), "mask": np.ones(3), "name": "body"}
-    optimizer = getattr(ours, name)([{"params": params, **own}], lr=0.1)
+    optimizer = getattr(ours, name)([{"params": params, **own}], lr=0.1, **training(name))
     for step in range(3):
         give_gradients(params, step)
         optimizer.step()
