@@ -87,6 +87,11 @@ class Definition:
         return frozenset(name for rule in self.all_rules for name in rule.states)
 
     @cached_property
+    def constant_names(self) -> frozenset[str]:
+        """The states that only passes change, which may come before the first step."""
+        return frozenset(name for rule in self.all_rules for name in rule.constant)
+
+    @cached_property
     def carried_names(self) -> frozenset[str]:
         """The numbers that the tensors of some rule of its carry from step to step."""
         return frozenset(name for rule in self.all_rules for name in rule.carried)

@@ -222,6 +222,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 self._tail,
                 self._state,
                 self._norm_group,
+                self._definition.constant_names,
             )
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True

@@ -30,6 +30,7 @@ class StateSync:
         tensors: LocalTensors,
         group_of: Sequence[int],
         carried: frozenset[str],
+        constant: frozenset[str] = frozenset(),
     ) -> None:
         """Store the two sides.
 
@@ -38,7 +39,9 @@ class StateSync:
             tensors: of the parameters.
             group_of: the group of each parameter.
             carried: the names of the numbers that the optimizer's rules carry.
+            constant: the names of the states that passes may have changed before the first step.
         """
+        self._constant = constant
         self._step, self._tensors, self._carried = step, tensors, carried
         self._group_of, self._seeds = group_of, ShardSeeds(tensors.shards, step.tail)
         self._dropped_at = 0
@@ -70,7 +73,8 @@ class StateSync:
             wanted = state_dtypes[self._group_of[i]]
             count, numbers = self._numbers(i, own, arrays, counts, wanted)
             steps.append(count)
-            states.append(arrays if count else {n: _unused(a, wanted) for n, a in arrays.items()})
+            kept = arrays if count else self._constant
+            states.append({n: a if n in kept else _unused(a, wanted) for n, a in arrays.items()})
             carried.append(numbers)
         known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
         if known != (steps, carried) or not _same_memory(states, self._step.states):
@@ -107,7 +111,9 @@ class StateSync:
         values = self._step.values_of_states()
         for i, (param, states) in enumerate(zip(self._tensors.params, values)):
             writes_step = counted or SEED in carried[i]
-            if not steps[i] or not (states or writes_step):  # torch has no entry then
+            if not (steps[i] or self._constant & states.keys()):  # torch has no entry then
+                continue
+            if not (states or writes_step):
                 continue
             own = state[param]
             own.update({name: self._tensors.to_torch(i, array) for name, array in states.items()})

@@ -45,6 +45,7 @@ class TensorStep:
         tail: Tail,
         state: States,
         norm_group: Any = None,
+        constant: frozenset[str] = frozenset(),
     ) -> None:
         """Describe and check the parameters.
 
@@ -56,6 +57,7 @@ class TensorStep:
             tail: the tail of the optimizer.
             state: of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
+            constant: see `state_sync.StateSync`.
 
         Raises:
             TypeError, ValueError: a parameter cannot be updated.
@@ -71,7 +73,7 @@ class TensorStep:
         self.step = FusedStep(
             self.tensors.views, names, group_of, tail, shards.process_groups, shards.norm_groups
         )
-        self.states = StateSync(self.step, self.tensors, group_of, carried)
+        self.states = StateSync(self.step, self.tensors, group_of, carried, constant)
         self._on_cpu = any(p.device.type == "cpu" for p in shards.locals)
 
     def fits(

@@ -51,7 +51,7 @@ BESIDE = {"weight_lr_power": {"warmup_steps": 3.0}}
 """What some options change nothing without."""
 
 WITHOUT_PASSES = [("sophiag", option) for option in ("beta2", "rho", "bs")]
-"""The options that change nothing before a pass has: tests/passes has them."""
+"""What changes nothing before a pass has run: tests/optimizers/test_passes.py has it."""
 
 
 @pytest.mark.parametrize(
