@@ -80,6 +80,7 @@ def register(
     wide: tuple[str, ...] = (),
     not_in_8_bits: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
+    copies: tuple[str, ...] = (),
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -99,6 +100,7 @@ def register(
         wide: the states that are never stored in 16 or 8 bits.
         not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        copies: the states that start as copies of the parameter; they must be ``wide``.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -124,7 +126,12 @@ def register(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
     names: Any
-    kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
+    kinds: dict[str, Any] = {
+        "wide": wide,
+        "not_in_8_bits": not_in_8_bits,
+        "nonnegative": nonnegative,
+        "copies": copies,
+    }
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
@@ -159,12 +166,15 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    for role in ("wide", "not_in_8_bits", "nonnegative"):
+    for role in ("wide", "not_in_8_bits", "nonnegative", "copies", "constant"):
         unknown = sorted({*getattr(rule, role)} - {*rule.states})
         if unknown:
             raise RuleError(
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
             )
+    narrow = sorted({*rule.copies, *rule.constant} - {*rule.wide})
+    if narrow:
+        raise RuleError(f"{rule.name}: {narrow[0]!r} must be wide: it is a copy, or constant")
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
     if returned != len(rule.results):
@@ -174,6 +184,27 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
+    for name, stage in rule.passes.items():
+        _check_pass(rule, name, stage)
+
+
+def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
+    """Check that every backend can compile a pass."""
+    taken = parameters_of(stage.function)
+    states = {*stage.values} - {"p", "g"}
+    if taken[: len(stage.values)] != stage.values or not states <= {*rule.wide}:
+        raise RuleError(f"{rule.name}: {name} takes {taken}, and must take wide states alone")
+    if not {*stage.results} <= {"p", *rule.states}:
+        raise RuleError(f"{rule.name}: {name} replaces {stage.results}")
+    if len(trace(stage.function, taken).results) != len(stage.results):
+        raise RuleError(f"{rule.name}: {name} does not return {stage.results}")
+    if stage.coefficients is None:
+        return
+    given = parameters_of(stage.coefficients)
+    if not {*given} <= rule.hyperparameters.keys():
+        raise RuleError(f"{rule.name}: the coefficients of {name} take {given}")
+    if len(trace_coefficients(stage.coefficients, given).results) != len(stage.coefficient_names):
+        raise RuleError(f"{rule.name}: the coefficients of {name} are not those that it takes")
 
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:

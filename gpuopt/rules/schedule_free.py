@@ -340,7 +340,7 @@ define(
         "RAdamScheduleFree",
         single("radam_schedule_free"),
         (*_RADAM_OPTIONS, MAXIMIZE, TRAIN_MODE),
-        keyword_only=("maximize", "train_mode"),
+        keyword_only=("silent_sgd_phase", "maximize", "train_mode"),
         summary="AdamWScheduleFree that warms up by RAdam's rectification.",
         equation=r"v = \beta_2 v + (1-\beta_2) g^2, \quad "
         r"u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad" + _EQUATION,
