@@ -16,10 +16,11 @@ from ..rules.stages import (
     subtracts,
 )
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
+from .low_precision import KEEPING
 from .tail import Tail
 from .update import Update, compose
 
-__all__ = ["NO_TAIL", "Update", "compose", "stages_for", "updates_for", "within"]
+__all__ = ["NO_TAIL", "Update", "compose", "pass_of", "stages_for", "updates_for", "within"]
 
 NO_TAIL = Tail()
 
@@ -31,6 +32,8 @@ def stages_for(
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
     """Return the stages around a rule: none that would change nothing in every group.
+
+    A rule with a hyperparameter ``weight_decay`` decays by itself.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
     bytes, and without the stage another kernel would be compiled.
@@ -92,6 +95,17 @@ def updates_for(
         stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail, had)
         updates[rule] = within(rule, tail, stages)
     return [updates[rule] for rule in rules]
+
+
+def pass_of(rule: Rule, name: str, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
+    """Return a pass of a rule as an update behind ``stages``.
+
+    What rounding cuts off of the parameters is kept as in steps; without that, they are rounded to
+    the nearest. Nothing else of the tail has to do with passes.
+    """
+    own = rule.passes[name]
+    keeps = "p" in own.results and tail.narrow in KEEPING
+    return compose(rule, stages, narrow=tail.narrow if keeps else "", instead=own)
 
 
 def within(rule: Rule, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:

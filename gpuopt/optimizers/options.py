@@ -94,6 +94,7 @@ class Options(MutableMapping[str, Any]):
         """
         if name not in self._values:
             self.check(name)
+        self._check_set_by(name)
         taken = self._taken(name, value)
         if self._check is not None and name != "lr":
             self._check({**self._values, name: taken})
@@ -111,6 +112,7 @@ class Options(MutableMapping[str, Any]):
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
+            self._check_set_by(name)
         taken = {n: self._taken(n, v) for n, v in given.items()}
         if self._check is not None:
             self._check({**self._values, **taken})
@@ -146,6 +148,12 @@ class Options(MutableMapping[str, Any]):
                 f"unknown option {name!r}: expected one of {', '.join(known)}"
                 f"{did_you_mean(str(name), list(known))}"
             )
+
+    def _check_set_by(self, name: str) -> None:
+        """Raise TypeError if methods change the option, and an assignment does not."""
+        option = self._options.get(name)
+        if option is not None and option.set_by:
+            raise TypeError(f"{name}: it cannot be assigned; {option.set_by} change it")
 
     def _taken(self, name: str, value: Any) -> Any:
         if name == STATE_DTYPE:

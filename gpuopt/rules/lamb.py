@@ -87,7 +87,6 @@ add_rule(
         nonnegative=("exp_avg_sq",),
         sums=("of_p", "of_step"),
         summed=norms,
-        decays=True,
     )
 )
 

@@ -47,7 +47,7 @@ _OPTIONS = (
     Option("trust_coefficient", 1e-3, "the ratio of both norms after a step", (FINITE,)),
     weight_decay(),
 )
-_SUMS = {"facts": ("ndim",), "sums": ("of_p", "of_g"), "summed": norms, "decays": True}
+_SUMS = {"facts": ("ndim",), "sums": ("of_p", "of_g"), "summed": norms}
 _NESTEROV = Option("nesterov", False, "look one step ahead")
 
 add_rule(Rule("lars", lars, lars_coefficients, ("momentum_buffer",), _OPTIONS, **_SUMS))

@@ -111,7 +111,6 @@ add_rule(
         facts=("ndim",),
         sums=("of_c",),
         summed=corrected_gradient,
-        decays=True,
     )
 )
 

@@ -21,6 +21,8 @@ class Option:
         parts: the hyperparameters that it sets; by default the one of its own name.
         tensor: whether a tensor of one float may be given, which is read at every step.
         added: whether it came later than the optimizer: older state dicts lack it.
+        set_by: the methods that change it in place of an assignment, for errors; empty if an
+            assignment does.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Option:
     parts: tuple[str, ...] = ()
     tensor: bool = False
     added: bool = False
+    set_by: str = ""
 
     def __post_init__(self) -> None:
         """Fill in the parts."""
@@ -76,6 +79,13 @@ def weight_decay(default: float = 0.0, decoupled: bool = False) -> Option:
 
 
 MAXIMIZE = Option("maximize", False, "climb instead of descending")
+
+TRAIN_MODE = Option(
+    "train_mode",
+    False,
+    "whether the parameters are those of train(), which steps need, or of eval()",
+    set_by="train() and eval()",
+)
 
 DECOUPLED = Option(
     "decoupled_weight_decay",

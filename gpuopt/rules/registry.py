@@ -10,7 +10,7 @@ from typing import Any
 from ..kernels.trace.coefficients import trace_coefficients
 from ..kernels.trace.operations import RuleError, trace
 from .options import Option, options_from
-from .rule import Rule, Stage, State, parameters_of
+from .rule import WEIGHT_DECAY, Rule, Stage, State, parameters_of
 
 __all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "add_rule", "check", "register"]
 
@@ -86,10 +86,10 @@ def register(
     wide: tuple[str, ...] = (),
     not_in_8_bits: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
+    copies: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
     sums: tuple[str, ...] = (),
     summed: Callable[..., Any] | None = None,
-    decays: bool = False,
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -109,13 +109,13 @@ def register(
         wide: the states that are never stored in 16 or 8 bits.
         not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        copies: the states that start as copies of the parameter; they must be ``wide``.
         facts: what ``coefficients`` takes of a tensor, behind what is carried: ``"ndim"``, the
             number of its dimensions, and ``"size"``, that of its elements.
         sums: the names of numbers that it takes behind those: of each value that ``summed`` returns
             the sum of squares over the whole tensor, before any element changes.
         summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
             coefficients that do not depend on the sums, all by name.
-        decays: whether ``weight_decay`` is one of the hyperparameters; no decay is added then.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -141,8 +141,14 @@ def register(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
     names: Any
-    kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
-    kinds |= {"facts": facts, "sums": sums}
+    kinds: dict[str, Any] = {
+        "wide": wide,
+        "not_in_8_bits": not_in_8_bits,
+        "nonnegative": nonnegative,
+        "copies": copies,
+        "facts": facts,
+        "sums": sums,
+    }
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
@@ -156,7 +162,6 @@ def register(
         dict(initial or {}),
         dict(carried or {}),
         summed=summed,
-        decays=decays,
         **kinds,
     )
     check(rule)
@@ -179,22 +184,27 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    for role in ("wide", "not_in_8_bits", "nonnegative"):
+    for role in ("wide", "not_in_8_bits", "nonnegative", "copies", "constant"):
         unknown = sorted({*getattr(rule, role)} - {*rule.states})
         if unknown:
             raise RuleError(
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
             )
+    narrow = sorted({*rule.copies, *rule.constant} - {*rule.wide})
+    if narrow:
+        raise RuleError(f"{rule.name}: {narrow[0]!r} must be wide: it is a copy, or constant")
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
-    if returned != 1 + len(rule.states):
+    if returned != len(rule.results):
         raise RuleError(
-            f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
+            f"{rule.name}: update returns {returned} values instead of p and {rule.results[1:]}"
         )
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
     _check_sums(rule)
+    for name, stage in rule.passes.items():
+        _check_pass(rule, name, stage)
 
 
 def _check_sums(rule: Rule) -> None:
@@ -214,11 +224,29 @@ def _check_sums(rule: Rule) -> None:
         raise RuleError(f"{rule.name}: summed returns {returned} values for {rule.sums}")
 
 
+def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
+    """Check that every backend can compile a pass."""
+    taken = parameters_of(stage.function)
+    states = {*stage.values} - {"p", "g"}
+    if taken[: len(stage.values)] != stage.values or not states <= {*rule.wide}:
+        raise RuleError(f"{rule.name}: {name} takes {taken}, and must take wide states alone")
+    if not {*stage.results} <= {"p", *rule.states}:
+        raise RuleError(f"{rule.name}: {name} replaces {stage.results}")
+    if len(trace(stage.function, taken).results) != len(stage.results):
+        raise RuleError(f"{rule.name}: {name} does not return {stage.results}")
+    if stage.coefficients is None:
+        return
+    given = parameters_of(stage.coefficients)
+    if not {*given} <= rule.hyperparameters.keys():
+        raise RuleError(f"{rule.name}: the coefficients of {name} take {given}")
+    if len(trace_coefficients(stage.coefficients, given).results) != len(stage.coefficient_names):
+        raise RuleError(f"{rule.name}: the coefficients of {name} are not those that it takes")
+
+
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried, *rule.sums}
-    own = {"weight_decay"} if rule.decays else set()
-    taken = RESERVED - own
-    reserved = {n for n in names if n in taken or n.rstrip("0123456789") == "element"}
+    allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update decays by itself
+    reserved = {n for n in names - allowed if n in RESERVED or n.rstrip("0123456789") == "element"}
     reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))

@@ -10,6 +10,9 @@ from typing import Any
 
 from .options import Option
 
+WEIGHT_DECAY = "weight_decay"
+"""The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rule:
@@ -24,7 +27,8 @@ class Rule:
         states: the names of the states, as in torch, in the update's order.
         options: the options that set the hyperparameters of ``coefficients``.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
-            added to the gradient (L2).
+            added to the gradient (L2). An update with a hyperparameter ``weight_decay`` has no
+            such stage.
         decay: the stage of a decoupled decay that is not AdamW's; None: it is.
         initial: by state, the option that holds its initial value; all others start at zero.
         carried: the numbers that a tensor carries from step to step besides its step count, with
@@ -42,7 +46,11 @@ class Rule:
         summed: a pure NumPy function of the parameter, the gradient and states as they are before
             the update, and of coefficients of the update that do not depend on the sums; it takes
             all of them by name.
-        decays: whether its own coefficients take ``weight_decay``; no stage is put in front then.
+        copies: the states that start as copies of the parameter.
+        constant: the states that ``update`` reads and does not return: only passes change them.
+        passes: by the name of the optimizer's method that runs it, what it does to each element
+            outside of a step. A pass that takes ``g`` runs where a gradient is given, any other
+            where the tensor has all states that it takes; these states must be ``wide``.
     """
 
     name: str
@@ -59,13 +67,25 @@ class Rule:
     facts: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     summed: Callable[..., Any] | None = None
-    decays: bool = False
     decay: Stage | None = None
+    copies: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
+    passes: Mapping[str, Stage] = field(default_factory=dict)
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
         """The hyperparameters of ``coefficients`` with their defaults."""
         return {n: value for o in self.options for n, value in o.hyperparameters.items()}
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The values that ``update`` returns: the parameter, and the states that it changes."""
+        return ("p", *(name for name in self.states if name not in self.constant))
+
+    @property
+    def decays(self) -> bool:
+        """Whether it decays by itself, so that no stage does."""
+        return WEIGHT_DECAY in self.hyperparameters
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
@@ -73,7 +93,7 @@ class Rule:
         return parameters_of(self.update)[2 + len(self.states) :]
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """Return the least memory traffic: read everything once, write all but the gradient.
+        """Return the least memory traffic: read everything once, write all that the update returns.
 
         Args:
             param: bytes of one element of a parameter.
@@ -84,7 +104,7 @@ class Rule:
         >>> RULES["adam"].bytes_per_element()
         28
         """
-        return 2 * param + grad + 2 * state * len(self.states)
+        return 2 * param + grad + state * (len(self.states) + len(self.results) - 1)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from ..optimizers.passes import Modes
 from .by_rule import Optimizer as Optimizer
 from .fused import Fused
+from .passes import HessianUpdates
 
 __all__ = [
     "ADOPT",
@@ -16,6 +18,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdamWScheduleFree",
     "Adamax",
     "Adan",
     "CAdamW",
@@ -28,10 +31,13 @@ __all__ = [
     "NAdam",
     "Optimizer",
     "RAdam",
+    "RAdamScheduleFree",
     "RMSProp",
     "RMSprop",
     "Rprop",
     "SGD",
+    "SGDScheduleFree",
+    "SophiaG",
     "StableAdamW",
 ]
 
@@ -2148,6 +2154,357 @@ class Rprop(Fused, torch.optim.Rprop):
         cautious_weight_decay: bool = False,
     ) -> None: ...
 
+class SGDScheduleFree(Modes, Fused):
+    r"""SGD that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        y = y + c_t (z - y) + lr_t (\mu (1-c_t) - 1) g, \quad z = z - lr_t g, \quad
+        x = y + (1 - 1/\mu) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    :math:`\mu` is ``momentum``.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        momentum: how far y lies from z towards x, between 0 and 1.
+        weight_decay: L2 penalty; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import SGDScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = SGDScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdamWScheduleFree(Modes, Fused):
+    r"""AdamW that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import AdamWScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = AdamWScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class RAdamScheduleFree(Modes, Fused):
+    r"""AdamWScheduleFree that warms up by RAdam's rectification.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    :math:`lr_t = lr \cdot r_t`. While the rectification :math:`r_t` is not defined (the first 4
+    steps at the default betas) it is 0, or with ``silent_sgd_phase=False`` it is 1 and :math:`u = g
+    + \lambda y`.
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        silent_sgd_phase: leave the parameters as they are until v is reliable; else lr*g.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import RAdamScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = RAdamScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        silent_sgd_phase: bool = True,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
 class SGD(Fused, torch.optim.SGD):
     r"""Gradient descent, with torch.optim's momentum: the learning rate stays outside.
 
@@ -2227,6 +2584,110 @@ class SGD(Fused, torch.optim.SGD):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class SophiaG(HessianUpdates, Fused):
+    r"""Momentum over a clipped estimate of the Hessian's diagonal.
+
+    .. math::
+        p = (1 - lr \lambda) p, \quad m = \beta_1 m + (1-\beta_1) g, \quad
+        p = p - lr \cdot clip\left(\frac{m}{\rho \cdot bs \cdot h + 10^{-15}}, -1, 1\right)
+
+    Every 10 steps or so, ``update_hessian`` takes the gradients :math:`\hat g` of a loss over
+    labels that are drawn from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat
+    g^2`. A step reads h and does not write it; h stays in float32 (float64 for float64 parameters)
+    whatever ``state_dtype`` says. With ``skip_nonfinite``, gradients that hold an infinity or NaN
+    leave h as it is, too.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of the Hessian, each in [0, 1).
+        rho: a larger one clips fewer elements, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        bs: samples behind a gradient of `update_hessian` (tokens of a language model), at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import SophiaG
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = SophiaG([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer", 2023.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0001,
+        betas: tuple[float, float] = (0.965, 0.99),
+        rho: float = 0.04,
+        weight_decay: float = 0.1,
+        *,
+        bs: float = 5120.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
         state_dtype: str | None = None,

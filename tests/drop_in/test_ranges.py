@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt.errors import NotAvailableError  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
@@ -83,7 +84,7 @@ def test_what_the_constructor_refuses_is_refused_everywhere(name, option, good):
     for value in values_of(option, good):
         expected = bool(refused(lambda v=value: cls(params(), **{option: v})))
         for way in WAYS:
-            optimizer = cls([{"params": [p]} for p in params()])
+            optimizer = cls([{"params": [p]} for p in params()], **training(name))
             optimizer.step()
             before = [p.detach().clone() for g in optimizer.param_groups for p in g["params"]]
             said = refused(lambda o=optimizer, v=value, w=way: w(o, option, v))

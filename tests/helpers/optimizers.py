@@ -154,6 +154,27 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {},
         {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **STAGE_OPTIONS},
     ],
+    "SGDScheduleFree": [
+        {"train_mode": True},
+        {"lr": 0.5, "momentum": 0.5, "r": 0.5, "train_mode": True, **STAGE_OPTIONS},
+        {"warmup_steps": 3.0, "weight_lr_power": 1.0, "state_dtype": "float64", "train_mode": True},
+    ],
+    "AdamWScheduleFree": [
+        {"train_mode": True},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "train_mode": True, **STAGE_OPTIONS},
+        {"warmup_steps": 3.0, "r": 0.5, "weight_lr_power": 1.0, "train_mode": True},
+        {"state_dtype": "bfloat16", "train_mode": True},
+    ],
+    "RAdamScheduleFree": [
+        {"train_mode": True, "silent_sgd_phase": False},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "train_mode": True, **STAGE_OPTIONS},
+        {"r": 0.5, "weight_lr_power": 1.0, "state_dtype": "bfloat16", "train_mode": True},
+    ],
+    "SophiaG": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "rho": 0.25, "bs": 2.0, **STAGE_OPTIONS},
+        {"state_dtype": "bfloat16"},
+    ],
 }
 """For each optimizer, options that together select every rule and change every option."""
 

@@ -132,7 +132,8 @@ def _start(states, carried, param, group, tensor):
     for name in rule.states:
         start = group.options.get(rule.initial.get(name), 0.0)
         dtype = DTYPES[computed if name in rule.wide else group.state_dtype or computed]
-        states.setdefault(name, np.full(param.shape, start, dtype))
+        values = param if name in rule.copies else np.full(param.shape, start)
+        states.setdefault(name, values.astype(dtype))
     update = group.update.for_states({name: states[name].dtype.name for name in rule.states})
     for name, number in zip(update.kept_names, update.carried_at_first(group.options, tensor)):
         carried.setdefault(name, number)
@@ -141,7 +142,7 @@ def _start(states, carried, param, group, tensor):
 
 def _one(update, options, param, grad, states, step, carried, first):
     compute = np.float64 if param.dtype == np.float64 else np.float32
-    names = update.rule.states
+    names, changed = update.rule.states, update.rule.results[1:]
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
@@ -156,7 +157,7 @@ def _one(update, options, param, grad, states, step, carried, first):
         param_, *states_ = as_written(update.function, compute)(*given, *coefficients)
         return (
             _stored(param_, param.dtype),
-            {n: _stored(s, states[n].dtype) for n, s in zip(names, states_)},
+            states | {n: _stored(s, states[n].dtype) for n, s in zip(changed, states_)},
             dict(zip(carried, numbers[n:])),
         )
 

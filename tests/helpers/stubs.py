@@ -22,6 +22,7 @@ HEAD = {
 from typing import Any, SupportsFloat
 
 from .base import Optimizer as Optimizer
+from .passes import HessianUpdates, Modes
 ''',
     "torch": '''"""The drop-ins for torch.optim. Written by `make stubs`."""
 
@@ -30,8 +31,10 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from ..optimizers.passes import Modes
 from .by_rule import Optimizer as Optimizer
 from .fused import Fused
+from .passes import HessianUpdates
 ''',
 }
 
@@ -53,20 +56,25 @@ def of_arrays(definition):
     kind = getattr(classes, definition.name)
     types = {o.name: type_of(o, "SupportsFloat") for o in definition.options}
     attributes = "".join(f"    {o.name}: {type_of(o, 'Any')}\n" for o in definition.options)
-    return class_text(kind, "Optimizer", types, attributes)
+    return class_text(kind, bases_of(kind), types, attributes)
 
 
 def of_torch(definition):
     """The drop-in of an optimizer."""
-    import torch
-
     from gpuopt.torch import classes
 
     kind = getattr(classes, definition.name)
-    theirs = f"torch.optim.{definition.name}"
-    bases = f"Fused, {theirs}" if hasattr(torch.optim, definition.name) else "Fused"
     types = {o.name: type_of(o, "float | torch.Tensor") for o in definition.options}
-    return class_text(kind, bases, {**types, "params": "ParamsT", "norm_group": "Any"}, "")
+    return class_text(kind, bases_of(kind), {**types, "params": "ParamsT", "norm_group": "Any"}, "")
+
+
+def bases_of(kind):
+    """The bases of a class, as the stubs call them."""
+    theirs = {f"torch.optim.{base.__name__}": base.__module__ for base in kind.__bases__}
+    return ", ".join(
+        name if module.startswith("torch.") else name.rpartition(".")[2]
+        for name, module in theirs.items()
+    )
 
 
 def type_of(option, tensor):

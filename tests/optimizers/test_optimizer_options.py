@@ -47,6 +47,11 @@ CHANGED = {
     "alpha_warmup": 8.0,
     "no_prox": True,
     "decouple": True,
+    "warmup_steps": 50.0,
+    "r": 2.0,
+    "weight_lr_power": 3.0,
+    "silent_sgd_phase": True,
+    "bs": 2.0,
 }
 """For each option, a value that is nobody's default."""
 
@@ -68,10 +73,17 @@ BESIDE = {
     },
     ("Adan", "no_prox"): {"weight_decay": 0.25},
     ("ADOPT", "decouple"): {"weight_decay": 0.25},
+    ("SGDScheduleFree", "weight_lr_power"): {"warmup_steps": 10.0},
+    ("AdamWScheduleFree", "weight_lr_power"): {"warmup_steps": 10.0},
 }
 """What some options do nothing without."""
 
-EACH_OPTION = [(name, option) for name in OPTIMIZERS for option in options_of(name)]
+EACH_OPTION = [
+    (name, option)
+    for name in OPTIMIZERS
+    for option in options_of(name)
+    if option != "train_mode"  # train() and eval() change it
+]
 
 
 def bits(flat):
@@ -107,11 +119,17 @@ LATER = {
     "lr of ASGD": 2,  # of which each step computes the next one's step size
     "alpha of ASGD": 2,
     "eps of RAdam": 5,  # whose first steps divide by no average
+    "eps of RAdamScheduleFree": 4,
+    "weight_lr_power of RAdamScheduleFree": 4,
+    "betas of SophiaG": 2,
 }
 """Steps until it shows."""
 
-NEVER = ("initial_accumulator_value", "lr of Rprop", "t0 of ASGD")
-"""What says where states start, or averages on the side."""
+NEVER = (
+    *("initial_accumulator_value", "lr of Rprop", "t0 of ASGD"),
+    *("rho of SophiaG", "bs of SophiaG"),
+)
+"""What says where states start, averages on the side, or needs a pass before it."""
 
 
 @pytest.mark.parametrize(

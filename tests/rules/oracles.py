@@ -155,6 +155,49 @@ def lion(p, g, s, t, o):
     return p - o["lr"] * direction
 
 
+def sgd_schedule_free(p, g, s, t, o):
+    return schedule_free(p, g, s, t, o, warmed_up(t, o), o["momentum"])
+
+
+def adamw_schedule_free(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    v = s["exp_avg_sq"] / (1 - o["beta2"] ** t)
+    step = g / (sqrt(v) + o["eps"]) + o["weight_decay"] * p
+    return schedule_free(p, step, s, t, o, warmed_up(t, o), o["beta1"])
+
+
+def radam_schedule_free(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    longest = 2 / (1 - o["beta2"]) - 1
+    rho = longest - 2 * t * o["beta2"] ** t / (1 - o["beta2"] ** t)
+    lr = o["lr"] * (not o["silent_sgd_phase"])
+    if rho > 4:
+        known = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
+        lr = o["lr"] * sqrt(known)
+        g = g / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+    return schedule_free(p, g + o["weight_decay"] * p, s, t, o, lr, o["beta1"])
+
+
+def schedule_free(y, step, s, t, o, lr, beta):
+    s["lr_max"] = max(lr, s["lr_max"])
+    weight = t ** o["r"] * s["lr_max"] ** o["weight_lr_power"]
+    s["weight_sum"] += weight
+    c = weight / s["weight_sum"] if s["weight_sum"] else 0
+    y = (1 - c) * y + c * s["z"] + lr * (beta * (1 - c) - 1) * step
+    s["z"] = s["z"] - lr * step
+    return y
+
+
+def warmed_up(t, o):
+    return o["lr"] * min(1, t / max(1, o["warmup_steps"]))
+
+
+def sophiag(p, g, s, t, o):
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    ratio = abs(s["exp_avg"]) / (o["rho"] * o["bs"] * s["hessian"] + 1e-15)
+    return p - o["lr"] * sign(s["exp_avg"]) * min(ratio, 1)
+
+
 def sign(x):
     return (x > 0) - (x < 0)
 
@@ -235,14 +278,18 @@ FORMULAS = {
     "adopt": adopt,
     "adopt_decoupled": adopt,
     "laprop": laprop,
+    "sgd_schedule_free": sgd_schedule_free,
+    "adamw_schedule_free": adamw_schedule_free,
+    "radam_schedule_free": radam_schedule_free,
+    "sophiag": sophiag,
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
 DECOUPLED = (
-    *("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw"),
+    *("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw", "sophiag"),
     *("ademamix", "adan", "adan_no_prox", "adopt_decoupled", "laprop"),
 )
-"""The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
+"""The rules whose decay shrinks the parameter; others' is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
 """The options that every rule has beside its own, where they change nothing."""
@@ -328,10 +375,10 @@ def by_formula(name, p, gradients, options):
     """One parameter after a run, by the rule's formula, in Python floats."""
     o = {**NEUTRAL, **options}
     rule = gpuopt.RULES[name]
-    s = starts(rule, o)
+    s = starts(rule, o, p)
     for t, g in enumerate(gradients, start=1):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
-        if rule.decays:
+        if "weight_decay" in rule.hyperparameters:
             pass
         elif name not in DECOUPLED:
             g = g + o["weight_decay"] * p
@@ -343,9 +390,10 @@ def by_formula(name, p, gradients, options):
     return p, {state: s[state] for state in rule.states}
 
 
-def starts(rule, options):
+def starts(rule, options, p):
     """What each state of a rule starts at, and what it carries from step to step."""
     states = {name: options.get(rule.initial.get(name), 0.0) for name in rule.states}
+    states |= dict.fromkeys(rule.copies, p)
     return states | {name: options.get(start, start) for name, start in rule.carried.items()}
 
 
@@ -378,6 +426,7 @@ TORCH = {
 NOT_IN_TORCH = (
     *("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS"),
     *("AdEMAMix", "Adan", "ADOPT", "LaProp"),
+    *("SGDScheduleFree", "AdamWScheduleFree", "RAdamScheduleFree", "SophiaG"),
 )
 """The optimizers that torch.optim does not have."""
 
@@ -413,6 +462,12 @@ VALUES = {
     "alpha_warmup": (0.0, 7.0),
     "no_prox": (False, True),
     "decouple": (False, True),
+    "warmup_steps": (0.0, 10.0),
+    "r": (0.0, 0.5),
+    "weight_lr_power": (2.0, 0.0),
+    "silent_sgd_phase": (True, False),
+    "train_mode": (False, True),
+    "bs": (5120.0, 1.0),
 }
 """For each option of any optimizer, the values of the grid; 0 and False where they exist."""
 
@@ -428,6 +483,11 @@ def grid_of(option):
 def optimizers():
     """Every public optimizer that a definition is behind, by name."""
     return {name: getattr(gpuopt, name) for name in DEFINITIONS}
+
+
+def training(name):
+    """The option without which an optimizer takes no steps, if it has one."""
+    return {"train_mode": True} if "train_mode" in DEFINITIONS[name].defaults else {}
 
 
 def rules_of(name):

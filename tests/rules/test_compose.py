@@ -71,7 +71,7 @@ def test_a_composed_update_is_its_stages_and_its_rule_one_after_the_other(name, 
         seen = by_hand(stages, p, g, factor, weight_decay, shrink)
         expected = rule.update(*seen, *states, *given[len(given) - len(rule.coefficient_names) :])
     expected = expected if isinstance(expected, tuple) else (expected,)
-    assert len(actual) == len(expected) == 1 + len(rule.states)
+    assert len(actual) == len(expected) == len(rule.results)
     for one, other in zip(actual, expected):
         assert_same_bits(one, other)
 
@@ -80,15 +80,16 @@ def test_a_composed_update_is_its_stages_and_its_rule_one_after_the_other(name, 
 def test_coefficients_stand_in_the_order_of_the_functions_parameters(name, stages):
     rule = RULES[name]
     update = compose(rule, stages)
-    options = {**rule.hyperparameters, "weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5}
+    options = {"weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5, **rule.hyperparameters}
     by_name = dict(zip(update.coefficient_names, update.coefficients(3, options)))
     carried = update.carried_at_first(options)
     own = rule.coefficients(3, *carried, **{n: options[n] for n in rule.hyperparameters})
     parameters = tuple(inspect.signature(update.function).parameters)
     assert parameters == ("p", "g", *rule.states, *update.coefficient_names)
     assert update.lists == ("params", "grads", *rule.states)
-    assert [update.lists[i] for i in update.written] == ["params", *rule.states]
-    expected = {"factor": -0.5, "weight_decay": 0.25, "shrink": 1.0 - options["lr"] * 0.25}
+    assert [update.lists[i] for i in update.written] == ["params", *rule.results[1:]]
+    decay = options["weight_decay"]
+    expected = {"factor": -0.5, "weight_decay": decay, "shrink": 1.0 - options["lr"] * decay}
     expected = {c: expected[c] for s in stages for c in s.coefficient_names}
     assert by_name == {**expected, **dict(zip(rule.coefficient_names, map(float, own)))}
     assert all(type(value) is float for value in by_name.values())
@@ -116,7 +117,7 @@ def test_each_rule_has_one_kind_of_decay(name):
     rule = RULES[name]
     decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
     decay = {"adan": PROXIMAL_DECAY, "adopt_decoupled": LATER_DECAY}.get(name, decay)
-    expected = () if rule.decays else (decay,)
+    expected = () if "weight_decay" in rule.hyperparameters else (decay,)
     assert stages_for(rule, [options(weight_decay=0.1), options()]) == expected
 
 
