@@ -118,8 +118,8 @@ MUTANTS = (
     Mutant(
         "weight decay comes before unscaling",
         "gpuopt/engine/compose.py",
-        "stages.append(decay)",
-        "stages.insert(0, decay)",
+        "stages += _with_caution(rule, tail, used)",
+        "stages[:0] = _with_caution(rule, tail, used)",
         "tests/rules/test_compose.py",
     ),
     Mutant(
