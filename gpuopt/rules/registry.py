@@ -139,7 +139,9 @@ def register(
         decoupled,
         dict(initial or {}),
         dict(carried or {}),
-        **kinds,
+        wide,
+        not_in_8_bits,
+        nonnegative,
     )
     check(rule)
     return add_rule(rule)
