@@ -47,7 +47,6 @@ def stages_for(
     Raises:
         ValueError: the tail is cautious in a way that the rule cannot be.
     """
-    cautious = tail.cautious_weight_decay
     scales = any(o["maximize"] or o["grad_factor"] != 1.0 for o in options)
     stages: list[Stage] = []
     if tail.clip_norm is not None:
@@ -57,18 +56,25 @@ def stages_for(
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
     decays = not rule.decays and any(o["weight_decay"] for o in options)
-    decay = cautious_decay_of(rule) if cautious and (decays or rule.decoupled) else decay_of(rule)
-    decaying = (decay,) if decays or decay in had else ()
-    if not (tail.cautious or (cautious and decaying)):
-        return (*stages, *decaying)
+    careful = tail.cautious_weight_decay and (decays or rule.decoupled)
+    decay = cautious_decay_of(rule) if careful else decay_of(rule)
+    used = (decay,) if decays or decay in had else ()
+    stages += _with_caution(rule, tail, used)
+    return tuple(stages)
+
+
+def _with_caution(rule: Rule, tail: Tail, decay: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Return the decay of a rule, if it has one, and the stages of a cautious tail."""
+    careful = bool(decay) and tail.cautious_weight_decay
+    if not (tail.cautious or careful):
+        return decay
     if not subtracts(rule):
         raise ValueError(f"cautious: {rule.name!r} does more than to subtract an update from p")
-    stages += (SET_ASIDE, *(CAUTIOUS_UPDATE,) * tail.cautious)
-    if cautious and decaying:
-        return (*stages, decay)
-    if decay.behind:
-        return (*stages, PUT_BACK, *decaying)
-    return (*stages[:-2], *decaying, *stages[-2:], PUT_BACK)
+    last = decay if careful else (PUT_BACK,)
+    stages = (SET_ASIDE, *(CAUTIOUS_UPDATE,) * tail.cautious, *last)
+    if careful:
+        return stages
+    return (*stages, *decay) if any(s.behind for s in decay) else (*decay, *stages)
 
 
 def updates_for(

@@ -146,8 +146,8 @@ MUTANTS = (
     Mutant(
         "weight decay comes before unscaling",
         "gpuopt/engine/compose.py",
-        "return (*stages, *decaying)",
-        "return (*decaying, *stages)",
+        "stages += _with_caution(rule, tail, used)",
+        "stages[:0] = _with_caution(rule, tail, used)",
         "tests/rules/test_compose.py",
     ),
     Mutant(
