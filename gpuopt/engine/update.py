@@ -363,7 +363,8 @@ class Sums:
     @cached_property
     def _needed(self) -> tuple[list[_Call], set[str]]:
         """The calls of stages whose results are used, and the values that all of them take."""
-        calls, needed = [], set(parameters_of(self._summed))
+        calls: list[_Call] = []
+        needed = set(parameters_of(self._summed))
         for stage in reversed(self._update.stages):
             if needed.intersection(stage.results):
                 calls.insert(0, _call(stage))

@@ -137,7 +137,9 @@ class Case:
         """The minimum bytes per element."""
         if self.variant == "measure":
             return STORAGE[self.dtypes[1]].itemsize
-        return self.walked.bytes_per_element(self.list_dtypes)
+        update = self.update
+        walked = update.sums or update if self.variant == "sums" else update
+        return walked.bytes_per_element(self.list_dtypes)
 
     @property
     def vectors(self) -> bool:

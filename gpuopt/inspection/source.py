@@ -35,7 +35,8 @@ def _python(update: Update) -> str:
     parts += [_wrapped(update.source), "# the coefficients of one tensor, in float64"]
     callees = update.coefficient_callees
     shared = {n: f for function in callees.values() for n, f in _called_by(function).items()}
-    parts += [_named(name, function) for name, function in {**shared, **callees}.items()]
+    functions: dict[str, Callable[..., Any]] = {**shared, **callees}
+    parts += [_named(name, function) for name, function in functions.items()]
     parts.append(_wrapped(update.coefficients_source))
     return "\n\n".join(part.strip() + "\n" for part in parts)
 

@@ -50,8 +50,7 @@ def ademamix_coefficients(step, lr, beta1, beta2, beta3, eps, alpha, beta3_warmu
     """
     done = np.divide(step, np.maximum(beta3_warmup, 1.0))
     first, last = beta1 + 1e-8, beta3 + 1e-8
-    # Untyped as every rule: a value, an array, or what a compiler makes of it.
-    share = np.divide(_logarithm(first), _logarithm(last))  # type: ignore[no-untyped-call]
+    share = np.divide(_logarithm(first), _logarithm(last))
     warming = real_power(first, np.divide(1.0, 1.0 - done + done * share))
     beta3 = np.where(step < beta3_warmup, warming, beta3)
     mixed = np.divide(step, np.maximum(alpha_warmup, 1.0)) * alpha

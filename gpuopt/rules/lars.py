@@ -47,13 +47,21 @@ _OPTIONS = (
     Option("trust_coefficient", 1e-3, "the ratio of both norms after a step", (FINITE,)),
     weight_decay(),
 )
-_SUMS = {"facts": ("ndim",), "sums": ("of_p", "of_g"), "summed": norms}
 _NESTEROV = Option("nesterov", False, "look one step ahead")
 
-add_rule(Rule("lars", lars, lars_coefficients, ("momentum_buffer",), _OPTIONS, **_SUMS))
-add_rule(
-    Rule("lars_nesterov", nesterov, lars_coefficients, ("momentum_buffer",), _OPTIONS, **_SUMS)
-)
+for _update in (lars, nesterov):
+    add_rule(
+        Rule(
+            "lars_nesterov" if _update is nesterov else "lars",
+            _update,
+            lars_coefficients,
+            ("momentum_buffer",),
+            _OPTIONS,
+            facts=("ndim",),
+            sums=("of_p", "of_g"),
+            summed=norms,
+        )
+    )
 
 define(
     Definition(
