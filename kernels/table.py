@@ -89,6 +89,10 @@ class Update(Hashable, Protocol):
         """The pure NumPy function from those results, and from the scales, to codes; or None."""
 
     @property
+    def sums(self) -> Any:
+        """The pass in front of it that finds sums, an update that writes nothing; or None."""
+
+    @property
     def encode_streams(self) -> tuple[int, ...]:
         """The streams of random words for `encode_function`, which takes an element for each."""
 

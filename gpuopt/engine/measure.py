@@ -34,6 +34,7 @@ class Measure:
     random_streams = ()
     blocked = ()
     encode_function = None
+    sums = None
     encode_streams = ()
     encode_coefficients = ()
     coefficient_names = ()

@@ -339,6 +339,7 @@ class Sums:
 
     written = ()
     random_streams = ()
+    sums = None
     encode_function = None
     encode_streams = ()
     encode_coefficients = ()
