@@ -87,7 +87,7 @@ def differences(found: Means, expected: Means) -> dict[str, float]:
     return {
         name: max(abs(a[name][0] - b[name][0]) / b[name][1] for a, b in zip(found, expected))
         for name in expected[0]
-        if all(b[name] for b in expected)
+        if all(b[name][1] for b in expected)  # those that are not zero for ever
     }
 
 

@@ -11,10 +11,10 @@ from .registry import Rule, add_rule
 from .rule import Stage
 
 
-def sophiag(p, g, exp_avg, hessian, beta1, one_minus_beta1, scale, tiny, lr):
+def sophiag(p, g, exp_avg, hessian, beta1, one_minus_beta1, rho_bs, quotient_eps, lr):
     """m = b1*m + (1-b1)*g ; p = p - lr*clip(m/(rho*bs*h + 1e-15), -1, 1)."""
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
-    ratio = np.divide(exp_avg, scale * hessian + tiny)
+    ratio = np.divide(exp_avg, rho_bs * hessian + quotient_eps)
     return p - lr * np.maximum(np.minimum(ratio, 1.0), -1.0), exp_avg
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from gpuopt.kernels.roundings import STREAM
 
 import gpuopt
 from gpuopt.engine.compose import compose, stages_for
@@ -146,7 +147,7 @@ def _one(update, options, param, grad, states, step, carried, first):
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
-        given += [element] * len(update.random_streams)
+        given += [element + stream * STREAM for stream in update.random_streams]
         own = [carried[n] for n in update.kept_names]
         facts = {"ndim": param.ndim, "size": param.size}
         own += [facts[n] for n in update.rule.facts]
