@@ -197,8 +197,13 @@ class Update(UpdateCoefficients):
 
     @property
     def wants_sums(self) -> bool:
-        """Whether only sums and counts of the watched values are needed: never in an update."""
+        """Whether no largest values of the watched values are needed: never in an update."""
         return False
+
+    @property
+    def wants_counts(self) -> bool:
+        """Whether numbers of values that are not finite are needed: always in an update."""
+        return True
 
     @cached_property
     def random_streams(self) -> tuple[int, ...]:
@@ -343,7 +348,8 @@ class Sums:
     encode_function = None
     encode_streams = ()
     encode_coefficients = ()
-    wants_sums = False
+    wants_sums = True
+    wants_counts = False
 
     def __init__(self, update: Update) -> None:
         """Take the update."""
