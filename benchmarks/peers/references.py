@@ -32,10 +32,7 @@ _PYTORCH_OPTIMIZER = Package(
 )
 _OPTIMI = replace(
     OPTIMI,
-    optimizers={
-        name: (name, {"triton": False, **more})
-        for name, more in {"Lion": {}, "StableAdamW": {}, "Adan": {}}.items()
-    },
+    optimizers={name: (name, {"triton": False}) for name in ("Lion", "StableAdamW", "Adan")},
 )
 _SCHEDULEFREE = Package(
     "schedulefree",

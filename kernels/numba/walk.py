@@ -107,7 +107,7 @@ def _block(update: Update, dtypes: tuple[str, ...]) -> list[str]:
 def _sums(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> list[str]:
     """Return a loop that adds the squares of the watched values, each to its lane.
 
-    Without buffers for the values, and without their largest: two to three times as fast.
+    Without buffers for the values, and without their largest: 1.1 to 2.8 times as fast.
     """
     seen = range(len(update.watched_names))
     return [

@@ -38,7 +38,7 @@ def test_each_tensor_has_sums_of_its_own(backend, rule):
 
 @pytest.mark.parametrize("rule", SUMMING)
 def test_the_pass_on_the_cpu_needs_memory_for_its_sums_alone(rule):
-    """Buffers of values and of the largest would make it two to three times as slow."""
+    """Buffers of values and of the largest would make it 1.1 to 2.8 times as slow."""
     walk = pytest.importorskip("gpuopt.kernels.numba.walk")
     update = compose(RULES[rule])
     dtypes = ("float32",) * len(update.lists)
