@@ -297,7 +297,7 @@ class Update(UpdateCoefficients):
     @cached_property
     def sums(self) -> Sums | None:
         """The pass that finds the sums of its rule, if there are any."""
-        return Sums(self) if self.rule.sums else None
+        return Sums(self) if self.rule.sums and not self.instead else None
 
     @property
     def callees(self) -> dict[str, Callable[..., Any]]:

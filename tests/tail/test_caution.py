@@ -103,3 +103,19 @@ def test_all_other_rules_can_be():
     }
     refused = {name for name, rule in RULES.items() if not subtracts(rule)}
     assert refused == more_than_a_subtraction
+
+
+def test_a_rule_with_sums_cannot_be():
+    """Its sums would be found where the parameter is set aside."""
+    rule = gpuopt.register(
+        "halved",
+        lambda p, g, step_size: p - step_size * g,
+        lambda step, of_p, lr: (lr * of_p,),
+        hyperparameters={"lr": 0.5},
+        sums=("of_p",),
+        summed=lambda p: (p,),
+    )
+    try:
+        assert not subtracts(rule)
+    finally:
+        del RULES["halved"]
