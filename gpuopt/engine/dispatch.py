@@ -118,7 +118,7 @@ BACKENDS: dict[str, Backend] = {
             "pip install 'gpuopt[cupy13]', or cupy12 where the driver is for CUDA 12",
             library="cupy",
         ),
-        Backend("numba", "gpuopt.kernels.numba.launch", ("cpu",), "pip install 'gpuopt[cpu]'"),
+        Backend("numba", "gpuopt.kernels.llvm.launch", ("cpu",), "pip install 'gpuopt[cpu]'"),
         Backend("numpy", "gpuopt.kernels.numpy.blocks", ("cpu",), "pip install numpy"),
     )
 }

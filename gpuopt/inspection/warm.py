@@ -167,7 +167,7 @@ def _cupy(case: Case) -> None:
 
 def _numba(case: Case) -> None:
     """Compile the walk of a step, and that of the norm where the step needs it."""
-    from ..kernels.numba.launch import entry_of, object_file_of
+    from ..kernels.llvm.launch import entry_of, object_file_of
 
     walks = [(case.walked, case.list_dtypes)]
     if case.tail.measures:
