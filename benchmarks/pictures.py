@@ -30,9 +30,9 @@ from .names import contender_name, is_size, model_name, rule_name
 from .report import described, on_device
 
 STYLES: dict[str, Style] = {  # gpuopt's in blue; contenders of one family share a colour
-    "numba": (BLUE, "-"),
-    "numba, torch tensors": (BLUE, "--"),
-    "numba, drop-in": (BLUE, ":"),
+    "llvm": (BLUE, "-"),
+    "llvm, torch tensors": (BLUE, "--"),
+    "llvm, drop-in": (BLUE, ":"),
     "numpy": (SKY, "-"),
     "triton": (BLUE, "-"),
     "triton, drop-in": (BLUE, ":"),

@@ -1,1 +1,1 @@
-"""The rules, compiled by Numba for the CPU."""
+"""The rules, compiled by LLVM for the CPU."""

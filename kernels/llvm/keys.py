@@ -31,9 +31,13 @@ def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
 
 @cache
 def _environment() -> tuple[Any, ...]:
-    files = sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / n for n in _OTHERS)))
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()]
     return (llvmlite.__version__, llvm_version_info, *processor(), *digests)
+
+
+def sources() -> list[Path]:
+    """Return the files that decide what an update is compiled to."""
+    return sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / name for name in _OTHERS)))
 
 
 _OTHERS = ("roundings.py", "storage.py", "table.py", "trace/operations.py", "trace/retarget.py")

@@ -1,7 +1,7 @@
 """Partials of watched values, and how the lanes of a chunk become them.
 
-Lane j of a sum adds every `LANES`-th element of a chunk, starting at j, and at the end the lanes are
-added in pairs. The result does not depend on the processor's vectors.
+Lane j of a sum adds every `LANES`-th element of a chunk, starting at j, and at the end the lanes
+are added in pairs. The result does not depend on the processor's vectors.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from llvmlite import ir
 
 from .layout import LANES
 from .vectors import DOUBLE, I16, I64, WIDTH, constant, convert, halves, intrinsic, vector
+
 
 class Lanes:
     """The memory of one watched value's lanes: sums, largest absolute values, and a count."""
@@ -43,9 +44,7 @@ class Lanes:
         wide = convert(builder, values, DOUBLE)
         at = self._sums(builder, lanes, lane)
         old = builder.load(at, typ=vector(DOUBLE), align=8)
-        builder.store(
-            builder.fadd(old, wide if plain else builder.fmul(wide, wide)), at, align=8
-        )
+        builder.store(builder.fadd(old, wide if plain else builder.fmul(wide, wide)), at, align=8)
         if self._sums_only:
             return
         at = self._part(builder, lanes, 2)
@@ -105,4 +104,3 @@ def write(builder: Any, partials: Any, values: tuple[Any, ...]) -> None:
 def erase(builder: Any, partials: Any) -> None:
     """Write the partials of an inactive tensor's chunk."""
     write(builder, partials, (constant(DOUBLE, 0.0),) * 3)
-

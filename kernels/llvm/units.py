@@ -64,8 +64,10 @@ class Units:
         """
         self._update, self._dtypes = update, dtypes
         self.number = ITEMS[compute_dtype(dtypes[0])]
-        self.scales = dict(update.blocked)  # the row of the scales, by the row of the codes
-        self.rows = sorted({*update.read, *update.written, *self.scales, *self.scales.values()})
+        self.scales = {scale for _, scale in update.blocked}
+        self.coded = {row: scale for row, scale in update.blocked if row in update.written}
+        """By the rows of the codes that it makes, the rows of their scales."""
+        self.rows = sorted({*update.read, *update.written, *self.coded.values()})
         self.lanes = [Lanes(self.number, update.wants_sums) for _ in update.watched_names]
         kinds = [POINTER] * (len(self.rows) + 1) + [I64, I64, I32]
         kinds += [POINTER] * len(self.lanes)
@@ -82,8 +84,8 @@ class Units:
         coefficients, count, element, valid, *self._lanes_at = arguments[len(self.rows) :]
         builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self._prepare(builder, coefficients, valid)
-        if self.scales:
-            self._kept = {row: self._memory(builder) for row in self.scales}
+        if self.coded:
+            self._kept = {row: self._memory(builder) for row in self.coded}
 
             def group(first: Any) -> None:
                 end = builder.add(first, constant(I64, GROUP))
@@ -93,9 +95,7 @@ class Units:
 
             loop(builder, constant(I64, 0), count, group, GROUP)
         else:
-            loop(
-                builder, constant(I64, 0), count, lambda unit: self._unit(builder, unit, element)
-            )
+            loop(builder, constant(I64, 0), count, lambda unit: self._unit(builder, unit, element))
         builder.ret_void()
 
     def _memory(self, builder: Any) -> Any:
@@ -117,9 +117,7 @@ class Units:
         self._valid = [builder.icmp_signed("<", own, ends) for own in places]
         self._traced = self._once(builder, update.function, update.coefficient_names)
         if update.encode_function is not None:
-            self._encoding = self._once(
-                builder, update.encode_function, update.encode_coefficients
-            )
+            self._encoding = self._once(builder, update.encode_function, update.encode_coefficients)
 
     def _once(
         self, builder: Any, function: Any, names: tuple[str, ...]
@@ -146,14 +144,12 @@ class Units:
         element = self._element(builder, unit, element)
         lane = builder.and_(element, constant(I64, LANES - 1))
         scales = {
-            row: self._load_scale(builder, row, unit)
-            for row in self.scales.values()
-            if row in update.read
+            row: self._load_scale(builder, row, unit) for row in self.scales if row in update.read
         }
         at = {
             row: self._elements_at(builder, row, unit)
             for row in self.rows
-            if row not in self.scales.values()
+            if row not in self.scales
         }
         words = self._words(builder, update.random_streams, element)
         stored = {
@@ -161,7 +157,7 @@ class Units:
             for row in at
             if row in update.read
         }
-        coded: dict[int, list[Any]] = {row: [] for row in self.scales}
+        coded: dict[int, list[Any]] = {row: [] for row in self.coded}
         for j in range(VECTORS):
             results = self._updated(builder, j, stored, scales, words)
             for row, result in zip(update.written, results):
@@ -171,7 +167,7 @@ class Units:
                     self._store(builder, row, at[row], j, result)
             for i, seen in enumerate(results[len(update.written) :]):
                 self._watch(builder, i, j, lane, self._counted(builder, j, seen))
-        for row, scale in self.scales.items():
+        for row, scale in self.coded.items():
             for j, values in enumerate(coded[row]):
                 builder.store(values, self._kept_at(builder, row, unit, j), align=4)
             found = self._measured(builder, coded[row])
@@ -188,9 +184,7 @@ class Units:
         return convert(builder, builder.load(at, typ=FLOAT, align=4), self.number)
 
     def _kept_at(self, builder: Any, row: int, unit: Any, j: int) -> Any:
-        first = builder.mul(
-            builder.and_(unit, constant(I64, GROUP - 1)), constant(I64, BLOCK)
-        )
+        first = builder.mul(builder.and_(unit, constant(I64, GROUP - 1)), constant(I64, BLOCK))
         return self._at(
             builder,
             self._kept[row],
@@ -224,18 +218,16 @@ class Units:
         update = self._update
         element = self._element(builder, unit, element)
         words = self._words(builder, update.encode_streams, element)
-        scales = [self._load_scale(builder, row, unit) for row in self.scales.values()]
+        scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
         traced, arguments, known = self._encoding
         for j in range(VECTORS):
             kept = [
-                builder.load(
-                    self._kept_at(builder, row, unit, j), typ=vector(self.number), align=4
-                )
-                for row in self.scales
+                builder.load(self._kept_at(builder, row, unit, j), typ=vector(self.number), align=4)
+                for row in self.coded
             ]
             values = [*kept, *scales, *(words[k][j] for k in update.encode_streams)]
             results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
-            for row, result in zip(self.scales, results):
+            for row, result in zip(self.coded, results):
                 at = self._elements_at(builder, row, unit)
                 self._store(builder, row, at, j, splat(builder, result))
 
@@ -280,6 +272,4 @@ class Units:
     def _store(self, builder: Any, row: int, at: Any, j: int, value: Any) -> None:
         item, align = self.item(row), storage.itemsize(self._dtypes[row])
         at = self._at(builder, at, j * WIDTH, item)
-        builder.store(
-            storage.encode(builder, value, self._dtypes[row], ITEMS), at, align=align
-        )
+        builder.store(storage.encode(builder, value, self._dtypes[row], ITEMS), at, align=align)

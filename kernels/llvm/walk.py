@@ -17,11 +17,12 @@ from .layout import CHUNK, TABLE
 from .units import Units
 from .vectors import I32, I64, POINTER, constant, loop, vector
 
+
 def module_of(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
     """Return a module with one public function, ``name(table, first, last)``.
 
-    It walks the chunks from ``first`` to ``last``; ``table`` points to the numbers that `layout.TABLE`
-    names.
+    It walks the chunks from ``first`` to ``last``; ``table`` points to the numbers that
+    `layout.TABLE` names.
 
     Args:
         update: the composed update.
@@ -59,7 +60,7 @@ class _Walk:
         self._buffers = {
             row: self._memory(vector(self._units.item(row), BLOCK))
             for row in self._units.rows
-            if row not in self._units.scales.values()
+            if row not in self._units.scales
         }
         loop(builder, first, last, self._chunk)
         builder.ret_void()
@@ -157,7 +158,7 @@ class _Walk:
         return self._moved(row, first, begin)
 
     def _moved(self, row: int, at: Any, elements: Any) -> Any:
-        if row in self._units.scales.values():
+        if row in self._units.scales:
             elements = self._builder.lshr(elements, constant(I64, BLOCK.bit_length() - 1))
         return self._builder.gep(at, [elements], source_etype=self._units.item(row))
 

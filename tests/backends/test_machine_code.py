@@ -1,4 +1,4 @@
-"""What Numba compiled, as text: exact operations, several elements at a time."""
+"""What LLVM compiled, as text: exact operations, several elements at a time."""
 
 import platform
 import re
@@ -10,7 +10,7 @@ from gpuopt.kernels.trace.operations import trace
 from gpuopt import RULES
 from tests.helpers.stepping import ALL_STAGES, groups
 
-compile = pytest.importorskip("gpuopt.kernels.numba.compile")
+compile = pytest.importorskip("gpuopt.kernels.llvm.compile")
 
 if platform.machine().lower() not in ("x86_64", "amd64"):
     pytest.skip("reads the instructions of x86-64", allow_module_level=True)
