@@ -129,7 +129,7 @@ def test_backends_that_are_forced_and_required_are_both_named(broken, capsys, mo
     monkeypatch.setenv("GPUOPT_BACKEND", "broken")
     assert doctor(["numpy"], None) == 1
     first, second = capsys.readouterr().err.splitlines()
-    assert "required backend 'broken' cannot run" in first and "'lvm', forced by" in first
+    assert "required backend 'broken' cannot run" in first and "'nomba', forced by" in first
     assert "'broken', forced by GPUOPT_BACKEND, cannot run: " in second
 
 
