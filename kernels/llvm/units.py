@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ..storage import BLOCK, LEAST_SCALE, NO_SCALE, compute_dtype
+from ..storage import BLOCK, compute_dtype
 from ..table import Update
 from ..trace.operations import Trace, trace
 from . import storage
@@ -19,6 +19,7 @@ from .lanes import Lanes
 from .layout import LANES
 from .operations import emit, uniform, without
 from .philox import keys, random_words
+from .scales import largest
 from .vectors import (
     DOUBLE,
     FLOAT,
@@ -30,7 +31,6 @@ from .vectors import (
     constant,
     convert,
     intrinsic,
-    largest,
     loop,
     splat,
     vector,
@@ -174,10 +174,9 @@ class Units:
                 vectors.append(self._counted(builder, j, values))
         for i, vectors in enumerate(watched):
             self._watch(builder, i, lane, vectors)
-        for row, scale in self.coded.items():
+        for row in self.coded:
             self._keep(builder, self._kept[row], unit, coded[row])
-            found = self._measured(builder, coded[row])
-            builder.store(found, self._at(builder, self._lists[scale], unit, FLOAT), align=4)
+        self._store_scales(builder, unit, coded)
         for stream, memory in self._kept_words.items():
             self._keep(builder, memory, unit, words[stream])
 
@@ -256,17 +255,16 @@ class Units:
                 at = self._elements_at(builder, row, unit)
                 self._store(builder, row, at, j, splat(builder, result))
 
-    def _measured(self, builder: Any, vectors: list[Any]) -> Any:
-        """Return the scale of a unit; the bits of a NaN are above those of all numbers."""
-        sizes = [
-            builder.and_(bits, constant(bits.type, 0x7FFFFFFF))
-            for bits in (bits_of(builder, convert(builder, v, FLOAT)) for v in vectors)
-        ]
-        scale = largest(builder, intrinsic(builder, "umax", *sizes))
-        least = constant(FLOAT, float(LEAST_SCALE))
-        above = builder.select(builder.fcmp_ordered(">", scale, least), scale, least)
-        is_scale = builder.fcmp_ordered("<", scale, constant(FLOAT, float(NO_SCALE)))
-        return builder.select(is_scale, above, constant(FLOAT, float("nan")))
+    def _store_scales(self, builder: Any, unit: Any, coded: Mapping[int, list[Any]]) -> None:
+        """Store the scales of a unit; the bits of a NaN are above those of all numbers."""
+        sizes = []
+        for vectors in coded.values():
+            bits = [bits_of(builder, convert(builder, v, FLOAT)) for v in vectors]
+            bits = [builder.and_(x, constant(x.type, 0x7FFFFFFF)) for x in bits]
+            sizes.append(intrinsic(builder, "umax", *bits))
+        for row, found in zip(self.coded.values(), largest(builder, sizes)):
+            at = self._at(builder, self._lists[row], unit, FLOAT)
+            builder.store(found, at, align=4)
 
     def _counted(self, builder: Any, j: int, values: Any) -> Any:
         """Return values with zeros in the place of those that do not count."""
