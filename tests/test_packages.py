@@ -53,7 +53,7 @@ def hidden(folder, names, ignored):
 def unpacked(sdist, tmp_path_factory):
     target = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        archive.extractall(target, filter="data")
     (folder,) = target.iterdir()
     return folder
 
