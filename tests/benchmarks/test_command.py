@@ -399,9 +399,9 @@ def test_a_run_with_figures_for_a_picture_is_rendered(run, tmp_path, capsys):
 
 def test_on_a_narrow_terminal_columns_go_before_names_are_cut(run, capsys, monkeypatch):
     pytest.importorskip("rich")
-    for name, value in (("COLUMNS", "40"), ("TTY_COMPATIBLE", "1"), ("NO_COLOR", "1")):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in (("COLUMNS", "40"), ("TERM", "xterm"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FORCE_COLOR", "1")
     run("--size", "10", "--peers", "textbook NumPy")
     out = capsys.readouterr().out
     assert "…" not in out and "..." not in out
