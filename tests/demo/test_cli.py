@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -393,6 +395,27 @@ def test_without_llvmlite_the_reference_is_used():
         GPUOPT_BACKEND=None,
     )
     assert found == "numpy\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "inspect", "warm", "cache"}),
+        ("gpuopt in", {"inspect"}),
+        ("gpuopt inspect --s", {"--sample", "--source"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, expected):
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "gpuopt"],
+        env={**os.environ, **asked, "_GPUOPT_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == expected
 
 
 @pytest.mark.parametrize(
