@@ -14,16 +14,12 @@ from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
 from gpuopt.engine.dispatch import BACKENDS, Backend, forced
 from tests.helpers.backends import REFERENCE
+from tests.helpers.console import words
 from tests.helpers.scripts import run_script
 from tests.tolerances import assert_close
 
 QUICK = ("--epochs", "1", "--backend", REFERENCE)
 LABELS = [method.label for method in DEFAULT]
-
-
-def words(text):
-    """The words of an error, whatever box is drawn around it and wherever its lines end."""
-    return " ".join(text.replace("│", " ").split())
 
 
 @pytest.fixture
