@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import gpuopt
-from tests.helpers.project import PROJECT, requirements
+from tests.helpers.project import GROUPS, PROJECT, requirements
 
 ROOT = Path(__file__).parents[1]
 
@@ -129,6 +129,25 @@ def test_make_interpret_old_takes_the_oldest_triton_that_gpuopt_takes():
     lowest = set(re.findall(r"\btriton>=([\d.]+)", (ROOT / "pyproject.toml").read_text()))
     (taken,) = re.findall(r"^OLD_TRITON := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {Version(version) for version in lowest} == {Version(taken)}
+
+
+def test_every_group_and_extra_that_is_installed_by_name_is_there():
+    files = [ROOT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml")]
+    files += (ROOT / ".github/workflows").glob("*.yml")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    groups = set(re.findall(r"--group (\w+)", text))
+    assert {"test", "interpret", "dev", "package"} <= groups <= set(GROUPS)
+    extras = set(re.findall(r"(?:gpuopt|\.|whl\))\[(\w+)\]", text))
+    assert {"demo", "cpu"} <= extras <= set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_make_installs_a_pip_that_knows_groups_before_it_installs_one():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (wanted,) = re.findall(r"^NEW_PIP := '(.*)'$", makefile, re.MULTILINE)
+    assert not Requirement(wanted).specifier.contains("25.0.1")
+    recipes = [recipe for recipe in makefile.split("\n\n") if "--group" in recipe]
+    assert len(recipes) == 2
+    assert all(recipe.index("$(NEW_PIP)") < recipe.index("--group") for recipe in recipes)
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="only CI must have the whole group")
