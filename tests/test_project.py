@@ -92,7 +92,8 @@ def test_the_version_is_that_of_the_package():
 
 def test_the_torch_extra_brings_all_that_a_drop_in_and_the_command_line_use():
     extra = PROJECT["project"]["optional-dependencies"]["torch"]
-    assert {Requirement(text).name for text in extra} == {"torch", "llvmlite", "safetensors", "typer"}
+    names = {Requirement(text).name for text in extra}
+    assert names == {"torch", "llvmlite", "safetensors", "typer"}
 
 
 def test_a_library_has_one_lower_bound_for_users_and_developers():
