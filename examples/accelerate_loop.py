@@ -1,22 +1,25 @@
 """Accelerate: gradient accumulation, clipping in the step, and a resumed run with the same bits.
 
-    -from torch.optim import AdamW
-    +from gpuopt.torch import AdamW
-    @@
-    -optimizer = AdamW(model.parameters(), lr=1e-2)
-    +optimizer = AdamW(model.parameters(), lr=1e-2, clip_norm=1.0)
-    @@
+```diff
+-from torch.optim import AdamW
++from gpuopt.torch import AdamW
+@@
+-optimizer = AdamW(model.parameters(), lr=1e-2)
++optimizer = AdamW(model.parameters(), lr=1e-2, clip_norm=1.0)
+@@
                  accelerator.backward(loss)
-    -            if accelerator.sync_gradients:
-    -                accelerator.clip_grad_norm_(model.parameters(), 1.0)
+-                if accelerator.sync_gradients:
+-                    accelerator.clip_grad_norm_(model.parameters(), 1.0)
                  optimizer.step()
+```
 """
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from gpuopt.torch import AdamW
 from torch.nn.functional import cross_entropy
+
+from gpuopt.torch import AdamW
 
 EPOCHS = 4
 

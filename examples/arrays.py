@@ -1,32 +1,34 @@
 """NumPy arrays, or CuPy's where there is a GPU: a network of two layers, without torch.
 
-     import numpy as np
-    +import gpuopt
-    @@
-    -average = {name: p.copy() for name, p in weights.items()}
-    -m = {name: xp.zeros_like(p) for name, p in weights.items()}
-    -v = {name: xp.zeros_like(p) for name, p in weights.items()}
-    +optimizer = gpuopt.Adam(weights, lr=0.01, clip_norm=1.0, ema_decay=0.95)
-    @@
-         loss, grads = loss_and_grads(x[batch], y[batch], **weights)
-    -    norm = sum(float((g**2).sum()) for g in grads.values()) ** 0.5
-    -    for name, p in weights.items():
-    -        g = min(1.0, 1.0 / (norm + 1e-6)) * grads[name]
-    -        m[name] = 0.9 * m[name] + 0.1 * g
-    -        v[name] = 0.999 * v[name] + 0.001 * g**2
-    -        m_hat, v_hat = m[name] / (1 - 0.9**step), v[name] / (1 - 0.999**step)
-    -        p -= 0.01 * m_hat / (xp.sqrt(v_hat) + 1e-8)
-    -        average[name] += 0.05 * (p - average[name])
-    +    optimizer.step(grads)
-    @@
-    -loss, _ = loss_and_grads(x, y, **average)
-    +with optimizer.ema_weights():
-    +    loss, _ = loss_and_grads(x, y, **weights)
+```diff
++import gpuopt
+@@
+-average = {name: p.copy() for name, p in weights.items()}
+-m = {name: xp.zeros_like(p) for name, p in weights.items()}
+-v = {name: xp.zeros_like(p) for name, p in weights.items()}
++optimizer = gpuopt.Adam(weights, lr=0.01, clip_norm=1.0, ema_decay=0.95)
+@@
+     loss, grads = loss_and_grads(x[batch], y[batch], **weights)
+-    norm = sum(float((g**2).sum()) for g in grads.values()) ** 0.5
+-    for name, p in weights.items():
+-        g = min(1.0, 1.0 / (norm + 1e-6)) * grads[name]
+-        m[name] = 0.9 * m[name] + 0.1 * g
+-        v[name] = 0.999 * v[name] + 0.001 * g**2
+-        m_hat, v_hat = m[name] / (1 - 0.9**step), v[name] / (1 - 0.999**step)
+-        p -= 0.01 * m_hat / (xp.sqrt(v_hat) + 1e-8)
+-        average[name] += 0.05 * (p - average[name])
++    optimizer.step(grads)
+@@
+-loss, _ = loss_and_grads(x, y, **average)
++with optimizer.ema_weights():
++    loss, _ = loss_and_grads(x, y, **weights)
+```
 
 torch.optim takes no arrays: the diff is against Adam, clipping and an average written by hand.
 """
 
 import numpy as np
+
 import gpuopt
 
 try:

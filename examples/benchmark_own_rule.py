@@ -1,10 +1,11 @@
 """How fast is a rule of one's own, beside torch.optim, NumPy and a loop that only moves its bytes?
 
-    -python -m benchmarks --rule momentum
-    +python -m examples.benchmark_own_rule
+```sh
+python -m examples.benchmark_own_rule
+```
 
 Run it from the root of a checkout: `benchmarks` is not installed. Whoever does not compute what the
-rule does is left out, and named; the others take turns over the same memory.
+rule does is left out, with a note; the others take turns over the same memory.
 """
 
 from functools import partial

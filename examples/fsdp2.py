@@ -1,14 +1,16 @@
 """FSDP2 on two processes: one norm of all shards, and a checkpoint that any number of them reads.
 
-    -from torch.optim import AdamW
-    +from gpuopt.torch import AdamW
-    @@
-    -    optimizer = AdamW(model.parameters(), lr=1e-2)
-    +    optimizer = AdamW(model.parameters(), lr=1e-2, clip_norm=1.0)
-    @@
-             loss.backward()
-    -        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-             optimizer.step()
+```diff
+-from torch.optim import AdamW
++from gpuopt.torch import AdamW
+@@
+-    optimizer = AdamW(model.parameters(), lr=1e-2)
++    optimizer = AdamW(model.parameters(), lr=1e-2, clip_norm=1.0)
+@@
+         loss.backward()
+-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+         optimizer.step()
+```
 
 Run by `torchrun --nproc-per-node 2 fsdp2.py`, or without torchrun, which starts two on the CPU.
 """
@@ -19,11 +21,12 @@ import socket
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from gpuopt.torch import AdamW
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.functional import cross_entropy
+
+from gpuopt.torch import AdamW
 
 
 def new(mesh):

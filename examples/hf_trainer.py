@@ -1,28 +1,31 @@
 """Hugging Face's Trainer, over a small GPT-2 with random weights: nothing is downloaded.
 
-    -from torch.optim import AdamW
-    +from gpuopt.torch import AdamW
-    @@
-    +class NormOfTheStep(Trainer):
-    +    def _get_grad_norm(self, model, grad_norm=None):
-    +        return None  # transformers 5 measures it for the log, and rewrites all gradients
-    @@
-    -trainer = Trainer(
-    +trainer = NormOfTheStep(
-    @@
-    -        max_grad_norm=1.0,
-    +        max_grad_norm=0.0,  # the step clips
-    @@
-    -    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2}),
-    +    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2, "clip_norm": 1.0}),
+```diff
+-from torch.optim import AdamW
++from gpuopt.torch import AdamW
+@@
++class NormOfTheStep(Trainer):
++    def _get_grad_norm(self, model, grad_norm=None):
++        return None  # transformers 5 measures it for the log, and rewrites all gradients
+@@
+-trainer = Trainer(
++trainer = NormOfTheStep(
+@@
+-        max_grad_norm=1.0,
++        max_grad_norm=0.0,  # the step clips
+@@
+-    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2}),
++    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2, "clip_norm": 1.0}),
+```
 
 The first change is enough: the Trainer's own clipping works, too. The others save its passes
 over the gradients.
 """
 
 import torch
-from gpuopt.torch import AdamW
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+
+from gpuopt.torch import AdamW
 
 
 class NormOfTheStep(Trainer):

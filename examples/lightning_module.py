@@ -1,22 +1,25 @@
 """Lightning: clipping in the step, validation with averaged weights.
 
-    -from torch.optim import AdamW
-    +from gpuopt.torch import AdamW
-    @@
-         def configure_optimizers(self):
-    -        optimizer = AdamW(self.parameters(), lr=1e-2)
-    +        optimizer = AdamW(self.parameters(), lr=1e-2, clip_norm=1.0)
-    @@
-         max_epochs=4,
-    -    gradient_clip_val=1.0,
+```diff
+-from torch.optim import AdamW
++from gpuopt.torch import AdamW
+@@
+     def configure_optimizers(self):
+-        optimizer = AdamW(self.parameters(), lr=1e-2)
++        optimizer = AdamW(self.parameters(), lr=1e-2, clip_norm=1.0)
+@@
+     max_epochs=4,
+-    gradient_clip_val=1.0,
+```
 
 With `import lightning as pl` nothing else changes.
 """
 
 import pytorch_lightning as pl
 import torch
-from gpuopt.torch import AdamW
 from torch.nn.functional import cross_entropy
+
+from gpuopt.torch import AdamW
 
 
 class Classifier(pl.LightningModule):
@@ -61,5 +64,7 @@ trainer = pl.Trainer(
     logger=False,
     enable_checkpointing=False,
     enable_progress_bar=False,
+    enable_model_summary=False,
+    num_sanity_val_steps=0,
 )
 trainer.fit(Classifier(), loader(x[:4096], y[:4096], shuffle=True), loader(x[4096:], y[4096:]))

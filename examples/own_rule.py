@@ -1,18 +1,21 @@
 """A rule of one's own, AdaBelief (Zhuang et al. 2020), over torch tensors and over arrays.
 
-    -from torch.optim import Adam
-    +from gpuopt.torch import Optimizer
-    @@
-    -optimizer = Adam(model.parameters(), lr=0.01)
-    +optimizer = Optimizer(model.parameters(), rule="adabelief", lr=0.01)
+```diff
+-from torch.optim import Adam
++from gpuopt.torch import Optimizer
+@@
+-optimizer = Adam(model.parameters(), lr=0.01)
++optimizer = Optimizer(model.parameters(), rule="adabelief", lr=0.01)
+```
 
 Every backend compiles the function `adabelief`. Weight decay, clipping, averages, states in 8 bits
 and checkpoints come with it.
 """
 
-import gpuopt
 import numpy as np
 import torch
+
+import gpuopt
 from gpuopt.rules import power
 from gpuopt.torch import Optimizer
 

@@ -1,24 +1,27 @@
 """A plain torch loop in mixed precision, on the GPU if there is one.
 
-    -from torch.optim import AdamW
-    +from gpuopt.torch import AdamW
-    @@
-    -optimizer = AdamW(model.parameters(), lr=0.01)
-    +optimizer = AdamW(model.parameters(), lr=0.01, clip_norm=1.0)
-    @@
-         scaler.scale(loss).backward()
-    -    scaler.unscale_(optimizer)
-    -    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-         scaler.step(optimizer)
-         scaler.update()
-         if step % 50 == 0:
-    +        norm = optimizer.grad_norm
-             print(f"step {step:3}: loss {loss:.3f}, gradient norm {norm:.3f}")
+```diff
+-from torch.optim import AdamW
++from gpuopt.torch import AdamW
+@@
+-optimizer = AdamW(model.parameters(), lr=0.01)
++optimizer = AdamW(model.parameters(), lr=0.01, clip_norm=1.0)
+@@
+     scaler.scale(loss).backward()
+-    scaler.unscale_(optimizer)
+-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+     scaler.step(optimizer)
+     scaler.update()
+     if step % 50 == 0:
++        norm = optimizer.grad_norm
+         print(f"step {step:3}: loss {loss:.3f}, gradient norm {norm:.3f}")
+```
 
 The step unscales, clips and updates by itself, and changes nothing where float16 overflowed.
 """
 
 import torch
+
 from gpuopt.torch import AdamW
 
 torch.manual_seed(0)

@@ -1,30 +1,32 @@
 """A small GPT in one file, as nanoGPT trains it, on the text of Python's own help pages.
 
-    -from torch.nn.utils import clip_grad_norm_
-    -from torch.optim import AdamW
-    -from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-    +from gpuopt.torch import AdamW
-    @@
-    -optimizer = AdamW(groups, lr=LR, betas=(0.9, 0.95))
-    -average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.95))
-    +optimizer = AdamW(groups, lr=LR, betas=(0.9, 0.95), clip_norm=1.0, ema_decay=0.95)
-    @@
-     parts = {
-         "model": model,
-    -    "average": average,
-         "optimizer": optimizer,
-     }
-    @@
+```diff
+-from torch.nn.utils import clip_grad_norm_
+-from torch.optim import AdamW
+-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
++from gpuopt.torch import AdamW
+@@
+-optimizer = AdamW(groups, lr=LR, betas=(0.9, 0.95))
+-average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.95))
++optimizer = AdamW(groups, lr=LR, betas=(0.9, 0.95), clip_norm=1.0, ema_decay=0.95)
+@@
+ parts = {
+     "model": model,
+-    "average": average,
+     "optimizer": optimizer,
+ }
+@@
          plain = validate(model)
-    -    averaged = validate(average)
-    +    with optimizer.ema_weights():
-    +        averaged = validate(model)
-    @@
-         loss.backward()
-    -    clip_grad_norm_(model.parameters(), 1.0)
-         optimizer.step()
-    -    average.update_parameters(model)
-         optimizer.zero_grad()
+-        averaged = validate(average)
++        with optimizer.ema_weights():
++            averaged = validate(model)
+@@
+     loss.backward()
+-    clip_grad_norm_(model.parameters(), 1.0)
+     optimizer.step()
+-    average.update_parameters(model)
+     optimizer.zero_grad()
+```
 
 It writes checkpoint.pt; run again, it goes on from there and ends with the same bits.
 """
@@ -35,9 +37,10 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
-from gpuopt.torch import AdamW
 from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+
+from gpuopt.torch import AdamW
 
 STEPS, WARMUP, LR = 150, 10, 3e-3
 BATCH, CONTEXT, WIDTH, HEADS, LAYERS = 16, 64, 64, 4, 2
