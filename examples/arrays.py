@@ -75,7 +75,7 @@ weights = {
 optimizer = gpuopt.Adam(weights, lr=0.01, clip_norm=1.0, ema_decay=0.95)
 
 for step in range(1, 201):
-    batch = random.integers(len(x), size=256)
+    batch = xp.asarray(random.integers(len(x), size=256))
     loss, grads = loss_and_grads(x[batch], y[batch], **weights)
     optimizer.step(grads)
     if step % 50 == 1:

@@ -28,7 +28,8 @@
      optimizer.zero_grad()
 ```
 
-It writes checkpoint.pt; run again, it goes on from there and ends with the same bits.
+It writes checkpoint.pt; run again, it goes on from there, and ends with the same bits. (On a GPU
+torch's attention does not give the same bits twice, unless it is told to.)
 """
 
 import hashlib
