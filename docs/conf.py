@@ -1,0 +1,55 @@
+"""The pages' settings: ``make docs`` builds them into build/docs, without a network."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # gpuopt_docs; gpuopt and benchmarks
+
+import gpuopt  # noqa: E402
+from gpuopt_docs.generate import write_all  # noqa: E402
+
+project = "gpuopt"
+author = "The gpuopt authors"
+copyright = author
+version = release = gpuopt.__version__
+
+extensions = [
+    "gpuopt_docs.documented",
+    "gpuopt_docs.mathml",
+    "gpuopt_docs.offline",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["gpuopt_docs", "benchmarks"]
+default_role = "py:obj"
+nitpicky = False  # docstrings name what has no page of its own
+
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say what is accepted
+autodoc_inherit_docstrings = False
+napoleon_use_rtype = False
+
+html_math_renderer = "mathml"
+html_theme = "furo"
+html_title = f"gpuopt {version}"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0072b2", "color-brand-content": "#0072b2"},
+    "dark_css_variables": {"color-brand-primary": "#56b4e9", "color-brand-content": "#56b4e9"},
+}
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
+
+def setup(app):
+    """Write what is generated before the pages are read."""
+    app.connect("builder-inited", lambda app: write_all(DOCS))
