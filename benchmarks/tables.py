@@ -364,6 +364,46 @@ def _drift() -> str:
     return table(("", *(f"beta2 {beta}" for beta in betas)), rows)
 
 
+# --- the demo ------------------------------------------------------------------------------------
+
+
+def _compare() -> str:
+    data = json.loads((DATA / "compare.json").read_text(encoding="utf-8"))
+    head = ("", "lr", "epochs", "train loss", "test loss", "test accuracy", "epochs to 95%")
+    rows = [
+        (
+            one["label"],
+            f"{one['lr']:g}",
+            str(one["final"]["number"]),
+            f"{one['final']['train_loss']:.3g}",
+            f"{one['final']['test_loss']:.3g}",
+            f"{one['final']['test_accuracy']:.1%}",
+            str(one["epochs_to_target"] or "never"),
+        )
+        for one in data["results"]
+    ]
+    return table(head, rows) + f"\n\n*`gpuopt compare --seed {data['settings']['seed']}`*"
+
+
+def _warnings() -> str:
+    data = json.loads((DATA / "warnings.json").read_text(encoding="utf-8"))
+    head = ("runs", "", "warning", "came true", "in trouble at the end", "noticed")
+    rows = [
+        (
+            one["runs of"],
+            one["runs"],
+            one["warning"],
+            f"{one['came true']} of {one['warnings']}" if one["warnings"] != "0" else "none raised",
+            one["in trouble"],
+            one["noticed"],
+        )
+        for one in data["rows"]
+    ]
+    first, last = data["seeds"]
+    command = f"python -m benchmarks.warnings --first {first} --seeds {last - first + 1}"
+    return table(head, rows) + f"\n\n*`{command}`*"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": _speed,
     "rules": lambda: _rules(("numba",)),
@@ -381,6 +421,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "losses": _losses,
     "hard": _hard,
     "drift": _drift,
+    "compare": _compare,
+    "warnings": _warnings,
 }
 """The tables, by name."""
 

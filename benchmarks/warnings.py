@@ -17,8 +17,11 @@ training loss than then; it needed one of the others if it ends no better than g
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from gpuopt.kernels.thread_count import thread_count
 
@@ -38,7 +41,7 @@ from gpuopt.demo.watch import (
     Finding,
 )
 
-from .arguments import positive, whole
+from .arguments import positive, whole, writable
 from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
@@ -153,7 +156,7 @@ def share(part: int, whole: int) -> str:
 
 HEAD = (
     *("warning", "runs", "with one", "warnings", "came true", "share"),
-    *("in trouble", "with one", "share"),
+    *("in trouble", "noticed", "share noticed"),
 )
 
 
@@ -164,15 +167,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.warnings")
     parser.add_argument("--seeds", type=positive, default=20, help="number of seeds")
     parser.add_argument("--first", type=whole, default=0, help="first seed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results as JSON")
     given = parser.parse_args(arguments)
+    if not writable([given.json]):
+        return 2
     show_machine(load_average(), thread_count())
     digits = data.load()
     seeds = range(given.first, given.first + given.seeds)
+    found: list[dict[str, Any]] = []
     with threadpool_limits(1, "blas"):
         for scenario in SCENARIOS:
             results = [result for seed in seeds for result in scenario.runs(digits, seed)]
             rows = [row(name, kinds, results) for name, kinds in scenario.kinds.items()]
             show_table(f"{scenario.name}, seeds {seeds[0]} to {seeds[-1]}", HEAD, rows, [])
+            found += [{"runs of": scenario.name, **dict(zip(HEAD, own))} for own in rows]
+    if given.json is not None:
+        data_of_run = {"seeds": [seeds[0], seeds[-1]], "rows": found}
+        given.json.write_text(json.dumps(data_of_run, indent=1) + "\n")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The pages' settings: ``make docs`` builds them into build/docs, without a network."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import gpuopt  # noqa: E402
 from gpuopt_docs.generate import write_all  # noqa: E402
 
 project = "gpuopt"
+root_doc = "index"
 author = "The gpuopt authors"
 copyright = author
 version = release = gpuopt.__version__
@@ -51,5 +53,21 @@ pygments_dark_style = "github-dark"
 
 
 def setup(app):
-    """Write what is generated before the pages are read."""
+    """Write what is generated before the pages are read, and see to what others wrote."""
     app.connect("builder-inited", lambda app: write_all(DOCS))
+    app.connect("source-read", without_missing_pages)
+    app.connect("autodoc-process-docstring", without_references)
+
+
+def without_missing_pages(app, name, source):
+    """Leave a page that is not written yet out of the navigation."""
+    if name == root_doc and not (DOCS / "which_optimizer.md").exists():
+        source[0] = source[0].replace("\nwhich_optimizer\n", "\n")
+
+
+def without_references(app, kind, name, thing, options, lines):
+    """Escape names that end in an underscore, which would be references."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(`+[^`]*`+)", line)
+        parts[::2] = [re.sub(r"(\w)_(?!\w)", r"\1\\_", part) for part in parts[::2]]
+        lines[i] = "".join(parts)
