@@ -7,8 +7,9 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # gpuopt_docs; gpuopt and benchmarks
 
-import gpuopt  # noqa: E402
 from gpuopt_docs.generate import write_all  # noqa: E402
+
+import gpuopt  # noqa: E402
 
 project = "gpuopt"
 root_doc = "index"
@@ -56,7 +57,9 @@ def setup(app):
     """Write what is generated before the pages are read, and see to what others wrote."""
     app.connect("builder-inited", lambda app: write_all(DOCS))
     app.connect("source-read", without_missing_pages)
+    app.connect("source-read", with_classes)
     app.connect("autodoc-process-docstring", without_references)
+    app.connect("autodoc-process-docstring", without_types, priority=400)  # before napoleon
 
 
 def without_missing_pages(app, name, source):
@@ -65,9 +68,26 @@ def without_missing_pages(app, name, source):
         source[0] = source[0].replace("\nwhich_optimizer\n", "\n")
 
 
+def with_classes(app, name, source):
+    """Mark measured tables, and the lines below them, for the style sheet."""
+
+    def marked(found):
+        lines = re.sub(r"^(?=\*)", "{.caption}\n", found[2], flags=re.MULTILINE)
+        return f"{found[1]}\n{{.numbers}}\n{lines}"
+
+    table = r"(<!-- table: .*\n)((?:.*\n)*?)(?=<!-- end of table)"
+    source[0] = re.sub(table, marked, source[0])
+
+
 def without_references(app, kind, name, thing, options, lines):
     """Escape names that end in an underscore, which would be references."""
     for i, line in enumerate(lines):
         parts = re.split(r"(`+[^`]*`+)", line)
         parts[::2] = [re.sub(r"(\w)_(?!\w)", r"\1\\_", part) for part in parts[::2]]
         lines[i] = "".join(parts)
+
+
+def without_types(app, kind, name, thing, options, lines):
+    """Keep what a property's docstring has in front of a colon from being read as a type."""
+    if kind == "property":
+        lines.insert(0, "")

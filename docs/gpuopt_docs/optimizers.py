@@ -11,8 +11,14 @@ from gpuopt.rules.options import Option
 from gpuopt.rules.registry import Rule
 
 from . import costs
-from .pictures import caption
+from .pictures import PARTS, caption
 from .stubs import drop_in_example, in_torch, slug
+
+
+INTRODUCTION = """All are in `gpuopt`, over plain arrays, and in `gpuopt.torch`, as drop-ins for
+torch.optim, with the same names, arguments and defaults. Where torch.optim has one, they are torch's
+([Names across the two APIs](../names.md)). *States* counts those of an element, *bytes* what a step
+moves for it: in float32, by default."""
 
 
 def write_pages(folder: Path) -> None:
@@ -36,11 +42,7 @@ def index(definitions: Iterable[Definition]) -> str:
         "\n\n".join(
             (
                 "# Optimizers",
-                "All are in `gpuopt`, over plain arrays, and in `gpuopt.torch`, as drop-ins for "
-                "torch.optim, with the same names, arguments and defaults; where torch.optim has an "
-                "optimizer, they are torch's ([Names across the two APIs](../names.md)). *States* is "
-                "how many each element has, and *bytes* what a step of it moves in float32, with the "
-                "defaults of all options.",
+                INTRODUCTION,
                 table(head, map(_index_row, found)),
                 f"```{{toctree}}\n:hidden:\n\n{files}\n```",
             )
@@ -82,14 +84,14 @@ def page(definition: Definition) -> str:
 
 
 def equation(tex: str) -> str:
-    """Return the equations of a definition, each in a line of its own.
+    r"""Return the equations of a definition, each in a line of its own.
 
-    >>> print(equation(r"v = 2, \\quad p = p - v"))
+    >>> print(equation(r"v = 2, \quad p = p - v"))
     $$
-    \\begin{aligned}
-    v &= 2 \\\\
+    \begin{aligned}
+    v &= 2 \\
     p &= p - v
-    \\end{aligned}
+    \end{aligned}
     $$
     """
     lines = re.split(r",?\s*\\quad\s*", " ".join(tex.split()))
@@ -117,13 +119,14 @@ def in_markdown(text: str) -> str:
 
 def picture(definition: Definition) -> str:
     """Return the picture, in the colours of the page, with what it shows below it."""
-    name = slug(definition.name)
     said = caption(definition)
     shown = [
-        f"```{{image}} pictures/{name}-{theme}.svg\n:class: only-{theme}\n:alt: {said}\n```"
+        f"```{{image}} pictures/{slug(definition.name)}-{part}-{theme}.svg\n"
+        f":class: only-{theme}\n:alt: {said}\n```"
+        for part in PARTS
         for theme in ("light", "dark")
     ]
-    return "\n\n".join((*shown, f"{{.caption}}\n{said}"))
+    return "\n\n".join((":::{container} pictures", *shown, ":::", f"{{.caption}}\n{said}"))
 
 
 def _example(definition: Definition) -> Iterator[str]:
@@ -144,8 +147,8 @@ def _arguments(definition: Definition) -> Iterator[str]:
     rows = [_argument(definition, option) for option in definition.options]
     yield table(("argument", "default", ""), rows)
     yield (
-        "`params` comes first. Arguments with a `*` are given by name, and so are `state_dtype` and "
-        "the options of [the tail](../tail.md)."
+        "`params` comes first. Arguments with a `*` are given by name, and so are `state_dtype` "
+        "and the options of [the tail](../tail.md)."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -25,14 +26,15 @@ DARK = {"text": "#d0d0d0", "lines": "#4c5760", "ours": SKY, "base": ORANGE}
 
 
 def draw_all(folder: Path) -> None:
-    """Write ``NAME-light.svg`` and ``NAME-dark.svg`` for each optimizer."""
+    """Write ``NAME-PART-light.svg`` and ``NAME-PART-dark.svg`` for each optimizer and part."""
     folder.mkdir(parents=True, exist_ok=True)
     with gpuopt.use_backend("numpy"):  # the same bits as any other, without compiling
         for definition in DEFINITIONS.values():
-            light = drawn(definition, _best(definition.name))
-            name = slug(definition.name)
-            (folder / f"{name}-light.svg").write_text(light, encoding="utf-8")
-            (folder / f"{name}-dark.svg").write_text(darkened(light), encoding="utf-8")
+            for part, draw in PARTS.items():
+                light = drawn(definition, draw)
+                name = f"{slug(definition.name)}-{part}"
+                (folder / f"{name}-light.svg").write_text(light, encoding="utf-8")
+                (folder / f"{name}-dark.svg").write_text(darkened(light), encoding="utf-8")
 
 
 def darkened(picture: str) -> str:
@@ -52,14 +54,14 @@ def caption(definition: Definition) -> str:
     with gpuopt.use_backend("numpy"):
         lr = _best(definition.name).lr
     return (
-        f"{definition.name} with lr = {lr:g} and its defaults in Rosenbrock's valley: its path, and "
-        f"its height after each of {STEPS} steps, beside gradient descent's. Both have the best of "
-        f"{len(RATES)} learning rates, by the mean height of the last half."
+        f"{definition.name} with lr = {lr:g} and its defaults in Rosenbrock's valley: its path, "
+        f"and its height after each of {STEPS} steps, beside gradient descent's. Both have the "
+        f"best of {len(RATES)} learning rates, by the mean height of the last half."
     )
 
 
-def drawn(definition: Definition, found: Descent) -> str:
-    """Return a picture as SVG; the same text each time."""
+def drawn(definition: Definition, draw: Callable[[Any, Definition, Descent], None]) -> str:
+    """Return a part of a picture as SVG; the same text each time."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -76,17 +78,15 @@ def drawn(definition: Definition, found: Descent) -> str:
         "axes.spines.right": False,
     }
     with mpl.rc_context({**mpl.rcParamsDefault, **settings, "backend": "agg"}):
-        figure = Figure(figsize=(8.0, 3.3), layout="constrained")
-        path, curve = figure.subplots(1, 2)
-        _draw_path(path, found)
-        _draw_heights(curve, definition, found)
+        figure = Figure(figsize=(4.0, 3.3), layout="constrained")
+        draw(figure.add_subplot(), definition, _best(definition.name))
         text = StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     return text.getvalue()
 
 
-def _draw_path(axes: Any, found: Descent) -> None:
+def _draw_path(axes: Any, definition: Definition, found: Descent) -> None:
     x, y = np.meshgrid(np.linspace(-2.0, 2.0, 81), np.linspace(-1.0, 3.0, 81))
     levels = np.geomspace(0.02, 200.0, 13)
     axes.contour(x, y, height(x, y), levels, colors=LIGHT["lines"], linewidths=0.7)
@@ -103,3 +103,7 @@ def _draw_heights(axes: Any, definition: Definition, found: Descent) -> None:
     axes.plot(found.heights, color=LIGHT["ours"], linewidth=1.8, label=definition.name)
     axes.set(yscale="log", ylim=(1e-8, 1e2), xlim=(0, STEPS), xlabel="step", ylabel="height")
     axes.legend(frameon=False, labelcolor=LIGHT["text"], loc="lower left")
+
+
+PARTS = {"path": _draw_path, "heights": _draw_heights}
+"""The parts of a picture, by name."""
