@@ -31,7 +31,7 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", r
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the tables, or check them; return 1 if a page was not up to date."""
+    """Write the tables; or with ``--check`` return 1 if a page is not up to date."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables")
     parser.add_argument("--check", action="store_true", help="change nothing")
     given = parser.parse_args(arguments)

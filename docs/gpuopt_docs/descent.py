@@ -12,8 +12,8 @@ from gpuopt.rules.definitions import Definition
 
 STEPS = 100
 START = (-1.5, -0.6)
-RATES = tuple(c * 10.0**e for e in range(-4, 1) for c in (1, 3))
-"""The learning rates that are tried, from 0.0001 to 3."""
+RATES = tuple(c * 10.0**e for e in range(-4, 2) for c in (1, 3))
+"""The learning rates that are tried, from 0.0001 to 30."""
 
 Array = np.ndarray
 

@@ -14,11 +14,10 @@ from . import costs
 from .pictures import PARTS, caption
 from .stubs import drop_in_example, in_torch, slug
 
-
 INTRODUCTION = """All are in `gpuopt`, over plain arrays, and in `gpuopt.torch`, as drop-ins for
-torch.optim, with the same names, arguments and defaults. Where torch.optim has one, they are torch's
-([Names across the two APIs](../names.md)). *States* counts those of an element, *bytes* what a step
-moves for it: in float32, by default."""
+torch.optim, with the same names, arguments and defaults. Where torch.optim has one, they are
+torch's ([Names across the two APIs](../names.md)). *States* counts those of an element, *bytes*
+what a step moves for it: in float32, by default."""
 
 
 def write_pages(folder: Path) -> None:
