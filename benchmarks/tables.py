@@ -117,12 +117,11 @@ def _with_rate(line: Line | None) -> str:
     return seconds_text(line.median) + (f", {rate:.0f} GB/s" if rate and rate >= 1 else "")
 
 
-def _rules(contenders: Sequence[str]) -> str:
-    """Return a table of all rules of one of these contenders."""
+def _rules() -> str:
     rules = list(dict.fromkeys(group.place.rule for group in groups("rules")))
     head = ("", *(model_name(model) for model in MODELS))
-    rows = [(_rule_name(rule), *(_rule(rule, m, contenders) for m in MODELS)) for rule in rules]
-    return table(head, [row for row in rows if any(row[1:])], "rules")
+    rows = [(_rule_name(rule), *(_rule(rule, model) for model in MODELS)) for rule in rules]
+    return table(head, rows, "rules")
 
 
 def _rule_name(rule: str) -> str:
@@ -130,16 +129,14 @@ def _rule_name(rule: str) -> str:
     return {"amsgrad": "AMSGrad", "rmsprop": "RMSprop"}.get(rule) or named[rule]
 
 
-def _rule(rule: str, model: str, contenders: Sequence[str]) -> str:
+def _rule(rule: str, model: str) -> str:
+    """Return the speed of a drop-in beside the copy loop's, and beside the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
-    lines = [line for name in contenders if (line := group.line(name))]
-    if not lines or lines[0].median is None:
-        return ""
-    peers = {n: x for n, x in lines[0].times_as_fast_as.items() if n.startswith("torch")}
-    parts = [seconds_text(lines[0].median)]
-    if lines[0].of_copy and model != "tiny500":
-        parts.append(f"{lines[0].of_copy:.0%}")
-    return ", ".join((*parts, f"{min(peers.values()):.2f}x" if peers else ""))
+    line = group.line("numba, drop-in")
+    assert line is not None and line.of_copy is not None
+    fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
+    part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
+    return f"{part}{fastest:.3g}x"
 
 
 def _tail() -> str:
@@ -406,8 +403,7 @@ def _warnings() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "speed": _speed,
-    "rules": lambda: _rules(("numba",)),
-    "drop-ins": lambda: _rules(("numba, drop-in",)),
+    "rules": _rules,
     "tail": _tail,
     "references": _references,
     "host": _host,

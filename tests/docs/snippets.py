@@ -47,6 +47,8 @@ def run_doctest(code, namespace, name):
     )
     assert test.examples
     output = []
-    result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append, clear_globs=False)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(
+        test, out=output.append, clear_globs=False
+    )
     namespace.update(test.globs)  # which is a copy
     assert result.failed == 0, "".join(output)
