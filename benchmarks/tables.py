@@ -130,13 +130,13 @@ def _rule_name(rule: str) -> str:
 
 
 def _rule(rule: str, model: str) -> str:
-    """Return the speed of a drop-in beside the copy loop's, and beside the best of torch's forms."""
+    """Return the speed of a drop-in beside the copy loop's, and the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
     line = group.line("numba, drop-in")
     assert line is not None and line.of_copy is not None
     fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
     part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
-    return f"{part}{fastest:.3g}x"
+    return f"{part}{fastest:.{2 if fastest < 10 else 1}f}x"
 
 
 def _tail() -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # gpuopt_docs; gpuopt and benchmarks
 
-from gpuopt_docs.generate import write_all  # noqa: E402
-
 import gpuopt  # noqa: E402
+from gpuopt_docs.generate import write_all  # noqa: E402
 
 project = "gpuopt"
 root_doc = "index"
