@@ -17,7 +17,15 @@ from pathlib import Path
 from gpuopt.inspection.spelling import ALIASES, FAMILY, expanded
 
 from . import gpu_state, lines, targets
-from .arguments import known_threads, part, positive, size_text, sizes, writable
+from .arguments import (
+    known_threads,
+    part,
+    positive,
+    size_text,
+    sizes,
+    without_files,
+    writable,
+)
 from .buffers import DTYPES, import_torch
 from .cases import CASES, FAMILIES, OTHERS
 from .compare import HEAD, THRESHOLD, changes
@@ -95,26 +103,12 @@ def _measure(arguments: Sequence[str]) -> int:
     met = targets.rows(groups)
     if met:
         show_table("Targets", ("", "measured", ""), met, [])
-    command = shlex.join(["python", "-m", "benchmarks", *_without_files(arguments)])
+    command = shlex.join(["python", "-m", "benchmarks", *without_files(arguments)])
     facts = lines.facts(command, given.device, given.threads, given.rounds, load)
     if before is not None:
         facts["gpu"] = gpu = gpu_state.facts(before, gpu_state.device_state())
         show_table("GPU", GPU_HEAD, gpu_rows(gpu), gpu["warnings"])
     return _write(lines.Run(facts, groups), given.json, given.plot, given.report)
-
-
-def _without_files(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without the paths of outputs, which do not affect the measurement.
-
-    >>> _without_files(["--rule", "sgd", "--json", "out.json", "--plot=docs"])
-    ['--rule', 'sgd']
-    """
-    outputs = ("--json", "--plot", "--report")
-    return [
-        text
-        for before, text in zip(["", *arguments], arguments)
-        if before not in outputs and text.partition("=")[0] not in outputs
-    ]
 
 
 def _some(wanted: Sequence[str], known: Sequence[str] | dict[str, object]) -> list[str]:

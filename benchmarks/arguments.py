@@ -100,3 +100,17 @@ def size_text(size: int) -> str:
         if size % factor == 0:
             return f"{size // factor}{unit}"
     raise AssertionError
+
+
+def without_files(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without the paths of outputs, which do not affect the measurement.
+
+    >>> without_files(["--rule", "sgd", "--json", "out.json", "--plot=docs"])
+    ['--rule', 'sgd']
+    """
+    outputs = ("--json", "--plot", "--report")
+    return [
+        text
+        for before, text in zip(["", *arguments], arguments)
+        if before not in outputs and text.partition("=")[0] not in outputs
+    ]

@@ -117,6 +117,13 @@ def _with_rate(line: Line | None) -> str:
     return seconds_text(line.median) + (f", {rate:.0f} GB/s" if rate and rate >= 1 else "")
 
 
+def _extra() -> str:
+    (group,) = groups("models", model="gpt2")
+    lines = [line for line in group.lines if line.extra_bytes is not None]
+    rows = [(_contender(line.contender, [group]), _mebibytes(line)) for line in lines]
+    return table(("", "MiB"), rows, "models")
+
+
 def _rules() -> str:
     rules = list(dict.fromkeys(group.place.rule for group in groups("rules")))
     head = ("", *(model_name(model) for model in MODELS))
@@ -132,7 +139,7 @@ def _rule_name(rule: str) -> str:
 def _rule(rule: str, model: str) -> str:
     """Return the speed of a drop-in beside the copy loop's, and the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
-    line = group.line("numba, drop-in")
+    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # its name before
     assert line is not None and line.of_copy is not None
     fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
     part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
@@ -361,6 +368,60 @@ def _drift() -> str:
     return table(("", *(f"beta2 {beta}" for beta in betas)), rows)
 
 
+def _means() -> str:
+    """Return the largest difference of a state's mean, of each rule."""
+    found = quality("state_dtype")
+    dtypes = list(next(iter(found.values())))
+    rows = [
+        (f"`{rule}`", *(f"{max(own[dtype].values()):.1%}" for dtype in dtypes))
+        for rule, own in found.items()
+    ]
+    return table(("rule", *dtypes), rows)
+
+
+# --- more than one device ------------------------------------------------------------------------
+
+SHARDED = (
+    ("124M", 1),
+    ("124M", 1024),
+    ("7B", 8),
+    ("7B", 64),
+    ("7B", 1024),
+    ("70B", 64),
+    ("70B", 1024),
+)
+"""Sizes of models, and numbers of ranks."""
+
+
+def _sharded() -> str:
+    """Return what a rank holds and moves: computed."""
+    from .scaling.computed import rank_row
+
+    names = ("elements", "tables", "memory", "traffic", "floor")
+    rows = [rank_row(model, ranks) for model, ranks in SHARDED]
+    return table(
+        ("", "ranks", *names[:-1], "at an H100's bandwidth"),
+        [(row[""], row["ranks"], *(row[name] for name in names)) for row in rows],
+    )
+
+
+def _processes() -> str:
+    data = json.loads((DATA / "scaling.json").read_text(encoding="utf-8"))
+    head = ("", "processes", "", "elements of a rank", "a step", "bytes an element")
+    rows = [
+        (
+            model_name(one["model"]),
+            str(one["processes"]),
+            one["optimizer"],
+            f"{one['elements']:,}",
+            seconds_text(one["milliseconds"] / 1e3),
+            f"{one['bytes']:.2f}" if one["elements"] > 1e6 else "",
+        )
+        for one in data["rows"]
+    ]
+    return table(head, rows) + f"\n\n*{described(Run(data, []))}*"
+
+
 # --- the demo ------------------------------------------------------------------------------------
 
 
@@ -398,11 +459,12 @@ def _warnings() -> str:
     ]
     first, last = data["seeds"]
     command = f"python -m benchmarks.warnings --first {first} --seeds {last - first + 1}"
-    return table(head, rows) + f"\n\n*`{command}`*"
+    return table(head, rows) + f"\n\n*{data['date']}; `{command}`*"
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "speed": _speed,
+    "extra": _extra,
     "rules": _rules,
     "tail": _tail,
     "references": _references,
@@ -417,6 +479,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "losses": _losses,
     "hard": _hard,
     "drift": _drift,
+    "means": _means,
+    "sharded": _sharded,
+    "processes": _processes,
     "compare": _compare,
     "warnings": _warnings,
 }

@@ -17,6 +17,7 @@ training loss than then; it needed one of the others if it ends no better than g
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -182,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_table(f"{scenario.name}, seeds {seeds[0]} to {seeds[-1]}", HEAD, rows, [])
             found += [{"runs of": scenario.name, **dict(zip(HEAD, own))} for own in rows]
     if given.json is not None:
-        data_of_run = {"seeds": [seeds[0], seeds[-1]], "rows": found}
+        date = datetime.date.today().isoformat()
+        data_of_run = {"date": date, "seeds": [seeds[0], seeds[-1]], "rows": found}
         given.json.write_text(json.dumps(data_of_run, indent=1) + "\n")
     return 0
 

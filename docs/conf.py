@@ -89,4 +89,4 @@ def without_references(app, kind, name, thing, options, lines):
 def without_types(app, kind, name, thing, options, lines):
     """Keep what a property's docstring has in front of a colon from being read as a type."""
     if kind == "property":
-        lines.insert(0, "")
+        lines[0] = lines[0].replace(": ", " \N{EN DASH} ", 1)
