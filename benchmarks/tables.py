@@ -414,12 +414,12 @@ def _processes() -> str:
             str(one["processes"]),
             one["optimizer"],
             f"{one['elements']:,}",
-            seconds_text(one["milliseconds"] / 1e3),
-            f"{one['bytes']:.2f}" if one["elements"] > 1e6 else "",
+            seconds_text(one["milliseconds"] / 1e3) if one["milliseconds"] else "",
+            f"{one['bytes']:.2f}" if one["bytes"] and one["elements"] > 1e6 else "",
         )
         for one in data["rows"]
     ]
-    return table(head, rows) + f"\n\n*{described(Run(data, []))}*"
+    return table(head, rows) + f"\n\n*{data['date'][:10]}; `{data['command']}`*"
 
 
 # --- the demo ------------------------------------------------------------------------------------
