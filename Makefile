@@ -46,6 +46,8 @@ endif
 
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 PIP := PYTHONWARNINGS=ignore $(RUN) $(PIP_INSTALL)
+# The first pip that installs dependency groups.
+NEW_PIP := 'pip>=25.1'
 OLD_TRITON := 3.6.0
 OLD_VENV := $(if $(INSTALLED),$(VENV),.venv)/triton-$(OLD_TRITON)
 SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*.cuh' -o -name py.typed)
@@ -90,7 +92,6 @@ tables: $(INSTALLED)
 # anything from elsewhere.
 docs: $(FOR_DOCS)
 	@echo '== docs'
-	@$(RUN) -m benchmarks.tables --check
 	@$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -d build/doctrees \
 	    docs build/docs
 	@echo 'build/docs/index.html'
@@ -143,16 +144,21 @@ bench: $(INSTALLED)
 gpu-smoke gpu-test gpu-bench gpu-compile gpu-sanitize gpu-profile: gpu-%: $(INSTALLED)
 	@$(RUN) -m tests.gpu $* $(GPU_ARGS)
 
-# One environment; a stamp per installed extra.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
-	@echo '== installing gpuopt[$*] into $(VENV)'
-	@$(PIP) --editable '.[$*]'
+# One environment; a stamp for what users install, and one for what the tests need.
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt[demo] into $(VENV)'
+	@$(PIP) --editable '.[demo]'
 	@touch $@
 
-# Groups need pip 25.1.
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt and the group test into $(VENV)'
+	@$(PIP) $(NEW_PIP)
+	@$(PIP) --editable . --group test
+	@touch $@
+
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
 	@echo '== installing what builds the pages into $(VENV)'
-	@$(PIP) --upgrade 'pip>=25.1'
+	@$(PIP) $(NEW_PIP)
 	@$(PIP) --editable . --group docs
 	@touch $@
 
@@ -160,10 +166,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(OLD_VENV)/.interpret: pyproject.toml | $(if $(INSTALLED),$(RUN))
-	@echo '== installing gpuopt[interpret] and Triton $(OLD_TRITON) into $(OLD_VENV)'
+	@echo '== installing gpuopt, the group interpret and Triton $(OLD_TRITON) into $(OLD_VENV)'
 	@$(RUN) -m venv $(OLD_VENV)
+	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) $(NEW_PIP)
 	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) \
-	    --editable '.[interpret]' triton==$(OLD_TRITON)
+	    --editable . --group interpret triton==$(OLD_TRITON)
 	@touch $@
 
 # mypy does not follow the editable mapping of kernels/, so it checks an installed copy.

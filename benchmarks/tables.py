@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -31,16 +30,21 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", r
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the tables; or with ``--check`` return 1 if a page is not up to date."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables")
-    parser.add_argument("--check", action="store_true", help="change nothing")
-    given = parser.parse_args(arguments)
+    """Run the command; return its exit code."""
+    from . import command_line  # which needs typer, and the pages do not
+
+    return command_line.run(command_line.single(write, __doc__), "benchmarks.tables", arguments)
+
+
+def write(check: bool = False) -> None:
+    """Write the tables; or check them, and exit with 1 if a page is not up to date."""
     old = [page for page in pages() if filled(page) != page.read_text(encoding="utf-8")]
     for page in old:
-        print(f"{page}: {'not up to date' if given.check else 'written'}")
-        if not given.check:
+        print(f"{page}: {'not up to date' if check else 'written'}")
+        if not check:
             page.write_text(filled(page), encoding="utf-8")
-    return 1 if given.check and old else 0
+    if check and old:
+        raise SystemExit(1)
 
 
 def pages() -> list[Path]:
