@@ -28,8 +28,9 @@ from . import classes
 from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
 from .foreign_states import from_bitsandbytes, from_torchao
 from .in_backward import StepInBackward
+from .installation import install, uninstall
 
-__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao"]
+__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao", "install", "uninstall"]
 __all__ += classes.__all__
 
 
