@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "a step in the backward pass keeps the gradient",
         "gpuopt/torch/in_backward.py",
-        "        param.grad = None\n",
-        "",
+        "    param.grad = None\n",
+        "    pass\n",
         "tests/drop_in/test_training.py -k step_inside",
     ),
     Mutant(
