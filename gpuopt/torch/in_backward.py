@@ -42,7 +42,7 @@ class StepInBackward(torch.optim.Optimizer):
     and the parameter moves at the last one. ``"exact"`` is gradient accumulation, and keeps the
     gradients in between; ``"moments"`` keeps none: each gradient is added to the states and freed,
     and counts as a step in their bias corrections, as in optimi's optimizer accumulation. It takes
-    an average of the gradients where ``"exact"`` takes their sum: losses are not to be divided by N.
+    an average of the gradients where ``"exact"`` takes their sum: do not divide its losses by N.
 
     Args:
         params: the parameters, or groups as dicts, as an optimizer takes them.
@@ -177,6 +177,7 @@ class StepInBackward(torch.optim.Optimizer):
                 both before it and in its closure have updated them.
         """
         if hasattr(self, "grad_scale"):
+            del self.grad_scale, self.found_inf  # which the scaler only takes back after a step
             raise RuntimeError(
                 "GradScaler: the gradients that it would unscale have been used in the backward "
                 "pass already; train in bfloat16, or with the optimizer itself"

@@ -97,7 +97,7 @@ def check_moments(whole: torch.optim.Optimizer) -> None:
     for group in whole.param_groups:
         rule = whole._rule_for(group)
         if not rule.states:
-            raise ValueError(f"{name}: {rule.name} has no state to accumulate in; use 'exact'")
+            raise ValueError(f"{name}: it has no state to accumulate in; use 'exact'")
         follow = _FOLLOW_UPDATES.intersection(rule.states).union(rule.copies)
         if follow:
             raise ValueError(

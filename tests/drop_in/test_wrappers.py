@@ -79,7 +79,7 @@ def test_of_the_trainer_of_hugging_face(tmp_path, accelerator):
 
 
 # Importing it compiles functions in a way that is deprecated.
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning")
 def test_of_a_zero_redundancy_optimizer(one_process):
     from torch.distributed.optim import ZeroRedundancyOptimizer
 
