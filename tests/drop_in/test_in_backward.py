@@ -121,7 +121,10 @@ def test_it_clips_values():
         loss_of(model, 0).backward()
         optimizer.step()
     assert_equal(inside, outside)
-    moved = [float((p - q).abs().max()) for p, q in zip(inside.parameters(), layers().parameters())]
+    moved = [
+        float((p - q).detach().abs().max())
+        for p, q in zip(inside.parameters(), layers().parameters())
+    ]
     assert all(0 < largest < 0.0006 for largest in moved)
 
 
