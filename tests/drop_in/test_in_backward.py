@@ -215,6 +215,14 @@ def test_a_new_one_goes_on_from_a_file(tmp_path):
     assert_equal(whole, rest)
 
 
+def test_a_run_of_another_lr_is_loaded():
+    (_, one), (_, two) = pair(lr=0.1)
+    two.param_groups[0].update(lr=0.75, betas=(0.5, 0.5))
+    one.load_state_dict(two.state_dict())
+    assert one.param_groups[0]["lr"] == 0.75
+    assert one.state_dict() == two.state_dict()
+
+
 def test_the_hooks_around_loading_are_called():
     (_, one), _ = pair(lr=0.1)
     saved = one.state_dict()
