@@ -336,15 +336,17 @@ def test_a_batch_that_ends_early_is_used_by_step():
 
 
 def test_a_parameter_without_some_gradients_stays_in_phase():
-    used, rare = (torch.ones(2, requires_grad=True) for _ in range(2))
+    used, rare = (torch.zeros(2, requires_grad=True) for _ in range(2))
     one = StepInBackward([used, rare], ours.SGD, lr=0.5, accumulation_steps=2)
-    for batch in range(3):
-        for k in range(2):
-            (used.sum() + (rare.sum() if k == 0 else 0)).backward()
+    for has_both, expected in ((False, -0.5), (True, -1.5), (False, -2.0)):
+        before = rare.tolist()
+        (used.sum() + rare.sum()).backward()
+        assert rare.tolist() == before
+        (used.sum() + (rare.sum() if has_both else 0)).backward()
         one.step()
-        assert used.tolist() == [1.0 - (batch + 1)] * 2
-        assert rare.tolist() == [1.0 - 0.5 * (batch + 1)] * 2
+        assert rare.tolist() == [expected] * 2
         assert rare.grad is None
+    assert used.tolist() == [-3.0] * 2
 
 
 def test_while_it_is_asked_to_accumulate_step_does_not_use_gradients():

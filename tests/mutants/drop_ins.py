@@ -174,8 +174,8 @@ MUTANTS = (
     Mutant(
         "counts of a batch that ended early go on",
         "gpuopt/torch/in_backward.py",
-        "                if self._hooked:\n                    _free(param)\n        self._accumulation.counts.clear()\n",
-        "                if self._hooked:\n                    _free(param)\n",
+        "_free(param)\n        self._accumulation.counts.clear()\n",
+        "_free(param)\n",
         "tests/drop_in/test_in_backward.py -k phase",
     ),
     Mutant(
