@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ..kernels.storage import STORAGE
 from .dispatch import BACKENDS, Launched
@@ -23,6 +24,24 @@ def launched(
     for launch in launches:
         alike.setdefault(launch.walked, []).append(launch)
     return tuple(_of(walked, own, names, measures) for walked, own in alike.items())
+
+
+def together(found: Iterable[Launched]) -> tuple[Launched, ...]:
+    """Return what several optimizers have launched, with those that are alike as one."""
+    alike: dict[tuple[object, ...], list[Launched]] = {}
+    for each in found:
+        lists = *each.dtypes.items(), *each.passes.items()
+        key = each.backend, each.device, each.update, each.strided, lists
+        alike.setdefault(key, []).append(each)
+    return tuple(
+        replace(
+            own[0],
+            arrays=tuple(name for each in own for name in each.arrays),
+            elements=sum(each.elements for each in own),
+            launches=sum(each.launches for each in own),
+        )
+        for own in alike.values()
+    )
 
 
 def _of(

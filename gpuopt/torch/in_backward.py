@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ..engine.dispatch import Explanation
+from ..engine.explanation import together
 from .accumulation import EXACT, Accumulation
 from .fused import Fused
 from .in_backward_checks import check_moments, check_no_ddp, checked_groups, checked_optimizer
@@ -219,6 +221,46 @@ class StepInBackward(torch.optim.Optimizer):
             one.step()
         self._opt_called = True  # for schedulers, which expect a step before theirs
         _free(param)
+
+    # --- what it tells ----------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> str:
+        """What updates the parameters: ``"numba"``, or several names joined by ``+``."""
+        found = [name for one in self._drop_ins().values() for name in one.backend.split("+")]
+        return "+".join(dict.fromkeys(found))
+
+    def explain(self) -> Explanation:
+        """Say which backend updates the parameters and why, as a drop-in's `explain` does.
+
+        Raises:
+            TypeError: the optimizers are torch's.
+        """
+        told = {i: one.explain() for i, one in self._drop_ins().items()}
+        chosen = {device: name for each in told.values() for device, name in each.chosen.items()}
+        reasons = {device: why for each in told.values() for device, why in each.reasons.items()}
+        names = [
+            name
+            for group in self.param_groups
+            for name in group.get("param_names", [None] * len(group["params"]))
+        ]
+        found = [
+            replace(own, arrays=(names[i] or f"params[{i}]",))
+            for i, each in told.items()
+            for own in each.launched
+        ]
+        return Explanation(chosen, reasons, together(found))
+
+    def _drop_ins(self) -> dict[int, Fused]:
+        """Return the optimizer of each parameter.
+
+        Raises:
+            TypeError: it is torch's.
+        """
+        for one in self.optimizers:
+            if not isinstance(one, Fused):
+                raise TypeError(f"{type(one).__name__}: of torch, which has one backend")
+        return {i: one for i, one in enumerate(self.optimizers) if isinstance(one, Fused)}
 
     # --- hooks ------------------------------------------------------------------------------------
 

@@ -180,6 +180,24 @@ def test_parameters_that_were_replaced_are_noticed():
         one.step()
 
 
+def test_it_tells_what_runs():
+    params = [(f"w{i}", torch.ones(size, requires_grad=True)) for i, size in enumerate((3, 4, 5))]
+    one = StepInBackward(params, ours.AdamW)
+    assert one.backend == "numpy"
+    assert one.explain().launched == ()
+    sum(p.sum() for _, p in params).backward()
+    (found,) = one.explain().launched
+    assert one.explain().chosen == {"cpu": "numpy"}
+    assert (found.arrays, found.elements, found.launches) == (("w0", "w1", "w2"), 12, 3)
+    assert found.bytes_per_element == 28.0
+    unnamed = StepInBackward([torch.ones(2, requires_grad=True)], ours.SGD)
+    unnamed.param_groups[0]["params"][0].sum().backward()
+    assert unnamed.explain().launched[0].arrays == ("params[0]",)
+    theirs = StepInBackward([torch.ones(2, requires_grad=True)], torch.optim.SGD)
+    with pytest.raises(TypeError, match="SGD: of torch"):
+        theirs.explain()
+
+
 # --- checkpoints ------------------------------------------------------------------------------
 
 

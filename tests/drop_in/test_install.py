@@ -206,6 +206,19 @@ def test_schedulers_take_them():
     assert scheduler.get_last_lr() == [0.25]
 
 
+def test_what_nanogpt_and_torchtitan_call():
+    """One asks the signature for ``fused``; the other says which implementation it is not."""
+    ours.install()
+    groups = [{"params": [weight()], "weight_decay": 0.1}, {"params": [weight()]}]
+    assert "fused" in inspect.signature(torch.optim.AdamW).parameters
+    first = torch.optim.AdamW(groups, lr=0.1, betas=(0.9, 0.95), fused=True)
+    options = {"eps": 1e-8, "weight_decay": 0.1, "fused": True, "foreach": False}
+    classes = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
+    second = classes["AdamW"]([weight()], lr=0.1, betas=(0.9, 0.95), **options)
+    for optimizer in (first, second):
+        assert type(stepped(optimizer)) is ours.AdamW
+
+
 def test_it_is_said_once(caplog, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with caplog.at_level(logging.INFO, "gpuopt"):
