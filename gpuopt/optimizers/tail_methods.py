@@ -81,7 +81,7 @@ class TailMethods:
         ...     opt = gpuopt.Adam([np.ones(8, np.float32)], clip_norm=1.0)
         ...     opt.step([np.ones(8, np.float32)])
         ...     print(opt.explain().launched[0])
-        numpy on cpu, 1 launch: adam_scale of 1 array (params[0]), 8 elements,
+        numpy on cpu, 1 launch: adam_clip_gradient of 1 array (params[0]), 8 elements,
         32 bytes an element (the norm 4, the update 28)
         """
         with self._locked():
