@@ -42,6 +42,8 @@ endif
 
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 PIP := PYTHONWARNINGS=ignore $(RUN) $(PIP_INSTALL)
+# The first pip that installs dependency groups.
+NEW_PIP := 'pip>=25.1'
 OLD_TRITON := 3.6.0
 OLD_VENV := $(if $(INSTALLED),$(VENV),.venv)/triton-$(OLD_TRITON)
 SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*.cuh' -o -name py.typed)
@@ -127,20 +129,27 @@ bench: $(INSTALLED)
 gpu-smoke gpu-test gpu-bench gpu-compile gpu-sanitize gpu-profile: gpu-%: $(INSTALLED)
 	@$(RUN) -m tests.gpu $* $(GPU_ARGS)
 
-# One environment; a stamp per installed extra.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
-	@echo '== installing gpuopt[$*] into $(VENV)'
-	@$(PIP) --editable '.[$*]'
+# One environment; a stamp for what users install, and one for what the tests need.
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt[demo] into $(VENV)'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt and the group test into $(VENV)'
+	@$(PIP) $(NEW_PIP)
+	@$(PIP) --editable . --group test
 	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(OLD_VENV)/.interpret: pyproject.toml | $(if $(INSTALLED),$(RUN))
-	@echo '== installing gpuopt[interpret] and Triton $(OLD_TRITON) into $(OLD_VENV)'
+	@echo '== installing gpuopt, the group interpret and Triton $(OLD_TRITON) into $(OLD_VENV)'
 	@$(RUN) -m venv $(OLD_VENV)
+	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) $(NEW_PIP)
 	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) \
-	    --editable '.[interpret]' triton==$(OLD_TRITON)
+	    --editable . --group interpret triton==$(OLD_TRITON)
 	@touch $@
 
 # mypy does not follow the editable mapping of kernels/, so it checks an installed copy.

@@ -16,9 +16,9 @@ training loss than then; it needed one of the others if it ends no better than g
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from gpuopt.kernels.thread_count import thread_count
 
@@ -38,7 +38,8 @@ from gpuopt.demo.watch import (
     Finding,
 )
 
-from .arguments import positive, whole
+from . import command_line
+from .command_line import option
 from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
@@ -157,23 +158,28 @@ HEAD = (
 )
 
 
+Seeds = Annotated[int, option(min=1, metavar="N", help="number of seeds; default: 20")]
+First = Annotated[int, option("--first", min=0, metavar="N", help="first seed; default: 0")]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    app = command_line.single(count, __doc__)
+    return command_line.run(app, "benchmarks.warnings", arguments)
+
+
+def count(seeds: Seeds = 20, first_seed: First = 0) -> None:
+    """Print a table of each scenario."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.warnings")
-    parser.add_argument("--seeds", type=positive, default=20, help="number of seeds")
-    parser.add_argument("--first", type=whole, default=0, help="first seed")
-    given = parser.parse_args(arguments)
     show_machine(load_average(), thread_count())
     digits = data.load()
-    seeds = range(given.first, given.first + given.seeds)
+    some = range(first_seed, first_seed + seeds)
     with threadpool_limits(1, "blas"):
         for scenario in SCENARIOS:
-            results = [result for seed in seeds for result in scenario.runs(digits, seed)]
+            results = [result for seed in some for result in scenario.runs(digits, seed)]
             rows = [row(name, kinds, results) for name, kinds in scenario.kinds.items()]
-            show_table(f"{scenario.name}, seeds {seeds[0]} to {seeds[-1]}", HEAD, rows, [])
-    return 0
+            show_table(f"{scenario.name}, seeds {some[0]} to {some[-1]}", HEAD, rows, [])
 
 
 if __name__ == "__main__":

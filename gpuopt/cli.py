@@ -56,7 +56,6 @@ def application() -> "typer.Typer":
     from gpuopt.demo.commands import compare, sweep
 
     app = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
@@ -165,8 +164,8 @@ def application() -> "typer.Typer":
         backend: Annotated[
             str,
             typer.Option(
-                help="Comma-separated backends: numba, triton, cupy; or all.",
-                show_default="numba, and triton for a GPU",
+                help="Comma-separated backends: llvm, triton, cupy; or all.",
+                show_default="llvm, and triton for a GPU",
             ),
         ] = "",
     ) -> None:

@@ -37,6 +37,7 @@ class TailMethods:
     zero_grads = OptimizerOption()
     cautious = OptimizerOption()
     cautious_weight_decay = OptimizerOption()
+    decouple_lr = OptimizerOption()
     state_dtype = OptimizerOption("_state_dtype")
 
     _state_dtype: str | None
@@ -66,7 +67,7 @@ class TailMethods:
 
     @property
     def backend(self) -> str:
-        """What updates the parameters: ``"numba"``, or several names joined by ``+``."""
+        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
         with self._locked():
             return "+".join(self._step_taken().backends)
 
@@ -93,7 +94,7 @@ class TailMethods:
         return self._step_taken().tail
 
     def change(self, **numbers: float) -> None:
-        """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
+        """Change `clip_norm`, `clip_value`, `ema_decay` or `decouple_lr` from the next step on.
 
         Raises:
             TypeError, ValueError: the option is another, is not in use, or does not accept the

@@ -226,7 +226,7 @@ class StepInBackward(torch.optim.Optimizer):
 
     @property
     def backend(self) -> str:
-        """What updates the parameters: ``"numba"``, or several names joined by ``+``."""
+        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
         found = [name for one in self._drop_ins().values() for name in one.backend.split("+")]
         return "+".join(dict.fromkeys(found))
 

@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +14,12 @@ from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
 from gpuopt.engine.dispatch import BACKENDS, Backend, forced
 from tests.helpers.backends import REFERENCE
+from tests.helpers.console import words
 from tests.helpers.scripts import run_script
 from tests.tolerances import assert_close
 
 QUICK = ("--epochs", "1", "--backend", REFERENCE)
 LABELS = [method.label for method in DEFAULT]
-
-
-def words(text):
-    """The words of an error, whatever box is drawn around it and wherever its lines end."""
-    return " ".join(text.replace("│", " ").split())
 
 
 @pytest.fixture
@@ -380,11 +378,11 @@ def test_loading_names_scikit_learn_when_it_is_missing(monkeypatch):
         data.load()
 
 
-def test_without_numba_the_reference_is_used():
+def test_without_llvmlite_the_reference_is_used():
     found = run_script(
         """
         import sys
-        sys.modules["numba"] = None
+        sys.modules["llvmlite"] = None
         from gpuopt.demo import data
         from gpuopt.demo.comparison import Settings, Trial, run
         from gpuopt.demo.methods import METHODS
@@ -393,6 +391,27 @@ def test_without_numba_the_reference_is_used():
         GPUOPT_BACKEND=None,
     )
     assert found == "numpy\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "inspect", "warm", "cache"}),
+        ("gpuopt in", {"inspect"}),
+        ("gpuopt inspect --s", {"--sample", "--source"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, expected):
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "gpuopt"],
+        env={**os.environ, **asked, "_GPUOPT_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == expected
 
 
 @pytest.mark.parametrize(
@@ -434,10 +453,10 @@ def test_ctrl_c_while_the_command_line_loads(monkeypatch):
 
 
 def test_doctor_passes_its_options_on_and_its_answer_back(command, tmp_path):
-    done = command("doctor", "--json", "report.json", "--require", "numpy,numba")
+    done = command("doctor", "--json", "report.json", "--require", "numpy,llvm")
     assert "numpy" in done.out
     assert json.loads((tmp_path / "report.json").read_text())["packages"]["numpy"]
-    assert done.code == (0 if BACKENDS["numba"].problem() is None else 1)
+    assert done.code == (0 if BACKENDS["llvm"].problem() is None else 1)
     assert command("doctor", "--require", "abacus").code == 2
     assert "unrecognized arguments: --requires" in command("doctor", "--requires", "x").err
     assert json.loads(command("doctor", "--json", "-").out)["packages"]["numpy"]
@@ -446,8 +465,8 @@ def test_doctor_passes_its_options_on_and_its_answer_back(command, tmp_path):
 def test_verify_passes_its_options_on_and_its_answer_back(command, monkeypatch):
     given = []
     monkeypatch.setattr("gpuopt.verify.command.verify", lambda *options: given.append(options) or 1)
-    assert command("verify", "--only", "numba", "--json", "-").code == 1
-    assert given == [("numba", [], Path("-"), None)]
+    assert command("verify", "--only", "llvm", "--json", "-").code == 1
+    assert given == [("llvm", [], Path("-"), None)]
     assert "unrecognized arguments: --onyl" in command("verify", "--onyl", "x").err
     assert "gpuopt-verify.md" in command("verify", "--help").out
 

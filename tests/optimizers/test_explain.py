@@ -74,13 +74,13 @@ def test_after_a_step_it_says_what(make):
 
 
 def test_the_table_is_one_launch(make):
-    pytest.importorskip("numba")
-    with gpuopt.use_backend("numba"):
+    pytest.importorskip("llvmlite")
+    with gpuopt.use_backend("llvm"):
         run = make("SGD", lr=0.5)
         run.step()
-        assert run.opt.backend == "numba+numpy"
+        assert run.opt.backend == "llvm+numpy"
         of_table, of_numpy = run.opt.explain().launched
-    assert (of_table.backend, of_table.launches, of_table.elements) == ("numba", 1, 5005)
+    assert (of_table.backend, of_table.launches, of_table.elements) == ("llvm", 1, 5005)
     assert (of_numpy.backend, of_numpy.strided) == ("numpy", True)
 
 
