@@ -149,7 +149,7 @@ def test_make_installs_a_pip_that_knows_groups_before_it_installs_one():
     (wanted,) = re.findall(r"^NEW_PIP := '(.*)'$", makefile, re.MULTILINE)
     assert not Requirement(wanted).specifier.contains("25.0.1")
     recipes = [recipe for recipe in makefile.split("\n\n") if "--group" in recipe]
-    assert len(recipes) == 2
+    assert len(recipes) == 3
     assert all(recipe.index("$(NEW_PIP)") < recipe.index("--group") for recipe in recipes)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import date
+from json import dumps
 from typing import Annotated
 
 from gpuopt.inspection.gpus import GPUS
 
 from .. import scaling
-from ..arguments import known_threads
-from ..command_line import Exit, names, option, run, single, texts
+from ..arguments import known_threads, writable
+from ..command_line import Exit, File, names, option, run, single, texts
 from ..models import MODELS
 from ..report import load_average, show_machine
 from .computed import LARGE, show_computed
@@ -47,15 +49,20 @@ def pages(
     measure: Measure = None,
     model: Model = "gpt2",
     rounds: Rounds = 9,
+    json: File = None,
 ) -> None:
-    """Print both pages."""
+    """Print both pages; write what was measured."""
     threads = known_threads()
-    if threads is None:
+    if threads is None or not writable([json]):
         raise Exit(2)
     show_computed(texts(large) or list(LARGE), ranks or RANKS, gpu.value)
     if processes := list(filter(None, MEASURED if measure is None else measure)):
         show_machine(load_average(), threads)
-        show_measured(model.value, processes, rounds)
+        rows = show_measured(model.value, processes, rounds)
+        if json is not None:
+            command = f"python -m benchmarks.scaling --model {model.value} --rounds {rounds}"
+            found = {"date": date.today().isoformat(), "command": command, "rows": rows}
+            json.write_text(dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
