@@ -2,11 +2,11 @@
 
 ```diff
 -from torch.optim import AdamW
-+from gpuopt.torch import AdamW
++from gpuopt.torch import AdamW, of
 @@
 +class NormOfTheStep(Trainer):
 +    def _get_grad_norm(self, model, grad_norm=None):
-+        return None  # transformers 5 measures it for the log, and rewrites all gradients
++        return None  # transformers 5.24 measures it for the log, and rewrites all gradients
 @@
 -trainer = Trainer(
 +trainer = NormOfTheStep(
@@ -16,21 +16,23 @@
 @@
 -    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2}),
 +    optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2, "clip_norm": 1.0}),
+@@
++print(f"updated by {of(trainer).backend}")
 ```
 
-The first change is enough: the Trainer's own clipping works, too. The others save its passes
-over the gradients.
+Another class in `optimizer_cls_and_kwargs` is enough, since the Trainer's own clipping works, too.
+The rest saves its passes over the gradients.
 """
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from gpuopt.torch import AdamW
+from gpuopt.torch import AdamW, of
 
 
 class NormOfTheStep(Trainer):
     def _get_grad_norm(self, model, grad_norm=None):
-        return None  # transformers 5 measures it for the log, and rewrites all gradients
+        return None  # transformers 5.24 measures it for the log, and rewrites all gradients
 
 
 torch.manual_seed(0)
@@ -43,7 +45,6 @@ model = GPT2LMHeadModel(
         n_head=2,
         bos_token_id=None,
         eos_token_id=None,
-        loss_type="ForCausalLM",
     )
 )
 
@@ -66,6 +67,4 @@ trainer = NormOfTheStep(
     optimizer_cls_and_kwargs=(AdamW, {"lr": 1e-2, "clip_norm": 1.0}),
 )
 trainer.train()
-
-optimizer = trainer.optimizer.optimizer  # inside Accelerate's
-print(f"{type(optimizer).__module__}.{type(optimizer).__name__}")
+print(f"updated by {of(trainer).backend}")

@@ -50,7 +50,7 @@ def test_the_trainer_trains_with_ours(tmp_path):
     lines = run("hf_trainer", tmp_path)
     assert_falls(numbers(lines, "'loss"), 4, 0.1)
     assert not numbers(lines, "grad_norm")  # the step alone measures it
-    assert lines[-1] == "gpuopt.torch.classes.AdamW"
+    assert lines[-1] in ("updated by llvm", "updated by numpy")
 
 
 def test_lightnings_validation_loss_falls(tmp_path):

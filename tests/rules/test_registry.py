@@ -105,12 +105,14 @@ def test_the_names_of_the_stages_are_reserved():
     held += vars(rules.rounding).values()
     held += [*rules.tail.COMPENSATE.values(), *rules.tail.ROUND.values()]
     held += [*rules.split.JOIN.values(), *rules.split.SPLIT.values()]
+    adamw = RULES["adamw"]
+    held.append(rules.stages.scheduled_decay_of(adamw, rules.stages.decay_of(adamw)))
     stages = [value for value in held if isinstance(value, Stage)]
     taken = {name for s in stages for name in s.coefficient_names}
     taken |= {n for s in stages if s.coefficients for n in signature_of(s.coefficients)}
     taken |= {s.state.name for s in stages if s.state}
     taken |= {name for s in stages for name in (*s.carried, *s.values, *s.results)}
-    assert len(stages) == 22
+    assert len(stages) == 23
     taken = {"element" if stage_streams(name) else name for name in taken}
     assert taken - {"lr", "step", "p", "g"} == RESERVED - {"seed"}
 
