@@ -1,4 +1,4 @@
-"""Lightning: clipping in the step, validation with averaged weights.
+"""Lightning: a schedule as ever, and clipping in the step.
 
 ```diff
 -from torch.optim import AdamW

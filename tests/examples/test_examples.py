@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.helpers.examples import EXAMPLES, ROOT, SCRIPTS, before, has_diff, numbers, run_example
+from tests.helpers.examples import EXAMPLES, SCRIPTS, before, has_diff, numbers, run_example
 
 NEEDS = {
     "accelerate_loop": ["torch", "accelerate"],
@@ -174,7 +174,3 @@ def test_readme_has_a_line_for_each():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| [{name}.py]")]
         packages = line.split("|")[3]
         assert all(package.replace("_", "-") in packages for package in needs), line
-
-
-def test_the_sdist_holds_the_examples():
-    assert "graft examples" in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
