@@ -39,6 +39,8 @@ class HostLaunch(Launch):
         self._measures: dict[Measure, Callable[[], None]] = {}
         self._carried: npt.NDArray[np.float64] | None = None
         self._sums: Callable[[], None] | None = None
+        self._totals: Callable[[], None] | None = None
+        self._total_partials = table.partials
 
     def point_to(self, gradients: Gradients) -> None:
         """Write the addresses into the table, from which the kernel reads them."""
@@ -71,6 +73,24 @@ class HostLaunch(Launch):
         self._sums()
         found = partials_of_tensors(self._found, self.table.chunks, len(self.table.sizes))
         self.table.carried[:, -len(sums.watched_names) :] = found[:, :, 0]
+
+    def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Walk the table once for the totals, if they come first."""
+        totals = self.table.update.totals
+        if totals is None:
+            return
+        if self._totals is None:
+            shape = len(self.table.chunks), len(totals.watched_names), len(PARTIALS)
+            self._total_partials = np.zeros(shape)
+            self._totals = self._bound(totals, self.table.dtypes, self._total_partials)
+        self.compute(steps, groups)
+        self._totals()
+
+    def totals(self) -> npt.NDArray[np.float64]:
+        """Return the table's part of the totals; its chunks are added in order."""
+        n = len(self.table.update.rule.totals)
+        found: npt.NDArray[np.float64] = self._total_partials[:, -n:, 0].sum(axis=0)
+        return found
 
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensors carry to the next step."""

@@ -31,6 +31,9 @@ class Measure:
     read = (1,)
     written = ()
     watched_names = ("gradient",)
+    n_plain = 0
+    sums = None
+    totals = None
     random_streams = ()
     blocked = ()
     encode_function = None

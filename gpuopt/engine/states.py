@@ -196,7 +196,7 @@ class States:
         """Return the new arrays of a state."""
         param, dtype = self.params[i], self._stored_states(i, group, update)[name]
         own = update.own_states.get(name)
-        if own and own.copies:
+        if (own and own.copies) or name in update.rule.copies:
             return {name: copy_as(param, dtype)}, {}
         start = group.options.get(update.rule.initial.get(name, ""), 0.0)
         if dtype in FORMATS:

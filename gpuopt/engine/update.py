@@ -181,7 +181,17 @@ class Update(UpdateCoefficients):
     @property
     def watched_names(self) -> tuple[str, ...]:
         """The watched values, in the order in which the function returns them."""
-        return WATCHED if self.watched else ()
+        return (*(WATCHED if self.watched else ()), *self._totals_behind)
+
+    @property
+    def n_plain(self) -> int:
+        """How many of them, the last ones, are the values that totals are made of."""
+        return len(self._totals_behind)
+
+    @property
+    def _totals_behind(self) -> tuple[str, ...]:
+        """The totals that are made of the update's own pass."""
+        return () if self.rule.totals_first else self.rule.totals
 
     @property
     def wants_sums(self) -> bool:
@@ -216,12 +226,18 @@ class Update(UpdateCoefficients):
     @cached_property
     def _calls(self) -> tuple[_Call, ...]:
         rule = self.rule
-        results = ("p", *rule.states)
         return (
             *map(_call, self.stages),
-            (f"apply_{rule.name}", rule.update, results, rule.coefficient_names),
+            *self._totalling,
+            (f"apply_{rule.name}", rule.update, rule.results, rule.coefficient_names),
             *map(_call, self.after),
         )
+
+    @property
+    def _totalling(self) -> tuple[_Call, ...]:
+        """The call that returns what totals are made of; its coefficients are the rule's."""
+        names, function = self._totals_behind, self.rule.totalled
+        return ((f"total_{self.rule.name}", function, names, ()),) if names and function else ()
 
     @cached_property
     def _encoding_calls(self) -> tuple[_Call, ...]:
@@ -236,10 +252,12 @@ class Update(UpdateCoefficients):
         if self.watched:
             start = sum(stage in BEFORE_ALL for stage in self.stages)
             last = [k for k, stage in enumerate(self.after) if stage in BEHIND_ALL]
-            end = len(self.stages) + 1 + last[0] if last else len(body)
+            in_front = len(self.stages) + len(self._totalling)
+            end = in_front + 1 + last[0] if last else len(body)
             body.insert(end, "new_p = p")
             body.insert(start, "old_p, given_g = p, g")
             results += ["given_g", "new_p - old_p", "new_p"]
+        results += self._totals_behind
         counted = [f"{ELEMENT}{stream or ''}" for stream in self.random_streams]
         header = f"def {self.name}({', '.join((*values, *counted, *self.coefficient_names))}):"
         return "\n    ".join((header, *body, f"return ({', '.join(results)},)")) + "\n"
@@ -280,7 +298,15 @@ class Update(UpdateCoefficients):
     @cached_property
     def sums(self) -> Sums | None:
         """The pass that finds the sums of its rule, if there are any."""
-        return Sums(self) if self.rule.sums else None
+        rule = self.rule
+        return Sums(self, "sums", rule.sums, rule.summed) if rule.sums else None
+
+    @cached_property
+    def totals(self) -> Sums | None:
+        """The pass that finds the totals of its rule, if they come first."""
+        rule = self.rule
+        first = rule.totals_first
+        return Sums(self, "totals", rule.totals, rule.totalled, plain=True) if first else None
 
     @property
     def callees(self) -> dict[str, Callable[..., Any]]:
@@ -307,10 +333,11 @@ class Sums:
     """The pass over a tensor in front of an update that finds sums: it writes nothing.
 
     It has the lists and the coefficients of the update; its function takes all of these, and
-    returns the values of whose squares the sums are.
+    returns the values of which, or of whose squares, the sums are.
 
     Attributes:
         watched_names: the names of the sums.
+        n_plain: how many of them are not of squares: all or none.
     """
 
     written = ()
@@ -319,22 +346,27 @@ class Sums:
     encode_streams = ()
     encode_coefficients = ()
     wants_sums = False
+    sums = None
+    totals = None
 
-    def __init__(self, update: Update) -> None:
-        """Take the update."""
-        self._update = update
-        self.name = f"sums_of_{update.name.removeprefix('update_')}"
+    def __init__(
+        self,
+        update: Update,
+        what: str,
+        names: tuple[str, ...],
+        function: Callable[..., Any] | None,
+        plain: bool = False,
+    ) -> None:
+        """Take the update, the names of the sums, and the function that returns the values."""
+        assert function is not None
+        self._update, self._summed = update, function
+        self.name = f"{what}_of_{update.name.removeprefix('update_')}"
         self.lists, self.blocked = update.lists, update.blocked
         self.coefficient_names = update.coefficient_names
         self.carried_names, self.option_names = update.carried_names, update.option_names
         self.coefficients_function = update.coefficients_function
-        self.watched_names = update.rule.sums
-
-    @cached_property
-    def _summed(self) -> Callable[..., Any]:
-        summed = self._update.rule.summed
-        assert summed is not None
-        return summed
+        self.watched_names = names
+        self.n_plain = len(names) if plain else 0
 
     @cached_property
     def _needed(self) -> tuple[list[_Call], set[str]]:

@@ -64,7 +64,8 @@ class UpdateCoefficients:
             if stage.coefficients
             for name in parameters_of(stage.coefficients)
         ]
-        names = dict.fromkeys((*own, *self.rule.hyperparameters))
+        shared = [n for n in parameters_of(self.rule.coefficients) if n in self.rule.shared_names]
+        names = dict.fromkeys((*own, *shared, *self.rule.hyperparameters))
         return tuple(name for name in names if name not in given)
 
     @cached_property

@@ -13,6 +13,7 @@ from ..arrays import scalars
 from ..engine.compose import Update, updates_for
 from ..engine.groups import Column, Groups
 from ..engine.tail import Tail
+from ..rules.ranges import NOT_GIVEN
 from ..rules.registry import Rule
 from .whole import STATE_DTYPE
 
@@ -182,7 +183,10 @@ class Plan:
 def as_floats(column: Sequence[Any]) -> list[float] | None:
     """Return numbers as floats, or None if one is not a plain number."""
     if not _NUMBERS.issuperset(map(type, column)):
-        return None
+        if None not in column:
+            return None
+        column = [NOT_GIVEN if value is None else value for value in column]
+        return as_floats(column)
     try:
         return list(map(float, column))
     except OverflowError:  # an int beyond the largest float

@@ -82,8 +82,13 @@ class Definition:
 
     @cached_property
     def carried_names(self) -> frozenset[str]:
-        """The numbers that the tensors of some rule of its carry from step to step."""
-        return frozenset(name for rule in self.all_rules for name in rule.carried)
+        """The numbers that the tensors of some rule of its carry from step to step, or share."""
+        return frozenset(name for rule in self.all_rules for name in (*rule.carried, *rule.shared))
+
+    @cached_property
+    def shared(self) -> dict[str, float | str]:
+        """The numbers that all tensors share, with their initial values; see `Rule.shared`."""
+        return {name: start for rule in self.all_rules for name, start in rule.shared.items()}
 
 
 DEFINITIONS: dict[str, Definition] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .ranges import BELOW_ONE, FINITE, REAL, Range
+from .ranges import BELOW_ONE, FINITE, NOT_GIVEN, REAL, Range
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Option:
         {'beta1': 0.9, 'beta2': 0.999}
         """
         values = self.default if len(self.parts) > 1 else (self.default,)
-        return dict(zip(self.parts, values))
+        return {n: NOT_GIVEN if x is None else x for n, x in zip(self.parts, values)}
 
 
 def learning_rate(default: float) -> Option:

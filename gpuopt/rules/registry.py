@@ -160,50 +160,72 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    for role in ("wide", "not_in_8_bits", "nonnegative"):
+    for role in ("wide", "not_in_8_bits", "nonnegative", "copies", "constant"):
         unknown = sorted({*getattr(rule, role)} - {*rule.states})
         if unknown:
             raise RuleError(
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
             )
     traced = trace(rule.update, parameters)
-    returned = len(traced.results)
-    if returned != 1 + len(rule.states):
+    returned, expected = len(traced.results), rule.results
+    if returned != len(expected):
         raise RuleError(
-            f"{rule.name}: update returns {returned} values instead of p and {rule.states}"
+            f"{rule.name}: update returns {returned} values instead of p and {expected[1:]}"
         )
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
-    _check_sums(rule)
+    _check_sums(rule, "summed", rule.summed, rule.sums)
+    _check_sums(rule, "totalled", rule.totalled, rule.totals)
+    _check_shared(rule)
 
 
-def _check_sums(rule: Rule) -> None:
-    if not rule.sums and rule.summed is None:
+def _check_sums(rule: Rule, role: str, function: Any, names: tuple[str, ...]) -> None:
+    if not names and function is None:
         return
-    if not isinstance(rule.summed, FunctionType):
-        raise RuleError(f"{rule.name}: summed: expected a Python function, got {rule.summed!r}")
-    takes, known = parameters_of(rule.summed), {"p", "g", *rule.states, *rule.coefficient_names}
+    if not isinstance(function, FunctionType):
+        raise RuleError(f"{rule.name}: {role}: expected a Python function, got {function!r}")
+    takes, known = parameters_of(function), {"p", "g", *rule.states, *rule.coefficient_names}
     unknown = sorted({*takes} - known)
     if unknown:
-        raise RuleError(f"{rule.name}: summed takes {unknown[0]!r}, which the update does not")
-    returned = len(trace(rule.summed, takes).results)
-    if returned != len(rule.sums):
-        raise RuleError(f"{rule.name}: summed returns {returned} values for {rule.sums}")
+        raise RuleError(f"{rule.name}: {role} takes {unknown[0]!r}, which the update does not")
+    returned = len(trace(function, takes).results)
+    if returned != len(names):
+        raise RuleError(f"{rule.name}: {role} returns {returned} values for {names}")
+
+
+def _check_shared(rule: Rule) -> None:
+    if not (rule.shared or rule.totals):
+        return
+    if not isinstance(rule.advance, FunctionType):
+        raise RuleError(f"{rule.name}: advance: expected a Python function, got {rule.advance!r}")
+    takes, first = parameters_of(rule.advance), (*rule.shared, *rule.totals)
+    unknown = sorted({*takes[len(first) :]} - {*rule.hyperparameters})
+    if takes[: len(first)] != first or unknown:
+        raise RuleError(
+            f"{rule.name}: advance takes {takes}, but must take {', '.join(first)} and some of the "
+            f"hyperparameters {tuple(rule.hyperparameters)}"
+        )
+    returned = len(trace_coefficients(rule.advance, takes).results)
+    if returned != len(rule.shared):
+        raise RuleError(f"{rule.name}: advance returns {returned} values for {tuple(rule.shared)}")
 
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
-    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried}
+    kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.shared}
+    names = {*parameters, *kept}
     own = {"weight_decay"} if rule.decays else set()
     taken = RESERVED - own
     reserved = {n for n in names if n in taken or n.rstrip("0123456789") == "element"}
-    reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
+    reserved |= OPTIMIZER_NAMES & kept
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))
         raise RuleError(f"{rule.name}: {which}: reserved for every optimizer; choose another name")
     if rule.decoupled and "lr" not in rule.hyperparameters:
         raise RuleError(f"{rule.name}: decoupled: expected the hyperparameter lr, got none")
     for option in rule.options:
+        if option.default is None:
+            continue
         for part, accepts in zip(option.hyperparameters.items(), option.ranges):
             try:
                 accepts(*part)
@@ -214,8 +236,10 @@ def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
 def _check_coefficients(rule: Rule) -> None:
     takes = parameters_of(rule.coefficients)
     first = ("step", *rule.carried, *rule.facts, *rule.sums)
-    rest = takes[len(first) :]
-    if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):
+    rest, shared = {*takes[len(first) :]}, {*rule.shared_names}
+    others = {*rule.shared.values(), *(parameters_of(rule.advance) if rule.advance else ())}
+    needed = {*rule.hyperparameters} - others
+    if takes[: len(first)] != first or not needed <= rest <= {*rule.hyperparameters} | shared:
         raise RuleError(
             f"{rule.name}: coefficients takes {takes}, but must take {', '.join(first)} and the "
             f"hyperparameters {tuple(rule.hyperparameters)}"
@@ -223,7 +247,9 @@ def _check_coefficients(rule: Rule) -> None:
     trace_coefficients(rule.coefficients, takes)
     starts = (1.0 if isinstance(start, str) else start for start in rule.carried.values())
     ones = (1.0 for _ in (*rule.facts, *rule.sums))
-    values = rule.coefficients(1, *starts, *ones, **rule.hyperparameters)
+    given = {name: value for name, value in rule.hyperparameters.items() if name in rest}
+    given |= dict.fromkeys(rest & shared, 1.0)
+    values = rule.coefficients(1, *starts, *ones, **given)
     if not isinstance(values, tuple):
         raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
     names = (*rule.coefficient_names, *rule.carried)

@@ -42,6 +42,16 @@ class Rule:
             the update, and of coefficients of the update that do not depend on the sums; it takes
             all of them by name.
         decays: whether its own coefficients take ``weight_decay``; no stage is put in front then.
+        copies: the states that start as a copy of the parameter.
+        constant: the states that never change; the update does not return them.
+        shared: the numbers that all tensors of an optimizer share, with their initial values: a
+            number, or the name of an option. ``coefficients`` takes those that it needs by name.
+        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
+        totalled: a pure NumPy function like ``summed``; its values are added as they are.
+        advance: returns the next shared numbers, in float64; takes the shared numbers, the totals,
+            and hyperparameters by name, which are those of the first group.
+        totals_first: whether the totals are found in a pass in front of the update. Coefficients
+            may then take the shared numbers after the step, too, as ``next_`` and the name.
     """
 
     name: str
@@ -59,6 +69,13 @@ class Rule:
     sums: tuple[str, ...] = ()
     summed: Callable[..., Any] | None = None
     decays: bool = False
+    copies: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
+    shared: Mapping[str, float | str] = field(default_factory=dict)
+    totals: tuple[str, ...] = ()
+    totalled: Callable[..., Any] | None = None
+    advance: Callable[..., Any] | None = None
+    totals_first: bool = False
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
@@ -69,6 +86,17 @@ class Rule:
     def coefficient_names(self) -> tuple[str, ...]:
         """The update's parameters after the states."""
         return parameters_of(self.update)[2 + len(self.states) :]
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """What the update returns: the parameter, and the states that change."""
+        return ("p", *(name for name in self.states if name not in self.constant))
+
+    @cached_property
+    def shared_names(self) -> tuple[str, ...]:
+        """The shared numbers that coefficients may take: before the step, and after it."""
+        after = (next_name(name) for name in self.shared) if self.totals_first else ()
+        return (*self.shared, *after)
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
         """Return the least memory traffic: read everything once, write all but the gradient.
@@ -82,7 +110,8 @@ class Rule:
         >>> RULES["adam"].bytes_per_element()
         28
         """
-        return 2 * param + grad + 2 * state * len(self.states)
+        constant = len(self.constant)
+        return 2 * param + grad + state * (2 * len(self.states) - constant)
 
 
 @dataclass(frozen=True)
@@ -131,6 +160,11 @@ class Stage:
     def coefficient_names(self) -> tuple[str, ...]:
         """The function's parameters that are not values."""
         return tuple(n for n in parameters_of(self.function) if n not in self.values)
+
+
+def next_name(shared: str) -> str:
+    """Return what coefficients call a shared number after the step."""
+    return f"next_{shared}"
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:

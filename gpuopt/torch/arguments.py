@@ -13,6 +13,7 @@ from typing import Any
 from ..optimizers.constructors import tail_parameters
 from ..optimizers.unknown import refuse_unknown
 from ..rules.definitions import Definition
+from ..rules.ranges import OrNone
 from .flags import FLAGS
 
 OWN = ("state_dtype", "norm_group")
@@ -59,7 +60,8 @@ def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
         if option is None or not option.ranges:
             continue
         if len(option.ranges) == 1:
-            _check_number(name, value)
+            if not (value is None and isinstance(option.ranges[0], OrNone)):
+                _check_number(name, value)
         else:
             for i, part in enumerate(_two(name, value)):
                 _check_number(f"{name}[{i}]", part)

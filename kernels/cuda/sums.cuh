@@ -4,8 +4,8 @@
 template <typename Rule>
 struct Seen {
     using T = typename Rule::Compute;
-    static constexpr int N = Rule::N_WATCHED;
-    double squares[N + 1] = {};
+    static constexpr int N = Rule::N_WATCHED, FIRST_PLAIN = N - Rule::N_PLAIN;
+    double sums[N + 1] = {};
     T largest[N + 1] = {};
     int others[N + 1] = {};
 
@@ -14,7 +14,8 @@ struct Seen {
 #pragma unroll
         for (int i = 0; i < N; i++) {
             const T value = values[i], size = fabs(value);
-            squares[i] = __fma_rn((double)value, (double)value, squares[i]);
+            sums[i] = i < FIRST_PLAIN ? __fma_rn((double)value, (double)value, sums[i])
+                                      : sums[i] + (double)value;
             largest[i] = size > largest[i] ? size : largest[i];
             others[i] += value - value != 0;
         }
@@ -65,7 +66,7 @@ __device__ void Seen<Rule>::put(double* partials) const
     double numbers[3 * N];
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        numbers[3 * i] = squares[i];
+        numbers[3 * i] = sums[i];
         numbers[3 * i + 1] = largest[i];
         numbers[3 * i + 2] = others[i];
     }

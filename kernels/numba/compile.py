@@ -25,7 +25,7 @@ from .walk import functions_of, walk_source
 
 _ITEMS = ("float64", "float32", "uint32", "int64", "int32")
 _HELPERS = (
-    *(sums.fold, sums.is_finite, sums.clear, sums.erase, sums.take, sums.put),
+    *(sums.fold, sums.is_finite, sums.clear, sums.erase, sums.take, sums.take_plain, sums.put),
     *(blocks.spread, blocks.measure, maths.fill),
 )
 _WALK = types.void(types.CPointer(types.int64), types.int64, types.int64, types.int64)

@@ -81,6 +81,7 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
     used = [row for row in used if row not in scales]
     own = dict(zip(update.coefficient_names, coefficients))
     lanes = [f"sums{i}, largest{i}, others{i}" for i in seen]
+    taking = ["take"] * (len(seen) - update.n_plain) + ["take_plain"] * update.n_plain
     return [
         *(f"clear({lanes[i]})" for i in seen),
         f"for start in range(0, n, {LANES}):",
@@ -92,7 +93,7 @@ def _walk(update: Update, dtypes: tuple[str, ...], coefficients: list[str]) -> l
         *(f"    {line}" for row in codes for line in _unpack(row, dtypes)),
         *(f"    {line}" for line in _loop(update, dtypes, coefficients, "m")),
         *(f"    {line}" for line in _encoding(update, dtypes, own)),
-        *(f"    take(seen{i}, m, {lanes[i]})" for i in seen),
+        *(f"    {taking[i]}(seen{i}, m, {lanes[i]})" for i in seen),
         *(f"put(partials{i}, {lanes[i]})" for i in seen),
     ]
 

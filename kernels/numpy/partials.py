@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 
-def partials_of(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the `kernels.table.PARTIALS` of values."""
+def partials_of(values: npt.NDArray[Any], plain: bool = False) -> npt.NDArray[np.float64]:
+    """Return the `kernels.table.PARTIALS` of values, with a ``plain`` sum or one of squares."""
     wide = values.astype(np.float64)
     largest = np.fmax.reduce(np.abs(wide), initial=0.0)
-    return np.array([(wide * wide).sum(), largest, (~np.isfinite(wide)).sum()])
+    return np.array([(wide if plain else wide * wide).sum(), largest, (~np.isfinite(wide)).sum()])

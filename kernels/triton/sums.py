@@ -28,7 +28,15 @@ def _is_no_number(value):
 
 
 @triton.jit
-def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHED: tl.constexpr):
+def see(
+    seen,
+    results,
+    mask,
+    MASKED: tl.constexpr,
+    FIRST: tl.constexpr,
+    N_WATCHED: tl.constexpr,
+    N_PLAIN: tl.constexpr,
+):
     """Accumulate the watched values of a block, which follow the stored results."""
     sums, largest, others = (), (), ()
     for i in tl.static_range(N_WATCHED):
@@ -36,7 +44,10 @@ def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHE
         if MASKED:
             value = tl.where(mask, value, 0.0)
         size, wide = tl.abs(value), value.to(tl.float64)
-        sums = sums + (tl.fma(wide, wide, seen[0][i]),)
+        if i < N_WATCHED - N_PLAIN:
+            sums = sums + (tl.fma(wide, wide, seen[0][i]),)
+        else:
+            sums = sums + (seen[0][i] + wide,)
         largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
         others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
     return sums, largest, others
