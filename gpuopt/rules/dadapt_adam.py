@@ -26,13 +26,13 @@ def dadapt_adam(
     product_weight,
     s_scale,
     eps,
-    kept,
+    decay,
 ):
     """m = b1*m + (1-b1)*lr*d*g ; v = b2*v + (1-b2)*g^2 ; p = p - m/(sqrt(v)+eps)."""
     exp_avg = beta1 * exp_avg + grad_weight * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     s = root_beta2 * s + s_weight * g
-    moved = kept * p - np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
+    moved = (p - decay * p) - np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
     return np.where(s_scale > 0.0, moved, p), exp_avg, exp_avg_sq, s
 
 
@@ -44,7 +44,7 @@ def totalled(g, exp_avg_sq, s, root_beta2, s_weight, product_weight, s_scale, ep
 
 
 def advance(d, k, numerator_weighted, product, norm_s, beta2, growth_rate):
-    """N = r*N + (1-r)*product ; d = max(d, min(N / ((1-r)*norm s), growth_rate*d)), r = sqrt(b2)."""
+    """N = r*N + (1-r)*product ; d = max(d, N / ((1-r)*norm s)), at most growth_rate*d."""
     root = np.sqrt(beta2)
     numerator = root * numerator_weighted + (1.0 - root) * product
     estimate = np.divide(numerator, (1.0 - root) * norm_s)
@@ -86,7 +86,7 @@ def _coefficients(d, k, lr, beta1, beta2, eps, use_bias_correction, layer_scale,
         layer_scale * rate,
         np.where(lr > 0.0, layer_scale, 0.0),
         eps,
-        1.0 - weight_decay * rate,
+        weight_decay * rate,
     )
 
 

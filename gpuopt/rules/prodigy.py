@@ -27,14 +27,14 @@ def prodigy(
     product_weight,
     s_scale,
     eps,
-    kept,
+    decay,
     step_size,
 ):
     """m = b1*m + (1-b1)*d*g ; v = b2*v + (1-b2)*(d*g)^2 ; p = p - lr*d*m/(sqrt(v)+d*eps)."""
     exp_avg = beta1 * exp_avg + grad_weight * g
     exp_avg_sq = beta2 * exp_avg_sq + square_weight * (g * g)
     s = beta3 * s + s_weight * g
-    moved = kept * p - step_size * np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
+    moved = (p - decay * p) - step_size * np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
     return np.where(step_size > 0.0, moved, p), exp_avg, exp_avg_sq, s
 
 
@@ -143,6 +143,7 @@ def _coefficients(
         np.sqrt(1.0 - real_power(beta2, k + 1.0)), 1.0 - real_power(beta1, k + 1.0)
     )
     rate = d * lr * np.where(use_bias_correction != 0.0, correction, 1.0)
+    later = np.where(beta1 > 0.0, 1.0, np.divide(next_d, d))  # as the reference does
     relative = np.divide(d, d0)
     decay_of_s = np.where(beta3 < 0.0, np.sqrt(beta2), beta3)
     weight_of_s = relative * np.where(safeguard_warmup != 0.0, d, rate)
@@ -156,8 +157,8 @@ def _coefficients(
         relative * rate,
         np.where(lr > 0.0, 1.0, 0.0),
         next_d * eps,
-        1.0 - weight_decay * rate,
-        np.where(next_k > k, rate, 0.0),
+        weight_decay * rate,
+        np.where(next_k > k, rate * later, 0.0),
     )
 
 
