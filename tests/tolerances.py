@@ -37,6 +37,18 @@ TOLERANCES = {
         "estimate that the sums give multiplies every step",
         absolute=1e-13,
     ),
+    "totals of a backend": Tolerance(
+        2e-6,
+        "backends add up the chunks of all tensors in an order of their own, in float64; the "
+        "estimate that follows is rounded to float32 in the coefficients: to the nearest or its "
+        "neighbour, a relative 6e-8 in each of a few steps",
+        absolute=1e-6,
+    ),
+    "totals in 16 bits": Tolerance(
+        2.0**-7,
+        "as above, where a neighbour of the float32 may be rounded to a neighbour of the bfloat16",
+        absolute=1e-6,
+    ),
     "formula float64": Tolerance(
         1e-12,
         "the formula as it is printed divides where the rule multiplies by a reciprocal: a "

@@ -23,7 +23,6 @@ def dadapt_adam(
     one_minus_beta2,
     root_beta2,
     s_weight,
-    product_weight,
     s_scale,
     eps,
     decay,
@@ -83,10 +82,10 @@ def _coefficients(d, k, lr, beta1, beta2, eps, use_bias_correction, layer_scale,
         np.where(lr > 0.0, 1.0 - beta2, 0.0),
         np.where(lr > 0.0, root, 1.0),
         rate * (1.0 - root),
-        layer_scale * rate,
         np.where(lr > 0.0, layer_scale, 0.0),
         eps,
         weight_decay * rate,
+        layer_scale * rate,
     )
 
 

@@ -17,15 +17,12 @@ def prodigy(
     exp_avg,
     exp_avg_sq,
     s,
-    p0,
     beta1,
     grad_weight,
     beta2,
     square_weight,
     beta3,
     s_weight,
-    product_weight,
-    s_scale,
     eps,
     decay,
     step_size,
@@ -38,9 +35,10 @@ def prodigy(
     return np.where(step_size > 0.0, moved, p), exp_avg, exp_avg_sq, s
 
 
-def totalled(p, g, s, p0, beta3, s_weight, product_weight, s_scale):
+def totalled(p, g, s, p0, beta3, s_weight, product_weight):
     """The weighted product of the gradient and the way from p0, and the next s, absolute."""
-    return product_weight * (g * (p0 - p)), s_scale * np.abs(beta3 * s + s_weight * g)
+    size = np.where(product_weight > 0.0, np.abs(beta3 * s + s_weight * g), 0.0)
+    return product_weight * (g * (p0 - p)), size
 
 
 def advance(d, d_max, d_numerator, k, product, norm_s, beta2, beta3, d0, d_coef, growth_rate):
@@ -154,11 +152,10 @@ def _coefficients(
         np.where(lr > 0.0, d * d * (1.0 - beta2), 0.0),
         np.where(lr > 0.0, decay_of_s, 1.0),
         np.where(lr > 0.0, weight_of_s, 0.0),
-        relative * rate,
-        np.where(lr > 0.0, 1.0, 0.0),
         next_d * eps,
         weight_decay * rate,
         np.where(next_k > k, rate * later, 0.0),
+        relative * rate,
     )
 
 

@@ -150,7 +150,7 @@ def check(rule: Rule) -> None:
     Raises:
         RuleError: one cannot; the message says why.
     """
-    expected = ("p", "g", *rule.states)
+    expected: tuple[str, ...] = ("p", "g", *rule.results[1:])
     parameters = parameters_of(rule.update)
     if parameters[: len(expected)] != expected:
         raise RuleError(
@@ -167,10 +167,10 @@ def check(rule: Rule) -> None:
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
             )
     traced = trace(rule.update, parameters)
-    returned, expected = len(traced.results), rule.results
-    if returned != len(expected):
+    returned = len(traced.results)
+    if returned != len(rule.results):
         raise RuleError(
-            f"{rule.name}: update returns {returned} values instead of p and {expected[1:]}"
+            f"{rule.name}: update returns {returned} values instead of p and {rule.results[1:]}"
         )
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
@@ -213,7 +213,7 @@ def _check_shared(rule: Rule) -> None:
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.shared}
-    names = {*parameters, *kept}
+    names = {*parameters, *rule.coefficient_names, *kept}
     own = {"weight_decay"} if rule.decays else set()
     taken = RESERVED - own
     reserved = {n for n in names if n in taken or n.rstrip("0123456789") == "element"}

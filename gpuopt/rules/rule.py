@@ -43,11 +43,12 @@ class Rule:
             all of them by name.
         decays: whether its own coefficients take ``weight_decay``; no stage is put in front then.
         copies: the states that start as a copy of the parameter.
-        constant: the states that never change; the update does not return them.
+        constant: the states that never change: only ``totalled`` takes them, the update does not.
         shared: the numbers that all tensors of an optimizer share, with their initial values: a
             number, or the name of an option. ``coefficients`` takes those that it needs by name.
         totals: the names of sums over all tensors, of the values that ``totalled`` returns.
         totalled: a pure NumPy function like ``summed``; its values are added as they are.
+            Coefficients that the update does not take stand behind those that it takes.
         advance: returns the next shared numbers, in float64; takes the shared numbers, the totals,
             and hyperparameters by name, which are those of the first group.
         totals_first: whether the totals are found in a pass in front of the update. Coefficients
@@ -84,10 +85,13 @@ class Rule:
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The update's parameters after the states."""
-        return parameters_of(self.update)[2 + len(self.states) :]
+        """The update's parameters after the states, and what only ``totalled`` takes."""
+        first = 1 + len(self.results)
+        own, values = parameters_of(self.update)[first:], {"p", "g", *self.states}
+        others = parameters_of(self.totalled) if self.totalled else ()
+        return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
 
-    @property
+    @cached_property
     def results(self) -> tuple[str, ...]:
         """What the update returns: the parameter, and the states that change."""
         return ("p", *(name for name in self.states if name not in self.constant))

@@ -104,6 +104,40 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "Lion": [{}, {"lr": 0.5, "betas": (0.5, 0.75), "state_dtype": "bfloat16", **STAGE_OPTIONS}],
+    "DAdaptAdam": [
+        {},
+        {
+            "lr": 0.5,
+            "betas": (0.5, 0.75),
+            "eps": 0.25,
+            "use_bias_correction": True,
+            "d0": 0.125,
+            "growth_rate": 2.0,
+            "layer_scale": 0.5,
+            "state_dtype": "bfloat16",
+            **STAGE_OPTIONS,
+        },
+        {"decouple": True, "weight_decay": 0.25},
+    ],
+    "Prodigy": [
+        {},
+        {
+            "lr": 0.5,
+            "betas": (0.5, 0.75),
+            "beta3": 0.5,
+            "eps": 0.25,
+            "use_bias_correction": True,
+            "safeguard_warmup": True,
+            "d0": 0.125,
+            "d_coef": 2.0,
+            "growth_rate": 2.0,
+            "state_dtype": "bfloat16",
+            **STAGE_OPTIONS,
+        },
+        {"decouple": False, "weight_decay": 0.25},
+        {"one_pass": True, "d0": 0.125},
+        {"one_pass": True, "decouple": False},
+    ],
 }
 """For each optimizer, options that together select every rule and change every option."""
 
