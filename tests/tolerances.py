@@ -33,8 +33,8 @@ TOLERANCES = {
     ),
     "totals float64": Tolerance(
         1e-12,
-        "the package adds up all elements in another order, 50 times: a rounding is 1.1e-16, and the "
-        "estimate that the sums give multiplies every step",
+        "the package adds up all elements in another order, 50 times: a rounding is 1.1e-16, and "
+        "the estimate that the sums give multiplies every step",
         absolute=1e-13,
     ),
     "totals of a backend": Tolerance(

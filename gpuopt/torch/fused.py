@@ -199,6 +199,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 self._tail,
                 held,
                 self._norm_group,
+                bool(self._definition.shared),
             )
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True

@@ -69,6 +69,12 @@ class StepInBackward:
                 "optimizer: expected a class of gpuopt.torch or torch.optim, or a function that "
                 f"makes such an optimizer, got {given!r:.80}"
             )
+        shared = [o for o in self.optimizers if isinstance(o, Fused) and o._definition.shared]
+        if shared:
+            raise ValueError(
+                f"optimizer: {type(shared[0]).__name__} needs all gradients at once, but a step in "
+                "the backward pass has only one"
+            )
         for i, one in enumerate(self.optimizers):
             _take_seed(i, one)
         self._hooks = self._hook_all()

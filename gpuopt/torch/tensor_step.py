@@ -45,6 +45,7 @@ class TensorStep:
         tail: Tail,
         state: States,
         norm_group: Any = None,
+        totals: bool = False,
     ) -> None:
         """Describe and check the parameters.
 
@@ -56,6 +57,7 @@ class TensorStep:
             tail: the tail of the optimizer.
             state: of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
+            totals: whether its rules have sums over all parameters.
 
         Raises:
             TypeError, ValueError: a parameter cannot be updated.
@@ -66,6 +68,8 @@ class TensorStep:
         shards = self._shards = Shards(with_placeholders(params, inactive), names, norm_group)
         if tail.measures or tail.stats:
             shards.check_on_mesh("stats" if tail.stats else "clip_norm, skip_nonfinite")
+        elif totals:
+            shards.check_on_mesh("sums over all parameters")
         self.tensors = LocalTensors(params, names, shards)
         group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
         self.step = FusedStep(
