@@ -48,7 +48,7 @@ class DeviceTable:
             self._addresses = memory.staged(table.addresses)
             self._options = memory.staged(options)
             self._steps = memory.upload(steps)
-            self._carried = memory.upload(table.carried)
+            self._carried = memory.staged(table.carried)
             self._partials = memory.upload(table.partials)
             owners, coefficients = memory.upload(groups), memory.upload(table.coefficients)
             sizes, chunks = memory.upload(table.sizes), memory.upload(table.chunks)
@@ -61,15 +61,18 @@ class DeviceTable:
         self._measuring: list[Launch] = []
         addresses, count = self._addresses.array, len(table.sizes)
         results = coefficients, self._skip
-        of_tensors = (addresses, self._steps, self._carried, owners, self._options.array, *results)
+        carried = self._carried.array
+        of_tensors = (addresses, self._steps, carried, owners, self._options.array, *results)
         self._of_elements = (addresses, sizes, chunks, coefficients)
         self._arrays: tuple[Any, ...] = (*of_tensors, sizes, chunks, self._partials, self._go)
         with memory.current():  # kernels are compiled and loaded for the current device
-            self._launches = self._summing(table, of_tensors)
+            summing = self._summing(table, of_tensors)
             self._total_partials, self._totalling = self._before_totals(table, of_tensors)
-            self._launches.append(kernels.coefficients((*of_tensors, count)))
+            self._launches = [kernels.coefficients((*of_tensors, count))]
             if len(table.chunks):
                 self._launches.append(self._walk(table.update, self._skip, self._partials))
+        self._all_launches = [*summing, *self._launches]
+        self._sums_are_known = False
 
     def _summing(self, table: Table, of_tensors: tuple[Any, ...]) -> list[Launch]:
         """Return the launches that find the sums of tensors that coefficients depend on, if any."""
@@ -160,7 +163,7 @@ class DeviceTable:
 
     def number(self, column: int) -> Any:
         """Return the memory of a carried number of the first tensor, for `follow`."""
-        return self._carried[:1, column : column + 1]
+        return self._carried.array[:1, column : column + 1]
 
     def skip_if(self, number: Any) -> None:
         """Skip the next step if a number on the device is not 0; None: do not skip it."""
@@ -179,8 +182,22 @@ class DeviceTable:
     def run(self) -> None:
         """Update every tensor that has a gradient."""
         with self._memory.current():
-            for launch in self._launches:
+            for launch in self._launches if self._sums_are_known else self._all_launches:
                 launch()
+        self._sums_are_known = False
+
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Find the sums that the next `run` needs, and return the carried numbers; waits."""
+        with self._memory.current():
+            for launch in self._all_launches[: -len(self._launches)]:
+                launch()
+        self._sums_are_known = True
+        return self.read_carried()
+
+    def send_carried(self, carried: npt.NDArray[np.float64]) -> None:
+        """Send the device the carried numbers of its tensors."""
+        with self._memory.current():
+            self._carried.send(carried)
 
     def read_steps(self) -> npt.NDArray[np.int64]:
         """Return how many updates each tensor has had; waits for the device."""
@@ -188,7 +205,7 @@ class DeviceTable:
 
     def read_carried(self) -> npt.NDArray[np.float64]:
         """Return the carried numbers of each tensor; waits for the device."""
-        return self._read(self._carried)
+        return self._read(self._carried.array)
 
     def measure(self, update: Update) -> tuple[Any, int]:
         """Apply an update that watches one value and writes nothing, also in a skipped step.

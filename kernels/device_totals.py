@@ -33,7 +33,11 @@ class DeviceTotals:
         self._tables, self._n = tables, n_totals
         self._memory, self._kernels = tables[0]._memory, tables[0]._kernels
         with self._memory.current():
-            own = self._memory.upload(np.zeros((1, n_totals))) if into is None else into._carried
+            own = (
+                self._memory.upload(np.zeros((1, n_totals)))
+                if into is None
+                else into._carried.array
+            )
             self._totals = own
             self._launches = self._prepare()
         tables[0].hold_also(self._arrays)

@@ -81,6 +81,11 @@ class Groups(Sequence[Group]):
         found._made = list(groups)
         return found
 
+    @property
+    def sums(self) -> int:
+        """The most sums that the rule of a group has."""
+        return max(len(update.rule.sums) for update in self.updates)
+
     def with_common(self, more: Mapping[str, float]) -> Groups:
         """Return the same groups with further numbers for all of them."""
         common = {**self.common, **more}

@@ -92,6 +92,14 @@ class HostLaunch(Launch):
         found: npt.NDArray[np.float64] = self._total_partials[:, -n:, 0].sum(axis=0)
         return found
 
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Return the sums of the table's tensors, and their sizes."""
+        return self.table.read_sums(self.table.carried)
+
+    def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
+        """Write them into the table."""
+        self.table.write_sums(self.table.carried, rows)
+
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensors carry to the next step."""
         self._carried = self._coefficients.fill(steps[self.tensors] + 1, groups)

@@ -87,6 +87,14 @@ class Launch(ABC):
     ) -> None:
         """Take options that all groups share and that differ in each step."""
 
+    @abstractmethod
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Return the sums of its tensors, and behind them their sizes; waits for a device."""
+
+    @abstractmethod
+    def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
+        """Take sums and sizes of whole tensors in place of those of shards."""
+
     def compute(  # noqa: B027  # a device computes its own
         self, steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..arrays import Memory, copy_into, to_numpy
 from ..kernels.numpy import blocks
 from ..kernels.storage import compute_dtype
-from ..kernels.table import PARTIALS
+from ..kernels.table import PARTIALS, stored_rows
 from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch
@@ -90,6 +90,18 @@ class NumpyLaunch(Launch):
         found: npt.NDArray[np.float64] = self._partials[-len(self._entry.update.rule.totals) :, 0]
         return found
 
+    def read_sums(self) -> npt.NDArray[np.float64]:
+        """Return the sums of the tensor, and its size."""
+        count = len(self._entry.update.rule.sums)
+        sums = [*self._carried[len(self._carried) - count :], self._entry.memory[0].size]
+        return np.array([sums], np.float64)
+
+    def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
+        """Write them into its carried numbers."""
+        names, rule = self._entry.update.carried_names, self._entry.update.rule
+        given = dict(zip((*rule.sums, "size"), rows[0].tolist()))
+        self._carried = [given.get(name, x) for name, x in zip(names, self._carried)]
+
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
         """Compute the coefficients, and what the tensor carries to the next step."""
         if self._grad is None:
@@ -111,7 +123,7 @@ class NumpyLaunch(Launch):
         self._carried = self._next_carried
         if not self._on_host:
             arrays = [self._param, grads[entry.index], *self._states]
-            for row in entry.update.written:
+            for row in stored_rows(entry.update):
                 copy_into(arrays[row], views[row])
 
     def _views(self, grads: Sequence[Any]) -> list[Any]:

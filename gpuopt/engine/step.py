@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import LazyError, bare, is_lazy, mark_written, resolved, scalars
+from ..kernels.table import PARTIALS
 from ..variables import warn_of_unknown_variables
 from .compose import NO_TAIL
 from .dispatch import Place, place_of
@@ -204,6 +205,16 @@ class FusedStep:
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 
+    def _combine_sums(self, count: int) -> None:
+        """Let all processes add the sums of their shards."""
+        found = np.zeros((len(self.params), count + 1, len(PARTIALS)))
+        for launch in self._launches:
+            own = launch.read_sums()
+            found[launch.tensors, : own.shape[1], 0] = own
+        whole = self._sharding.combine(found)[..., 0]
+        for launch in self._launches:
+            launch.write_sums(whole[launch.tensors])
+
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         for launch in self._launches:
             launch.prepare(grads, groups, skip)
@@ -218,6 +229,9 @@ class FusedStep:
         groups = self._shared.before(grads, self._states.steps, groups, self.norm)
         for launch in self._launches:
             launch.sum_up(grads, self._states.steps, groups)
+        if self._sharding.sharded and groups.sums:
+            self._combine_sums(groups.sums)
+        for launch in self._launches:
             launch.compute(self._states.steps, groups)
         for launch in self._launches:
             launch.run(grads)

@@ -101,6 +101,19 @@ class Table:
             found[:, :1] = partials_of_tensors(measured, self.chunks, count)
         return found
 
+    def read_sums(self, carried: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the sums of tensors, which are their last carried numbers, and their sizes."""
+        sums = carried[:, carried.shape[1] - len(self.update.rule.sums) :]
+        return np.concatenate([sums, self.sizes[:, None]], axis=1)
+
+    def write_sums(self, carried: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> None:
+        """Write what `read_sums` returns, of whole tensors, into their carried numbers."""
+        rule = self.update.rule
+        names, count = self.update.carried_names, len(rule.sums)
+        carried[:, len(names) - count :] = rows[:, :count]
+        if "size" in rule.facts:
+            carried[:, names.index("size")] = rows[:, count]
+
     def write_carried(
         self, rows: npt.NDArray[np.float64], carried: Sequence[dict[str, float]]
     ) -> None:

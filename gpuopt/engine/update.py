@@ -323,10 +323,22 @@ class Update(UpdateCoefficients):
         >>> compose(RULES["adam"]).bytes_per_element(["float32"] * 4)
         28.0
         """
-        scales = {row for _, row in self.blocked}
-        rows = [row for row in (*self.read, *self.written) if row not in scales]
-        of_scales = 2 * STORAGE["float32"].itemsize * len(scales)
-        return sum(STORAGE[dtypes[row]].itemsize for row in rows) + of_scales / BLOCK
+        written = (*self.written, *(row for _, row in self.blocked))
+        return bytes_of(self.blocked, dtypes, (*self.read, *written))
+
+
+def bytes_of(
+    blocked: Sequence[tuple[int, int]], dtypes: Sequence[str], rows: Sequence[int]
+) -> float:
+    """Return the bytes per element of accesses to lists; scales are of blocks.
+
+    Args:
+        blocked: the rows of codes, each with the row of its scales.
+        dtypes: of each list.
+        rows: of the lists, once for each access.
+    """
+    scales = {row for _, row in blocked}
+    return sum(STORAGE[dtypes[row]].itemsize / (BLOCK if row in scales else 1) for row in rows)
 
 
 class Sums:
@@ -383,6 +395,10 @@ class Sums:
         """The rows that the function's values come from."""
         _, needed = self._needed
         return tuple(i for i, name in enumerate(self._update.values) if name in needed)
+
+    def bytes_per_element(self, dtypes: Sequence[str]) -> float:
+        """Return the least memory traffic: each list that it needs, read once."""
+        return bytes_of(self.blocked, dtypes, self.read)
 
     @cached_property
     def function(self) -> FunctionType:

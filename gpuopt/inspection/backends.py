@@ -84,6 +84,7 @@ BACKENDS = {
                 "trace/retarget.py",
                 "triton/blocks.py",
                 "triton/constants.py",
+                "triton/interpreted.py",
                 "triton/kernels.py",
                 "triton/maths.py",
                 "triton/memory.py",

@@ -10,6 +10,7 @@ from ..engine.compose import Update, within
 from ..engine.low_precision import BITS_16
 from ..engine.measure import MEASURE, Measure
 from ..engine.tail import Tail
+from ..engine.update import Sums
 from ..kernels.storage import STORAGE, compute_dtype
 from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES, Rule, Stage
@@ -44,10 +45,12 @@ VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
     "stats": lambda rule: (),
     "whole": lambda rule: (CLIP_GRADIENT,),
     "measure": lambda rule: (),
+    "sums": lambda rule: (),
 }
 """The stages before a rule: weight decay, and the factor of maximize, unscaling and clipping.
 ``misaligned`` is the plain rule for arrays that are not aligned to 16 bytes. The others have a
-tail of `TAILS`; ``measure`` is the pass that computes the norm, independent of the rule."""
+tail of `TAILS`; ``measure`` is the pass that computes the norm, independent of the rule, and
+``sums`` the one that finds the sums of a rule that has some."""
 
 TAILS = {
     "clip_ema": Tail(clip_norm=1.0, ema_decay=0.999),
@@ -85,7 +88,7 @@ class Case:
 
     @property
     def update(self) -> Update:
-        """The compiled function, except for variant ``measure``."""
+        """The compiled function, except for variants ``measure`` and ``sums``."""
         rule = RULES[self.rule]
         whole = within(rule, self.tail, VARIANTS[self.variant](rule))
         update = whole.for_params(self.dtypes[0])
@@ -95,14 +98,15 @@ class Case:
         return update.stored_states(self.dtypes[0], self.dtypes[2])
 
     @property
-    def walked(self) -> Update | Measure:
-        """The function applied to the elements: the update or the measurement."""
-        return MEASURE if self.measures else self.update
+    def walked(self) -> Update | Measure | Sums:
+        """The function applied to the elements: the update, or a pass in front of it."""
+        sums = self.update.sums if self.variant == "sums" else None
+        return MEASURE if self.variant == "measure" else sums or self.update
 
     @property
     def measures(self) -> bool:
-        """Whether it is the pass that computes the norm, which has no coefficients."""
-        return self.variant == "measure"
+        """Whether it is a pass in front of the update, which writes nothing."""
+        return self.variant in ("measure", "sums")
 
     @property
     def tail(self) -> Tail:
@@ -115,10 +119,15 @@ class Case:
         return bool(self.walked.watched_names)
 
     @property
+    def blocked(self) -> bool:
+        """Whether blocks of its states' elements share a scale."""
+        return bool(self.walked.blocked)
+
+    @property
     def list_dtypes(self) -> tuple[str, ...]:
         """The dtype of each list of the update."""
         param, grad, _ = self.dtypes
-        if self.measures:
+        if self.variant == "measure":
             return param, grad
         update = self.update
         return param, grad, *update.dtypes_of_lists(self._states_of(update))
@@ -126,9 +135,9 @@ class Case:
     @property
     def floor(self) -> float:
         """The minimum bytes per element."""
-        if self.measures:
+        if self.variant == "measure":
             return STORAGE[self.dtypes[1]].itemsize
-        return self.update.bytes_per_element(self.list_dtypes)
+        return self.walked.bytes_per_element(self.list_dtypes)
 
     @property
     def vectors(self) -> bool:
@@ -198,6 +207,11 @@ def default_variant(rule: str) -> str:
     return "decay" if RULES[rule].decoupled else "plain"
 
 
+def is_held_in_8_bits(rule: Rule) -> bool:
+    """Return whether a rule has a state that may be stored in 8 bits."""
+    return not set(rule.states) <= {*rule.wide, *rule.not_in_8_bits}
+
+
 def cases_for(
     backend: str,
     rules: Iterable[str],
@@ -211,6 +225,7 @@ def cases_for(
         Case(backend, kernel, rule, variant, dtype, arch)
         for rule in rules
         for variant in variants or (default_variant(rule),)
+        if variant != "sums" or RULES[rule].sums
         for dtype in dtypes
         for arch in archs
     ]

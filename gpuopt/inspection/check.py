@@ -7,21 +7,38 @@ from dataclasses import dataclass
 
 from ..engine.low_precision import BITS_16
 from ..kernels.storage import STORAGE
+from ..rules.formats import IN_8_BITS
+from ..rules.registry import RULES
 from .backends import BACKENDS
-from .cases import ARCHS, DTYPES, Case, cases_for, dtypes_of
+from .cases import ARCHS, DTYPES, Case, cases_for, dtype_label, dtypes_of, is_held_in_8_bits
 from .facts import Facts
 from .gpus import ARCH
 from .predict import LIMITERS, predictions
 from .sectors import UNKNOWN, Touched
 
 WIDEST = 16
-"""Bytes per access in the main path if all lists have one dtype."""
+"""Bytes per access in the main path to the widest lists."""
 
-WIDE_ENOUGH = 8
-"""Minimum bytes per access to the narrower of two dtypes."""
+BESIDE_BYTES = 4
+"""Elements per access where a list has single bytes, if no list is wider than 16 bits: eight take
+twice the registers and no instruction less, and these kernels are limited by instruction issue."""
 
-INSTRUCTIONS = {("adam", "plain", ("float32",) * 3): 50}
-"""Maximum instructions per element; torch's fused Adam has 50.5 (sm_90)."""
+INSTRUCTIONS = {
+    ("adam", "plain", "float32"): {"triton": 50, "cupy": 50},
+    ("adam", "plain", "float32:float32:8bit"): {"triton": 110, "cupy": 110},
+    ("adamw", "decay", "float32:float32:8bit"): {"triton": 110, "cupy": 110},
+    ("adamw", "split16", "bfloat16"): {"triton": 56, "cupy": 64},
+    ("adamw", "split8", "bfloat16"): {"triton": 86, "cupy": 91},
+    ("adamw", "split8", "bfloat16:bfloat16:8bit"): {"triton": 144, "cupy": 136},
+}
+"""Maximum instructions per element from sm_80 on: by rule, variant and dtypes, of each backend.
+torch's fused Adam has 50.5 (sm_90)."""
+
+MORE_ON_SM_75 = 1.16
+"""By which factor sm_75 may have more: it has no maximum that keeps NaN."""
+
+WITH_HBM = (80, 90, 100)
+"""The architectures of GPUs with stacked memory: few instructions per byte."""
 
 COEFFICIENTS = 360
 """Maximum instructions of the kernel of the coefficients; unrolled powers would take 550."""
@@ -34,23 +51,40 @@ _REAL_POWERS = ("nadam", "nadamw")
 
 
 def bytes_at_floor(facts: Facts) -> Iterator[str]:
-    """Every element is read once and written once, with no other traffic."""
+    """Every element is read once and written once, with no other traffic.
+
+    A scale is loaded by every thread that has elements of its block: eight of them, with four
+    elements each. Their warp moves it once, and so it counts, as long as their address is one; an
+    address that the gate does not know counts for each thread.
+    """
     if facts.main is not None and facts.main.total_bytes != facts.case.floor:
         yield f"{facts.main.total_bytes:g} bytes per element, and the floor is {facts.case.floor}"
 
 
 def wide_accesses(facts: Facts) -> Iterator[str]:
-    """Every access of the main path is 16 bytes wide; at least 8 if another list is wider."""
+    """Every access of the main path has as many elements as 16 bytes of the widest list.
+
+    So it is 16 bytes wide in all lists of one dtype, 8 in a list of 16 bits beside one of 32, and 4
+    in one of codes. The scales of blocks are left out: a thread needs one number.
+    """
     if facts.main is None:
         return
-    sizes = [_bytes_of(dtype) for dtype in facts.case.list_dtypes]
-    rows = (*facts.case.walked.read, *facts.case.walked.written)
-    widest = max(sizes[row] for row in rows)
-    mixed = sum(sizes[row] for row in rows if sizes[row] < widest)
-    narrow = {width: moved for width, moved in facts.main.widths.items() if width < WIDEST}
-    for width, moved in narrow.items():
-        if width < WIDE_ENOUGH or moved > mixed:
-            yield f"{moved:g} bytes per element move in accesses of {width} bytes"
+    needed = _needed_widths(facts.case)
+    moved = 0.0
+    for width, own in sorted(facts.main.widths.items()):
+        moved += own
+        allowed = sum(size for least, size in needed if least <= width)
+        if width < WIDEST and moved > allowed:
+            yield f"{own:g} bytes per element move in accesses of {width} bytes"
+
+
+def _needed_widths(case: Case) -> list[tuple[int, int]]:
+    """Return the least width of the accesses to each list, and its bytes per element."""
+    scales = {row for _, row in case.walked.blocked}
+    rows = [row for row in (*case.walked.read, *case.walked.written) if row not in scales]
+    sizes = [_bytes_of(case.list_dtypes[row]) for row in rows]
+    elements = min(WIDEST // max(sizes), BESIDE_BYTES if 1 in sizes else WIDEST)
+    return [(min(WIDEST, elements * size), size) for size in sizes]
 
 
 def coalesced(facts: Facts) -> Iterator[str]:
@@ -84,9 +118,14 @@ def no_local_memory(facts: Facts) -> Iterator[str]:
 
 
 def no_shared_memory(facts: Facts) -> Iterator[str]:
-    """Threads exchange no data."""
+    """Threads of different warps exchange no data, and do not wait for each other.
+
+    The threads of a block of elements that share a scale are neighbours in a warp.
+    """
     if facts.shared:
         yield f"{facts.shared} bytes of shared memory"
+    if facts.barriers:
+        yield f"{facts.barriers} barriers"
 
 
 def exactly_rounded(facts: Facts) -> Iterator[str]:
@@ -97,7 +136,11 @@ def exactly_rounded(facts: Facts) -> Iterator[str]:
 
 def few_instructions(facts: Facts) -> Iterator[str]:
     """The instructions, setup included, are within the limit, if there is one."""
-    limit = INSTRUCTIONS.get((facts.case.rule, facts.case.variant, facts.case.dtypes))
+    case = facts.case
+    limits = INSTRUCTIONS.get((case.rule, case.variant, dtype_label(case.dtypes)), {})
+    limit = limits.get(case.backend)
+    if limit is not None and case.arch < 80:
+        limit = round(limit * MORE_ON_SM_75)
     if facts.main is not None and limit is not None and facts.main.total_instructions > limit:
         yield f"{facts.main.total_instructions:.1f} instructions per element, at most {limit}"
 
@@ -174,11 +217,6 @@ EXEMPTIONS = (
         lambda case: not case.vectors,
         "misaligned arrays are only aligned to their elements",
     ),
-    Exemption(
-        "width",
-        lambda case: "float64" in case.dtypes and min(map(_bytes_of, case.dtypes)) == 2,
-        "with float64 a thread has two elements: 4 bytes of a 16-bit dtype",
-    ),
     *(
         Exemption(
             check,
@@ -205,6 +243,12 @@ EXEMPTIONS = (
         "memory-bound",
         lambda case: case.dtypes[0] == "float64" and ARCH[case.arch].lanes["fp64"] <= 2,
         "a multiprocessor of these GPUs has only two float64 operations per cycle",
+    ),
+    Exemption(
+        "memory-bound",
+        lambda case: case.arch in WITH_HBM and (case.blocked or "int8" in case.list_dtypes),
+        "8-bit codes and their random numbers take more instructions than a GPU with HBM issues "
+        "while it moves the few bytes of an element: a third of its peak bandwidth at worst (B200)",
     ),
     Exemption(
         "memory-bound",
@@ -302,6 +346,9 @@ NARROW_STATES = (
 )
 """Dtypes with stochastically rounded states."""
 
+CODED_STATES = ("float32:float32:8bit", "bfloat16:bfloat16:8bit")
+"""Dtypes with states in codes of 8 bits, whose blocks share scales."""
+
 SCOPES = (
     Scope("update", (), DTYPES, ARCHS),
     Scope("update", ("scale_decay",), DTYPES[:2], (90,)),
@@ -322,10 +369,16 @@ SCOPES = (
         ("adam",),
     ),
     Scope("update", ("plain",), NARROW_STATES, ARCHS, ("adam", "amsgrad")),
-    Scope("coefficients", ("plain",), NARROW_STATES[:1], (75, 90, 120), ("adam",)),
+    Scope("update", ("sums",), (*DTYPES[:1], *CODED_STATES[:1]), ARCHS),
+    Scope("update", (), CODED_STATES[:1], ARCHS),
+    Scope("update", ("split16", "split8"), DTYPES[1:2], ARCHS),
+    Scope("update", ("split8",), CODED_STATES[1:], ARCHS),
+    Scope(
+        "coefficients", ("plain",), (NARROW_STATES[0], CODED_STATES[0]), (75, 90, 120), ("adam",)
+    ),
     Scope(
         "coefficients",
-        ("clip_ema", "master", "rounding", "kahan"),
+        ("clip_ema", "master", "split8", "rounding", "kahan"),
         DTYPES[1:2],
         (75, 90, 120),
         ("adam",),
@@ -346,6 +399,10 @@ SAMPLE = (
     ),
     Scope("update", ("master", "rounding", "kahan", "whole"), DTYPES[1:2], (90, 120), ("adam",)),
     Scope("update", ("plain",), NARROW_STATES, (90,), ("adam",)),
+    Scope("update", (), CODED_STATES[:1], (90, 120), ("adamw",)),
+    Scope("update", ("split16", "split8"), DTYPES[1:2], (120,), ("adamw",)),
+    Scope("update", ("split8",), CODED_STATES[1:], (90, 120), ("adamw",)),
+    Scope("update", ("sums",), DTYPES[:1], (90,), ("lamb",)),
     Scope("coefficients", ("scale_decay",), DTYPES[:1], (90,), _SOME),
     Scope("coefficients", ("plain",), NARROW_STATES[:1], (90,), ("adam",)),
     Scope("coefficients", ("clip_ema", "kahan"), DTYPES[1:2], (90,), ("adam",)),
@@ -354,7 +411,7 @@ SAMPLE = (
 
 
 def scope_cases(backend: str, rules: list[str], scopes: tuple[Scope, ...] = SCOPES) -> list[Case]:
-    """Return the cases of scopes for some rules."""
+    """Return the cases of scopes for some rules; of 8 bits, those of rules that hold a state so."""
     return [
         case
         for scope in scopes
@@ -366,4 +423,5 @@ def scope_cases(backend: str, rules: list[str], scopes: tuple[Scope, ...] = SCOP
             scope.archs,
             scope.kernel,
         )
+        if case.dtypes[2] != IN_8_BITS or is_held_in_8_bits(RULES[case.rule])
     ]

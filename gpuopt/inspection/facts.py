@@ -10,7 +10,7 @@ from typing import Any
 from . import flow, ptx, sass
 from .cases import Case
 from .code import Code, usage_of
-from .sectors import Touched, touched
+from .sectors import Touched, by_block, distinct
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,11 @@ class Main:
     """The main path of an update, per element unless stated otherwise.
 
     Attributes:
-        loaded: bytes.
-        stored: bytes.
-        widths: bytes moved, by the width of the access.
+        loaded: bytes; those that several threads of a warp load at once count once.
+        stored: bytes, alike.
+        asked: bytes that threads load and store, each for itself. A scale is the same for the
+            threads that have its block: all ask for it, and it moves once.
+        widths: bytes moved, by the width of the access; without those that threads share.
         instructions: executed in the main path.
         setup: instructions of a thread before the main path.
         share_of_setup: instructions of the setup per element.
@@ -30,6 +32,7 @@ class Main:
 
     loaded: float
     stored: float
+    asked: float
     widths: dict[int, float]
     instructions: float
     setup: int
@@ -57,7 +60,8 @@ class Facts:
         registers: per thread.
         local: bytes of local memory (stack) per thread.
         spills: instructions that use local memory.
-        shared: bytes of shared memory per block.
+        shared: bytes of shared memory per block, with those that CUDA reserves.
+        barriers: instructions that make threads of a block wait for each other.
         threads: per block.
         elements: per block.
         length: instructions of its code, without subroutines.
@@ -72,6 +76,7 @@ class Facts:
     local: int
     spills: int
     shared: int
+    barriers: int
     threads: int
     elements: int
     length: int
@@ -109,10 +114,11 @@ def facts_of(case: Case, code: Code) -> Facts:
     usage = usage_of(code.usage)
     machine = [one for block in blocks for one in block.instructions]
     inexact = set(ptx.inexact(entry.instructions))
+    seen = by_block(entry, code.threads)
     main, problem = None, ""
     if case.kernel == "update":
         try:
-            main, unknown = read_main(entry, blocks, code.elements // code.threads)
+            main, unknown = read_main(entry, blocks, code.elements // code.threads, seen)
             inexact |= unknown
         except ValueError as error:
             problem = str(error)
@@ -122,18 +128,22 @@ def facts_of(case: Case, code: Code) -> Facts:
         usage.stack,
         sass.spills(machine),
         usage.shared + code.shared,
+        sass.barriers(machine),
         code.threads,
         code.elements,
         sass.length(blocks),
         tuple(sorted(inexact)),
-        touched(entry, code.threads),
+        distinct(seen),
         main,
         problem,
     )
 
 
 def read_main(
-    entry: ptx.Entry, blocks: Sequence[flow.Block], elements: int
+    entry: ptx.Entry,
+    blocks: Sequence[flow.Block],
+    elements: int,
+    seen: Sequence[Sequence[Touched]],
 ) -> tuple[Main, set[str]]:
     """Return the costs of the main path, and special functions besides division and square root.
 
@@ -144,17 +154,19 @@ def read_main(
         entry: the PTX.
         blocks: the SASS.
         elements: of a chunk, per thread.
+        seen: the accesses of each block of the PTX.
 
     Raises:
         ValueError: the main path cannot be identified, or PTX and SASS disagree.
     """
-    source = _weigh_ptx(entry)
-    machine = _weigh_sass(blocks, source.bytes)
+    source = _weigh_ptx(entry, seen)
+    machine = _weigh_sass(blocks, source.asked)
     instructions = machine.instructions
     main = Main(
         source.loaded / elements,
         source.stored / elements,
-        {width: total / elements for width, total in sorted(machine.widths.items())},
+        source.asked / elements,
+        _of_one_thread(machine.widths, source.shared, elements),
         instructions / elements,
         machine.setup,
         machine.setup / elements,
@@ -168,18 +180,27 @@ def read_main(
     return main, unknown
 
 
+def _of_one_thread(widths: Counter[int], shared: Counter[int], elements: int) -> dict[int, float]:
+    """Return the bytes per element by width, without those that threads share.
+
+    Raises:
+        ValueError: threads share more bytes than move in accesses of a width.
+    """
+    if not shared <= widths:
+        raise ValueError("threads share accesses in PTX that are not there in SASS")
+    return {width: total / elements for width, total in sorted((widths - shared).items())}
+
+
 # --- weighing --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Source:
-    loaded: int
-    stored: int
+    loaded: float
+    stored: float
+    asked: int
+    shared: Counter[int]
     names: Counter[str]
-
-    @property
-    def bytes(self) -> int:
-        return self.loaded + self.stored
 
 
 @dataclass(frozen=True)
@@ -192,20 +213,21 @@ class _Machine:
     in_flight: int
 
 
-def _weigh_ptx(entry: ptx.Entry) -> _Source:
+def _weigh_ptx(entry: ptx.Entry, seen: Sequence[Sequence[Touched]]) -> _Source:
     blocks = entry.blocks
     graph = flow.graph_of(blocks)
-    accesses = [ptx.accesses(block) for block in blocks]
-    path = _path(graph, accesses)
+    path = _path(graph, [ptx.accesses(block) for block in blocks])
     rounds = ptx.iterations(blocks, graph, path.loop) if path.loop else 0
-    moved: Counter[bool] = Counter()
-    names: Counter[str] = Counter()
+    moved: dict[bool, float] = {False: 0, True: 0}
+    asked, shared, names = 0, Counter[int](), Counter[str]()
     for index, weight in _weights(path, rounds):
-        for access in accesses[index]:
-            moved[access.store] += weight * access.width
+        for access in seen[index]:
+            moved[access.store] += weight * access.moved
+            asked += weight * access.width
+            shared[access.width] += weight * access.width * access.shared
         for one in blocks[index].instructions:
             names[one.name] += weight * (2 if "x2" in one.opcode else 1)
-    return _Source(moved[False], moved[True], names)
+    return _Source(moved[False], moved[True], asked, +shared, names)
 
 
 def _weigh_sass(blocks: Sequence[flow.Block], total: int) -> _Machine:

@@ -32,7 +32,7 @@ _EXACT = frozenset(
 )
 """Operations without rounding; on floats, ``redux`` has only minimum and maximum."""
 
-_QUOTIENT = ("rcp.approx.ftz.f32", "fma.rn.f32")
+_QUOTIENT = ("rcp.approx.ftz.f32", "fma.rn.f32", "fma.rn.f32x2")
 
 _INEXACT = frozenset({"approx", "ftz", "full", "relu", "rm", "rp", "rz", "sat"})
 """Modifiers whose results differ from rounding to nearest."""
@@ -143,12 +143,15 @@ def inexact(instructions: Iterable[Instruction]) -> list[str]:
 
     Exact are floating-point operations that do not round, or round once to nearest. ``add.f32``
     without ``.rn`` is inexact, since the assembler may contract it, and so are unknown opcodes.
-    An approximate reciprocal with four fused sums is `gpuopt.kernels.roundings.quotient`.
+    An approximate reciprocal with four fused sums is `gpuopt.kernels.roundings.quotient`; where
+    LLVM packs two sums into one instruction, it may compute one of them twice.
     """
     found = Counter(one.opcode for one in instructions if not _is_exact(one.opcode))
-    reciprocal, fused = _QUOTIENT
-    if found[fused] == 4 * found[reciprocal]:
-        del found[reciprocal], found[fused]
+    reciprocal, fused, pair = _QUOTIENT
+    more = found[fused] + 2 * found[pair] - 4 * found[reciprocal]
+    if more == 0 or (found[pair] and 0 < more <= found[reciprocal] // 4):  # computed twice
+        for opcode in _QUOTIENT:
+            del found[opcode]
     return sorted(found)
 
 

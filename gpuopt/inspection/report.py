@@ -16,7 +16,7 @@ from .check import Finding, findings
 from .compile import Result
 from .facts import Facts
 from .gpus import GPUS
-from .predict import bytes_in_flight, predictions, warps
+from .predict import Prediction, bytes_in_flight, predictions, warps
 
 LAUNCHES = 2
 """Launches per step for all tensors of one device and dtype combination."""
@@ -24,7 +24,18 @@ LAUNCHES = 2
 LIMITED_BY = "limited by"
 
 _LESS_IMPORTANT = (
-    *("KiB/SM", "warps", "shared", "local", "floor", "width", "inexact", "dtypes", "variant"),
+    *(
+        "KiB/SM",
+        "warps",
+        "barriers",
+        "shared",
+        "local",
+        "floor",
+        "width",
+        "inexact",
+        "dtypes",
+        "variant",
+    ),
     *("regs", "instr", "busiest unit", "latency covered"),
 )
 """The columns that are dropped first, in this order, on a narrow terminal."""
@@ -46,7 +57,7 @@ def facts_table(facts: Sequence[Facts]) -> Table:
     """Return a table with a row per kernel."""
     heads = (
         *("code", "rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
-        *("local", "shared", "inexact", "warps", "KiB/SM", LIMITED_BY),
+        *("local", "shared", "barriers", "inexact", "warps", "KiB/SM", LIMITED_BY),
     )
     return Table("Per element of the main path", heads, tuple(map(_facts_row, facts)))
 
@@ -63,7 +74,7 @@ def _facts_row(facts: Facts) -> tuple[str, ...]:
     kernel = case.variant if case.kernel == "update" else f"{case.variant} {case.kernel}"
     return (
         *(case.backend, case.rule, kernel, dtype_label(case.dtypes), f"sm_{case.arch}", *of_main),
-        *(str(facts.registers), str(facts.local), str(facts.shared)),
+        *map(str, (facts.registers, facts.local, facts.shared, facts.barriers)),
         *(", ".join(facts.inexact) or "none", str(warps(facts))),
         *(f"{bytes_in_flight(facts) / 1024:.0f}" if main else "-", _limiters(facts)),
     )
@@ -175,7 +186,7 @@ def show_check(results: Sequence[Result]) -> None:
     for line in failed:
         print(f"FAILED {line}")
     found = [one for result in results if result.facts for one in findings(result.facts)]
-    for line in _exempted(found):
+    for line in (*_exempted(found), *_limited(results)):
         print(line)
     print(f"{len(results)} kernels checked, {len(failed)} failures. They are {coverage(results)}.")
 
@@ -183,6 +194,33 @@ def show_check(results: Sequence[Result]) -> None:
 def _exempted(found: Sequence[Finding]) -> list[str]:
     counts = Counter((one.check, one.exempt) for one in found if one.exempt)
     return [f"exempt, {check}, {n} times: {reason}" for (check, reason), n in counts.items()]
+
+
+def _limited(results: Sequence[Result]) -> list[str]:
+    """Return for each GPU how many kernels each of its parts limits, and which one the most."""
+    by_gpu: dict[str, list[tuple[Case, Prediction]]] = {}
+    for facts in (result.facts for result in results if result.facts):
+        for one in predictions(facts):
+            by_gpu.setdefault(one.gpu.name, []).append((facts.case, one))
+    return [_limits_of(name, by_gpu[name]) for name in (g.name for g in GPUS) if name in by_gpu]
+
+
+def _limits_of(gpu: str, kernels: Sequence[tuple[Case, Prediction]]) -> str:
+    """Return what limits kernels on a GPU.
+
+    >>> from .gpus import GPUS
+    >>> case = Case("triton", "update", "adam", "plain", ("float32",) * 3, 80)
+    >>> a100 = next(gpu for gpu in GPUS if gpu.name == "A100")
+    >>> _limits_of("A100", [(case, Prediction(a100, "memory", 1, 0.4, 900))] * 2)
+    'A100: limited by memory, 2 kernels'
+    >>> _limits_of("A100", [(case, Prediction(a100, "issue", 0.8, 1.25, 900))])
+    'A100: limited by issue, 1 kernels; at worst 80% of peak: triton.adam.plain.float32.sm_80'
+    """
+    counts = Counter(one.limiter for _, one in kernels)
+    text = ", ".join(f"{limiter}, {n} kernels" for limiter, n in counts.most_common())
+    case, worst = min(kernels, key=lambda kernel: kernel[1].fraction)
+    at_worst = f"; at worst {worst.fraction:.0%} of peak: {case.label}"
+    return f"{gpu}: limited by {text}{at_worst if worst.fraction < 1 else ''}"
 
 
 def coverage(results: Sequence[Result]) -> str:

@@ -138,6 +138,11 @@ def spills(instructions: Iterable[Instruction]) -> int:
     return sum(one.name in ("STL", "LDL") for one in instructions)
 
 
+def barriers(instructions: Iterable[Instruction]) -> int:
+    """Return the number of instructions that wait for the other threads of a block."""
+    return sum(one.name == "BAR" for one in instructions)
+
+
 def loads_in_flight(instructions: Iterable[Instruction]) -> int:
     """Return the maximum bytes that a thread loads before it waits for any of them."""
     pending: dict[int, int] = {}

@@ -1,12 +1,15 @@
-"""The 32-byte sectors that the accesses of a warp to global memory touch, from PTX.
+"""What the accesses of a warp to global memory move, and the 32-byte sectors they touch, from PTX.
 
 Of each register it is found by how much it differs between the threads of a block. That is all that
 an address must be known by: what threads have in common (an address of the table, the beginning of
-a chunk, the counter of a loop) moves the sectors, but does not change their number.
+a chunk, the counter of a loop) moves the sectors, but does not change their number. Of what they
+have in common, a power of two that divides it is found, too: an index of elements is divided by 32
+to get that of a block.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ UNKNOWN = -1
 """In place of a number of sectors."""
 
 _Threads = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
 
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]]+")
 _REGISTER = re.compile(r"%[a-z]+\d+")
@@ -39,33 +43,46 @@ class Touched:
         store: whether it writes.
         masked: whether it may be left out for some threads.
         width: bytes per thread.
-        sectors: the most that a warp touches, if its first byte begins one; `UNKNOWN` if the
-            addresses depend on values in memory that differ between threads.
+        sectors: those that a warp touches, if its first byte begins one: the warp that touches the
+            most beyond the floor; `UNKNOWN` if the addresses depend on values in memory that
+            differ between threads.
+        floor: the fewest sectors that hold the bytes of that warp.
+        moved: bytes per thread, those that several threads of a warp access counted once; the
+            width if the addresses are unknown.
+        common: whether all threads of a block access one address.
     """
 
     store: bool
     masked: bool
     width: int
     sectors: int
+    floor: int
+    moved: float
+    common: bool = False
 
     @property
-    def floor(self) -> int:
-        """The fewest sectors that hold the bytes of a warp."""
-        return WARP * self.width // SECTOR
+    def shared(self) -> bool:
+        """Whether threads of a warp access the same bytes."""
+        return self.moved < self.width
 
 
 @dataclass(frozen=True)
 class _Value:
-    """An integer in each thread.
+    """An integer in each thread: what all threads have in common, plus its own distance from it.
 
     Attributes:
-        threads: the integers if they are known, else how far each is from that of thread 0; None
-            if not even that is known.
-        known: whether they are known.
+        threads: the distances; None if they are not known.
+        step: a power of two, or a multiple of one, that divides what is common; 0 if that is 0,
+            so that the integers themselves are known.
     """
 
     threads: _Threads | None
-    known: bool = False
+    step: int = 1
+
+    @property
+    def known(self) -> bool:
+        """Whether the integers are known."""
+        return self.threads is not None and self.step == 0
 
     @property
     def same(self) -> bool:
@@ -76,14 +93,14 @@ class _Value:
         """Return what holds for either."""
         if self.threads is None or other.threads is None:
             return _ANY
-        if self.known and other.known and np.array_equal(self.threads, other.threads):
-            return self
-        own, others = _apart(self.threads), _apart(other.threads)
-        return _Value(own) if np.array_equal(own, others) else _ANY
+        apart = self.threads - other.threads
+        if (apart != apart[0]).any():
+            return _ANY
+        return _Value(self.threads, math.gcd(self.step, other.step, int(apart[0])))
 
     def equals(self, other: _Value | None) -> bool:
         """Return whether the same is known of both."""
-        if other is None or self.known != other.known:
+        if other is None or self.step != other.step:
             return False
         if self.threads is None or other.threads is None:
             return self.threads is other.threads
@@ -96,11 +113,6 @@ _Registers = dict[str, _Value]
 """What is known of the registers by name; parts packed in one have their index behind its name."""
 
 
-def _apart(threads: _Threads) -> _Threads:
-    apart: _Threads = threads - threads[0]
-    return apart
-
-
 def touched(entry: ptx.Entry, threads: int) -> tuple[Touched, ...]:
     """Return the distinct accesses of a kernel whose addresses differ between threads.
 
@@ -111,15 +123,23 @@ def touched(entry: ptx.Entry, threads: int) -> tuple[Touched, ...]:
         entry: the kernel.
         threads: per block.
     """
+    return distinct(by_block(entry, threads))
+
+
+def distinct(blocks: Sequence[Sequence[Touched]]) -> tuple[Touched, ...]:
+    """Return the distinct accesses whose addresses differ between threads."""
+    return tuple(sorted({one for block in blocks for one in block if not one.common}))
+
+
+def by_block(entry: ptx.Entry, threads: int) -> list[list[Touched]]:
+    """Return the accesses of each basic block, in order."""
     blocks, constants = entry.blocks, _Constants(threads)
     graph = flow.graph_of(blocks)
     skipped, begins = flow.skipped(graph), _at_the_beginnings(blocks, graph, constants)
-    found = {
-        one
-        for index, begin in begins.items()
-        for one in _touched(blocks[index], begin, constants, index in skipped)
-    }
-    return tuple(sorted(found))
+    return [
+        list(_touched(block, begins.get(index, {}), constants, index in skipped))
+        for index, block in enumerate(blocks)
+    ]
 
 
 def _at_the_beginnings(
@@ -160,20 +180,35 @@ def _touched(
     for one in block.instructions:
         if ptx.is_global_access(one):
             (place,) = re.findall(r"\[\s*(%\w+)", one.operands)
+            (access,) = ptx.accesses(flow.Block("", (one,)))
+            active = _active(one, registers)
+            masked = skipped or (access.guarded and active is None)
             address = registers.get(place, _ANY)
-            if not address.same:
-                (access,) = ptx.accesses(flow.Block("", (one,)))
-                sectors = _sectors(address.threads, access.width)
-                yield Touched(access.store, skipped or access.guarded, access.width, sectors)
+            found = _moved_by(address, active, access.width)
+            yield Touched(access.store, masked, access.width, *found, address.same)
         _execute(one, registers, constants)
 
 
-def _sectors(addresses: _Threads | None, width: int) -> int:
-    if addresses is None:
-        return UNKNOWN
-    warps = addresses.reshape(-1, WARP)
-    bytes_ = (warps - warps.min(axis=1, keepdims=True))[:, :, None] + np.arange(width)
-    return max(len(np.unique(warp // SECTOR)) for warp in bytes_)
+def _active(one: flow.Instruction, registers: _Registers) -> _Flags | None:
+    """Return which threads a guard lets through, if that depends on their index alone."""
+    value = registers.get(one.guard.lstrip("@!"))
+    if value is None or not value.known:
+        return None
+    active: _Flags = _threads(value) != int(one.guard.startswith("@!"))
+    return active
+
+
+def _moved_by(address: _Value, active: _Flags | None, width: int) -> tuple[int, int, float]:
+    """Return the sectors that a warp touches, their floor, and the bytes that move per thread."""
+    if address.threads is None:
+        return UNKNOWN, WARP * width // SECTOR, width
+    warps = address.threads.reshape(-1, WARP)
+    acts = np.ones_like(warps, bool) if active is None else active.reshape(-1, WARP)
+    own = [warp[act] for warp, act in zip(warps, acts)]
+    bytes_ = [np.unique((w - w.min())[:, None] + np.arange(width)) for w in own if len(w)]
+    counts = [(len(np.unique(warp // SECTOR)), -(-len(warp) // SECTOR)) for warp in bytes_]
+    sectors, floor = max(counts, key=lambda one: (one[0] - one[1], one[0]), default=(0, 0))
+    return sectors, floor, sum(map(len, bytes_)) / address.threads.size
 
 
 class _Constants:
@@ -185,7 +220,7 @@ class _Constants:
     """
 
     def __init__(self, threads: int) -> None:
-        self.tid = _Value(np.arange(threads), known=True)
+        self.tid = _Value(np.arange(threads), step=0)
         self.common = _Value(np.zeros(threads, np.int64))
 
     def value(self, operand: str, registers: _Registers) -> _Value:
@@ -193,7 +228,7 @@ class _Constants:
         if operand == "%tid.x":
             return self.tid
         if _INTEGER.match(operand):
-            return _Value(np.full_like(_threads(self.tid), int(operand, 0)), known=True)
+            return _Value(np.full_like(_threads(self.tid), int(operand, 0)), step=0)
         if _COMMON.match(operand):
             return self.common
         return registers.get(operand, _ANY)
@@ -224,14 +259,18 @@ def _result(one: flow.Instruction, values: Sequence[_Value], constants: _Constan
         return constants.common if param or values[0].same else _ANY
     if one.name in ("shfl", "redux", "activemask"):
         return _ANY
-    integers = "{" not in one.operands and not ptx.is_float(one.opcode)
-    if integers and one.name in _EXACT and all(value.known for value in values):
-        return _Value(_EXACT[one.name](*map(_threads, values)), known=True)
-    if all(value.same for value in values):
-        return constants.common
+    modifiers = one.opcode.split(".")
+    integers = "{" not in one.operands and not ptx.is_float(one.opcode) and "hi" not in modifiers
+    if integers and all(value.known for value in values):
+        compares = one.name == "setp" and len(values) == 2
+        exact = _COMPARED.get(modifiers[1]) if compares else _EXACT.get(one.name)
+        if exact is not None:
+            return _Value(exact(*map(_threads, values)).astype(np.int64), step=0)
     if integers and one.name in _LINEAR:
-        return _LINEAR[one.name](*values)
-    return _ANY
+        found = _LINEAR[one.name](*values)
+        if found.threads is not None:
+            return found
+    return constants.common if all(value.same for value in values) else _ANY
 
 
 def _names(operand: str) -> list[str]:
@@ -246,29 +285,57 @@ def _threads(value: _Value) -> _Threads:
     return value.threads
 
 
-def _moved(value: _Value) -> _Value:
+def _itself(value: _Value) -> _Value:
     return value
 
 
 def _sum(a: _Value, b: _Value) -> _Value:
     if a.threads is None or b.threads is None:
         return _ANY
-    return _Value(_apart(a.threads) + _apart(b.threads))
+    return _Value(a.threads + b.threads, math.gcd(a.step, b.step))
 
 
 def _difference(a: _Value, b: _Value) -> _Value:
-    return _sum(a, _ANY if b.threads is None else _Value(-b.threads))
+    return _sum(a, _ANY if b.threads is None else _Value(-b.threads, b.step))
 
 
 def _product(a: _Value, b: _Value) -> _Value:
     for factor, other in ((a, b), (b, a)):
-        if factor.known and factor.same and other.threads is not None:
-            return _Value(_apart(other.threads) * _threads(factor)[0])
+        number = _number(factor)
+        if number is not None and other.threads is not None:
+            return _Value(other.threads * number, other.step * abs(number))
     return _ANY
 
 
 def _shifted(a: _Value, b: _Value) -> _Value:
-    return _product(a, _Value(1 << _threads(b), known=True)) if b.known else _ANY
+    return _product(a, _Value(1 << _threads(b), step=0)) if b.known else _ANY
+
+
+def _shifted_back(a: _Value, b: _Value) -> _Value:
+    """Return the quotient by a power of two that divides what is common."""
+    number = _number(b)
+    if number is None or a.threads is None or a.step % (1 << number):
+        return _ANY
+    return _Value(a.threads >> number, a.step >> number)
+
+
+def _masked(a: _Value, b: _Value) -> _Value:
+    """Return the low bits, which what is common does not change, or all but the low bits."""
+    for mask, other in ((a, b), (b, a)):
+        number = _number(mask)
+        if number is None or other.threads is None:
+            continue
+        if number >= 0 and other.step % (1 << number.bit_length()) == 0:
+            return _Value(other.threads & number, step=0)
+        lowest = number & -number
+        if number in (-lowest, (1 << 32) - lowest) and other.step % lowest == 0:
+            return _Value(other.threads & -lowest, other.step)
+    return _ANY
+
+
+def _number(value: _Value) -> int | None:
+    """Return the number that all threads have, if it is known."""
+    return int(_threads(value)[0]) if value.known and value.same else None
 
 
 _EXACT: dict[str, Callable[..., _Threads]] = {
@@ -283,19 +350,32 @@ _EXACT: dict[str, Callable[..., _Threads]] = {
     "and": np.bitwise_and,
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
+    "bfe": lambda a, first, count: a >> first & (1 << count) - 1,
 }
 """Operations on integers that are known in every thread."""
 
+_COMPARED: dict[str, Callable[..., _Flags]] = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+"""Comparisons of such integers."""
+
 _LINEAR: dict[str, Callable[..., _Value]] = {
-    "mov": _moved,
-    "cvt": _moved,
-    "cvta": _moved,
+    "mov": _itself,
+    "cvt": _itself,
+    "cvta": _itself,
     "add": _sum,
     "sub": _difference,
     "or": _sum,
     "mul": _product,
     "mad": lambda a, b, c: _sum(_product(a, b), c),
     "shl": _shifted,
+    "shr": _shifted_back,
+    "and": _masked,
 }
 """Operations that keep how far integers are apart. Of numbers that are not known, compilers make
 ``or`` from a sum whose terms have no bit in common."""

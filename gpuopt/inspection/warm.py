@@ -172,6 +172,8 @@ def _numba(case: Case) -> None:
     walks = [(case.walked, case.list_dtypes)]
     if case.tail.measures:
         walks.append((measure_for(case.tail), case.list_dtypes[:2]))
+    if case.update.sums is not None:
+        walks.append((case.update.sums, case.list_dtypes))
     for update, dtypes in walks:
         object_file_of(update, dtypes)
         if disk_cache.read(entry_of(update, dtypes)) is None:

@@ -45,6 +45,9 @@ RESERVED = frozenset(
 )
 """The states, coefficients and hyperparameters of the stages around every rule."""
 
+FACTS = ("ndim", "size")
+"""What coefficients may take of a tensor."""
+
 OPTIMIZER_NAMES = frozenset(
     {
         *("backend", "change", "ema", "ema_weights", "explain", "grad_norm", "load", "save"),
@@ -81,6 +84,10 @@ def register(
     wide: tuple[str, ...] = (),
     not_in_8_bits: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
+    facts: tuple[str, ...] = (),
+    sums: tuple[str, ...] = (),
+    summed: Callable[..., Any] | None = None,
+    decays: bool = False,
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -100,6 +107,13 @@ def register(
         wide: the states that are never stored in 16 or 8 bits.
         not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        facts: what ``coefficients`` takes of a tensor, behind what is carried: ``"ndim"``, the
+            number of its dimensions, and ``"size"``, that of its elements.
+        sums: the names of numbers that it takes behind those: of each value that ``summed`` returns
+            the sum of squares over the whole tensor, before any element changes.
+        summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
+            coefficients that do not depend on the sums, all by name.
+        decays: whether ``weight_decay`` is one of the hyperparameters; no decay is added then.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -126,6 +140,7 @@ def register(
             )
     names: Any
     kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
+    kinds |= {"facts": facts, "sums": sums}
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
@@ -138,6 +153,8 @@ def register(
         decoupled,
         dict(initial or {}),
         dict(carried or {}),
+        summed=summed,
+        decays=decays,
         **kinds,
     )
     check(rule)
@@ -175,6 +192,9 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
+    unknown = [name for name in rule.facts if name not in FACTS]
+    if unknown:
+        raise RuleError(f"{rule.name}: facts: expected some of {FACTS}, got {unknown[0]!r}")
     _check_sums(rule, "summed", rule.summed, rule.sums)
     _check_sums(rule, "totalled", rule.totalled, rule.totals)
     _check_shared(rule)
@@ -212,7 +232,8 @@ def _check_shared(rule: Rule) -> None:
 
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
-    kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.shared}
+    kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.sums, *rule.shared}
+    kept |= {*rule.totals}
     names = {*parameters, *rule.coefficient_names, *kept}
     own = {"weight_decay"} if rule.decays else set()
     taken = RESERVED - own

@@ -56,6 +56,9 @@ __device__ float larger(float a, float b)
 }
 #endif
 
+// The block that an element of a chunk is in; to divide a signed number takes four instructions.
+__device__ uint32 block_of(int at) { return (uint32)at / BLOCK; }
+
 // The largest of COUNT neighbouring threads, which is a power of two.
 template <int COUNT>
 __device__ float largest_of_threads(float own)
@@ -146,7 +149,7 @@ struct Vectors {
         const float* from = in_global_memory<const float>(address);
 #pragma unroll
         for (int i = 0; i < COUNT; i += RUN) {
-            const float scale = from[(uint32)place(first, i) / BLOCK];
+            const float scale = from[block_of(place(first, i))];
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
                 scales[i + j] = scale;
@@ -168,7 +171,7 @@ struct Vectors {
             }
             const float scale = scale_of(largest_of_threads<BLOCK / RUN>(largest));
             if ((uint32)place(first, i) % BLOCK == 0) {
-                to[(uint32)place(first, i) / BLOCK] = scale;
+                to[block_of(place(first, i))] = scale;
             }
 #pragma unroll
             for (int j = 0; j < RUN; j++) {
@@ -226,7 +229,7 @@ struct Scalars {
 #pragma unroll
         for (int i = 0; i < ITEMS; i++) {
             const int at = place(first, i);
-            scales[i] = inside(at, end) ? from[(uint32)at / BLOCK] : 0.0f;
+            scales[i] = inside(at, end) ? from[block_of(at)] : 0.0f;
         }
     }
 
@@ -240,7 +243,7 @@ struct Scalars {
             const float own = inside(at, end) ? values[i] : 0.0f;
             scales[i] = scale_of(largest_of_threads<BLOCK>(own));
             if ((uint32)at % BLOCK == 0 && inside(at, end)) {
-                to[(uint32)at / BLOCK] = scales[i];
+                to[block_of(at)] = scales[i];
             }
         }
     }

@@ -57,12 +57,13 @@ struct Lists {
     }
 
     // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so
-    // that enough loads are in flight.
+    // that enough loads are in flight. Of lists of single bytes 8 bytes are enough: 16 elements
+    // take more registers than there are.
     static __device__ constexpr int items()
     {
         int used = 0;
         ((used += List::READ || List::WRITTEN), ...);
-        return (used == 1 ? 32 : 16) / narrowest();
+        return (used == 1 ? 32 : 16) / (narrowest() > 1 ? narrowest() : 2);
     }
 
     // The address of an element in each list.

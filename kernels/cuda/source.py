@@ -112,7 +112,7 @@ def source(
         driver(),
         maths(update),
         _rule(update, dtypes, compute),
-        *(_ENTRIES[kernel](compute, vectors) for kernel in kernels),
+        *(_ENTRIES[kernel](compute, vectors, _bounds(update, dtypes)) for kernel in kernels),
     )
     return "\n".join(parts)
 
@@ -249,19 +249,21 @@ def _call(name: str, arguments: list[str]) -> str:
     )
 
 
-def _bounds(compute: str) -> str:
-    """Return the launch bounds: threads per block, and for float64 blocks per multiprocessor.
+def _bounds(update: Update, dtypes: tuple[str, ...]) -> str:
+    """Return the launch bounds: threads per block, and for some updates blocks per multiprocessor.
 
     By default, ptxas on some architectures spills a few float64 values to fit one more block on a
-    multiprocessor. With two blocks it still spills if a thread has eight elements (with a 16-bit
-    list); with one it uses the registers it needs.
+    multiprocessor, and a few of an update of weights split to 8 bits. With two blocks it still
+    spills if a thread has eight elements (with a 16-bit list); with one it uses the registers it
+    needs.
     """
-    return "THREADS, 1" if compute == "double" else "THREADS"
+    splits = "int8" in dtypes and update.encode_function is None
+    return "THREADS, 1" if splits or compute_dtype(dtypes[0]) == "float64" else "THREADS"
 
 
-def _update_kernel(compute: str, vectors: bool) -> str:
+def _update_kernel(compute: str, vectors: bool, bounds: str) -> str:
     return f"""\
-extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
+extern "C" __global__ void __launch_bounds__({bounds}) {UPDATE}(
     const int64* addresses, const int64* sizes, const int* chunks, const {compute}* coefficients,
     const float* skip, double* partials, int64 n_tensors)
 {{
@@ -271,7 +273,7 @@ extern "C" __global__ void __launch_bounds__({_bounds(compute)}) {UPDATE}(
 """
 
 
-def _coefficients_kernel(compute: str, vectors: bool) -> str:
+def _coefficients_kernel(compute: str, vectors: bool, bounds: str) -> str:
     return f"""\
 extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}(
     const int64* addresses, int64* steps, double* carried, const int64* groups,

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 import triton
 import triton.language as tl
 
 from ..storage import LEAST_SCALE, NO_SCALE
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-"""Whether kernels run in Triton's interpreter, on the CPU."""
-
+from .interpreted import INTERPRETED
 
 _INTERPRETED = tl.constexpr(INTERPRETED)
-_STORE = tl.constexpr("st.global.f32 [$1], $2; mov.b32 $0, 0;")
-_STORE_IF = tl.constexpr(
-    "{ .reg .pred %there; setp.ne.s32 %there, $3, 0; @%there st.global.f32 [$1], $2; }"
-    " mov.b32 $0, 0;"
-)
+
 _LEAST_SCALE, _NO_SCALE = tl.constexpr(float(LEAST_SCALE)), tl.constexpr(float(NO_SCALE))
 
+_STORE = tl.constexpr("st.global.f32 [$1], $2; mov.b32 $0, 0;")
 
-@triton.jit
-def _store_scales(pointer, first, end, scales, shape, MASKED: tl.constexpr):
-    """Store the scales of the rows of a tile, each from all threads that have it.
-
-    `tl.store` would take each to one thread, through shared memory and two barriers.
-    """
-    place, present = _places(pointer, first, end, shape)
-    if _INTERPRETED:
-        tl.store(place, scales, mask=present)
-    elif MASKED:
-        given = [place.to(tl.int64), scales, present.to(tl.int32)]
-        tl.inline_asm_elementwise(_STORE_IF, "=r,l,f,r", given, tl.int32, False, 1)
-    else:
-        given = [place.to(tl.int64), scales]
-        tl.inline_asm_elementwise(_STORE, "=r,l,f", given, tl.int32, False, 1)
-
-
-@triton.jit
-def _larger(a, b):
-    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+_STORE_IF = tl.constexpr(f"@$3 {_STORE.value}")
 
 
 @triton.jit
@@ -78,6 +51,29 @@ def load_scales(pointer, first, end, shape, MASKED: tl.constexpr):
     else:
         scales = tl.load(place)
     return tl.broadcast_to(scales[:, None], shape)
+
+
+@triton.jit
+def _store_scales(pointer, first, end, scale, shape, MASKED: tl.constexpr):
+    """Store the scales of the rows of a tile.
+
+    All threads of a row store its scale, which is one write of the warp. ``tl.store`` first moves
+    each to one thread, through shared memory: four barriers, and 30 more registers per thread.
+    """
+    place, present = _places(pointer, first, end, shape)
+    if _INTERPRETED:
+        tl.store(place, scale, mask=present)
+    elif MASKED:
+        given = [place.to(tl.int64), scale, present]
+        tl.inline_asm_elementwise(_STORE_IF, "=r,l,f,b", given, tl.int32, is_pure=False, pack=1)
+    else:
+        given = [place.to(tl.int64), scale]
+        tl.inline_asm_elementwise(_STORE, "=r,l,f", given, tl.int32, is_pure=False, pack=1)
+
+
+@triton.jit
+def _larger(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit

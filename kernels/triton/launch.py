@@ -19,7 +19,6 @@ from ..device_table import DeviceTable as AnyDeviceTable
 from ..device_total import DeviceTotal as AnyDeviceTotal
 from ..table import SUBTOTAL_ROWS, Table, Update
 from ..torch_memory import TorchMemory
-from .blocks import INTERPRETED
 from .constants import (
     CHUNK,
     COEFFICIENT_BLOCK,
@@ -30,6 +29,7 @@ from .constants import (
     update_constants,
     update_options,
 )
+from .interpreted import INTERPRETED
 from .kernels import (
     multi_tensor_coefficients,
     multi_tensor_subtotals,

@@ -10,7 +10,7 @@ import triton.language as tl
 
 from ..roundings import ROUNDS
 from ..trace.retarget import retarget
-from .blocks import INTERPRETED
+from .interpreted import INTERPRETED
 from .source import rewritten
 
 _ROUNDS = tl.constexpr(ROUNDS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .blocks import INTERPRETED, load_scales
+from .blocks import load_scales
+from .interpreted import INTERPRETED
 
 _INTERPRETED = tl.constexpr(INTERPRETED)
 

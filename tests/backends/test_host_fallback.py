@@ -146,3 +146,19 @@ def test_a_backend_of_the_host_cannot_be_forced_on_them(no_cuda, name):
     with gpuopt.use_backend(name), pytest.raises(gpuopt.BackendError, match="not on cuda:0"):
         optimizer.step([there(arrays(1)[0])])
     assert torch.equal(tensor, before)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_codes_come_back_with_the_scales_of_their_blocks(no_cuda):
+    (param,) = arrays(0, [(70, 100)])
+    tensor, options = there(param), {"state_dtype": "8bit", "min_8bit_size": 1}
+    optimizer, expected = gpuopt.Adam([tensor], **options), gpuopt.Adam([param], **options)
+    for step in range(3):
+        (grad,) = gradients(step, [(70, 100)])
+        optimizer.step([there(grad)])
+        with gpuopt.use_backend(REFERENCE):
+            expected.step([grad])
+    assert_same_bits(tensor, param)
+    for name, state in expected.state[0].items():
+        if name != "step" and name != SEED:
+            assert_same_bits(optimizer.state[0][name], state, name)

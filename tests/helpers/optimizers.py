@@ -138,6 +138,29 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"one_pass": True, "d0": 0.125},
         {"one_pass": True, "decouple": False},
     ],
+    "LARS": [
+        {},
+        {"lr": 0.5, "momentum": 0.5, "dampening": 0.25, "nesterov": True, **STAGE_OPTIONS},
+        {"trust_coefficient": 0.5, "state_dtype": "bfloat16"},
+    ],
+    "LAMB": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **STAGE_OPTIONS},
+    ],
+    "StableAdamW": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **STAGE_OPTIONS},
+    ],
+    "CAdamW": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "bfloat16", **STAGE_OPTIONS},
+    ],
+    "MARS": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "gamma": 0.5, **STAGE_OPTIONS},
+        {"optimize_1d": True, "state_dtype": "bfloat16"},
+        {"lr_1d_factor": 0.5, "betas_1d": (0.5, 0.75), "weight_decay_1d": 0.25},
+    ],
 }
 """For each optimizer, options that together select every rule and change every option."""
 

@@ -134,7 +134,7 @@ def _start(states, carried, param, group, tensor):
         dtype = DTYPES[computed if name in rule.wide else group.state_dtype or computed]
         states.setdefault(name, np.full(param.shape, start, dtype))
     update = group.update.for_states({name: states[name].dtype.name for name in rule.states})
-    for name, number in zip(update.carried_names, update.carried_at_first(group.options, tensor)):
+    for name, number in zip(update.kept_names, update.carried_at_first(group.options, tensor)):
         carried.setdefault(name, number)
     return update
 
@@ -146,8 +146,12 @@ def _one(update, options, param, grad, states, step, carried, first):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
         given += [element] * len(update.random_streams)
-        numbers = update.coefficients(step, options, [carried[n] for n in update.carried_names])
-        n = len(numbers) - len(carried)
+        own = [carried[n] for n in update.kept_names]
+        facts = {"ndim": param.ndim, "size": param.size}
+        own += [facts[n] for n in update.rule.facts]
+        own += _sums(update, options, given, step, own, compute)
+        numbers = update.coefficients(step, options, own)
+        n = len(numbers) - len(own)
         coefficients = np.array(numbers[:n]).astype(compute)
         param_, *states_ = as_written(update.function, compute)(*given, *coefficients)
         return (
@@ -155,6 +159,18 @@ def _one(update, options, param, grad, states, step, carried, first):
             {n: _stored(s, states[n].dtype) for n, s in zip(names, states_)},
             dict(zip(carried, numbers[n:])),
         )
+
+
+def _sums(update, options, given, step, own, compute):
+    """The sums of squares that the coefficients take."""
+    sums = update.sums
+    if sums is None:
+        return []
+    numbers = update.coefficients(step, options, [*own, *(1.0 for _ in sums.watched_names)])
+    coefficients = np.array(numbers[: len(update.coefficient_names)]).astype(compute)
+    read = [given[row] for row in sums.read]
+    found = as_written(sums.function, compute)(*read, *coefficients)
+    return [float(np.sum(np.square(x, dtype=np.float64))) for x in found]
 
 
 def _stored(result, dtype):

@@ -199,13 +199,21 @@ def test_the_command_in_a_pipe():
 
 @needs_triton
 def test_the_gate_says_what_failed(monkeypatch, capsys):
-    limits = {("gradient_descent", "plain", ("float32",) * 3): 2}
+    limits = {("gradient_descent", "plain", "float32"): {"triton": 2}}
     monkeypatch.setattr(check, "INSTRUCTIONS", limits)
     assert inspect(request(check=True, dtypes=("float32",))) == 1
     out = capsys.readouterr().out
     assert "FAILED triton.gradient_descent.plain.float32.sm_90: instructions: 3." in out
     assert "1 kernels checked, 1 failures" in out
     assert inspect(request(check=True, dtypes=("float32",), json=Path("-"))) == 1
+
+
+@needs_triton
+def test_the_gate_says_what_limits_each_gpu(capsys):
+    assert inspect(request(check=True, dtypes=("float32",))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "H100: limited by memory, 1 kernels" in lines
+    assert "H200: limited by memory, 1 kernels" in lines
 
 
 def test_exemptions_are_named_with_their_reason(compiled, capsys):

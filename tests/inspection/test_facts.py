@@ -6,18 +6,20 @@ from gpuopt.kernels.cuda import source as cuda_c
 from gpuopt.inspection import flow, ptx, sass
 from gpuopt.inspection.code import usage_of
 from gpuopt.inspection.facts import Facts, facts_of, read_main
+from gpuopt.inspection.sectors import by_block
 
 from .snippets import PTX, SASS, USAGE
 
 
 def main_of(ptx_text=PTX, sass_text=SASS):
     """The main path of the snippet: 1,024 elements, 8 for each of 128 threads."""
-    return read_main(ptx.parse(ptx_text), sass.parse(sass_text), elements=8)
+    entry = ptx.parse(ptx_text)
+    return read_main(entry, sass.parse(sass_text), 8, by_block(entry, 128))
 
 
 def test_the_snippet():
     main, unknown = main_of()
-    assert (main.loaded, main.stored) == (4, 4)
+    assert (main.loaded, main.stored, main.asked) == (4, 4, 8)
     assert main.widths == {16: 8}
     # Two rounds of ten instructions (the subroutine's three are not on the path), and one more.
     assert main.instructions == (2 * 10 + 1) / 8
@@ -41,6 +43,20 @@ def test_a_load_that_the_assembler_lost_is_noticed():
     lost = SASS.replace("LDG.E.128 R12", "LDG.E.64 R12", 1)
     with pytest.raises(ValueError, match=r"PTX moves 64 bytes per thread, SASS 0 [+] 24"):
         main_of(sass_text=lost)
+
+
+def test_what_threads_share_moves_once_and_has_no_width():
+    """Each thread loads its scale in the loop, beside its four elements."""
+    place, load = "add.s64     %rd4, %rd2, %rd3;", "LDG.E.128 R12, desc[UR4][R2.64] ;"
+    scale = "shr.u32 %r18, %r2, 3; mul.wide.u32 %rd7, %r18, 4;"
+    shared = PTX.replace(place, f"{place} {scale}")
+    shared = shared.replace("ld.global.v4", "ld.global.b32 %r19, [%rd7]; ld.global.v4")
+    main, _ = main_of(shared, SASS.replace(load, f"{load}\n /*0051*/ LDG.E R9, [R7.64] ;"))
+    assert (main.loaded, main.stored, main.asked) == (4 + 4 / 32, 4, 9)
+    assert main.widths == {16: 8}
+    halves = "\n".join(["/*0051*/ LDG.E.U16 R9, [R7.64] ;"] * 2)
+    with pytest.raises(ValueError, match="not there in SASS"):
+        main_of(shared, SASS.replace(load, f"{load}\n{halves}"))
 
 
 def test_a_special_function_that_no_root_asks_for_is_noticed():

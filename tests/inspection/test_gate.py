@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from gpuopt.inspection.cases import ARCHS
-from gpuopt.inspection.check import EXEMPTIONS, SAMPLE, findings, scope_cases
+from gpuopt.inspection import ptx
+from gpuopt.inspection.cases import ARCHS, default_variant, dtype_label
+from gpuopt.inspection.check import EXEMPTIONS, INSTRUCTIONS, SAMPLE, findings, scope_cases
 from gpuopt.inspection.facts import facts_of
+from gpuopt.inspection.flow import Instruction
 from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
 
@@ -118,6 +120,103 @@ def test_threads_with_every_second_piece(compiled, backend, dtype):
     assert failed(case, replace(code, ptx=apart)) == {"sectors"}
 
 
+EIGHT_BITS = [
+    {"rule": "adamw", "variant": "decay", "dtype": "float32:float32:8bit"},
+    {"rule": "adamw", "variant": "split8", "dtype": "bfloat16:bfloat16:8bit"},
+]
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+@pytest.mark.parametrize("what", EIGHT_BITS, ids=lambda what: what["variant"])
+def test_states_in_8_bits_pass_and_fail_when_broken(compiled, backend, what):
+    case, code = compiled(backend=backend, **what)
+    facts = facts_of(case, code)
+
+    def broken(**changes):
+        found = findings(replace(facts, **changes))
+        return {one.check for one in found if not one.exempt}
+
+    def broken_main(**changes):
+        return broken(main=replace(facts.main, **changes))
+
+    assert broken() == set()
+    assert facts.main.total_bytes == case.floor < facts.main.asked
+    assert broken(local=8) == broken(spills=1) == {"local memory"}
+    assert broken(shared=64) == broken(barriers=2) == {"shared memory"}
+    assert broken_main(loaded=facts.main.loaded + 1 / 8) == {"bytes"}
+    assert broken_main(instructions=facts.main.instructions + 20) == {"instructions"}
+    widths = sorted(facts.main.widths.items())
+    narrower = {width // 2: moved for width, moved in widths}
+    if backend == "triton" or what["variant"] == "decay":  # CUDA C has twice the elements in split8
+        assert broken_main(widths={**facts.main.widths, **narrower}) == {"width"}
+
+
+OWN_SCALES = {
+    "triton": (r"(bfe\.u32 \s*%r\d+, %r\d+), 3, 4;", r"\1, 0, 7;"),
+    "cupy": (r"(shr\.u32 \s*%r\d+, %r\d+), 5;", r"\1, 2;"),
+}
+"""Where threads are told the block of their elements, and another one for each thread."""
+
+
+@pytest.mark.parametrize("backend", OWN_SCALES)
+def test_threads_that_load_a_scale_each(compiled, backend):
+    case, code = compiled(backend=backend, **EIGHT_BITS[0])
+    shared, own = OWN_SCALES[backend]
+    apart, count = re.subn(shared, own, code.ptx)
+    assert count
+    facts = facts_of(case, replace(code, ptx=apart))
+    assert facts.main.total_bytes > case.floor
+    assert failed(case, replace(code, ptx=apart)) >= {"bytes", "width"}
+
+
+SCALES_APART = {
+    "triton": r"(bfe\.u32 \s*(%r\d+), %r\d+, 3, 4;[\s\S]*?mul\.wide\.u32 \s*%rd\d+, \2), 4;",
+    "cupy": r"(shr\.u32 \s*(%r\d+), %r\d+, 5;\s*mul\.wide\.u32 \s*%rd\d+, \2), 4;",
+}
+"""Where the place of a block becomes that of its scale."""
+
+
+@pytest.mark.parametrize("backend", SCALES_APART)
+def test_scales_in_sectors_of_their_own(compiled, backend):
+    case, code = compiled(backend=backend, **EIGHT_BITS[0])
+    apart, count = re.subn(SCALES_APART[backend], r"\1, 32;", code.ptx)
+    assert count
+    assert "sectors" in failed(case, replace(code, ptx=apart))
+
+
+def test_a_barrier_in_the_machine_code(compiled):
+    case, code = compiled(backend="triton", **EIGHT_BITS[0])
+    first = loop_of(code.sass, "LDG.E.128")
+    line = "        /*ffff*/   BAR.SYNC.DEFER_BLOCKING 0x0 ;"
+    waiting = code.sass.replace(first, f"{first}\n{line}", 1)
+    assert failed(case, replace(code, sass=waiting)) == {"shared memory"}
+
+
+@pytest.mark.parametrize(
+    ("widths", "passes"),
+    [
+        ({16: 12, 4: 4}, True),
+        ({16: 12, 8: 4}, True),
+        ({16: 12, 2: 4}, False),
+        ({16: 10, 4: 6}, False),  # more than the codes
+        ({16: 8, 8: 4, 4: 4}, False),  # a float32 list in halves
+    ],
+)
+def test_codes_move_in_accesses_of_four_elements(compiled, widths, passes):
+    facts = facts_of(*compiled(**EIGHT_BITS[0]))
+    assert facts.main.widths == {16: 12, 4: 4}
+    facts = replace(facts, main=replace(facts.main, widths=widths))
+    assert ("width" not in {one.check for one in findings(facts)}) == passes
+
+
+def test_16_bits_beside_float64_have_two_elements(compiled):
+    facts = facts_of(*compiled(dtype="float64:float64:bfloat16"))
+    assert "width" not in {one.check for one in findings(facts)}
+    widths = {**facts.main.widths, 2: 2}
+    facts = replace(facts, main=replace(facts.main, widths=widths))
+    assert "width" in {one.check for one in findings(facts)}
+
+
 def test_a_last_chunk_with_every_second_piece(compiled):
     case, code = compiled(backend="cupy")
     apart, count = re.subn(r"(mul\.wide\.s32 \s*%rd\d+, %r\d+), 4;", r"\1, 8;", code.ptx)
@@ -128,7 +227,7 @@ def test_a_last_chunk_with_every_second_piece(compiled):
 def test_accesses_that_all_threads_make_to_one_address(compiled):
     case, code = compiled()
     one = code.ptx.replace("%tid.x", "%ctaid.x")
-    assert failed(case, replace(code, ptx=one)) == {"sectors"}
+    assert failed(case, replace(code, ptx=one)) == {"sectors", "bytes", "memory-bound"}
 
 
 def test_local_memory(compiled):
@@ -181,6 +280,35 @@ def test_every_rule_is_checked_on_every_architecture():
         assert {case.kernel for case in of_rule} == {"update", "coefficients"}
 
 
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+@pytest.mark.parametrize(
+    ("variant", "dtype"),
+    [
+        (None, "float32:float32:8bit"),
+        ("split16", "bfloat16"),
+        ("split8", "bfloat16"),
+        ("split8", "bfloat16:bfloat16:8bit"),
+    ],
+)
+def test_states_and_weights_of_8_bits_are_checked_for_every_rule_that_has_them(
+    backend, variant, dtype
+):
+    cases = scope_cases(backend, list(RULES))
+    for name, rule in RULES.items():
+        case = case_of(name, variant or default_variant(name), dtype, backend=backend)
+        archs = {arch for arch in ARCHS if replace(case, arch=arch) in cases}
+        holds = not dtype.endswith("8bit") or bool(case.update.blocked)
+        assert archs == (set(ARCHS) if holds else set()), rule
+
+
+def test_every_limit_of_instructions_is_of_a_case_that_is_checked():
+    for backend in ("triton", "cupy"):
+        cases = scope_cases(backend, list(RULES))
+        found = {(c.rule, c.variant, dtype_label(c.dtypes)) for c in cases if c.kernel == "update"}
+        assert all(backend in limits for limits in INSTRUCTIONS.values())
+        assert set(INSTRUCTIONS) <= found
+
+
 def test_every_exemption_has_a_reason_and_leaves_the_main_cases_alone():
     for exemption in EXEMPTIONS:
         assert exemption.reason
@@ -197,6 +325,8 @@ TAILS = {
     ("rounding", "bfloat16"): 3 * 2 + 4 * 4,
     ("kahan", "bfloat16"): 3 * 2 + 4 * 4 + 2 * 2,
     ("whole", "bfloat16"): 2 + 2 + 4 * 2 * 4 + 2,
+    ("split16", "bfloat16"): 3 * 2 + 4 * 4 + 2 * 2,
+    ("split8", "bfloat16"): 3 * 2 + 4 * 4 + 2 * 1,
     ("measure", "bfloat16"): 2,
 }
 """The tails that are checked, with the bytes that an element costs at least."""
@@ -205,9 +335,12 @@ TAILS = {
 @pytest.mark.parametrize("backend", ["triton", "cupy"])
 def test_tails_are_checked_with_their_bytes(backend):
     cases = scope_cases(backend, ["adam", "amsgrad"])
-    found = {(c.variant, c.dtypes[0]): c.floor for c in cases if (c.variant, c.dtypes[0]) in TAILS}
+    adams = [case_ for case_ in cases if case_.rule == "adam" and case_.dtypes[2] == "float32"]
+    found = {(c.variant, c.dtypes[0]): c.floor for c in adams if (c.variant, c.dtypes[0]) in TAILS}
     assert found == TAILS
-    assert {c.rule for c in cases if c.variant in dict(TAILS)} <= {"adam"}
+    assert {c.rule for c in cases if c.variant in dict(TAILS)} <= {"adam", "amsgrad"}
+    of_one = {v for v, _ in TAILS} - {"split16", "split8"}
+    assert {c.rule for c in cases if c.variant in of_one} == {"adam"}
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])
@@ -235,3 +368,20 @@ def test_a_sample_has_everything_but_not_all_of_it_together(backend):
     assert len(some) < len(every) / 8
     for part in ("kernel", "rule", "variant", "dtypes"):
         assert {getattr(c, part) for c in some} == {getattr(c, part) for c in every}, part
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "expected"),
+    [
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 8}, []),
+        ({"rcp.approx.ftz.f32": 4, "fma.rn.f32": 3, "fma.rn.f32x2": 7}, []),
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 9}, ["fma.rn.f32", "rcp.approx.ftz.f32"]),
+        ({"rcp.approx.ftz.f32": 2, "fma.rn.f32": 7}, ["fma.rn.f32", "rcp.approx.ftz.f32"]),
+        ({"fma.rn.f32": 1}, ["fma.rn.f32"]),
+        ({"rcp.approx.ftz.f32": 1}, ["rcp.approx.ftz.f32"]),
+        ({"rcp.approx.ftz.f32": 1, "fma.rn.f32": 4, "mul.f32": 1}, ["mul.f32"]),
+    ],
+)
+def test_an_approximate_reciprocal_is_exact_as_a_quotient_alone(opcodes, expected):
+    instructions = [Instruction("", o, "") for o, count in opcodes.items() for _ in range(count)]
+    assert ptx.inexact(instructions) == expected

@@ -10,8 +10,8 @@ from tests.tolerances import assert_close
 
 from .conftest import case_of
 
-MAIN = Main(16, 12, {16: 28}, 36, 80, 1.25, {"fp32": 20.0, "special": 2.0}, 128)
-FACTS = Facts(case_of(), 60, 0, 0, 0, 128, 8192, 1000, (), (), MAIN, "")
+MAIN = Main(16, 12, 28, {16: 28}, 36, 80, 1.25, {"fp32": 20.0, "special": 2.0}, 128)
+FACTS = Facts(case_of(), 60, 0, 0, 0, 0, 128, 8192, 1000, (), (), MAIN, "")
 A100 = next(gpu for gpu in GPUS if gpu.name == "A100")
 H100 = next(gpu for gpu in GPUS if gpu.name == "H100")
 

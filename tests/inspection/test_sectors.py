@@ -8,8 +8,8 @@ from gpuopt.inspection.sectors import UNKNOWN, Touched, touched
 from .snippets import PTX
 
 
-def sectors(body, width="f32", threads=64):
-    """What the load of ``[%rd9]`` touches, whose address a body computes."""
+def loads(body, width="f32", threads=64, guard=""):
+    """The load of ``[%rd9]``, whose address a body computes."""
     text = f"""
     .visible .entry one(.param .u64 one_param_0, .param .u32 one_param_1)
     {{
@@ -17,19 +17,24 @@ def sectors(body, width="f32", threads=64):
         ld.param.b32 %r1, [one_param_1];
         mov.u32 %r2, %tid.x;
         {body}
-        ld.global.{width} %f1, [%rd9+64];
+        {guard} ld.global.{width} %f1, [%rd9+64];
         ret;
     }}
     """
-    return [one.sectors for one in touched(ptx.parse(text), threads)]
+    return touched(ptx.parse(text), threads)
+
+
+def sectors(body, width="f32", threads=64):
+    """The sectors that the load touches."""
+    return [one.sectors for one in loads(body, width, threads)]
 
 
 def test_the_snippet():
     assert touched(ptx.parse(PTX), 128) == (
-        Touched(store=False, masked=False, width=16, sectors=16),
-        Touched(store=False, masked=True, width=4, sectors=16),
-        Touched(store=True, masked=False, width=16, sectors=16),
-        Touched(store=True, masked=True, width=4, sectors=16),
+        Touched(store=False, masked=False, width=16, sectors=16, floor=16, moved=16),
+        Touched(store=False, masked=True, width=4, sectors=16, floor=4, moved=4),
+        Touched(store=True, masked=False, width=16, sectors=16, floor=16, moved=16),
+        Touched(store=True, masked=True, width=4, sectors=16, floor=4, moved=4),
     )
 
 
@@ -134,3 +139,87 @@ def test_the_worst_warp_counts():
     body += "mul.lo.s32 %r5, %r2, %r4; mul.wide.u32 %rd2, %r5, 4; add.s64 %rd9, %rd1, %rd2;"
     assert sectors(body) == [32]
     assert sectors(body, threads=32) == [4]
+
+
+# --- numbers that threads share: the scales of blocks ---------------------------------------------
+
+SCALES = "shr.u32 %r3, %r2, 3; mul.wide.u32 %rd2, %r3, {apart}; add.s64 %rd9, %rd1, %rd2;"
+"""Eight threads have the elements of a block."""
+
+
+def test_a_number_of_eight_threads_moves_once():
+    (scale,) = loads(SCALES.format(apart=4))
+    assert (scale.sectors, scale.floor, scale.moved, scale.common) == (1, 1, 0.5, False)
+
+
+def test_numbers_that_are_apart_touch_more_sectors_than_hold_them():
+    (scale,) = loads(SCALES.format(apart=32))
+    assert (scale.sectors, scale.floor, scale.moved) == (4, 1, 0.5)
+
+
+def test_addresses_that_are_not_known_move_what_threads_ask_for():
+    (one,) = loads("mul.lo.s32 %r3, %r2, %r1; cvt.u64.u32 %rd9, %r3;")
+    assert (one.sectors, one.floor, one.moved) == (UNKNOWN, 4, 4)
+
+
+IN_A_LOOP = """
+    shl.b32 %r4, %r2, 2;
+$L1:
+    {divided}
+    mul.wide.u32 %rd2, %r5, 4;
+    add.s64 %rd9, %rd1, %rd2;
+    add.s32 %r4, %r4, {step};
+    setp.lt.u32 %p1, %r4, 8192;
+    @%p1 bra $L1;
+"""
+"""A counter of elements, made one of blocks."""
+
+
+@pytest.mark.parametrize(
+    ("divided", "step", "expected"),
+    [
+        ("shr.u32 %r5, %r4, 5;", 1024, (1, 0.5)),
+        ("shr.u32 %r5, %r4, 5;", 32, (1, 0.5)),
+        ("shr.u32 %r5, %r4, 5;", 16, (UNKNOWN, 4)),  # a warp begins in the middle of a block
+        ("and.b32 %r5, %r4, 31;", 1024, (4, 1)),
+        ("and.b32 %r5, %r4, 31;", 16, (UNKNOWN, 4)),
+        ("and.b32 %r5, %r4, -32;", 1024, (4, 0.5)),
+        ("and.b32 %r5, %r4, 4294967264;", 1024, (4, 0.5)),
+        ("and.b32 %r5, %r4, -32;", 16, (UNKNOWN, 4)),
+        ("and.b32 %r5, %r4, 40;", 16, (UNKNOWN, 4)),
+    ],
+)
+def test_what_threads_have_in_common_may_be_divided(divided, step, expected):
+    (one,) = loads(IN_A_LOOP.format(divided=divided, step=step))
+    assert (one.sectors, one.moved) == expected
+
+
+def test_bits_of_a_thread():
+    body = "bfe.u32 %r3, %r2, 3, 2; mul.wide.u32 %rd2, %r3, 4; add.s64 %rd9, %rd1, %rd2;"
+    assert [(one.sectors, one.moved) for one in loads(body)] == [(1, 0.5)]
+
+
+def test_the_high_half_of_a_product_is_not_known():
+    body = "mul.hi.u32 %r3, %r2, 16; cvt.u64.u32 %rd2, %r3; add.s64 %rd9, %rd1, %rd2;"
+    assert sectors(body) == [UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("condition", "guard", "expected"),
+    [
+        ("setp.lt.u32 %p1, %r2, 16;", "@%p1", (2, 2, 1)),  # half of the first of two warps
+        ("setp.lt.u32 %p1, %r2, 16;", "@!%p1", (4, 4, 3)),
+        ("setp.gt.u32 %p1, %r2, 99;", "@%p1", (0, 0, 0)),
+    ],
+)
+def test_threads_that_are_known_to_do_nothing_move_nothing(condition, guard, expected):
+    body = f"{condition} mul.wide.u32 %rd2, %r2, 4; add.s64 %rd9, %rd1, %rd2;"
+    (one,) = loads(body, guard=guard)
+    assert not one.masked
+    assert (one.sectors, one.floor, one.moved) == expected
+
+
+def test_a_guard_that_depends_on_more_masks():
+    body = "setp.lt.u32 %p1, %r2, %r1; mul.wide.u32 %rd2, %r2, 4; add.s64 %rd9, %rd1, %rd2;"
+    (one,) = loads(body, guard="@%p1")
+    assert (one.masked, one.sectors, one.moved) == (True, 4, 4)

@@ -534,3 +534,56 @@ def test_all_that_every_optimizer_has_is_reserved():
     theirs = inspect.signature(torch.optim.Adam).parameters
     flags = {"foreach", "capturable", "differentiable", "fused", "params"}
     assert flags <= set(theirs) & OPTIMIZER_NAMES
+
+
+def test_a_rule_with_sums_of_ones_own():
+    def update(p, g, step_size):
+        return p - step_size * g
+
+    def coefficients(step, size, of_g, lr):
+        return (np.divide(lr, np.sqrt(np.divide(of_g, size))),)
+
+    name = "normalized"
+    gpuopt.register(
+        name,
+        update,
+        coefficients,
+        hyperparameters={"lr": 0.5},
+        facts=("size",),
+        sums=("of_g",),
+        summed=lambda g: (g,),
+    )
+    try:
+        p = np.zeros(4, np.float32)
+        gpuopt.Optimizer([p], rule=name).step([np.full(4, 8.0, np.float32)])
+        assert p.tolist() == [-0.5] * 4
+    finally:
+        del RULES[name]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"facts": ("shape",)}, "facts: expected some of ('ndim', 'size'), got 'shape'"),
+        ({"sums": "of_g"}, "sums of rule 'wrong': expected a tuple of names, got 'of_g'"),
+        ({"sums": ("of_g",)}, "summed: expected a Python function, got None"),
+        ({"sums": ("a",), "summed": lambda g: (g, g)}, "summed returns 2 values for ('a',)"),
+        ({"sums": ("a",), "summed": lambda h: (h,)}, "summed takes 'h', which the update does not"),
+    ],
+)
+def test_sums_that_do_not_fit(wrong, message):
+    parts = {"hyperparameters": {"lr": 0.1}, **wrong}
+    with pytest.raises(gpuopt.RuleError) as caught:
+        gpuopt.register("wrong", lambda p, g, lr: p - lr * g, given_coefficients(wrong), **parts)
+    assert message in str(caught.value)
+
+
+def given_coefficients(wrong):
+    """Coefficients that take the facts and sums that a rule is said to have."""
+    names = [
+        *wrong.get("facts", ()),
+        *(s for s in wrong.get("sums", ()) if wrong["sums"] != "of_g"),
+    ]
+    scope = {}
+    exec(f"def coefficients({', '.join(['step', *names, 'lr'])}):\n    return (lr,)\n", scope)
+    return scope["coefficients"]

@@ -61,7 +61,7 @@ _PARAMETER = re.compile(r"\.param\s+\.(\w+)[^,]*?([\w$]+)\s*(?:,|$)")
 _THREADS = re.compile(r"\.(req|max)ntid\s+(\d+)(?:,\s*1)*\s*$", re.MULTILINE)
 _SHARED = re.compile(r"\.shared\s+\.align\s+\d+\s+\.b8\s+([\w$]+)\[(\d*)\]")
 _STATEMENT = re.compile(r"\s*(?:([$\w]+):|([^;]+);)")
-_REGISTERS = re.compile(r"\.reg\s+\.(\w+)\s+(%[a-z]+)(?:<\d+>)?$")
+_REGISTERS = re.compile(r"\.reg\s+\.(\w+)\s+(%[a-z]+)<\d+>$")
 _INSTRUCTION = re.compile(r"(@!?%\w+)?\s*([a-z][\w.:]*)\s*(.*)$")
 
 
@@ -86,10 +86,8 @@ def _kernel(text, entry):
         place = entry.start(4) + found.start(1 if found.group(1) else 2)
         line = text.count("\n", 0, place) + 1
         label, words = found.group(1) or "", " ".join((found.group(2) or "").split())
-        words = words.lstrip("{} ")  # a block hides none of its registers here
         if declared := _REGISTERS.match(words):
-            if registers.setdefault(declared.group(2), declared.group(1)) != declared.group(1):
-                raise UnknownPTX(f"PTX line {line}: {words}: hides another register")
+            registers[declared.group(2)] = declared.group(1)
         elif not words.startswith((".pragma", ".shared")):
             statements.append(_statement(words, line, label))
     shared = {name: int(size or 0) for name, size in _SHARED.findall(text)}

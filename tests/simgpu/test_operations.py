@@ -235,7 +235,7 @@ UNKNOWN = {
     "ld.global.v4.b32 {%r1, %r2}, [%rd0];": "ld.global.v4.b32 has 2 elements",
     "ld.global.b32 %r1, [%rd0+%r2];": "has an address that is not known",
     "ld.param.u32 %r1, [p0];": "ld.param.u32 reads no whole parameter",
-    "{ .reg .b32 %rd; }": "hides another register",
+    "{ .reg .b32 %t; }": "this is not known",
 }
 
 

@@ -1,0 +1,8 @@
+"""Whether kernels run in Triton's interpreter, which has NumPy in place of a GPU."""
+
+from __future__ import annotations
+
+import os
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether kernels run in Triton's interpreter, on the CPU."""
