@@ -100,7 +100,7 @@ class Case:
     @property
     def walked(self) -> Update | Measure | Sums:
         """The function applied to the elements: the update, or a pass in front of it."""
-        sums = self.update.sums if self.variant == "sums" else None
+        sums = self.update.sums or self.update.totals if self.variant == "sums" else None
         return MEASURE if self.variant == "measure" else sums or self.update
 
     @property
@@ -225,7 +225,7 @@ def cases_for(
         Case(backend, kernel, rule, variant, dtype, arch)
         for rule in rules
         for variant in variants or (default_variant(rule),)
-        if variant != "sums" or RULES[rule].sums
+        if variant != "sums" or RULES[rule].sums or RULES[rule].totals_first
         for dtype in dtypes
         for arch in archs
     ]

@@ -172,8 +172,9 @@ def _numba(case: Case) -> None:
     walks = [(case.walked, case.list_dtypes)]
     if case.tail.measures:
         walks.append((measure_for(case.tail), case.list_dtypes[:2]))
-    if case.update.sums is not None:
-        walks.append((case.update.sums, case.list_dtypes))
+    for sums in (case.update.sums, case.update.totals):
+        if sums is not None:
+            walks.append((sums, case.list_dtypes))
     for update, dtypes in walks:
         object_file_of(update, dtypes)
         if disk_cache.read(entry_of(update, dtypes)) is None:
