@@ -28,8 +28,6 @@ from .sharding import Sharding
 from .table import EMPTY, Table
 from .update_coefficients import parameters_of
 
-RATE = "lr"
-
 
 class Advance:
     """The step of the shared numbers, as an update of a tensor without elements.
@@ -311,8 +309,3 @@ def _check_alike(rule: Rule, groups: Groups) -> None:
                 f"all groups share {', '.join(rule.shared)}: expected rules that find it in the "
                 f"same way, got {rule.name} and {own.name}"
             )
-    rates = {rate for rate in np.unique(groups.column(RATE)).tolist() if rate}
-    if RATE not in groups.tensors and len(rates) > 1:
-        raise ValueError(
-            f"lr: expected one value in all groups that are not at 0, got {sorted(rates)}"
-        )

@@ -166,6 +166,8 @@ class Plan:
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
+        if RATE not in tensors and any(rule.shared for rule in rules):
+            _check_rates(numbers[RATE])
         common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
@@ -191,6 +193,15 @@ def as_floats(column: Sequence[Any]) -> list[float] | None:
         return list(map(float, column))
     except OverflowError:  # an int beyond the largest float
         return None
+
+
+def _check_rates(rates: Column) -> None:
+    """Raise ValueError unless groups that share an estimate of it have one learning rate, or 0."""
+    different = sorted({rate for rate in rates if rate})
+    if len(different) > 1:
+        raise ValueError(
+            f"lr: expected one value in all groups, besides 0, as they share d; got {different}"
+        )
 
 
 def _used_by(rules: Sequence[Rule]) -> frozenset[str]:

@@ -88,6 +88,13 @@ def register(
     sums: tuple[str, ...] = (),
     summed: Callable[..., Any] | None = None,
     decays: bool = False,
+    copies: tuple[str, ...] = (),
+    constant: tuple[str, ...] = (),
+    shared: Mapping[str, float | str] | None = None,
+    totals: tuple[str, ...] = (),
+    totalled: Callable[..., Any] | None = None,
+    advance: Callable[..., Any] | None = None,
+    totals_first: bool = False,
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -114,6 +121,16 @@ def register(
         summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
             coefficients that do not depend on the sums, all by name.
         decays: whether ``weight_decay`` is one of the hyperparameters; no decay is added then.
+        copies: the states that start as a copy of the parameter.
+        constant: the states that never change; only ``totalled`` takes them.
+        shared: the numbers that all tensors of an optimizer share, with their initial values: a
+            number, or the name of a hyperparameter. ``coefficients`` takes them by name.
+        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
+        totalled: as ``summed``; its values are added up as they are.
+        advance: ``shared = advance(*shared, *totals, **hyperparameters)``, in float64, as a tuple;
+            it names those hyperparameters that it takes, which are the first group's.
+        totals_first: find the totals in a pass of their own, before any element changes, and let
+            ``coefficients`` take the shared numbers after the step, too: as ``next_`` and the name.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -140,7 +157,8 @@ def register(
             )
     names: Any
     kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
-    kinds |= {"facts": facts, "sums": sums}
+    kinds |= {"facts": facts, "sums": sums, "copies": copies, "constant": constant}
+    kinds["totals"] = totals
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
@@ -155,6 +173,10 @@ def register(
         dict(carried or {}),
         summed=summed,
         decays=decays,
+        shared=dict(shared or {}),
+        totalled=totalled,
+        advance=advance,
+        totals_first=totals_first,
         **kinds,
     )
     check(rule)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpuopt.engine.tail import Tail
 from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.ranges import OrNone
 from tests.rules.oracles import TORCHS
 
 GPUOPT = Path(__file__).parents[2] / "gpuopt"
@@ -53,7 +54,14 @@ def of_arrays(definition):
     kind = getattr(classes, definition.name)
     types = {o.name: type_of(o, "SupportsFloat") for o in definition.options}
     attributes = "".join(f"    {o.name}: {type_of(o, 'Any')}\n" for o in definition.options)
-    return class_text(kind, "Optimizer", types, attributes)
+    return class_text(kind, "Optimizer", types, attributes + shared(definition))
+
+
+def shared(definition):
+    """The attributes of the numbers that parameters share."""
+    return "".join(
+        f"    @property\n    def {name}(self) -> float: ...\n" for name in definition.shared
+    )
 
 
 def of_torch(definition):
@@ -66,7 +74,8 @@ def of_torch(definition):
     theirs = f"torch.optim.{definition.name}"
     bases = f"Fused, {theirs}" if hasattr(torch.optim, definition.name) else "Fused"
     types = {o.name: type_of(o, "float | torch.Tensor") for o in definition.options}
-    return class_text(kind, bases, {**types, "params": "ParamsT", "norm_group": "Any"}, "")
+    types |= {"params": "ParamsT", "norm_group": "Any"}
+    return class_text(kind, bases, types, shared(definition))
 
 
 def type_of(option, tensor):
@@ -75,6 +84,8 @@ def type_of(option, tensor):
         return "bool"
     if len(option.ranges) == 2:
         return "tuple[float, float]"
+    if isinstance(option.ranges[0], OrNone):
+        return "float | None"
     return tensor if option.tensor else "float"
 
 
