@@ -662,8 +662,8 @@ class DAdaptAdam(Optimizer):
         lr: learning rate, at least 0.
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
-        weight_decay: L2 penalty; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay instead.
+        weight_decay: as ``decouple`` says; at least 0.
+        decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
         growth_rate: the largest factor of d in a step, at least 0.
@@ -736,7 +736,7 @@ class DAdaptAdam(Optimizer):
         decouple: bool = False,
         use_bias_correction: bool = False,
         d0: float = 1e-06,
-        growth_rate: float = inf,
+        growth_rate: float = ...,
         layer_scale: float = 1.0,
         maximize: bool = False,
         state_dtype: str | None = None,
@@ -1330,7 +1330,7 @@ class Prodigy(Optimizer):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         beta3: decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2.
         eps: added to the denominator, at least 0.
-        weight_decay: L2 penalty; at least 0.
+        weight_decay: as ``decouple`` says; at least 0.
         decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
@@ -1375,7 +1375,7 @@ class Prodigy(Optimizer):
     >>> for _ in range(3):
     ...     opt.step([np.array([4.0, 0.25], np.float32)])
     >>> w, opt.d
-    (array([-0.5, -0.5], dtype=float32), 0.5)
+    (array([-0.5, -0.5], dtype=float32), 1.0)
 
     Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", 2023.
     """
@@ -1414,7 +1414,7 @@ class Prodigy(Optimizer):
         safeguard_warmup: bool = False,
         d0: float = 1e-06,
         d_coef: float = 1.0,
-        growth_rate: float = inf,
+        growth_rate: float = ...,
         *,
         one_pass: bool = False,
         maximize: bool = False,

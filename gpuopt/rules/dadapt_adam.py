@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .definitions import Definition, define, either
-from .options import MAXIMIZE, Option, betas, epsilon, learning_rate, weight_decay
+from .options import MAXIMIZE, Option, betas, epsilon, learning_rate
 from .powers import real_power
-from .ranges import NOT_NEGATIVE, POSITIVE
+from .ranges import FINITE, NOT_NEGATIVE, POSITIVE
 from .registry import Rule, add_rule
 
 
@@ -98,7 +98,10 @@ _OPTIONS = (
     Option("growth_rate", np.inf, "the largest factor of d in a step, at least 0", (NOT_NEGATIVE,)),
     Option("layer_scale", 1.0, "a factor of the learning rate of a group, above 0", (POSITIVE,)),
 )
-_DECOUPLE = Option("decouple", False, "let the decay shrink p by lr*d*weight_decay instead")
+_DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
+_DECOUPLE = Option(
+    "decouple", False, "let the decay shrink p by lr*d*weight_decay; else L2 penalty"
+)
 _SHARED = {
     "wide": ("s",),
     "nonnegative": ("exp_avg_sq",),
@@ -116,7 +119,7 @@ add_rule(
         dadapt_adam,
         decoupled_coefficients,
         _STATES,
-        (*_OPTIONS, weight_decay()),
+        (*_OPTIONS, _DECAY),
         decays=True,
         **_SHARED,
     )
@@ -126,7 +129,7 @@ define(
     Definition(
         "DAdaptAdam",
         either("dadapt_adam", "dadapt_adamw"),
-        (*_OPTIONS[:3], weight_decay(), _DECOUPLE, *_OPTIONS[3:], MAXIMIZE),
+        (*_OPTIONS[:3], _DECAY, _DECOUPLE, *_OPTIONS[3:], MAXIMIZE),
         choices=("decouple",),
         keyword_only=(
             "decouple",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .definitions import Definition, define
-from .options import MAXIMIZE, Option, betas, epsilon, learning_rate, weight_decay
+from .options import MAXIMIZE, Option, betas, epsilon, learning_rate
 from .powers import real_power
-from .ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, OrNone
+from .ranges import BELOW_ONE, FINITE, NOT_NEGATIVE, POSITIVE, OrNone
 from .registry import Rule, add_rule
 
 
@@ -175,6 +175,7 @@ _OPTIONS = (
     Option("d_coef", 1.0, "a factor of d's estimates, above 0", (POSITIVE,)),
     Option("growth_rate", np.inf, "the largest factor of d in a step, at least 0", (NOT_NEGATIVE,)),
 )
+_DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
 _DECOUPLE = Option("decouple", True, "let the decay shrink p by lr*d*weight_decay; else L2 penalty")
 _ONE_PASS = Option(
     "one_pass",
@@ -192,7 +193,7 @@ _SHARED = {
     "totalled": totalled,
     "advance": advance,
 }
-_DECAYS = {"options": (*_OPTIONS, weight_decay()), "decays": True, **_SHARED}
+_DECAYS = {"options": (*_OPTIONS, _DECAY), "decays": True, **_SHARED}
 _L2 = {"options": _OPTIONS, **_SHARED}
 _FIRST = {"totals_first": True}
 
@@ -210,7 +211,7 @@ define(
             (True, True): "prodigy_one_pass",
             (False, True): "prodigy_l2_one_pass",
         },
-        (*_OPTIONS[:4], weight_decay(), _DECOUPLE, *_OPTIONS[4:], _ONE_PASS, MAXIMIZE),
+        (*_OPTIONS[:4], _DECAY, _DECOUPLE, *_OPTIONS[4:], _ONE_PASS, MAXIMIZE),
         choices=("decouple", "one_pass"),
         keyword_only=("one_pass", "maximize"),
         summary="Adam that estimates its learning rate: d, the distance to the solution.",
@@ -239,7 +240,7 @@ p = p - lr \frac{d \, m}{\sqrt{v} + d \epsilon}
 >>> for _ in range(3):
 ...     opt.step([np.array([4.0, 0.25], np.float32)])
 >>> w, opt.d
-(array([-0.5, -0.5], dtype=float32), 0.5)
+(array([-0.5, -0.5], dtype=float32), 1.0)
 """,
     )
 )

@@ -694,8 +694,8 @@ class DAdaptAdam(Fused):
         lr: learning rate, at least 0.
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
-        weight_decay: L2 penalty; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay instead.
+        weight_decay: as ``decouple`` says; at least 0.
+        decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
         growth_rate: the largest factor of d in a step, at least 0.
@@ -764,7 +764,7 @@ class DAdaptAdam(Fused):
         decouple: bool = False,
         use_bias_correction: bool = False,
         d0: float = 1e-06,
-        growth_rate: float = inf,
+        growth_rate: float = ...,
         layer_scale: float = 1.0,
         maximize: bool = False,
         foreach: bool | None = None,
@@ -1386,7 +1386,7 @@ class Prodigy(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         beta3: decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2.
         eps: added to the denominator, at least 0.
-        weight_decay: L2 penalty; at least 0.
+        weight_decay: as ``decouple`` says; at least 0.
         decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
@@ -1463,7 +1463,7 @@ class Prodigy(Fused):
         safeguard_warmup: bool = False,
         d0: float = 1e-06,
         d_coef: float = 1.0,
-        growth_rate: float = inf,
+        growth_rate: float = ...,
         *,
         one_pass: bool = False,
         maximize: bool = False,

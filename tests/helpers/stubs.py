@@ -4,6 +4,7 @@
 """
 
 import inspect
+import math
 import sys
 import textwrap
 from dataclasses import fields
@@ -108,7 +109,8 @@ def class_text(kind, bases, types, attributes):
         if p.kind is p.KEYWORD_ONLY and not star:
             arguments.append("*")
             star = True
-        default = "" if p.default is p.empty else f" = {p.default!r}"
+        shown = "..." if p.default == math.inf else repr(p.default)  # a stub has no name for it
+        default = "" if p.default is p.empty else f" = {shown}"
         arguments.append(f"{p.name}: {types[p.name]}{default}")
     lines = ",\n".join(f"        {argument}" for argument in arguments)
     raw = "r" if "\\" in kind.__doc__ else ""
