@@ -99,9 +99,7 @@ _OPTIONS = (
     Option("layer_scale", 1.0, "a factor of the learning rate of a group, above 0", (POSITIVE,)),
 )
 _DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
-_DECOUPLE = Option(
-    "decouple", False, "let the decay shrink p by lr*d*weight_decay; else L2 penalty"
-)
+_DECOUPLE = Option("decouple", False, "let the decay shrink p by lr*d*weight_decay, or L2 penalty")
 _SHARED = {
     "wide": ("s",),
     "nonnegative": ("exp_avg_sq",),

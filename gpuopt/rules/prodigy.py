@@ -176,7 +176,7 @@ _OPTIONS = (
     Option("growth_rate", np.inf, "the largest factor of d in a step, at least 0", (NOT_NEGATIVE,)),
 )
 _DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
-_DECOUPLE = Option("decouple", True, "let the decay shrink p by lr*d*weight_decay; else L2 penalty")
+_DECOUPLE = Option("decouple", True, "let the decay shrink p by lr*d*weight_decay, or L2 penalty")
 _ONE_PASS = Option(
     "one_pass",
     False,

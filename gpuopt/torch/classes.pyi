@@ -695,7 +695,7 @@ class DAdaptAdam(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: as ``decouple`` says; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
+        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
         growth_rate: the largest factor of d in a step, at least 0.
@@ -1387,7 +1387,7 @@ class Prodigy(Fused):
         beta3: decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2.
         eps: added to the denominator, at least 0.
         weight_decay: as ``decouple`` says; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay; else L2 penalty.
+        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
         d0: the first estimate d, above 0.

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from gpuopt.kernels import device_totals
 
 import gpuopt
+from gpuopt.engine.step import FusedStep
 from tests.helpers.bits import assert_same_bits
-from tests.helpers.values import DTYPES
+from tests.helpers.stepping import groups
+from tests.helpers.values import DTYPES, values
 from tests.tolerances import assert_close
 
 SIZES = (5, 9000, 0, 1)
@@ -77,3 +80,65 @@ def test_totals_are_those_of_the_reference(backend, case):
 @pytest.mark.parametrize("case", ["dadapt", "prodigy"])
 def test_a_tail_around_them(backend, case, tail):
     check(backend, case, ("bfloat16",) if tail in ("narrow", "all") else ("float32",), TAILS[tail])
+
+
+class TwoShards:
+    """This process's shard, and one like it in another process."""
+
+    whole = False
+
+    def combine(self, partials):
+        return np.concatenate([2 * partials[..., :1], partials[..., 1:]], axis=-1)
+
+
+@pytest.mark.parametrize("rule", ["dadapt_adam", "prodigy", "prodigy_one_pass"])
+def test_totals_are_those_of_all_shards(any_backend, rule):
+    """Two shards of the same values step as a tensor that has all of them twice."""
+    half = [values("ordinary", (4, 30), "float32", i) for i in range(5)]
+    params, whole = half[0].copy(), np.concatenate([half[0], half[0]])
+    one = FusedStep([params], ["p"], [0], process_groups=[TwoShards()])
+    all_ = FusedStep([whole], ["p"], [0])
+    (group,) = groups(rule, {"lr": 0.5, "d0": 0.1})
+    with gpuopt.use_backend(any_backend):
+        for grad in half[1:]:
+            one.run([1 + 0.1 * grad], [group])
+            all_.run([1 + 0.1 * np.concatenate([grad, grad])], [group])
+    assert one.shared["d"] > 0.1
+    assert_close(one.shared["d"], all_.shared["d"], "totals of a backend")
+    assert_close(params, whole[:4], "totals of a backend")
+    assert one.shared["k"] == 4
+
+
+@pytest.mark.parametrize("case", ["dadapt", "prodigy", "one_pass"])
+def test_a_checkpoint_goes_on_with_them(any_backend, case):
+    name, options = CASES[case]
+    mine, params, _ = trained(any_backend, case, ("float32",))
+    others = [p.copy() for p in params]
+    other = getattr(gpuopt, name)(others, **options)
+    other.load_state_dict(mine.state_dict())
+    assert other.d == mine.d
+    with gpuopt.use_backend(any_backend):
+        for optimizer in (mine, other):
+            optimizer.step([np.ones_like(p) for p in params])
+    assert other.d == mine.d
+    for one, two in zip(params, others):
+        assert_same_bits(one, two)
+
+
+def test_many_chunks_are_added_in_two_rounds(device, monkeypatch):
+    wanted, _, _ = trained("numpy", "prodigy", ("float32",))
+    monkeypatch.setattr(device_totals, "SUBTOTAL_ROWS", 2)
+    found, _, _ = trained(device, "prodigy", ("float32",))
+    assert_close(found.d, wanted.d, "totals of a backend")
+
+
+def test_groups_have_one_learning_rate_or_none():
+    first, second = np.ones(3), np.ones(3)
+    optimizer = gpuopt.Prodigy([{"params": [first], "lr": 0.5}, {"params": [second], "lr": 1.0}])
+    with pytest.raises(ValueError, match="lr: expected one value in all groups"):
+        optimizer.step([[np.ones(3)], [np.ones(3)]])
+    optimizer.param_groups[0]["lr"] = 0.0
+    optimizer.step([[np.ones(3)], [np.ones(3)]])
+    assert (first == 1).all() and (second < 1).all()
+    with pytest.raises(AttributeError, match="d: found by the steps"):
+        optimizer.d = 1.0
