@@ -255,7 +255,7 @@ class Shared:
                 self._follow({next_name(name): name for name in rule.shared})
             return
         numbers = [self._known[name] for name in rule.shared]
-        found = advance_of(rule).after(numbers, self._read_totals(), groups[0].options)
+        found = advance_of(rule).after(numbers, self._read_totals().tolist(), groups[0].options)
         self._next = {**self._known, **dict(zip(rule.shared, found))}
 
     def _follow(self, numbers: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .definitions import Definition, define, either
@@ -100,7 +102,7 @@ _OPTIONS = (
 )
 _DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
 _DECOUPLE = Option("decouple", False, "let the decay shrink p by lr*d*weight_decay, or L2 penalty")
-_SHARED = {
+_SHARED: dict[str, Any] = {
     "wide": ("s",),
     "nonnegative": ("exp_avg_sq",),
     "shared": {"d": "d0", "k": 0.0, "numerator_weighted": 0.0},

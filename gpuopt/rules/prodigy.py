@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .definitions import Definition, define
@@ -183,7 +185,7 @@ _ONE_PASS = Option(
     "read everything once: eps is multiplied with the d of the last step, not of this one",
 )
 _STATES = ("exp_avg", "exp_avg_sq", "s", "p0")
-_SHARED = {
+_SHARED: dict[str, Any] = {
     "wide": ("s", "p0"),
     "nonnegative": ("exp_avg_sq",),
     "copies": ("p0",),
@@ -193,9 +195,9 @@ _SHARED = {
     "totalled": totalled,
     "advance": advance,
 }
-_DECAYS = {"options": (*_OPTIONS, _DECAY), "decays": True, **_SHARED}
-_L2 = {"options": _OPTIONS, **_SHARED}
-_FIRST = {"totals_first": True}
+_DECAYS: dict[str, Any] = {"options": (*_OPTIONS, _DECAY), "decays": True, **_SHARED}
+_L2: dict[str, Any] = {"options": _OPTIONS, **_SHARED}
+_FIRST: dict[str, Any] = {"totals_first": True}
 
 add_rule(Rule("prodigy", prodigy, decoupled_coefficients, _STATES, **_DECAYS, **_FIRST))
 add_rule(Rule("prodigy_l2", prodigy, coefficients, _STATES, **_L2, **_FIRST))
