@@ -87,7 +87,7 @@ def application() -> "typer.Typer":
         typer.Option(
             help="Comma-separated variants, or all: plain, decay, scale, scale_decay, misaligned; "
             "with a tail: clip_ema, master, split16, split8, rounding, kahan, zero_grads, stats, "
-            "whole, measure."
+            "whole, measure, sums."
         ),
     ]
 

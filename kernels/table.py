@@ -94,6 +94,10 @@ class Update(Hashable, Protocol):
         """The pure NumPy function from those results, and from the scales, to codes; or None."""
 
     @property
+    def sums(self) -> Any:
+        """The pass in front of it that finds sums, an update that writes nothing; or None."""
+
+    @property
     def encode_streams(self) -> tuple[int, ...]:
         """The streams of random words for `encode_function`, which takes an element for each."""
 
@@ -104,10 +108,6 @@ class Update(Hashable, Protocol):
     @property
     def wants_sums(self) -> bool:
         """Whether it writes nothing and only sums and counts of the watched value are needed."""
-
-    @property
-    def sums(self) -> Update | None:
-        """The pass in front of it that finds sums over each tensor, if any."""
 
     @property
     def totals(self) -> Update | None:

@@ -122,5 +122,9 @@ METHODS = {
         Method("Rprop", "Rprop", {"lr": 1e-3, "step_sizes": (1e-6, 1e-2)}),
         Method("Momentum", "Momentum", {"lr": 0.03, "beta": 0.9}),
         Method("Nesterov", "Momentum", {"lr": 0.03, "beta": 0.9, "nesterov": True}),
+        Method("AdEMAMix", "AdEMAMix", {"lr": 1e-3}),
+        Method("Adan", "Adan", {"lr": 2e-3}),
+        Method("ADOPT", "ADOPT", {"lr": 2e-3}),
+        Method("LaProp", "LaProp", {"lr": 2e-3}),
     )
 }

@@ -6,12 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 
 from ..rules.registry import Rule, Stage
-from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.stages import (
+    CAUTIOUS_UPDATE,
+    PUT_BACK,
+    SCALE_GRADIENT,
+    SET_ASIDE,
+    cautious_decay_of,
+    decay_of,
+    subtracts,
+)
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
+from .low_precision import KEEPING
 from .tail import Tail
 from .update import Update, compose
 
-__all__ = ["NO_TAIL", "Update", "compose", "stages_for", "updates_for", "within"]
+__all__ = ["NO_TAIL", "Update", "compose", "pass_of", "stages_for", "updates_for", "within"]
 
 NO_TAIL = Tail()
 
@@ -22,7 +31,9 @@ def stages_for(
     tail: Tail = NO_TAIL,
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
-    """Return the stages in front of a rule: none that would change nothing in every group.
+    """Return the stages around a rule: none that would change nothing in every group.
+
+    A rule with a hyperparameter ``weight_decay`` decays by itself.
 
     But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
     bytes, and without the stage another kernel would be compiled.
@@ -32,8 +43,10 @@ def stages_for(
         options: the options of each group.
         tail: what a step does besides the update.
         had: the stages of the last step.
+
+    Raises:
+        ValueError: the tail is cautious in a way that the rule cannot be.
     """
-    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
     scales = any(o["maximize"] or o["grad_factor"] != 1.0 for o in options)
     stages: list[Stage] = []
     if tail.clip_norm is not None:
@@ -42,9 +55,26 @@ def stages_for(
         stages.append(SCALE_GRADIENT)
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
-    if not rule.decays and (any(o["weight_decay"] for o in options) or decay in had):
-        stages.append(decay)
+    decays = not rule.decays and any(o["weight_decay"] for o in options)
+    careful = tail.cautious_weight_decay and (decays or rule.decoupled)
+    decay = cautious_decay_of(rule) if careful else decay_of(rule)
+    used = (decay,) if decays or decay in had else ()
+    stages += _with_caution(rule, tail, used)
     return tuple(stages)
+
+
+def _with_caution(rule: Rule, tail: Tail, decay: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Return the decay of a rule, if it has one, and the stages of a cautious tail."""
+    careful = bool(decay) and tail.cautious_weight_decay
+    if not (tail.cautious or careful):
+        return decay
+    if not subtracts(rule):
+        raise ValueError(f"cautious: {rule.name!r} does more than to subtract an update from p")
+    last = decay if careful else (PUT_BACK,)
+    stages = (SET_ASIDE, *(CAUTIOUS_UPDATE,) * tail.cautious, *last)
+    if careful:
+        return stages
+    return (*stages, *decay) if any(s.behind for s in decay) else (*decay, *stages)
 
 
 def updates_for(
@@ -71,6 +101,17 @@ def updates_for(
         stages = stages_for(rule, [{**used, "grad_factor": grad_factor}], tail, had)
         updates[rule] = within(rule, tail, stages)
     return [updates[rule] for rule in rules]
+
+
+def pass_of(rule: Rule, name: str, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
+    """Return a pass of a rule as an update behind ``stages``.
+
+    What rounding cuts off of the parameters is kept as in steps; without that, they are rounded to
+    the nearest. Nothing else of the tail has to do with passes.
+    """
+    own = rule.passes[name]
+    keeps = "p" in own.results and tail.narrow in KEEPING
+    return compose(rule, stages, narrow=tail.narrow if keeps else "", instead=own)
 
 
 def within(rule: Rule, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:

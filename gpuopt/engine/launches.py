@@ -85,8 +85,12 @@ class Launches:
         return stale
 
     def forget(self) -> None:
-        """Let the next step build its launches anew."""
+        """Drop the launches, and let the next step build others."""
         self._replace([])
+        self._built_for = None
+
+    def outdate(self) -> None:
+        """Let the next step build its launches anew, from what these have counted."""
         self._built_for = None
 
     def _build(self, groups: Groups) -> None:

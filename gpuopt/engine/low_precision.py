@@ -64,3 +64,6 @@ NARROW: dict[str, Callable[[str], Around]] = {
     "rounded": _rounded,
 }
 """The stages around the updates of 16-bit parameters of a dtype."""
+
+KEEPING = frozenset({"master_weights", "split16", "split8", "kahan_sum"})
+"""Those that keep what rounding cuts off, to add it again."""

@@ -32,11 +32,11 @@ class Measure:
     written = ()
     watched_names = ("gradient",)
     n_plain = 0
-    sums = None
     totals = None
     random_streams = ()
     blocked = ()
     encode_function = None
+    sums = None
     encode_streams = ()
     encode_coefficients = ()
     coefficient_names = ()

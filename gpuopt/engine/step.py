@@ -6,7 +6,7 @@ kernels compiled. Only then does the first element change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .gradients import Gradients
 from .groups import Group, Groups
 from .launches import Launches
 from .norm import Norm
+from .passes import Pass, passes_of
 from .sharding import ProcessGroups, Sharding
 from .shared import Shared
 from .states import States
@@ -214,6 +215,39 @@ class FusedStep:
         whole = self._sharding.combine(found)[..., 0]
         for launch in self._launches:
             launch.write_sums(whole[launch.tensors])
+
+    def run_pass(
+        self,
+        name: str,
+        groups: Groups,
+        grads: Sequence[Any] | None = None,
+        among: Collection[int] = (),
+    ) -> None:
+        """Run a pass of the rules, outside of a step.
+
+        Args:
+            name: of the pass.
+            groups: the options of each group, as for a step.
+            grads: for each parameter an array of its shape, or None; for a pass over gradients.
+            among: for any other, the indices of the groups whose parameters are changed.
+
+        Raises:
+            TypeError, ValueError: an array does not fit; nothing has been changed.
+            BackendError: the forced backend cannot run; nothing has been changed.
+        """
+        parameters = self.gradients.parameters
+        moved = parameters.detect_changes()
+        if moved:
+            parameters.accept(moved)
+            self._launches.outdate()
+        names = parameters.names[: len(self.params)]
+        own = Pass(self.params, names, self.places, self._states, self._sharding)
+        groups = passes_of(groups, name, self.tail)
+        if grads is None:
+            self._launches.pull_steps()  # by which the rest of a weight is rounded
+            own.over_states(groups, among)
+        else:
+            own.over_gradients(grads, groups, self.tail.skip_nonfinite)
 
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         for launch in self._launches:

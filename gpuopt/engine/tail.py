@@ -36,6 +36,10 @@ class Tail:
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
     """
 
     clip_norm: float | None = None
@@ -50,6 +54,8 @@ class Tail:
     min_8bit_size: int = 4096
     stats: bool = False
     zero_grads: bool = False
+    cautious: bool = False
+    cautious_weight_decay: bool = False
 
     @property
     def measures(self) -> bool:

@@ -62,10 +62,13 @@ class Update(UpdateCoefficients):
     def for_params(self, dtype: str) -> Update:
         """Return the update for parameters of a dtype."""
         if not self.narrow or dtype not in BITS_16:
-            return compose(self.rule, self.stages, self.after, "", self.watched)
+            return self._with(self.stages, self.after)
         before, after, last = NARROW[self.narrow](dtype)
         stages, behind = (*before, *self.stages), (*after, *self.after, *last)
-        return compose(self.rule, stages, behind, "", self.watched)
+        return self._with(stages, behind)
+
+    def _with(self, stages: tuple[Stage, ...], after: tuple[Stage, ...]) -> Update:
+        return compose(self.rule, stages, after, "", self.watched, instead=self.instead)
 
     def stored_states(self, params: str, wanted: str | None = None) -> dict[str, str]:
         """Return the dtype of each state.
@@ -98,8 +101,10 @@ class Update(UpdateCoefficients):
         Args:
             stored: the dtype of each state, or its format, by name.
         """
-        behind = rounded_states({name: stored[name] for name in self.states})
-        formats = {name: stored[name] for name in self.states if stored[name] in FORMATS}
+        changed, untouched = self._replaced, self.rule.states if self.instead else ()
+        own = {name: stored[name] if name in changed else "" for name in self.states}
+        behind = rounded_states(own)
+        formats = {n: stored[n] for n in self.states if stored[n] in FORMATS and n not in untouched}
         decode, prepare, encode = stages_of(formats)
         if not (behind or formats):
             return self
@@ -111,6 +116,7 @@ class Update(UpdateCoefficients):
             self.watched,
             encode,
             tuple(formats.items()),
+            self.instead,
         )
 
     @property
@@ -120,7 +126,8 @@ class Update(UpdateCoefficients):
         of_codes = {f"{role}_{name}" for role in ("decode", "prepare", "encode") for name in coded}
         names = [stage.name for stage in self._around if stage.name not in of_codes]
         formats = dict.fromkeys(name for _, name in self.formats)
-        return "_".join(("update", self.rule.name, *names, *["watched"] * self.watched, *formats))
+        core = [self.rule.name, *([self.instead.name] if self.instead else [])]
+        return "_".join(("update", *core, *names, *["watched"] * self.watched, *formats))
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -172,11 +179,16 @@ class Update(UpdateCoefficients):
     @cached_property
     def written(self) -> tuple[int, ...]:
         """The rows that the function's results go to."""
-        replaced = {name for _, _, results, _ in self._calls for name in results}
+        replaced = self._replaced
         touched = {"g"} if ZERO_GRADIENT in self.after else set()
         return tuple(
             i for i, n in enumerate(self.values) if n in touched or (n in replaced and n != "g")
         )
+
+    @cached_property
+    def _replaced(self) -> frozenset[str]:
+        """The values that some function replaces."""
+        return frozenset(name for _, _, results, _ in self._calls for name in results)
 
     @property
     def watched_names(self) -> tuple[str, ...]:
@@ -225,12 +237,13 @@ class Update(UpdateCoefficients):
 
     @cached_property
     def _calls(self) -> tuple[_Call, ...]:
-        rule = self.rule
+        rule, own = self.rule, self.instead
+        core = f"apply_{rule.name}", rule.update, rule.results, rule.coefficient_names
         return (
-            *map(_call, self.stages),
+            *map(_call, self._in_front),
             *self._totalling,
-            (f"apply_{rule.name}", rule.update, rule.results, rule.coefficient_names),
-            *map(_call, self.after),
+            _call(own) if own else core,
+            *map(_call, self._behind),
         )
 
     @property
@@ -354,6 +367,7 @@ class Sums:
 
     written = ()
     random_streams = ()
+    sums = None
     encode_function = None
     encode_streams = ()
     encode_coefficients = ()
@@ -383,7 +397,8 @@ class Sums:
     @cached_property
     def _needed(self) -> tuple[list[_Call], set[str]]:
         """The calls of stages whose results are used, and the values that all of them take."""
-        calls, needed = [], set(parameters_of(self._summed))
+        calls: list[_Call] = []
+        needed = set(parameters_of(self._summed))
         for stage in reversed(self._update.stages):
             if needed.intersection(stage.results):
                 calls.insert(0, _call(stage))
@@ -448,6 +463,7 @@ def compose(
     watched: bool = False,
     encoding: tuple[Stage, ...] = (),
     formats: tuple[tuple[str, str], ...] = (),
+    instead: Stage | None = None,
 ) -> Update:
     """Return the update of these parts; the same object for the same parts."""
-    return Update(rule, stages, after, encoding, narrow, watched, formats)
+    return Update(rule, stages, after, encoding, instead, narrow, watched, formats)

@@ -21,29 +21,49 @@ class UpdateCoefficients:
 
     Attributes:
         rule: the rule.
-        stages: the stages in front of it, in order.
+        stages: the stages in front of it, in order; those that are ``behind``, right behind it.
         after: the stages behind it, in order.
         encoding: the stages that make the codes of states, once the scales of blocks are known.
+        instead: the pass of the rule that takes its place, or None.
     """
 
     rule: Rule
     stages: tuple[Stage, ...]
     after: tuple[Stage, ...]
     encoding: tuple[Stage, ...]
+    instead: Stage | None
 
     @property
     def _around(self) -> tuple[Stage, ...]:
         return (*self.stages, *self.after, *self.encoding)
 
     @property
+    def _in_front(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if not stage.behind)
+
+    @property
+    def _behind(self) -> tuple[Stage, ...]:
+        return (*(stage for stage in self.stages if stage.behind), *self.after)
+
+    @property
     def carried_names(self) -> tuple[str, ...]:
         """The names of the numbers of a tensor: what it carries, facts, and sums."""
-        return (*self.kept_names, *self.rule.facts, *self.rule.sums)
+        return (*self.kept_names, *self._given)
 
     @property
     def kept_names(self) -> tuple[str, ...]:
         """The names of the numbers that a tensor carries from step to step."""
-        return (*self.rule.carried, *self._constant)
+        return (*self._of_rule, *self._constant)
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        """The facts and sums that the rule's coefficients take."""
+        return () if self.instead else (*self.rule.facts, *self.rule.sums)
+
+    @property
+    def _of_rule(self) -> tuple[str, ...]:
+        """Those that the rule's coefficients return; a pass leaves them as they are."""
+        return () if self.instead else tuple(self.rule.carried)
 
     @cached_property
     def _constant(self) -> tuple[str, ...]:
@@ -57,15 +77,17 @@ class UpdateCoefficients:
     @cached_property
     def option_names(self) -> tuple[str, ...]:
         """The options that the coefficients are computed from."""
-        given = {"step", *self._constant, *self.rule.facts, *self.rule.sums}
+        given = {"step", *self._constant, *self._given}
         own = [
             name
-            for stage in self._around
+            for stage in (*self._around, *filter(None, [self.instead]))
             if stage.coefficients
             for name in parameters_of(stage.coefficients)
         ]
-        shared = [n for n in parameters_of(self.rule.coefficients) if n in self.rule.shared_names]
-        names = dict.fromkeys((*own, *shared, *self.rule.hyperparameters))
+        rule = self.rule
+        shared = [n for n in parameters_of(rule.coefficients) if n in rule.shared_names]
+        of_rule = () if self.instead else (*shared, *rule.hyperparameters)
+        names = dict.fromkeys((*own, *of_rule))
         return tuple(name for name in names if name not in given)
 
     @cached_property
@@ -80,7 +102,7 @@ class UpdateCoefficients:
             body.append(f"({', '.join(own)},) = {callee}({', '.join(parameters_of(function))})")
             of_rule = len(self.rule.coefficient_names) if callee == "of_rule" else len(own)
             results, carried = results + own[:of_rule], carried + own[of_rule:]
-        returned = (*results, *carried, *self._constant, *self.rule.facts, *self.rule.sums)
+        returned = (*results, *carried, *self._constant, *self._given)
         parameters = ", ".join(("step", *self.carried_names, *self.option_names))
         header = f"def coefficients({parameters}):"
         return "\n    ".join((header, *body, f"return ({', '.join(returned)},)")) + "\n"
@@ -97,9 +119,11 @@ class UpdateCoefficients:
                 known.update(stage.coefficient_names)
             return calls
 
+        before, behind = of(self._in_front), (*self._behind, *self.encoding)
+        if self.instead:
+            return [*before, *of([self.instead]), *of(behind)]
         names = (*self.rule.coefficient_names, *self.rule.carried)
-        behind = (*self.after, *self.encoding)
-        return [*of(self.stages), ("of_rule", self.rule.coefficients, names), *of(behind)]
+        return [*before, ("of_rule", self.rule.coefficients, names), *of(behind)]
 
     @cached_property
     def coefficients_function(self) -> FunctionType:
@@ -135,7 +159,7 @@ class UpdateCoefficients:
 
     def carried_at_first(self, options: Mapping[str, float], tensor: int = 0) -> tuple[float, ...]:
         """Return the carried numbers for the first step of a tensor; ``tensor`` is its index."""
-        starts = self.rule.carried.values()
+        starts = map(self.rule.carried.__getitem__, self._of_rule)
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
         starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
         of_stages = (starts_of[name](options, tensor) for name in self._constant)

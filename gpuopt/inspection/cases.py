@@ -14,7 +14,7 @@ from ..engine.update import Sums
 from ..kernels.storage import STORAGE, compute_dtype
 from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES, Rule, Stage
-from ..rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from ..rules.stages import SCALE_GRADIENT, decay_of
 from ..rules.tail import CLIP_GRADIENT
 from .spelling import dtype_of
 
@@ -26,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float64")
 
 
 def _decay(rule: Rule) -> tuple[Stage, ...]:
-    return (DECOUPLED_DECAY if rule.decoupled else L2_DECAY,)
+    return () if rule.decays else (decay_of(rule),)
 
 
 VARIANTS: dict[str, Callable[[Rule], tuple[Stage, ...]]] = {
@@ -137,7 +137,9 @@ class Case:
         """The minimum bytes per element."""
         if self.variant == "measure":
             return STORAGE[self.dtypes[1]].itemsize
-        return self.walked.bytes_per_element(self.list_dtypes)
+        update = self.update
+        walked = update.sums or update if self.variant == "sums" else update
+        return walked.bytes_per_element(self.list_dtypes)
 
     @property
     def vectors(self) -> bool:

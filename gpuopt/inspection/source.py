@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from ..engine.compose import Update
@@ -32,9 +33,19 @@ def _python(update: Update) -> str:
     parts = ["# one element"]
     parts += [_named(name, function) for name, function in update.callees.items()]
     parts += [_wrapped(update.source), "# the coefficients of one tensor, in float64"]
-    parts += [_named(name, function) for name, function in update.coefficient_callees.items()]
+    callees = update.coefficient_callees
+    shared = {n: f for function in callees.values() for n, f in _called_by(function).items()}
+    functions: dict[str, Callable[..., Any]] = {**shared, **callees}
+    parts += [_named(name, function) for name, function in functions.items()]
     parts.append(_wrapped(update.coefficients_source))
     return "\n\n".join(part.strip() + "\n" for part in parts)
+
+
+def _called_by(function: Callable[..., Any]) -> dict[str, FunctionType]:
+    """Return the functions of its module that a function of coefficients calls."""
+    names = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    own = {n: f for n, f in names.items() if isinstance(f, FunctionType)}
+    return {n: f for n, f in own.items() if f.__module__ == function.__module__}
 
 
 def _wrapped(text: str) -> str:

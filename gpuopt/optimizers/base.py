@@ -23,6 +23,7 @@ from .given import Given
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
 from .params import Key, parse
+from .passes import MODE, check_mode
 from .plan import Plan, as_floats
 from .state_dicts import Reader, snapshot
 from .tail_methods import TailMethods
@@ -126,8 +127,21 @@ class Optimizer(TailMethods):
         grad_factor = 1.0 / HAS_RECIPROCAL("scale", scale)
         with self._locked():
             self._check_not_swapped("step")
+            check_mode(self, self._param_groups)
             self._given.check()
             self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
+
+    def _run_pass(
+        self, name: str, grads: Any, among: Sequence[int] = (), grad_factor: float = 1.0
+    ) -> None:
+        """Run a pass of the rules: over ``grads``, or over the states of the groups ``among``."""
+        self._given.check()
+        flat = None if grads is None else self._structure.flatten(grads)
+        self._fused.run_pass(name, self._groups(grad_factor), flat, among)
+
+    def _set_mode(self, groups: Sequence[Options], on: bool) -> None:
+        for group in groups:
+            group.take(MODE, on)
 
     @property
     def param_groups(self) -> tuple[Options, ...]:

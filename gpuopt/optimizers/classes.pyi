@@ -3,18 +3,24 @@
 from typing import Any, SupportsFloat
 
 from .base import Optimizer as Optimizer
+from .passes import HessianUpdates, Modes
 
 __all__ = [
+    "ADOPT",
     "ASGD",
+    "AdEMAMix",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdamWScheduleFree",
     "Adamax",
+    "Adan",
     "CAdamW",
     "DAdaptAdam",
     "LAMB",
     "LARS",
+    "LaProp",
     "Lion",
     "MARS",
     "Momentum",
@@ -22,10 +28,13 @@ __all__ = [
     "Optimizer",
     "Prodigy",
     "RAdam",
+    "RAdamScheduleFree",
     "RMSProp",
     "RMSprop",
     "Rprop",
     "SGD",
+    "SGDScheduleFree",
+    "SophiaG",
     "StableAdamW",
 ]
 
@@ -71,6 +80,10 @@ class Adadelta(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -112,6 +125,8 @@ class Adadelta(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -156,6 +171,10 @@ class Adagrad(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -199,6 +218,8 @@ class Adagrad(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -247,6 +268,10 @@ class Adam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -292,6 +317,8 @@ class Adam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -335,6 +362,10 @@ class AdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -378,6 +409,8 @@ class AdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -421,6 +454,10 @@ class Adamax(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -462,6 +499,313 @@ class Adamax(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class Adan(Optimizer):
+    r"""Nesterov's momentum by the difference of two gradients, divided as in Adam.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad d = \beta_2 d + (1-\beta_2) (g - g'), \quad
+        n = \beta_3 n + (1-\beta_3) (g + \beta_2 (g - g'))^2, \quad
+        p = \frac{1}{1 + lr \lambda} \left( p - lr \frac{m / (1-\beta_1^t) +
+        \beta_2 d / (1-\beta_2^t)}{\sqrt{n / (1-\beta_3^t)} + \epsilon} \right)
+
+    :math:`g'` is the gradient of the last step, kept negated as ``neg_pre_grad``; in the first step
+    the difference is 0. ``no_prox``: :math:`(1 - lr \lambda) p` before the step in place of the
+    division. Each tensor counts its own steps, where the authors' class counts those of its group.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient, of its difference, and of the square,
+            each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        no_prox: shrink p by lr*weight_decay before the step instead.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = Adan([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm", 2022.
+    """
+
+    lr: Any
+    betas: tuple[float, float, float]
+    eps: float
+    weight_decay: float
+    no_prox: bool
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        no_prox: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdEMAMix(Optimizer):
+    r"""AdamW with a second, much slower average of the gradient in its step.
+
+    .. math::
+        m_1 = \beta_1 m_1 + (1-\beta_1) g, \quad m_2 = \beta_3 m_2 + (1-\beta_3) g, \quad
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = (1 - lr \lambda) p - lr \frac{m_1 / (1-\beta_1^t) + \alpha m_2}
+        {\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    With ``alpha_warmup``, :math:`\alpha` grows linearly from 0; with ``beta3_warmup``, the half-
+    life of :math:`m_2` grows linearly from that of :math:`m_1`. The paper has both last for the
+    whole training. Names and defaults are those of the authors' class for PyTorch; alpha is 5 in
+    their optax version.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the fast average, of that of the square, and of the slow one, each in
+            [0, 1).
+        alpha: weight of the slow average, at least 0.
+        beta3_warmup: steps over which beta3 grows to its value from beta1; 0: it has it at once.
+        alpha_warmup: steps over which alpha grows to its value from 0; 0: it has it at once.
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = AdEMAMix([w], lr=0.5, alpha=0.0, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float, float]
+    alpha: float
+    beta3_warmup: float
+    alpha_warmup: float
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        alpha: float = 2.0,
+        beta3_warmup: float = 0.0,
+        alpha_warmup: float = 0.0,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class ADOPT(Optimizer):
+    r"""Momentum of gradients over the root of the last step's v: any beta2 will do.
+
+    .. math::
+        x = \min(\max(\frac{g}{\max(\sqrt{v}, \epsilon)}, -c_t), c_t), \quad
+        m = \beta_1 m + (1-\beta_1) x, \quad p = p - lr \cdot m, \quad v = \beta_2 v + (1-\beta_2) g^2
+
+    :math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and leaves p as it is, whatever
+    the decay. This is the authors' code as it has been since their update of November 2024;
+    packages that clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: least denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        decouple: shrink p by lr*weight_decay instead of adding the decay to the gradient.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w, g = np.zeros(1, np.float32), np.array([4.0], np.float32)
+    >>> opt = ADOPT([w], lr=0.5, betas=(0.0, 0.5))
+    >>> for _ in range(2):
+    ...     opt.step([g])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any Beta2", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    decouple: bool
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.001,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        decouple: bool = False,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -506,6 +850,10 @@ class ASGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -549,6 +897,8 @@ class ASGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class CAdamW(Optimizer):
@@ -596,6 +946,10 @@ class CAdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -637,6 +991,8 @@ class CAdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class DAdaptAdam(Optimizer):
@@ -694,6 +1050,10 @@ class DAdaptAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -752,6 +1112,8 @@ class DAdaptAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -798,6 +1160,10 @@ class LAMB(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -839,6 +1205,105 @@ class LAMB(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class LaProp(Optimizer):
+    r"""Adam that divides each gradient before it averages them.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        m = \beta_1 m + (1-\beta_1) lr \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \quad
+        \eta = \beta_1 \eta + (1-\beta_1) lr, \quad p = (1 - lr \lambda) p - \frac{lr}{\eta} m
+
+    :math:`\eta`, which each tensor carries in float64 as ``exp_avg_lr``, is :math:`lr
+    (1-\beta_1^t)` as long as lr stays. The authors' two files differ in the decay: their
+    ``laprop.py`` shrinks p by weight_decay alone and after the step, so that a schedule has to
+    scale both; their ``transformer/laprop.py`` by lr*weight_decay before it, as all optimizers here
+    do.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(1, np.float32)
+    >>> opt = LaProp([w], lr=0.5, eps=0.0)
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([-0.5], dtype=float32)
+
+    Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.0004,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-15,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -886,6 +1351,10 @@ class LARS(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -932,6 +1401,8 @@ class LARS(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -974,6 +1445,10 @@ class Lion(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1013,6 +1488,8 @@ class Lion(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class MARS(Optimizer):
@@ -1033,7 +1510,7 @@ class MARS(Optimizer):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        gamma: how much of the gradient's change is added.
+        gamma: how much of the gradient's change is added, at least 0.
         optimize_1d: correct the gradients of tensors that are no matrices, too.
         lr_1d_factor: of the learning rate of other tensors, at least 0.
         betas_1d: decay rates for other tensors, each in [0, 1).
@@ -1064,6 +1541,10 @@ class MARS(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1115,6 +1596,8 @@ class MARS(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Momentum(Optimizer):
@@ -1163,6 +1646,10 @@ class Momentum(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1205,6 +1692,8 @@ class Momentum(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -1256,6 +1745,10 @@ class NAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1301,6 +1794,8 @@ class NAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Prodigy(Optimizer):
@@ -1365,6 +1860,10 @@ class Prodigy(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1431,6 +1930,8 @@ class Prodigy(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1479,6 +1980,10 @@ class RAdam(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1522,6 +2027,8 @@ class RAdam(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSProp(Optimizer):
@@ -1572,6 +2079,10 @@ class RMSProp(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1617,6 +2128,8 @@ class RMSProp(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1667,6 +2180,10 @@ class RMSprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1712,6 +2229,8 @@ class RMSprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -1757,6 +2276,10 @@ class Rprop(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1796,6 +2319,356 @@ class Rprop(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class SGDScheduleFree(Modes, Optimizer):
+    r"""SGD that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        y = y + c_t (z - y) + lr_t (\mu (1-c_t) - 1) g, \quad z = z - lr_t g, \quad
+        x = y + (1 - 1/\mu) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    :math:`\mu` is ``momentum``.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        momentum: how far y lies from z towards x, between 0 and 1.
+        weight_decay: L2 penalty; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones(1, np.float32)
+    >>> opt = SGDScheduleFree([w], lr=0.5, momentum=0.5)
+    >>> opt.train()
+    >>> for _ in range(2):
+    ...     opt.step([np.ones(1, np.float32)])
+    >>> w
+    array([0.125], dtype=float32)
+    >>> opt.eval()
+    >>> w
+    array([0.25], dtype=float32)
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    lr: Any
+    momentum: float
+    weight_decay: float
+    warmup_steps: float
+    r: float
+    weight_lr_power: float
+    maximize: bool
+    train_mode: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdamWScheduleFree(Modes, Optimizer):
+    r"""AdamW that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones(1, np.float32)
+    >>> opt = AdamWScheduleFree([w], lr=0.5, eps=0.0)
+    >>> opt.train()
+    >>> opt.step([np.array([4.0], np.float32)])
+    >>> w
+    array([0.5], dtype=float32)
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    warmup_steps: float
+    r: float
+    weight_lr_power: float
+    maximize: bool
+    train_mode: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class RAdamScheduleFree(Modes, Optimizer):
+    r"""AdamWScheduleFree that warms up by RAdam's rectification.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    :math:`lr_t = lr \cdot r_t`. While the rectification :math:`r_t` is not defined (the first 4
+    steps at the default betas) it is 0, or with ``silent_sgd_phase=False`` it is 1 and :math:`u = g
+    + \lambda y`.
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        silent_sgd_phase: leave the parameters as they are until v is reliable; else lr*g.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones(1, np.float32)
+    >>> opt = RAdamScheduleFree([w], lr=0.5, silent_sgd_phase=False)
+    >>> opt.train()
+    >>> opt.step([np.ones(1, np.float32)])
+    >>> w
+    array([0.5], dtype=float32)
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    r: float
+    weight_lr_power: float
+    silent_sgd_phase: bool
+    maximize: bool
+    train_mode: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        silent_sgd_phase: bool = True,
+        maximize: bool = False,
+        train_mode: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -1843,6 +2716,10 @@ class SGD(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1886,6 +2763,108 @@ class SGD(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class SophiaG(HessianUpdates, Optimizer):
+    r"""Momentum over a clipped estimate of the Hessian's diagonal.
+
+    .. math::
+        p = (1 - lr \lambda) p, \quad m = \beta_1 m + (1-\beta_1) g, \quad
+        p = p - lr \cdot clip\left(\frac{m}{\rho \cdot bs \cdot h + 10^{-15}}, -1, 1\right)
+
+    Every 10 steps or so, ``update_hessian`` takes the gradients :math:`\hat g` of a loss over
+    labels that are drawn from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat
+    g^2`. A step reads h and does not write it; h stays in float32 (float64 for float64 parameters)
+    whatever ``state_dtype`` says. With ``skip_nonfinite``, gradients that hold an infinity or NaN
+    leave h as it is, too.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of the Hessian, each in [0, 1).
+        rho: a larger one clips fewer elements, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        bs: samples behind a gradient of `update_hessian` (tokens of a language model), at least 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones(2, np.float32)
+    >>> opt = SophiaG([w], lr=0.5, betas=(0.0, 0.0), rho=1.0, weight_decay=0.0, bs=1)
+    >>> opt.update_hessian([np.array([2.0, 4.0], np.float32)])
+    >>> opt.step([np.array([2.0, 32.0], np.float32)])
+    >>> w
+    array([0.75, 0.5 ], dtype=float32)
+
+    Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer", 2023.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    rho: float
+    weight_decay: float
+    bs: float
+    maximize: bool
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 0.0001,
+        betas: tuple[float, float] = (0.965, 0.99),
+        rho: float = 0.04,
+        weight_decay: float = 0.1,
+        *,
+        bs: float = 5120.0,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class StableAdamW(Optimizer):
@@ -1931,6 +2910,10 @@ class StableAdamW(Optimizer):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1972,4 +2955,6 @@ class StableAdamW(Optimizer):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...

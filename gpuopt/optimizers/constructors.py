@@ -14,6 +14,7 @@ from ..engine.tail import Tail
 from ..kernels.trace.retarget import function_from
 from ..rules.definitions import Definition
 from ..rules.options import Option
+from .passes import bases_for
 
 _BY_PLACE, _BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
@@ -207,4 +208,4 @@ def class_of(base: type, definition: Definition, module: str) -> Any:
         names.update(rule=definition.registered, __doc__=base.__doc__)
     else:
         names.update(__init__=constructor(definition), __doc__=docstring(definition))
-    return type(name, (base,), names)
+    return type(name, (*bases_for(definition), base), names)

@@ -11,7 +11,7 @@ from ..messages.suggest import did_you_mean
 from ..rules.definitions import Definition
 from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
-from ..rules.ranges import boolean, pair
+from ..rules.ranges import boolean, several
 from .whole import STATE_DTYPE, check_of_group
 
 
@@ -40,7 +40,7 @@ def accepted(option: Option, value: Any) -> Any:
         return _accepted_array(option, value)
     if not ranges:
         return boolean(option.name, value)
-    return pair(option.name, value, (ranges[0], ranges[1]))
+    return several(option.name, value, ranges)
 
 
 def _accepted_array(option: Option, array: Any) -> Any:
@@ -94,6 +94,7 @@ class Options(MutableMapping[str, Any]):
         """
         if name not in self._values:
             self.check(name)
+        self._check_set_by(name)
         taken = self._taken(name, value)
         if self._check is not None and name != "lr":
             self._check({**self._values, name: taken})
@@ -111,6 +112,7 @@ class Options(MutableMapping[str, Any]):
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
+            self._check_set_by(name)
         taken = {n: self._taken(n, v) for n, v in given.items()}
         if self._check is not None:
             self._check({**self._values, **taken})
@@ -146,6 +148,12 @@ class Options(MutableMapping[str, Any]):
                 f"unknown option {name!r}: expected one of {', '.join(known)}"
                 f"{did_you_mean(str(name), list(known))}"
             )
+
+    def _check_set_by(self, name: str) -> None:
+        """Raise TypeError if methods change the option, and an assignment does not."""
+        option = self._options.get(name)
+        if option is not None and option.set_by:
+            raise TypeError(f"{name}: it cannot be assigned; {option.set_by} change it")
 
     def _taken(self, name: str, value: Any) -> Any:
         if name == STATE_DTYPE:

@@ -31,6 +31,8 @@ class TailMethods:
     seed = OptimizerOption()
     min_8bit_size = OptimizerOption()
     zero_grads = OptimizerOption()
+    cautious = OptimizerOption()
+    cautious_weight_decay = OptimizerOption()
     state_dtype = OptimizerOption("_state_dtype")
 
     _state_dtype: str | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .adam import adam_coefficients
 from .definitions import Definition, define, single
 from .options import MAXIMIZE, betas, epsilon, learning_rate, weight_decay
+from .powers import power
 from .registry import Rule, add_rule
 
 
@@ -37,8 +37,10 @@ def agreeing(g, exp_avg, beta1, one_minus_beta1):
 
 
 def cautious_coefficients(step, size, agree, lr, beta1, beta2, eps):
-    share = np.maximum(np.divide(agree, size), 0.001)
-    return adam_coefficients(step, np.divide(lr, share), beta1, beta2, eps)
+    own_lr = np.divide(lr, np.maximum(np.divide(agree, size), 0.001))
+    step_size = np.divide(own_lr, 1.0 - power(beta1, step))
+    inverse_root_correction2 = np.divide(1.0, np.sqrt(1.0 - power(beta2, step)))
+    return beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, inverse_root_correction2, eps
 
 
 _OPTIONS = (learning_rate(1e-3), betas(), epsilon())

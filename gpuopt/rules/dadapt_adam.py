@@ -120,7 +120,6 @@ add_rule(
         decoupled_coefficients,
         _STATES,
         (*_OPTIONS, _DECAY),
-        decays=True,
         **_SHARED,
     )
 )

@@ -8,9 +8,10 @@ from functools import cache, cached_property
 from typing import Any
 
 from ..messages.suggest import did_you_mean
-from .options import MAXIMIZE, Option, weight_decay
+from .options import MAXIMIZE, TRAIN_MODE, Option, weight_decay
 from .ranges import REAL
 from .registry import RULES, Rule
+from .rule import WEIGHT_DECAY
 
 Groups = Mapping[str, Any]
 """The options of one group, by name."""
@@ -76,9 +77,19 @@ class Definition:
         return tuple(RULES[name] for name in dict.fromkeys(self.rules.values()))
 
     @cached_property
+    def passes(self) -> frozenset[str]:
+        """The passes of its rules."""
+        return frozenset(name for rule in self.all_rules for name in rule.passes)
+
+    @cached_property
     def state_names(self) -> frozenset[str]:
         """The states of all its rules."""
         return frozenset(name for rule in self.all_rules for name in rule.states)
+
+    @cached_property
+    def constant_names(self) -> frozenset[str]:
+        """The states that only passes change, which may come before the first step."""
+        return frozenset(name for rule in self.all_rules for name in rule.constant)
 
     @cached_property
     def carried_names(self) -> frozenset[str]:
@@ -135,8 +146,9 @@ def _of_rule(rule: Rule) -> Definition:
         for name in starts
         if name not in rule.hyperparameters
     ]
-    stages = (MAXIMIZE,) if rule.decays else (weight_decay(decoupled=rule.decoupled), MAXIMIZE)
-    options = (*rule.options, *more, *stages)
+    decays = [] if WEIGHT_DECAY in rule.hyperparameters else [weight_decay(0.0, rule.decoupled)]
+    modes = [TRAIN_MODE] if "train" in rule.passes else []
+    options = (*rule.options, *more, *decays, MAXIMIZE, *modes)
     return Definition(
         "Optimizer",
         single(rule.name),

@@ -29,8 +29,9 @@ def lamb(
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
-    step = inverse_correction1 * np.divide(exp_avg, denominator) + weight_decay * p
-    return p - step_size * step, exp_avg, exp_avg_sq
+    step = inverse_correction1 * np.divide(exp_avg, denominator)
+    step = np.where(weight_decay != 0.0, step + weight_decay * p, step)
+    return np.where(step_size != 0.0, p - step_size * step, p), exp_avg, exp_avg_sq
 
 
 def norms(
@@ -51,8 +52,8 @@ def norms(
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
-    step = inverse_correction1 * np.divide(exp_avg, denominator) + weight_decay * p
-    return p, step
+    step = inverse_correction1 * np.divide(exp_avg, denominator)
+    return p, np.where(weight_decay != 0.0, step + weight_decay * p, step)
 
 
 def lamb_coefficients(step, of_p, of_step, lr, beta1, beta2, eps, weight_decay):
@@ -86,7 +87,6 @@ add_rule(
         nonnegative=("exp_avg_sq",),
         sums=("of_p", "of_step"),
         summed=norms,
-        decays=True,
     )
 )
 

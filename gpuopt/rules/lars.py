@@ -12,13 +12,14 @@ from .registry import Rule, add_rule
 
 def lars(p, g, momentum_buffer, momentum, undampened, ratio, weight_decay, lr):
     """v = mu*v + r*(g + wd*p) ; p = p - lr*v."""
-    momentum_buffer = momentum * momentum_buffer + undampened * (ratio * (g + weight_decay * p))
+    decayed = np.where(weight_decay != 0.0, g + weight_decay * p, g)
+    momentum_buffer = momentum * momentum_buffer + undampened * (ratio * decayed)
     return p - lr * momentum_buffer, momentum_buffer
 
 
 def nesterov(p, g, momentum_buffer, momentum, undampened, ratio, weight_decay, lr):
     """v = mu*v + r*(g + wd*p) ; p = p - lr*(r*(g + wd*p) + mu*v)."""
-    scaled = ratio * (g + weight_decay * p)
+    scaled = ratio * np.where(weight_decay != 0.0, g + weight_decay * p, g)
     momentum_buffer = momentum * momentum_buffer + undampened * scaled
     return p - lr * (scaled + momentum * momentum_buffer), momentum_buffer
 
@@ -46,13 +47,21 @@ _OPTIONS = (
     Option("trust_coefficient", 1e-3, "the ratio of both norms after a step", (FINITE,)),
     weight_decay(),
 )
-_SUMS = {"facts": ("ndim",), "sums": ("of_p", "of_g"), "summed": norms, "decays": True}
 _NESTEROV = Option("nesterov", False, "look one step ahead")
 
-add_rule(Rule("lars", lars, lars_coefficients, ("momentum_buffer",), _OPTIONS, **_SUMS))
-add_rule(
-    Rule("lars_nesterov", nesterov, lars_coefficients, ("momentum_buffer",), _OPTIONS, **_SUMS)
-)
+for _update in (lars, nesterov):
+    add_rule(
+        Rule(
+            "lars_nesterov" if _update is nesterov else "lars",
+            _update,
+            lars_coefficients,
+            ("momentum_buffer",),
+            _OPTIONS,
+            facts=("ndim",),
+            sums=("of_p", "of_g"),
+            summed=norms,
+        )
+    )
 
 define(
     Definition(

@@ -20,7 +20,7 @@ def lion_coefficients(step, lr, beta1, beta2):
     return beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr
 
 
-_BETAS = betas(0.9, 0.99, "weights of m in the update, and in its own average")
+_BETAS = betas(0.9, 0.99, description="weights of m in the update, and in its own average")
 _OPTIONS = (learning_rate(1e-4), _BETAS)
 
 add_rule(Rule("lion", lion, lion_coefficients, ("exp_avg",), _OPTIONS, decoupled=True))

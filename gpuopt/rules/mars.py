@@ -7,7 +7,7 @@ import numpy as np
 from .definitions import Definition, define, single
 from .options import MAXIMIZE, Option, betas, epsilon, learning_rate, weight_decay
 from .powers import power
-from .ranges import BELOW_ONE, FINITE, REAL
+from .ranges import BELOW_ONE, FINITE
 from .registry import Rule, add_rule
 
 
@@ -87,7 +87,7 @@ _OPTIONS = (
     betas(0.95, 0.99),
     epsilon(),
     weight_decay(decoupled=True),
-    Option("gamma", 0.025, "how much of the gradient's change is added", (REAL,)),
+    Option("gamma", 0.025, "how much of the gradient's change is added, at least 0", (FINITE,)),
     Option("optimize_1d", False, "correct the gradients of tensors that are no matrices, too"),
     Option("lr_1d_factor", 1.0, "of the learning rate of other tensors, at least 0", (FINITE,)),
     Option(
@@ -111,7 +111,6 @@ add_rule(
         facts=("ndim",),
         sums=("of_c",),
         summed=corrected_gradient,
-        decays=True,
     )
 )
 

@@ -21,6 +21,8 @@ class Option:
         parts: the hyperparameters that it sets; by default the one of its own name.
         tensor: whether a tensor of one float may be given, which is read at every step.
         added: whether it came later than the optimizer: older state dicts lack it.
+        set_by: the methods that change it in place of an assignment, for errors; empty if an
+            assignment does.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Option:
     parts: tuple[str, ...] = ()
     tensor: bool = False
     added: bool = False
+    set_by: str = ""
 
     def __post_init__(self) -> None:
         """Fill in the parts."""
@@ -53,13 +56,15 @@ def learning_rate(default: float) -> Option:
 
 
 def betas(
-    first: float = 0.9,
-    second: float = 0.999,
+    *defaults: float,
     description: str = "decay rates of the averages of the gradient and of its square",
 ) -> Option:
-    """Return a pair of decay rates."""
-    pair, ranges = (first, second), (BELOW_ONE, BELOW_ONE)
-    return Option("betas", pair, f"{description}, each in [0, 1)", ranges, ("beta1", "beta2"))
+    """Return decay rates; by default the two of Adam."""
+    rates = defaults or (0.9, 0.999)
+    names = tuple(f"beta{i}" for i in range(1, len(rates) + 1))
+    return Option(
+        "betas", rates, f"{description}, each in [0, 1)", (BELOW_ONE,) * len(rates), names
+    )
 
 
 def epsilon(default: float = 1e-8) -> Option:
@@ -75,6 +80,13 @@ def weight_decay(default: float = 0.0, decoupled: bool = False) -> Option:
 
 MAXIMIZE = Option("maximize", False, "climb instead of descending")
 
+TRAIN_MODE = Option(
+    "train_mode",
+    False,
+    "whether the parameters are those of train(), which steps need, or of eval()",
+    set_by="train() and eval()",
+)
+
 DECOUPLED = Option(
     "decoupled_weight_decay",
     False,
@@ -88,6 +100,7 @@ _RANGES = {
     "beta": BELOW_ONE,
     "beta1": BELOW_ONE,
     "beta2": BELOW_ONE,
+    "beta3": BELOW_ONE,
 }
 """What hyperparameters of these names accept, unless the rule says otherwise."""
 
@@ -97,7 +110,7 @@ def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tup
 
     Args:
         hyperparameters: options, or the default value of each hyperparameter by name: one called
-            lr, eps, momentum, beta, beta1 or beta2 then has the usual range.
+            lr, eps, momentum, beta, beta1, beta2 or beta3 then has the usual range.
     """
     if not isinstance(hyperparameters, Mapping):
         options = tuple(hyperparameters)

@@ -195,7 +195,7 @@ _SHARED: dict[str, Any] = {
     "totalled": totalled,
     "advance": advance,
 }
-_DECAYS: dict[str, Any] = {"options": (*_OPTIONS, _DECAY), "decays": True, **_SHARED}
+_DECAYS: dict[str, Any] = {"options": (*_OPTIONS, _DECAY), **_SHARED}
 _L2: dict[str, Any] = {"options": _OPTIONS, **_SHARED}
 _FIRST: dict[str, Any] = {"totals_first": True}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,26 +101,33 @@ def _as_float(value: Any) -> float | None:
         return None
 
 
-def pair(name: str, value: Any, ranges: tuple[Range, Range]) -> tuple[float, float]:
-    """Return two numbers as floats.
+def several(name: str, value: Any, ranges: Sequence[Range]) -> tuple[float, ...]:
+    """Return a number for each range as a float.
 
     Raises:
-        TypeError, ValueError: there are not two, or one is not in its range.
+        TypeError, ValueError: there are not as many, or one is not in its range.
 
-    >>> pair("betas", 0.9, (BELOW_ONE, BELOW_ONE))
+    >>> several("betas", 0.9, (BELOW_ONE, BELOW_ONE))
     Traceback (most recent call last):
         ...
     TypeError: betas: expected two numbers in [0, 1), got 0.9
     """
-    first, second = ranges
     try:
-        one, other = value
-    except (TypeError, ValueError):
-        expected = f"{first.description} and {second.description}"
-        if first is second:
-            expected = first.description.replace("a number", "two numbers")
-        raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
-    return first(f"{name}[0]", one), second(f"{name}[1]", other)
+        values = tuple(value)
+    except TypeError:
+        values = ()
+    if len(values) != len(ranges):
+        expected = " and ".join(one.description for one in ranges)
+        if len(set(ranges)) == 1:
+            count = _COUNTS[len(ranges)]
+            expected = ranges[0].description.replace("a number", f"{count} numbers")
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    return tuple(
+        accepts(f"{name}[{i}]", one) for i, (accepts, one) in enumerate(zip(ranges, values))
+    )
+
+
+_COUNTS = {2: "two", 3: "three"}
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from ..kernels.trace.coefficients import trace_coefficients
 from ..kernels.trace.operations import RuleError, trace
 from .options import Option, options_from
-from .rule import Rule, Stage, State, parameters_of
+from .rule import WEIGHT_DECAY, Rule, Stage, State, parameters_of
 
 __all__ = ["RULES", "Rule", "RuleError", "Stage", "State", "add_rule", "check", "register"]
 
@@ -19,6 +19,7 @@ RULES: dict[str, Rule] = {}
 
 RESERVED = frozenset(
     {
+        "aside",
         "clip_norm",
         "clip_value",
         "ema",
@@ -56,6 +57,7 @@ OPTIMIZER_NAMES = frozenset(
         *("clip_norm", "clip_value", "ema_decay", "error_if_nonfinite", "kahan_sum"),
         *("master_weights", "norm_group", "params", "seed", "skip_nonfinite", "state_dtype"),
         *("min_8bit_size", "stochastic_rounding", "zero_grads"),
+        *("cautious", "cautious_weight_decay"),
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )
@@ -84,11 +86,10 @@ def register(
     wide: tuple[str, ...] = (),
     not_in_8_bits: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
+    copies: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
     sums: tuple[str, ...] = (),
     summed: Callable[..., Any] | None = None,
-    decays: bool = False,
-    copies: tuple[str, ...] = (),
     constant: tuple[str, ...] = (),
     shared: Mapping[str, float | str] | None = None,
     totals: tuple[str, ...] = (),
@@ -114,15 +115,14 @@ def register(
         wide: the states that are never stored in 16 or 8 bits.
         not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
         nonnegative: the states that are never negative; 8 bits hold their square roots.
+        copies: the states that start as copies of the parameter; they must be ``wide``.
         facts: what ``coefficients`` takes of a tensor, behind what is carried: ``"ndim"``, the
             number of its dimensions, and ``"size"``, that of its elements.
         sums: the names of numbers that it takes behind those: of each value that ``summed`` returns
             the sum of squares over the whole tensor, before any element changes.
         summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
             coefficients that do not depend on the sums, all by name.
-        decays: whether ``weight_decay`` is one of the hyperparameters; no decay is added then.
-        copies: the states that start as a copy of the parameter.
-        constant: the states that never change; only ``totalled`` takes them.
+        constant: the states that the update does not change; it takes those that it reads.
         shared: the numbers that all tensors of an optimizer share, with their initial values: a
             number, or the name of a hyperparameter. ``coefficients`` takes them by name.
         totals: the names of sums over all tensors, of the values that ``totalled`` returns.
@@ -156,9 +156,16 @@ def register(
                 f"{role} of rule {name!r}: expected a Python function, got {function!r}"
             )
     names: Any
-    kinds = {"wide": wide, "not_in_8_bits": not_in_8_bits, "nonnegative": nonnegative}
-    kinds |= {"facts": facts, "sums": sums, "copies": copies, "constant": constant}
-    kinds["totals"] = totals
+    kinds: dict[str, Any] = {
+        "wide": wide,
+        "not_in_8_bits": not_in_8_bits,
+        "nonnegative": nonnegative,
+        "copies": copies,
+        "facts": facts,
+        "sums": sums,
+        "constant": constant,
+        "totals": totals,
+    }
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
             raise RuleError(f"{role} of rule {name!r}: expected a tuple of names, got {names!r}")
@@ -172,7 +179,6 @@ def register(
         dict(initial or {}),
         dict(carried or {}),
         summed=summed,
-        decays=decays,
         shared=dict(shared or {}),
         totalled=totalled,
         advance=advance,
@@ -189,7 +195,7 @@ def check(rule: Rule) -> None:
     Raises:
         RuleError: one cannot; the message says why.
     """
-    expected: tuple[str, ...] = ("p", "g", *rule.results[1:])
+    expected = rule.values
     parameters = parameters_of(rule.update)
     if parameters[: len(expected)] != expected:
         raise RuleError(
@@ -205,6 +211,9 @@ def check(rule: Rule) -> None:
             raise RuleError(
                 f"{rule.name}: {role}: expected some of {rule.states}, got {unknown[0]!r}"
             )
+    narrow = sorted({*rule.copies, *rule.constant} - {*rule.wide})
+    if narrow:
+        raise RuleError(f"{rule.name}: {narrow[0]!r} must be wide: it is a copy, or constant")
     traced = trace(rule.update, parameters)
     returned = len(traced.results)
     if returned != len(rule.results):
@@ -214,6 +223,8 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
+    for name, stage in rule.passes.items():
+        _check_pass(rule, name, stage)
     unknown = [name for name in rule.facts if name not in FACTS]
     if unknown:
         raise RuleError(f"{rule.name}: facts: expected some of {FACTS}, got {unknown[0]!r}")
@@ -253,13 +264,30 @@ def _check_shared(rule: Rule) -> None:
         raise RuleError(f"{rule.name}: advance returns {returned} values for {tuple(rule.shared)}")
 
 
+def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
+    """Check that every backend can compile a pass."""
+    taken = parameters_of(stage.function)
+    states = {*stage.values} - {"p", "g"}
+    if taken[: len(stage.values)] != stage.values or not states <= {*rule.wide}:
+        raise RuleError(f"{rule.name}: {name} takes {taken}, and must take wide states alone")
+    if not {*stage.results} <= {"p", *rule.states}:
+        raise RuleError(f"{rule.name}: {name} replaces {stage.results}")
+    if len(trace(stage.function, taken).results) != len(stage.results):
+        raise RuleError(f"{rule.name}: {name} does not return {stage.results}")
+    if stage.coefficients is None:
+        return
+    given = parameters_of(stage.coefficients)
+    if not {*given} <= rule.hyperparameters.keys():
+        raise RuleError(f"{rule.name}: the coefficients of {name} take {given}")
+    if len(trace_coefficients(stage.coefficients, given).results) != len(stage.coefficient_names):
+        raise RuleError(f"{rule.name}: the coefficients of {name} are not those that it takes")
+
+
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.sums, *rule.shared}
-    kept |= {*rule.totals}
-    names = {*parameters, *rule.coefficient_names, *kept}
-    own = {"weight_decay"} if rule.decays else set()
-    taken = RESERVED - own
-    reserved = {n for n in names if n in taken or n.rstrip("0123456789") == "element"}
+    names = {*parameters, *rule.coefficient_names, *rule.totals, *kept}
+    allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update decays by itself
+    reserved = {n for n in names - allowed if n in RESERVED or n.rstrip("0123456789") == "element"}
     reserved |= OPTIMIZER_NAMES & kept
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))

@@ -10,6 +10,9 @@ from typing import Any
 
 from .options import Option
 
+WEIGHT_DECAY = "weight_decay"
+"""The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rule:
@@ -24,7 +27,9 @@ class Rule:
         states: the names of the states, as in torch, in the update's order.
         options: the options that set the hyperparameters of ``coefficients``.
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
-            added to the gradient (L2).
+            added to the gradient (L2). An update with a hyperparameter ``weight_decay`` has no
+            such stage.
+        decay: the stage of a decoupled decay that is not AdamW's; None: it is.
         initial: by state, the option that holds its initial value; all others start at zero.
         carried: the numbers that a tensor carries from step to step besides its step count, with
             their initial values: a number, or the name of an option. They change only in steps
@@ -41,9 +46,12 @@ class Rule:
         summed: a pure NumPy function of the parameter, the gradient and states as they are before
             the update, and of coefficients of the update that do not depend on the sums; it takes
             all of them by name.
-        decays: whether its own coefficients take ``weight_decay``; no stage is put in front then.
-        copies: the states that start as a copy of the parameter.
-        constant: the states that never change: only ``totalled`` takes them, the update does not.
+        copies: the states that start as copies of the parameter.
+        constant: the states that ``update`` does not return: only passes change them. It takes
+            those that it reads; others are ``totalled``'s alone.
+        passes: by the name of the optimizer's method that runs it, what it does to each element
+            outside of a step. A pass that takes ``g`` runs where a gradient is given, any other
+            where the tensor has all states that it takes; these states must be ``wide``.
         shared: the numbers that all tensors of an optimizer share, with their initial values: a
             number, or the name of an option. ``coefficients`` takes those that it needs by name.
         totals: the names of sums over all tensors, of the values that ``totalled`` returns.
@@ -69,9 +77,10 @@ class Rule:
     facts: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
     summed: Callable[..., Any] | None = None
-    decays: bool = False
+    decay: Stage | None = None
     copies: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
+    passes: Mapping[str, Stage] = field(default_factory=dict)
     shared: Mapping[str, float | str] = field(default_factory=dict)
     totals: tuple[str, ...] = ()
     totalled: Callable[..., Any] | None = None
@@ -83,18 +92,28 @@ class Rule:
         """The hyperparameters of ``coefficients`` with their defaults."""
         return {n: value for o in self.options for n, value in o.hyperparameters.items()}
 
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The values that ``update`` returns: the parameter, and the states that it changes."""
+        return ("p", *(name for name in self.states if name not in self.constant))
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """The first parameters of ``update``: all states but constant ones that it leaves out."""
+        given = parameters_of(self.update)
+        return ("p", "g", *(n for n in self.states if n not in self.constant or n in given))
+
+    @property
+    def decays(self) -> bool:
+        """Whether it decays by itself, so that no stage does."""
+        return WEIGHT_DECAY in self.hyperparameters
+
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         """The update's parameters after the states, and what only ``totalled`` takes."""
-        first = 1 + len(self.results)
-        own, values = parameters_of(self.update)[first:], {"p", "g", *self.states}
+        own, values = parameters_of(self.update)[len(self.values) :], {"p", "g", *self.states}
         others = parameters_of(self.totalled) if self.totalled else ()
         return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
-
-    @cached_property
-    def results(self) -> tuple[str, ...]:
-        """What the update returns: the parameter, and the states that change."""
-        return ("p", *(name for name in self.states if name not in self.constant))
 
     @cached_property
     def shared_names(self) -> tuple[str, ...]:
@@ -103,7 +122,7 @@ class Rule:
         return (*self.shared, *after)
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """Return the least memory traffic: read everything once, write all but the gradient.
+        """Return the least memory traffic: read everything once, write all that the update returns.
 
         Args:
             param: bytes of one element of a parameter.
@@ -114,8 +133,7 @@ class Rule:
         >>> RULES["adam"].bytes_per_element()
         28
         """
-        constant = len(self.constant)
-        return 2 * param + grad + state * (2 * len(self.states) - constant)
+        return 2 * param + grad + state * (len(self.states) + len(self.results) - 1)
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,7 @@ class Stage:
         state: its own state, if it has one.
         carried: the numbers that each tensor carries for it, with functions of the options and
             the tensor's index that return their initial values.
+        behind: whether it stands behind the rule, though it is given with those in front.
     """
 
     name: str
@@ -159,6 +178,7 @@ class Stage:
     values: tuple[str, ...] = ("p", "g")
     state: State | None = None
     carried: Mapping[str, Callable[[Mapping[str, float], int], float]] = field(default_factory=dict)
+    behind: bool = False
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:

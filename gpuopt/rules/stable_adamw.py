@@ -63,7 +63,6 @@ add_rule(
         facts=("size",),
         sums=("of_g",),
         summed=relative_gradient,
-        decays=True,
     )
 )
 

@@ -1,10 +1,14 @@
-"""In front of every rule: the factor of maximize, unscaling and clipping; weight decay."""
+"""Around every rule: the factor of maximize, unscaling and clipping; weight decay; caution."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from .registry import Stage
+from ..kernels.trace.operations import trace
+from .registry import Rule, Stage
+from .rule import parameters_of
 
 
 def scale_gradient(g, factor):
@@ -34,6 +38,65 @@ def decoupled_decay_coefficients(lr, weight_decay):
     return (np.where(weight_decay != 0.0, 1.0 - lr * weight_decay, 1.0),)
 
 
+def set_aside(p):
+    """The parameter, and 0: behind the rule, which subtracts its update, p is -update."""
+    return p, np.where(p == p, 0.0, 0.0)
+
+
+def cautious_update(p, g):
+    """p = 0 unless the update has the sign of g, which is not 0: their product may underflow."""
+    twice = g + g  # a float32: a g of 16 bits would be compared in pairs
+    with_g = np.where(twice > 0.0, -p, np.where(twice < 0.0, p, 0.0))
+    return np.where(with_g <= 0.0, 0.0, p)
+
+
+def put_back(p, aside):
+    """p = p - update."""
+    return aside + p
+
+
+def cautious_decay(p, aside, shrink):
+    """p = shrink*p - update where update*p >= 0, else p - update."""
+    against = np.where(aside < 0.0, -p, p)
+    return np.where(against <= 0.0, shrink * aside, aside) + p
+
+
 SCALE_GRADIENT = Stage("scale_gradient", scale_gradient, ("g",), scale_gradient_coefficients)
 L2_DECAY = Stage("l2_decay", l2_decay, ("g",), l2_decay_coefficients)
 DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, ("p",), decoupled_decay_coefficients)
+SET_ASIDE = Stage("set_aside", set_aside, ("aside", "p"))
+CAUTIOUS_UPDATE = Stage("cautious_update", cautious_update, ("p",), behind=True)
+PUT_BACK = Stage("put_back", put_back, ("p",), values=("p", "aside"), behind=True)
+"""Around a rule of which `subtracts` is true, in this order; `cautious_decay` puts back, too."""
+
+
+def decay_of(rule: Rule) -> Stage:
+    """Return the stage of a rule's weight decay."""
+    return rule.decay or (DECOUPLED_DECAY if rule.decoupled else L2_DECAY)
+
+
+@cache
+def cautious_decay_of(rule: Rule) -> Stage:
+    """Return the stage that decays where the update has the sign of p.
+
+    Raises:
+        ValueError: the rule's decay is not decoupled.
+    """
+    if not rule.decoupled:
+        raise ValueError(
+            f"cautious_weight_decay: expected a rule whose decay is decoupled, got {rule.name!r}"
+        )
+    coefficients, values = decay_of(rule).coefficients, ("p", "aside")
+    return Stage("cautious_decay", cautious_decay, ("p",), coefficients, values, behind=True)
+
+
+@cache
+def subtracts(rule: Rule) -> bool:
+    """Return whether an update is ``p - u``, where u does not depend on p."""
+    traced = trace(rule.update, parameters_of(rule.update))
+    readers = [one for one in traced.operations if "p" in one.operands]
+    if len(readers) != 1 or readers[0].name != "-" or readers[0].operands[0] != "p":
+        return False
+    new = readers[0].result
+    others = [one for one in traced.operations if new in one.operands]
+    return traced.results[0] == new and not others and new not in traced.results[1:]

@@ -50,7 +50,7 @@ def check_arguments(
 
 
 def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
-    """Check that the arguments that take numbers, or pairs of numbers, were given them.
+    """Check that the arguments that take numbers, or several numbers, were given them.
 
     Raises:
         TypeError, ValueError: one was not.
@@ -63,7 +63,7 @@ def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
             if not (value is None and isinstance(option.ranges[0], OrNone)):
                 _check_number(name, value)
         else:
-            for i, part in enumerate(_two(name, value)):
+            for i, part in enumerate(_first(len(option.ranges), name, value)):
                 _check_number(f"{name}[{i}]", part)
 
 
@@ -73,13 +73,13 @@ def _check_number(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected a number, got {value!r:.80}")
 
 
-def _two(name: str, value: Any) -> tuple[Any, Any]:
+def _first(count: int, name: str, value: Any) -> list[Any]:
     try:
-        return value[0], value[1]
+        return [value[i] for i in range(count)]
     except IndexError:
-        raise ValueError(f"{name}: expected 2 numbers, got {value!r:.80}") from None
+        raise ValueError(f"{name}: expected {count} numbers, got {value!r:.80}") from None
     except (KeyError, TypeError):
-        raise TypeError(f"{name}: expected 2 numbers, got {value!r:.80}") from None
+        raise TypeError(f"{name}: expected {count} numbers, got {value!r:.80}") from None
 
 
 @cache

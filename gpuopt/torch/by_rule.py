@@ -10,6 +10,7 @@ from torch.optim.optimizer import ParamsT
 from ..rules.definitions import Definition, definition_for
 from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
+from .passes import PASSES, pass_method
 
 
 class Optimizer(Fused):
@@ -47,6 +48,12 @@ class Optimizer(Fused):
     @property
     def _definition(self) -> Definition:  # type: ignore[override]  # of the object, not the class
         return definition_for(self.defaults["rule"])
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the method that runs a pass of the rule, if it has one of this name."""
+        if name in PASSES and "defaults" in vars(self):
+            return pass_method(self, self._definition, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
         super()._check_all(groups, first)

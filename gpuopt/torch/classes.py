@@ -14,6 +14,7 @@ from .by_rule import Optimizer
 from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
 from .known_optimizers import register_optimizer
+from .passes import drop_in_bases_for
 
 __all__ = ["Optimizer", *DEFINITIONS]
 
@@ -36,9 +37,15 @@ _EXAMPLE = """
 >>> from gpuopt.torch import {0}
 >>> w = torch.ones(2, requires_grad=True)
 >>> opt = {0}([w], lr=1e-3, clip_norm=1.0)
->>> (w * w).sum().backward()
+{1}>>> (w * w).sum().backward()
 >>> opt.step()
 """
+
+
+def _example(definition: Definition) -> str:
+    return _EXAMPLE.format(
+        definition.name, ">>> opt.train()\n" if "train" in definition.passes else ""
+    )
 
 
 def _class_of(definition: Definition) -> type[Fused]:
@@ -48,10 +55,11 @@ def _class_of(definition: Definition) -> type[Fused]:
     names.update(shared_numbers(definition))
     if theirs is None:
         names.update(__init__=constructor(definition, FLAGS), _added_flags=ADDED_FLAGS)
-    made: Any = type(definition.name, (Fused, theirs) if theirs else (Fused,), names)
+    bases = (*drop_in_bases_for(definition), *((Fused, theirs) if theirs else (Fused,)))
+    made: Any = type(definition.name, bases, names)
     known = made.__signature__.parameters
     more = {name: text for name, text in _DESCRIPTIONS.items() if name in known}
-    made.__doc__ = docstring(definition, _PARAMS, more, _EXAMPLE.format(definition.name))
+    made.__doc__ = docstring(definition, _PARAMS, more, _example(definition))
     register_optimizer(made, definition.state_names | OF_TAILS)
     return made  # type: ignore[no-any-return]  # a class that mypy does not see
 

@@ -5,20 +5,27 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from ..optimizers.passes import Modes
 from .by_rule import Optimizer as Optimizer
 from .fused import Fused
+from .passes import HessianUpdates
 
 __all__ = [
+    "ADOPT",
     "ASGD",
+    "AdEMAMix",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdamWScheduleFree",
     "Adamax",
+    "Adan",
     "CAdamW",
     "DAdaptAdam",
     "LAMB",
     "LARS",
+    "LaProp",
     "Lion",
     "MARS",
     "Momentum",
@@ -26,10 +33,13 @@ __all__ = [
     "Optimizer",
     "Prodigy",
     "RAdam",
+    "RAdamScheduleFree",
     "RMSProp",
     "RMSprop",
     "Rprop",
     "SGD",
+    "SGDScheduleFree",
+    "SophiaG",
     "StableAdamW",
 ]
 
@@ -80,6 +90,10 @@ class Adadelta(Fused, torch.optim.Adadelta):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -120,6 +134,8 @@ class Adadelta(Fused, torch.optim.Adadelta):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adagrad(Fused, torch.optim.Adagrad):
@@ -169,6 +185,10 @@ class Adagrad(Fused, torch.optim.Adagrad):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -210,6 +230,8 @@ class Adagrad(Fused, torch.optim.Adagrad):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adam(Fused, torch.optim.Adam):
@@ -264,6 +286,10 @@ class Adam(Fused, torch.optim.Adam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -307,6 +333,8 @@ class Adam(Fused, torch.optim.Adam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class AdamW(Fused, torch.optim.AdamW):
@@ -356,6 +384,10 @@ class AdamW(Fused, torch.optim.AdamW):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -398,6 +430,8 @@ class AdamW(Fused, torch.optim.AdamW):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Adamax(Fused, torch.optim.Adamax):
@@ -446,6 +480,10 @@ class Adamax(Fused, torch.optim.Adamax):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -486,6 +524,325 @@ class Adamax(Fused, torch.optim.Adamax):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class Adan(Fused):
+    r"""Nesterov's momentum by the difference of two gradients, divided as in Adam.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) g, \quad d = \beta_2 d + (1-\beta_2) (g - g'), \quad
+        n = \beta_3 n + (1-\beta_3) (g + \beta_2 (g - g'))^2, \quad
+        p = \frac{1}{1 + lr \lambda} \left( p - lr \frac{m / (1-\beta_1^t) +
+        \beta_2 d / (1-\beta_2^t)}{\sqrt{n / (1-\beta_3^t)} + \epsilon} \right)
+
+    :math:`g'` is the gradient of the last step, kept negated as ``neg_pre_grad``; in the first step
+    the difference is 0. ``no_prox``: :math:`(1 - lr \lambda) p` before the step in place of the
+    division. Each tensor counts its own steps, where the authors' class counts those of its group.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient, of its difference, and of the square,
+            each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        no_prox: shrink p by lr*weight_decay before the step instead.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import Adan
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = Adan([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm", 2022.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        no_prox: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdEMAMix(Fused):
+    r"""AdamW with a second, much slower average of the gradient in its step.
+
+    .. math::
+        m_1 = \beta_1 m_1 + (1-\beta_1) g, \quad m_2 = \beta_3 m_2 + (1-\beta_3) g, \quad
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = (1 - lr \lambda) p - lr \frac{m_1 / (1-\beta_1^t) + \alpha m_2}
+        {\sqrt{v / (1-\beta_2^t)} + \epsilon}
+
+    With ``alpha_warmup``, :math:`\alpha` grows linearly from 0; with ``beta3_warmup``, the half-
+    life of :math:`m_2` grows linearly from that of :math:`m_1`. The paper has both last for the
+    whole training. Names and defaults are those of the authors' class for PyTorch; alpha is 5 in
+    their optax version.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the fast average, of that of the square, and of the slow one, each in
+            [0, 1).
+        alpha: weight of the slow average, at least 0.
+        beta3_warmup: steps over which beta3 grows to its value from beta1; 0: it has it at once.
+        alpha_warmup: steps over which alpha grows to its value from 0; 0: it has it at once.
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import AdEMAMix
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = AdEMAMix([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        alpha: float = 2.0,
+        beta3_warmup: float = 0.0,
+        alpha_warmup: float = 0.0,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class ADOPT(Fused):
+    r"""Momentum of gradients over the root of the last step's v: any beta2 will do.
+
+    .. math::
+        x = \min(\max(\frac{g}{\max(\sqrt{v}, \epsilon)}, -c_t), c_t), \quad
+        m = \beta_1 m + (1-\beta_1) x, \quad p = p - lr \cdot m, \quad v = \beta_2 v + (1-\beta_2) g^2
+
+    :math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and leaves p as it is, whatever
+    the decay. This is the authors' code as it has been since their update of November 2024;
+    packages that clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: least denominator, at least 0.
+        weight_decay: L2 penalty; at least 0.
+        decouple: shrink p by lr*weight_decay instead of adding the decay to the gradient.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import ADOPT
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = ADOPT([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any Beta2", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        decouple: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class ASGD(Fused, torch.optim.ASGD):
@@ -535,6 +892,10 @@ class ASGD(Fused, torch.optim.ASGD):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -576,6 +937,8 @@ class ASGD(Fused, torch.optim.ASGD):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class CAdamW(Fused):
@@ -629,6 +992,10 @@ class CAdamW(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -670,6 +1037,8 @@ class CAdamW(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class DAdaptAdam(Fused):
@@ -733,6 +1102,10 @@ class DAdaptAdam(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -785,6 +1158,8 @@ class DAdaptAdam(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LAMB(Fused):
@@ -837,6 +1212,10 @@ class LAMB(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -878,6 +1257,111 @@ class LAMB(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class LaProp(Fused):
+    r"""Adam that divides each gradient before it averages them.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad
+        m = \beta_1 m + (1-\beta_1) lr \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \quad
+        \eta = \beta_1 \eta + (1-\beta_1) lr, \quad p = (1 - lr \lambda) p - \frac{lr}{\eta} m
+
+    :math:`\eta`, which each tensor carries in float64 as ``exp_avg_lr``, is :math:`lr
+    (1-\beta_1^t)` as long as lr stays. The authors' two files differ in the decay: their
+    ``laprop.py`` shrinks p by weight_decay alone and after the step, so that a schedule has to
+    scale both; their ``transformer/laprop.py`` by lr*weight_decay before it, as all optimizers here
+    do.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import LaProp
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = LaProp([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0004,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-15,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class LARS(Fused):
@@ -931,6 +1415,10 @@ class LARS(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -974,6 +1462,8 @@ class LARS(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Lion(Fused):
@@ -1022,6 +1512,10 @@ class Lion(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1062,6 +1556,8 @@ class Lion(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class MARS(Fused):
@@ -1081,7 +1577,7 @@ class MARS(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        gamma: how much of the gradient's change is added.
+        gamma: how much of the gradient's change is added, at least 0.
         optimize_1d: correct the gradients of tensors that are no matrices, too.
         lr_1d_factor: of the learning rate of other tensors, at least 0.
         betas_1d: decay rates for other tensors, each in [0, 1).
@@ -1119,6 +1615,10 @@ class MARS(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1165,6 +1665,8 @@ class MARS(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Momentum(Fused):
@@ -1219,6 +1721,10 @@ class Momentum(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1260,6 +1766,8 @@ class Momentum(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class NAdam(Fused, torch.optim.NAdam):
@@ -1316,6 +1824,10 @@ class NAdam(Fused, torch.optim.NAdam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1358,6 +1870,8 @@ class NAdam(Fused, torch.optim.NAdam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Prodigy(Fused):
@@ -1428,6 +1942,10 @@ class Prodigy(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1485,6 +2003,8 @@ class Prodigy(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
@@ -1538,6 +2058,10 @@ class RAdam(Fused, torch.optim.RAdam):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1579,6 +2103,8 @@ class RAdam(Fused, torch.optim.RAdam):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSProp(Fused):
@@ -1635,6 +2161,10 @@ class RMSProp(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1678,6 +2208,8 @@ class RMSProp(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class RMSprop(Fused, torch.optim.RMSprop):
@@ -1733,6 +2265,10 @@ class RMSprop(Fused, torch.optim.RMSprop):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1775,6 +2311,8 @@ class RMSprop(Fused, torch.optim.RMSprop):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class Rprop(Fused, torch.optim.Rprop):
@@ -1825,6 +2363,10 @@ class Rprop(Fused, torch.optim.Rprop):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1864,6 +2406,359 @@ class Rprop(Fused, torch.optim.Rprop):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class SGDScheduleFree(Modes, Fused):
+    r"""SGD that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        y = y + c_t (z - y) + lr_t (\mu (1-c_t) - 1) g, \quad z = z - lr_t g, \quad
+        x = y + (1 - 1/\mu) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    :math:`\mu` is ``momentum``.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        momentum: how far y lies from z towards x, between 0 and 1.
+        weight_decay: L2 penalty; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import SGDScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = SGDScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class AdamWScheduleFree(Modes, Fused):
+    r"""AdamW that averages its iterates, in place of a schedule of the learning rate.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        warmup_steps: steps in which lr rises linearly, at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import AdamWScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = AdamWScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        warmup_steps: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class RAdamScheduleFree(Modes, Fused):
+    r"""AdamWScheduleFree that warms up by RAdam's rectification.
+
+    .. math::
+        v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
+        y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
+        x = y + (1 - 1/\beta_1) (z - y)
+
+    :math:`lr_t = lr \cdot r_t`. While the rectification :math:`r_t` is not defined (the first 4
+    steps at the default betas) it is 0, or with ``silent_sgd_phase=False`` it is 1 and :math:`u = g
+    + \lambda y`.
+
+    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
+    makes them y again. As in its authors' package, ``train()`` must be called before the first
+    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
+    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
+    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
+    model.
+
+    :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
+    counts its own steps, and carries the sum and the largest learning rate in float64.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: times y, is added to the normalized gradient; at least 0.
+        r: power of the step in its weight in the average, at least 0.
+        weight_lr_power: power of the largest lr so far in that weight, at least 0.
+        silent_sgd_phase: leave the parameters as they are until v is reliable; else lr*g.
+        maximize: climb instead of descending.
+        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import RAdamScheduleFree
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = RAdamScheduleFree([w], lr=1e-3, clip_norm=1.0)
+    >>> opt.train()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Defazio et al., "The Road Less Scheduled", 2024.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        silent_sgd_phase: bool = True,
+        maximize: bool = False,
+        train_mode: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class SGD(Fused, torch.optim.SGD):
@@ -1916,6 +2811,10 @@ class SGD(Fused, torch.optim.SGD):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1957,6 +2856,112 @@ class SGD(Fused, torch.optim.SGD):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+    ) -> None: ...
+
+class SophiaG(HessianUpdates, Fused):
+    r"""Momentum over a clipped estimate of the Hessian's diagonal.
+
+    .. math::
+        p = (1 - lr \lambda) p, \quad m = \beta_1 m + (1-\beta_1) g, \quad
+        p = p - lr \cdot clip\left(\frac{m}{\rho \cdot bs \cdot h + 10^{-15}}, -1, 1\right)
+
+    Every 10 steps or so, ``update_hessian`` takes the gradients :math:`\hat g` of a loss over
+    labels that are drawn from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat
+    g^2`. A step reads h and does not write it; h stays in float32 (float64 for float64 parameters)
+    whatever ``state_dtype`` says. With ``skip_nonfinite``, gradients that hold an infinity or NaN
+    leave h as it is, too.
+
+    Args:
+        params: parameters, named parameters, or groups as dicts with "params" and options of their
+            own.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of the Hessian, each in [0, 1).
+        rho: a larger one clips fewer elements, at least 0.
+        weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
+        bs: samples behind a gradient of `update_hessian` (tokens of a language model), at least 0.
+        maximize: climb instead of descending.
+        foreach: accepted for torch's sake; the step is always one fused pass.
+        capturable: keep the step counts on the parameters' device.
+        differentiable: must be False.
+        fused: under GradScaler, let the step unscale the gradients and skip by itself.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        norm_group: a process group, or "world", whose processes each hold other plain parameters of
+            one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
+            them together, and all of them must step.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import torch
+    >>> from gpuopt.torch import SophiaG
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = SophiaG([w], lr=1e-3, clip_norm=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+
+    Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer", 2023.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.0001,
+        betas: tuple[float, float] = (0.965, 0.99),
+        rho: float = 0.04,
+        weight_decay: float = 0.1,
+        *,
+        bs: float = 5120.0,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        state_dtype: str | None = None,
+        norm_group: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...
 
 class StableAdamW(Fused):
@@ -2008,6 +3013,10 @@ class StableAdamW(Fused):
             one has float32 states.
         stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
         zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2049,4 +3058,6 @@ class StableAdamW(Fused):
         min_8bit_size: int = 4096,
         stats: bool = False,
         zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
     ) -> None: ...

@@ -14,6 +14,7 @@ from ..engine.step import FusedStep
 from ..engine.tail import OPTIONS, Tail, tail_of
 from ..kernels.float_mode import in_default_mode
 from ..optimizers.options import checked_state_dtype
+from ..optimizers.passes import MODE, check_mode
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
 from .arguments import check_arguments, check_numbers, own_parameters
@@ -138,6 +139,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
             NotAvailableError: inside `ema_weights`.
         """
         loss = None
+        check_mode(self, self.param_groups)
         if closure is not None:
             self._check_not_swapped("step")
             with torch.enable_grad():
@@ -157,14 +159,22 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     @in_default_mode
     def _update(self) -> None:
         params = self._params()
-        if not self.param_groups:
-            return
-        grads = list(map(GRAD, params))
+        if self.param_groups:
+            grads = list(map(GRAD, params))
+            self._again_if_moved(self._run, params, grads)
+
+    def _again_if_moved(
+        self,
+        run: Callable[..., None],
+        params: Sequence[torch.Tensor],
+        grads: Sequence[torch.Tensor | None],
+    ) -> None:
+        """Call ``run(params, grads)``, once more if the last step's tables cannot follow."""
         try:
-            self._run(params, grads)
+            run(params, grads)
         except ParameterMovedError:  # to another device, say: the states move along
             self._forget_tensor_step()
-            self._run(params, grads)
+            run(params, grads)
         except TypeError:
             if any(g is not None and g.layout is not torch.strided for g in grads):
                 name = type(self).__name__
@@ -173,13 +183,33 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
             if step is None or not step.differs_in_complexity(params):
                 raise
             self._forget_tensor_step()
-            self._run(params, grads)
+            run(params, grads)
 
     def _run(self, params: Sequence[torch.Tensor], grads: Sequence[torch.Tensor | None]) -> None:
         groups = self._groups()
         step = self._tensor_step_for(params)
         step.run(grads, groups, self._found_inf())
         step.states.drop_decoded(self._state)
+
+    def _run_pass(
+        self,
+        name: str,
+        grads: Sequence[torch.Tensor | None] | None,
+        among: Sequence[int] = (),
+    ) -> None:
+        """Run a pass of the rules: over ``grads``, or over the states of the groups ``among``."""
+
+        def run(params: Sequence[torch.Tensor], _: Any) -> None:
+            groups = self._groups()
+            step = self._tensor_step_for(params)
+            step.run_pass(name, groups, grads, among)
+            step.states.drop_decoded(self._state)
+
+        self._again_if_moved(run, self._params(), grads or ())
+
+    def _set_mode(self, groups: Sequence[dict[str, Any]], on: bool) -> None:
+        for group in groups:
+            group[MODE] = on
 
     def _tensor_step_for(self, params: Sequence[torch.Tensor]) -> TensorStep:
         """Return the step of these parameters, with the states in ``state`` loaded."""
@@ -199,6 +229,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 self._tail,
                 held,
                 self._norm_group,
+                self._definition.constant_names,
                 bool(self._definition.shared),
             )
             step.step.norm.load(self._skipped_before)

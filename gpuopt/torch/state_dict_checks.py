@@ -65,6 +65,11 @@ def _checked_groups(optimizer: CheckedParamGroups, state_dict: Any) -> list[dict
         if missing:
             what = f"param_groups[{i}] without {listed(missing)}"
             raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
+        for option in optimizer._definition.options:
+            value, count = group.get(option.name), len(option.ranges)
+            if count > 1 and isinstance(value, Sequence) and len(value) != count:
+                what = f"param_groups[{i}] with {value!r:.80} as {option.name!r}"
+                raise ValueError(f"{_unlike(optimizer, state_dict)}: {what}")
     return [{**added, **group} for group in groups]
 
 

@@ -38,6 +38,7 @@ class StateSync:
         tensors: LocalTensors,
         group_of: Sequence[int],
         carried: frozenset[str],
+        constant: frozenset[str] = frozenset(),
     ) -> None:
         """Store the two sides.
 
@@ -46,7 +47,9 @@ class StateSync:
             tensors: of the parameters.
             group_of: the group of each parameter.
             carried: the names of the numbers that the optimizer's rules carry.
+            constant: the names of the states that passes may have changed before the first step.
         """
+        self._constant = constant
         self._step, self._tensors, self._carried = step, tensors, carried
         self._group_of, self._seeds = group_of, ShardSeeds(tensors.shards, step.tail)
         self._dropped_at = 0
@@ -82,9 +85,8 @@ class StateSync:
             wanted = state_dtypes[self._group_of[i]]
             count, numbers = self._numbers(i, own, arrays, counts, wanted)
             steps.append(count)
-            if not (count or codes.formats):
-                arrays = {n: _unused(n, a, wanted) for n, a in arrays.items()}
-            states.append(arrays)
+            kept = arrays if count or codes.formats else self._constant
+            states.append({n: a if n in kept else _unused(n, a, wanted) for n, a in arrays.items()})
             formats.append(codes.formats)
             carried.append(numbers)
         known = self._step.steps.tolist(), [dict(c) for c in self._step.carried]
@@ -175,7 +177,9 @@ class StateSync:
         steps, carried = self._step.steps.tolist(), self._step.carried
         for i, param in enumerate(self._tensors.params):
             writes_step = counted or SEED in carried[i]
-            if not steps[i] or not (states[i] or writes_step):  # torch has no entry then
+            if not (steps[i] or self._constant & states[i].keys()):  # torch has no entry then
+                continue
+            if not (states[i] or writes_step):
                 continue
             own, name = state[param], self._tensors.names[i]
             if writes_step and ("step" not in own or counts.read(param, own, name) != steps[i]):

@@ -45,6 +45,7 @@ class TensorStep:
         tail: Tail,
         state: States,
         norm_group: Any = None,
+        constant: frozenset[str] = frozenset(),
         totals: bool = False,
     ) -> None:
         """Describe and check the parameters.
@@ -57,6 +58,7 @@ class TensorStep:
             tail: the tail of the optimizer.
             state: of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
+            constant: see `state_sync.StateSync`.
             totals: whether its rules have sums over all parameters.
 
         Raises:
@@ -75,7 +77,7 @@ class TensorStep:
         self.step = FusedStep(
             self.tensors.views, names, group_of, tail, shards.process_groups, shards.norm_groups
         )
-        self.states = StateSync(self.step, self.tensors, group_of, carried)
+        self.states = StateSync(self.step, self.tensors, group_of, carried, constant)
         self._on_cpu = any(p.device.type == "cpu" for p in shards.locals)
 
     def fits(
@@ -129,6 +131,35 @@ class TensorStep:
             self.step.run(grads, groups, found_inf)
         else:
             self._run_views(grads, groups, found_inf)
+
+    def run_pass(
+        self,
+        name: str,
+        groups: Groups,
+        grads: Sequence[torch.Tensor | None] | None,
+        among: Sequence[int],
+    ) -> None:
+        """Run a pass of the rules, as `FusedStep.run_pass` does.
+
+        Args:
+            name: of the pass.
+            groups: what each group's options ask for.
+            grads: the gradient of each parameter, or None; for a pass over gradients.
+            among: for any other, the indices of the groups whose parameters are changed.
+
+        Raises:
+            TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
+        """
+        if self._on_cpu:
+            warn_without_numba()
+        if grads is not None and not self.tensors.all_plain:
+            shards = self._shards.of(grads)
+            own = {i: as_real(shards[i]) for i in self.tensors.complex if grads[i] is not None}
+            grads = [own.get(i, shard) for i, shard in enumerate(shards)]
+        self.step.run_pass(name, groups, grads, among)
+        if grads is None:
+            views = (*self.tensors.complex, *self._shards.indices)
+            mark_written([self.tensors.params[i] for i in views])
 
     def _run_views(
         self,

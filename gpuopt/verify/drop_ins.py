@@ -13,13 +13,18 @@ from .steps import INFINITE, LR, SKIPPED, STEPS, Side, parameters
 from .values import tame
 
 SCALE = 8.0
+METHODS = ("update_hessian", "eval", "train")
+"""Those that run passes, in an order after which a step is possible."""
 
 
 def stepped(check: Check, side: Side) -> Outcome:
     """A drop-in for torch.optim, by ``p.grad`` and ``step()``."""
     params = [param.requires_grad_() for param in parameters(check, side)]
     optimizer = getattr(drop_ins, check.subject)(params, lr=LR)
+    passes = [getattr(optimizer, name) for name in METHODS if hasattr(optimizer, name)]
     for step in range(1, STEPS + 1):
+        for run in passes:
+            run()
         _give(params, _grads(check, side, step))
         optimizer.step()
     return _left(optimizer, params)

@@ -83,13 +83,32 @@ def optimizer_of(check: Check, params: Sequence[Any], lr: Any = LR) -> Optimizer
     options.pop("scale", None)
     if "lr" in RULES[check.subject].hyperparameters:
         options["lr"] = lr
-    return Optimizer(params, rule=check.subject, **options)
+    optimizer = Optimizer(params, rule=check.subject, **options)
+    if "train" in RULES[check.subject].passes:
+        optimizer.train()  # type: ignore[attr-defined]  # of these rules
+    return optimizer
 
 
 def take(check: Check, optimizer: Optimizer, grads: Sequence[Any], step: int = 0) -> None:
-    """Take a step; in the last of `STEPS` a parameter has no gradient."""
+    """Take a step, and run the rule's passes; in the last of `STEPS` a parameter has no gradient.
+
+    They run in the checks of rules: some of the others wait for nothing, or replay a graph.
+    """
     given = [None if step == STEPS and i == RESTING else grad for i, grad in enumerate(grads)]
-    optimizer.step(given, scale=check.options.get("scale", 1.0))
+    scale = check.options.get("scale", 1.0)
+    optimizer.step(given, scale=scale)
+    if check.kind == "rule":
+        run_passes(optimizer, given, scale)
+
+
+def run_passes(optimizer: Any, grads: Sequence[Any], scale: float) -> None:
+    """Run all passes of an optimizer's rule, by the methods of their names."""
+    passes = optimizer._definition.passes
+    if "update_hessian" in passes:
+        optimizer.update_hessian(grads, scale=scale)
+    if "train" in passes:
+        optimizer.eval()
+        optimizer.train()
 
 
 def left_of(

@@ -175,7 +175,7 @@ def _rule(update: Update, dtypes: tuple[str, ...], compute: str) -> str:
 struct Rule {{
     using Compute = {compute};
     using Lists = ::Lists<
-        {", ".join(lists)}>;
+{_wrapped(f"{', '.join(lists)}>;", " " * 8)}
     using Gradient = {lists[1]};
     static constexpr bool CODED = {str(bool(coded)).lower()};
     static constexpr int N_WATCHED = {n_watched};
@@ -237,13 +237,16 @@ def _access(update: Update, row: int) -> str:
 
 
 def _call(name: str, arguments: list[str]) -> str:
-    indent = " " * 8
-    text = f"{name}({', '.join(arguments)});"
+    return _wrapped(f"{name}({', '.join(arguments)});", " " * 12)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """Return lines of which all but the first are indented so far, and that by 8 spaces."""
     return textwrap.fill(
         text,
         100,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}    ",
+        initial_indent=" " * 8,
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -18,6 +18,10 @@ AROUND = {
     "clip": {"clip_norm": 1.0, "clip_value": 0.01},
     "stats": {"stats": True, "eps": 0.0},  # what is no element would be NaN
     "zero_grads": {"zero_grads": True},
+    "cautious": {
+        **{"cautious": True, "cautious_weight_decay": True},
+        **{"weight_decay": 0.5, "decoupled_weight_decay": True},
+    },
     "skip": {"skip_nonfinite": True, "zero_grads": True},
     "all": {
         "ema_decay": 0.9,

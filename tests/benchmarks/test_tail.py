@@ -163,7 +163,8 @@ def test_deepspeeds_optimizer_steps_the_masters(monkeypatch):
 
 
 def test_a_state_that_stands_still_is_told(monkeypatch, capsys):
-    stuck = [{"m": 1.0}, {"m": 1.0}], [{"m": 1.0}, {"m": 0.1}]
+    one = {"m": (1.0, 1.0)}
+    stuck = [one, one], [one, {"m": (0.1, 0.1)}]
     assert state_dtype.differences(*stuck)["m"] > 8.9
     assert state_dtype.main(["--rules", "momentum", "--betas", "0.9", "--steps", "40"]) == 0
     assert "momentum_buffer" in capsys.readouterr().out

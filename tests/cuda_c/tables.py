@@ -13,7 +13,7 @@ from gpuopt.kernels.trace.retarget import retarget
 from gpuopt import RULES
 from gpuopt.engine.compose import compose
 from gpuopt.engine.table import EMPTY, chunks_of
-from gpuopt.rules.stages import DECOUPLED_DECAY, L2_DECAY, SCALE_GRADIENT
+from gpuopt.rules.stages import SCALE_GRADIENT, decay_of
 from tests.helpers.cuda_on_cpu import Module
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.values import values
@@ -22,8 +22,8 @@ from tests.helpers.values import values
 def update_of(rule, stages=True):
     """A rule's composed update, behind every stage that it can have."""
     rule = RULES[rule]
-    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
-    return compose(rule, (SCALE_GRADIENT, decay) if stages else ())
+    decay = () if rule.decays else (decay_of(rule),)
+    return compose(rule, (SCALE_GRADIENT, *decay) if stages else ())
 
 
 def list_dtypes(update, param, grad, state):

@@ -1,6 +1,7 @@
 """Sharded parameters: the same steps as in one process, and as torch.optim takes them."""
 
 import copy
+from functools import partial
 from unittest import mock
 
 import torch
@@ -29,6 +30,7 @@ from tests.distributed.models import (
     whole,
 )
 from tests.distributed.replicas import plain_parameters_of_one_process_count_in_all
+from tests.rules.oracles import training
 from tests.tolerances import assert_close
 
 TAIL = {"clip_norm": 3.0, "skip_nonfinite": True, "stats": True, "ema_decay": 0.75}
@@ -81,7 +83,8 @@ def every_optimizer_steps_shards_of_any_dimension(folder):
             shapes = ((7, 6), (2, 3), (1, 4))
             one, many = tensors(shapes=shapes), tensors([Shard(dimension)], where, shapes=shapes)
             with gpuopt.use_backend("numpy"):
-                opts = [getattr(ours, name)(params, lr=0.125) for params in (one, many)]
+                make = partial(getattr(ours, name), lr=0.125, **training(name))
+                opts = [make(params) for params in (one, many)]
                 for step in range(3):
                     for params, opt in zip((one, many), opts):
                         give_gradients(params, step)

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 from tests.tolerances import TOLERANCES  # noqa: E402
 
 CLASSES = list(DEFINITIONS)
@@ -24,6 +25,7 @@ OPTIONS = {
     "RMSprop": {"centered": True, "momentum": 0.5},
     "Adagrad": {"lr": 0.1, "lr_decay": 0.1},
     "RAdam": {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True},
+    **{name: options for name in CLASSES if (options := training(name))},
 }
 """Options under which a class keeps as much as it can."""
 

@@ -15,7 +15,9 @@ from tests.drop_in.pairs import CLASSES, OF_TORCH, OPTIONS, give_gradients, para
 
 SHAPES = ((64, 100), (4096,), (7,), (), (0,), (4097,))
 STATES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-NUMBERS = ("step", "mu_product", "eta", "mu", "rounding_seed")
+NUMBERS = (
+    *("step", "mu_product", "eta", "mu", "exp_avg_lr", "weight_sum", "lr_max", "rounding_seed"),
+)
 DROPPED = ["rounding_seed", "step"]
 """What ``state`` still has of a parameter behind a step."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
 
@@ -9,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH, accepts  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
@@ -40,7 +42,7 @@ def step_unscales(make, **options):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_scaler_does_unless_it_is_asked_for(name):
-    make = getattr(ours, name)
+    make = partial(getattr(ours, name), **training(name))
     assert [step_unscales(make, **options) for options in ASKS] == [True] * 3
     assert [step_unscales(make, **options) for options in ({}, *ASKS_NOTHING)] == [False] * 3
     if accepts(name, "fused"):

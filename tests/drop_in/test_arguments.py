@@ -16,11 +16,11 @@ TAKES = {
     name: [p for p in inspect.signature(getattr(ours, name)).parameters if p != "params"]
     for name in CLASSES
 }
-KINDS = {n: len(o.ranges) for d in DEFINITIONS.values() for n, o in d.by_name.items()}
-"""By option, of how many numbers it is; 0: a flag."""
+KINDS = {(d.name, o.name): len(o.ranges) for d in DEFINITIONS.values() for o in d.options}
+"""By class and option, of how many numbers it is; 0: a flag."""
 
-NUMBERS = [(name, option) for name in CLASSES for option in TAKES[name] if KINDS.get(option) == 1]
-OF_PAIRS = [(name, option) for name in CLASSES for option in TAKES[name] if KINDS.get(option) == 2]
+NUMBERS = [one for one, kind in KINDS.items() if kind == 1]
+OF_SEVERAL = [one for one, kind in KINDS.items() if kind > 1]
 
 
 def made(name, **options):
@@ -31,9 +31,9 @@ def test_every_argument_of_torchs_that_is_a_number_is_checked():
     for name in OF_TORCH:
         for option, one in inspect.signature(getattr(torch.optim, name)).parameters.items():
             if type(one.default) in (int, float):
-                assert KINDS[option] == 1, (name, option)
+                assert KINDS[name, option] == 1, (name, option)
             if type(one.default) is tuple:
-                assert KINDS[option] == 2, (name, option)
+                assert KINDS[name, option] == 2, (name, option)
 
 
 @pytest.mark.parametrize(("name", "option"), NUMBERS)
@@ -43,18 +43,20 @@ def test_what_is_no_number_is_refused_by_name(name, option, given):
         made(name, **{option: given})
 
 
-@pytest.mark.parametrize(("name", "option"), OF_PAIRS)
+@pytest.mark.parametrize(("name", "option"), OF_SEVERAL)
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
-        (0.9, TypeError, ": expected 2 numbers, got 0.9"),
-        ((0.9,), ValueError, r": expected 2 numbers, got \(0.9,\)"),
-        (("0.9", 1.5), TypeError, r"\[0\]: expected a number, got '0.9'"),
-        ((0.5, None), TypeError, r"\[1\]: expected a number, got None"),
+        (0.9, TypeError, ": expected {} numbers, got 0.9"),
+        ((0.9,), ValueError, r": expected {} numbers, got \(0.9,\)"),
+        (("0.9", 1.5, 0.5), TypeError, r"\[0\]: expected a number, got '0.9'"),
+        ((0.5, None, 0.5), TypeError, r"\[1\]: expected a number, got None"),
     ],
 )
-def test_what_is_no_pair_is_refused_by_name(name, option, given, kind, message):
-    with pytest.raises(kind, match=f"^{option}{message}"):
+def test_what_are_no_numbers_is_refused_by_name(name, option, given, kind, message):
+    count = KINDS[name, option]
+    given = given[:count] if isinstance(given, tuple) else given
+    with pytest.raises(kind, match=f"^{option}{message.format(count)}"):
         made(name, **{option: given})
 
 
@@ -114,15 +116,15 @@ def test_a_made_optimizer_in_place_of_its_class():
     assert params[0]._post_accumulate_grad_hooks is None
 
 
-def first_of(option, given):
-    return (given, 0.5) if KINDS[option] == 2 else given
+def first_of(count, given):
+    return (given, 0.5, 0.5)[:count] if count > 1 else given
 
 
-@pytest.mark.parametrize(("name", "option"), NUMBERS + OF_PAIRS)
+@pytest.mark.parametrize(("name", "option"), NUMBERS + OF_SEVERAL)
 @pytest.mark.parametrize("given", ["1e-3", None])
 def test_a_group_takes_numbers_as_the_constructor_does(name, option, given):
     def group():
-        return {"params": [torch.ones(3)], option: first_of(option, given)}
+        return {"params": [torch.ones(3)], option: first_of(KINDS[name, option], given)}
 
     where = rf"^param_groups\[1\]: {option}(\[0\])?: expected a number, got "
     with pytest.raises(TypeError, match=where):

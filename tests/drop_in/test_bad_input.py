@@ -14,6 +14,7 @@ from tests.drop_in.pairs import (  # noqa: E402
     give_gradients,
     parameters,
 )
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
@@ -133,8 +134,8 @@ def test_groups_may_hold_what_is_nobodys_option(name):
     """As torch's may: the names of layers, masks, whatever a training loop wants to find there."""
     params = parameters(torch.float32)
     own = {"scales": torch.ones(3), "mask": np.ones(3), "name": "body"}
-    optimizer = getattr(ours, name)([{"params": params, **own}], lr=0.1)
-    for step in range(3):
+    optimizer = getattr(ours, name)([{"params": params, **own}], lr=0.1, **training(name))
+    for step in range(6):  # in its first ones RAdamScheduleFree moves nothing
         give_gradients(params, step)
         optimizer.step()
         optimizer.param_groups[0].update(scales=torch.zeros(2), mask=np.zeros(3))

@@ -18,6 +18,7 @@ from tests.drop_in.pairs import (  # noqa: E402
     give_gradients,
     parameters,
 )
+from tests.rules.oracles import training  # noqa: E402
 from tests.tolerances import TOLERANCES  # noqa: E402
 
 
@@ -34,7 +35,7 @@ def test_what_is_given_anyway_is_accepted(name, option):
     if not accepts(name, option):
         pytest.skip(f"{name} has no {option}")
     params = parameters(torch.float32)
-    optimizer = getattr(ours, name)(params, **{option: True})
+    optimizer = getattr(ours, name)(params, **{option: True}, **training(name))
     give_gradients(params, 0)
     optimizer.step()
 
@@ -435,7 +436,7 @@ def test_autograd_notices_the_update():
 @pytest.mark.parametrize("name", CLASSES)
 def test_sparse_gradients_are_refused_and_nothing_changes(name):
     params = [torch.ones(4, 4, requires_grad=True), torch.ones(3, requires_grad=True)]
-    optimizer = getattr(ours, name)(params)
+    optimizer = getattr(ours, name)(params, **training(name))
     params[0].grad = torch.eye(4).to_sparse()
     params[1].grad = torch.ones(3)
     with pytest.raises(RuntimeError, match=f"{name} does not support sparse gradients"):
@@ -570,7 +571,7 @@ def test_steps_are_counted_in_torchs_dtype(name, fused):
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_infinite_learning_rate_is_no_warning(name):
     param = torch.ones(3, requires_grad=True)
-    optimizer = getattr(ours, name)([param], lr=float("inf"))
+    optimizer = getattr(ours, name)([param], lr=float("inf"), **training(name))
     for _ in range(2):
         param.grad = torch.ones(3)
         optimizer.step()

@@ -24,6 +24,10 @@ CLASSES = {
     "ASGD": {"t0": 2.0},
     "Momentum": {},
     "Lion": {},
+    "AdEMAMix": {"beta3_warmup": 4.0},
+    "Adan": {},
+    "ADOPT": {},
+    "LaProp": {},
 }
 
 
@@ -44,7 +48,7 @@ def change(group, i, step):
     if step % 3 == 1 and "weight_decay" in group:
         group["weight_decay"] = 0.01 * (i % 3)  # none in some groups
     if step % 3 == 2:
-        group.update({n: (0.5 + 0.01 * i, 0.9) for n in ("betas",) if n in group})
+        group.update({n: (0.5 + 0.01 * i, *group[n][1:]) for n in ("betas",) if n in group})
         group.update({n: 0.5 + 0.01 * i for n in ("alpha", "rho") if n in group})
     if step == 4:
         group["maximize"] = i % 2 == 1

@@ -10,11 +10,12 @@ torch = pytest.importorskip("torch")
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt.errors import NotAvailableError  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
 VALUES = [math.nan, -math.inf, -1.0, -1e-9, 0.0, 0.5, math.nextafter(1.0, 0.0), 1.0, 1.5, math.inf]
-PAIRS = ("betas", "etas", "step_sizes")
+PAIRS = ("betas", "etas", "step_sizes", "betas_1d")
 
 
 def params(count=2):
@@ -37,7 +38,7 @@ def numbers_of(name):
 def values_of(option, good):
     if option not in PAIRS:
         return VALUES
-    return [(*good[:i], value, *good[i + 1 :]) for i in (0, 1) for value in VALUES]
+    return [(*good[:i], value, *good[i + 1 :]) for i in range(len(good)) for value in VALUES]
 
 
 EACH = [(name, option, good) for name in CLASSES for option, good in numbers_of(name).items()]
@@ -83,7 +84,7 @@ def test_what_the_constructor_refuses_is_refused_everywhere(name, option, good):
     for value in values_of(option, good):
         expected = bool(refused(lambda v=value: cls(params(), **{option: v})))
         for way in WAYS:
-            optimizer = cls([{"params": [p]} for p in params()])
+            optimizer = cls([{"params": [p]} for p in params()], **training(name))
             optimizer.step()
             before = [p.detach().clone() for g in optimizer.param_groups for p in g["params"]]
             said = refused(lambda o=optimizer, v=value, w=way: w(o, option, v))

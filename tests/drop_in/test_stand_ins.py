@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt import Tail  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH, give_gradients, parameters  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 
@@ -58,7 +59,7 @@ def kind(request):
 @pytest.mark.parametrize("name", CLASSES)
 def test_it_shows_the_states_of_the_optimizer(name, kind):
     params = parameters(torch.float32)
-    optimizer = getattr(ours, name)(params, ema_decay=0.5)
+    optimizer = getattr(ours, name)(params, ema_decay=0.5, **training(name))
     other = kind(optimizer)
     for step in range(3):
         give_gradients(params, step)

@@ -5,6 +5,7 @@ import pytest
 import gpuopt
 from gpuopt.rules.definitions import DEFINITIONS
 from tests.gpu.arrays import BACKENDS
+from tests.rules.oracles import training
 
 SHAPES = ((3, 4), (7,), (), (0,), (300, 40))
 
@@ -26,7 +27,7 @@ def give_gradients(torch, params, step):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_same_bits_as_on_the_cpu(torch, ours, device, backend, name):
     there, here = parameters(torch, device), parameters(torch, "cpu")
-    on_device, on_host = (getattr(ours, name)(p, lr=0.1) for p in (there, here))
+    on_device, on_host = (getattr(ours, name)(p, lr=0.1, **training(name)) for p in (there, here))
     with gpuopt.use_backend(backend):
         for step in range(4):
             give_gradients(torch, there, step)

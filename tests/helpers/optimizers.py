@@ -161,6 +161,54 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"optimize_1d": True, "state_dtype": "bfloat16"},
         {"lr_1d_factor": 0.5, "betas_1d": (0.5, 0.75), "weight_decay_1d": 0.25},
     ],
+    "AdEMAMix": [
+        {},
+        {
+            "lr": 0.5,
+            "betas": (0.5, 0.75, 0.875),
+            "alpha": 4.0,
+            "beta3_warmup": 3.0,
+            "alpha_warmup": 4.0,
+            "eps": 0.25,
+            "state_dtype": "bfloat16",
+            **STAGE_OPTIONS,
+        },
+    ],
+    "Adan": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75, 0.875), "eps": 0.25, **STAGE_OPTIONS},
+        {"no_prox": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "ADOPT": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, **STAGE_OPTIONS},
+        {"decouple": True, "weight_decay": 0.25, "state_dtype": "bfloat16"},
+    ],
+    "LaProp": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "state_dtype": "float16", **STAGE_OPTIONS},
+    ],
+    "SGDScheduleFree": [
+        {"train_mode": True},
+        {"lr": 0.5, "momentum": 0.5, "r": 0.5, "train_mode": True, **STAGE_OPTIONS},
+        {"warmup_steps": 3.0, "weight_lr_power": 1.0, "state_dtype": "float64", "train_mode": True},
+    ],
+    "AdamWScheduleFree": [
+        {"train_mode": True},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "train_mode": True, **STAGE_OPTIONS},
+        {"warmup_steps": 3.0, "r": 0.5, "weight_lr_power": 1.0, "train_mode": True},
+        {"state_dtype": "bfloat16", "train_mode": True},
+    ],
+    "RAdamScheduleFree": [
+        {"train_mode": True, "silent_sgd_phase": False},
+        {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.25, "train_mode": True, **STAGE_OPTIONS},
+        {"r": 0.5, "weight_lr_power": 1.0, "state_dtype": "bfloat16", "train_mode": True},
+    ],
+    "SophiaG": [
+        {},
+        {"lr": 0.5, "betas": (0.5, 0.75), "rho": 0.25, "bs": 2.0, **STAGE_OPTIONS},
+        {"state_dtype": "bfloat16"},
+    ],
 }
 """For each optimizer, options that together select every rule and change every option."""
 

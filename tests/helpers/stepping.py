@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from gpuopt.kernels.roundings import STREAM
 
 import gpuopt
 from gpuopt.engine.compose import compose, stages_for
@@ -156,8 +157,8 @@ def _start(states, carried, param, group, tensor):
     for name in rule.states:
         start = group.options.get(rule.initial.get(name), 0.0)
         dtype = DTYPES[computed if name in rule.wide else group.state_dtype or computed]
-        new = param.astype(dtype) if name in rule.copies else np.full(param.shape, start, dtype)
-        states.setdefault(name, new)
+        values = param if name in rule.copies else np.full(param.shape, start)
+        states.setdefault(name, values.astype(dtype))
     update = group.update.for_states({name: states[name].dtype.name for name in rule.states})
     for name, number in zip(update.kept_names, update.carried_at_first(group.options, tensor)):
         carried.setdefault(name, number)
@@ -166,11 +167,11 @@ def _start(states, carried, param, group, tensor):
 
 def _one(update, options, param, grad, states, step, carried, first):
     compute = np.float64 if param.dtype == np.float64 else np.float32
-    names = update.rule.states
+    names, changed = update.rule.states, update.rule.results[1:]
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
-        given += [element] * len(update.random_streams)
+        given += [element + stream * STREAM for stream in update.random_streams]
         own = [carried[n] for n in update.kept_names]
         facts = {"ndim": param.ndim, "size": param.size}
         own += [facts[n] for n in update.rule.facts]

@@ -24,6 +24,7 @@ HEAD = {
 from typing import Any, SupportsFloat
 
 from .base import Optimizer as Optimizer
+from .passes import HessianUpdates, Modes
 ''',
     "torch": '''"""The drop-ins for torch.optim. Written by `make stubs`."""
 
@@ -32,8 +33,10 @@ from typing import Any
 import torch
 from torch.optim.optimizer import ParamsT
 
+from ..optimizers.passes import Modes
 from .by_rule import Optimizer as Optimizer
 from .fused import Fused
+from .passes import HessianUpdates
 ''',
 }
 
@@ -55,7 +58,7 @@ def of_arrays(definition):
     kind = getattr(classes, definition.name)
     types = {o.name: type_of(o, "SupportsFloat") for o in definition.options}
     attributes = "".join(f"    {o.name}: {type_of(o, 'Any')}\n" for o in definition.options)
-    return class_text(kind, "Optimizer", types, attributes + shared(definition))
+    return class_text(kind, bases_of(kind), types, attributes + shared(definition))
 
 
 def shared(definition):
@@ -67,24 +70,29 @@ def shared(definition):
 
 def of_torch(definition):
     """The drop-in of an optimizer."""
-    import torch
-
     from gpuopt.torch import classes
 
     kind = getattr(classes, definition.name)
-    theirs = f"torch.optim.{definition.name}"
-    bases = f"Fused, {theirs}" if hasattr(torch.optim, definition.name) else "Fused"
     types = {o.name: type_of(o, "float | torch.Tensor") for o in definition.options}
     types |= {"params": "ParamsT", "norm_group": "Any"}
-    return class_text(kind, bases, types, shared(definition))
+    return class_text(kind, bases_of(kind), types, shared(definition))
+
+
+def bases_of(kind):
+    """The bases of a class, as the stubs call them."""
+    theirs = {f"torch.optim.{base.__name__}": base.__module__ for base in kind.__bases__}
+    return ", ".join(
+        name if module.startswith("torch.") else name.rpartition(".")[2]
+        for name, module in theirs.items()
+    )
 
 
 def type_of(option, tensor):
     """What a parameter for an option is annotated with."""
     if not option.ranges:
         return "bool"
-    if len(option.ranges) == 2:
-        return "tuple[float, float]"
+    if len(option.ranges) > 1:
+        return f"tuple[{', '.join(['float'] * len(option.ranges))}]"
     if isinstance(option.ranges[0], OrNone):
         return "float | None"
     return tensor if option.tensor else "float"

@@ -163,8 +163,8 @@ MUTANTS = (
     Mutant(
         "values are clipped after weight decay",
         "gpuopt/engine/compose.py",
-        "stages.append(decay)",
-        "stages.insert(len(stages) - (tail.clip_value is not None), decay)",
+        "stages += _with_caution(rule, tail, used)",
+        "stages[-1:-1] = _with_caution(rule, tail, used)",
         "tests/tail/test_clipping.py -k decay",
     ),
     Mutant(

@@ -146,8 +146,8 @@ MUTANTS = (
     Mutant(
         "a decay that becomes 0 selects another kernel",
         "gpuopt/engine/compose.py",
-        '(any(o["weight_decay"] for o in options) or decay in had):',
-        'any(o["weight_decay"] for o in options):',
+        "used = (decay,) if decays or decay in had else ()",
+        "used = (decay,) if decays else ()",
         "tests/optimizers/test_bugs_of_others.py -k become_neutral",
     ),
 )

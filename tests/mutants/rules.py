@@ -4,6 +4,48 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "AdEMAMix warms beta3 up from the wrong end",
+        "gpuopt/rules/ademamix.py",
+        "1.0 - done + done * share",
+        "done + (1.0 - done) * share",
+        "tests/rules/test_formulas.py -k 'ademamix and beta3_warmup'",
+    ),
+    Mutant(
+        "Adan has a difference in its first step",
+        "gpuopt/rules/adan.py",
+        "np.where(step > 1, 1.0, 0.0)",
+        "np.where(step > 0, 1.0, 0.0)",
+        "tests/rules/test_formulas.py -k 'adan and plain'",
+    ),
+    Mutant(
+        "ADOPT decays in its first step",
+        "gpuopt/rules/adopt.py",
+        "decays = np.where(step > 1, weight_decay, 0.0)",
+        "decays = np.where(step > 0, weight_decay, 0.0)",
+        "tests/rules/test_formulas.py -k 'adopt and decay'",
+    ),
+    Mutant(
+        "LaProp forgets the lr of earlier steps",
+        "gpuopt/rules/laprop.py",
+        "exp_avg_lr = beta1 * exp_avg_lr + rate",
+        "exp_avg_lr = rate",
+        "tests/rules/test_formulas.py -k 'laprop and plain'",
+    ),
+    Mutant(
+        "cautious decay shrinks what moves away from zero",
+        "gpuopt/rules/stages.py",
+        "against = np.where(aside < 0.0, -p, p)",
+        "against = np.where(aside < 0.0, p, -p)",
+        "tests/tail/test_caution.py -k formulas",
+    ),
+    Mutant(
+        "a cautious update goes against its gradient",
+        "gpuopt/rules/stages.py",
+        "np.where(with_g <= 0.0, 0.0, p)",
+        "np.where(with_g >= 0.0, 0.0, p)",
+        "tests/tail/test_caution.py -k formulas",
+    ),
+    Mutant(
         "Adam's correction of v is not inverted",
         "gpuopt/rules/adam.py",
         "inverse_root_correction2 = np.divide(1.0, np.sqrt(1.0 - power(beta2, step)))",
@@ -37,6 +79,34 @@ MUTANTS = (
         "g = np.where(turn < 0.0, 0.0, g)",
         "g = np.where(turn <= 0.0, 0.0, g)",
         "tests/rules/test_formulas.py -k rprop",
+    ),
+    Mutant(
+        "z starts at zero",
+        "gpuopt/engine/states.py",
+        "if (own and own.copies) or name in update.rule.copies:",
+        "if own and own.copies:",
+        "tests/optimizers/test_passes.py -k z_is_never_narrow",
+    ),
+    Mutant(
+        "eval averages what is averaged already",
+        "gpuopt/optimizers/passes.py",
+        "if bool(group[MODE]) != on]",
+        "if True]",
+        "tests/optimizers/test_passes.py -k eval_shows",
+    ),
+    Mutant(
+        "masters stay behind when the mode changes",
+        "gpuopt/engine/compose.py",
+        'narrow=tail.narrow if keeps else ""',
+        'narrow=""',
+        "tests/optimizers/test_passes.py -k masters",
+    ),
+    Mutant(
+        "an infinite gradient gets into the Hessian",
+        "gpuopt/engine/passes.py",
+        "            if skipped:\n",
+        "            if False:\n",
+        "tests/optimizers/test_passes.py -k skip_nonfinite",
     ),
     Mutant(
         "Lion averages with the beta of its update",
@@ -76,8 +146,8 @@ MUTANTS = (
     Mutant(
         "weight decay comes before unscaling",
         "gpuopt/engine/compose.py",
-        "stages.append(decay)",
-        "stages.insert(0, decay)",
+        "stages += _with_caution(rule, tail, used)",
+        "stages[:0] = _with_caution(rule, tail, used)",
         "tests/rules/test_compose.py",
     ),
     Mutant(

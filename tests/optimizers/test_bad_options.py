@@ -1,6 +1,7 @@
 """Hyperparameters that make no sense are refused by name, wherever they are given."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from tests.helpers.optimizers import (
 EACH_NUMBER = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in NUMBERS]
 EACH_FLAG = [(n, o) for n in OPTIMIZERS for o in options_of(n) if o in FLAGS]
 EACH_BETAS = [n for n in OPTIMIZERS if "betas" in options_of(n)]
+NAMES_OF_COUNTS = {2: "two", 3: "three"}
+ASSIGNED_BY_METHODS = ("train_mode",)
 
 NO_NUMBERS = [
     "0.5",
@@ -100,22 +103,28 @@ def as_float(number):
 @pytest.mark.parametrize(("name", "option"), EACH_FLAG)
 def test_what_is_no_boolean(numpy_backend, name, option):
     values = [0, 1, 0.0, "True", None, [], np.array(True), math.nan]
-    refused_everywhere(name, option, values, TypeError, f"{option}: expected True or False")
+    ways = slice(2) if option in ASSIGNED_BY_METHODS else slice(None)
+    said = f"{option}: expected True or False"
+    refused_everywhere(name, option, values, TypeError, said, ways=ways)
 
 
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_betas(numpy_backend, name):
-    values = [0.9, (), (0.9,), (0.9, 0.9, 0.9), None, "", "abc", object(), np.zeros(3)]
-    refused_everywhere(name, "betas", values, TypeError, "betas: expected two numbers in [0, 1)")
-    for place in (0, 1):
+    ranges = DEFINITIONS[name].by_name["betas"].ranges
+    count, words = len(ranges), [accepts.description for accepts in ranges]
+    values = [0.9, (), (0.9,), (0.9,) * (count + 1), None, "", "abcd", object(), np.zeros(4)]
+    alike = f"{NAMES_OF_COUNTS[count]} numbers in [0, 1)"
+    said = alike if len(set(words)) == 1 else " and ".join(words)
+    refused_everywhere(name, "betas", values, TypeError, f"betas: expected {said}")
+    for place in range(count):
         for wrong, error in (
             *((value, TypeError) for value in NO_NUMBERS),
             *((value, ValueError) for value in OUT_OF_RANGE + NOT_BELOW_ONE),
         ):
-            pair = [0.5, 0.5]
-            pair[place] = wrong
-            said = f"betas[{place}]: expected a number in [0, 1)"
-            refused_everywhere(name, "betas", [tuple(pair)], error, said, ways=slice(2, 4))
+            several = [0.5] * count
+            several[place] = wrong
+            said = f"betas[{place}]: expected {words[place]}"
+            refused_everywhere(name, "betas", [tuple(several)], error, said, ways=slice(2, 4))
 
 
 def test_the_message_says_what_was_given():
@@ -158,8 +167,11 @@ def test_the_ends_of_the_range_are_accepted(numpy_backend, name, option):
 
 @pytest.mark.parametrize("name", EACH_BETAS)
 def test_the_ends_of_the_range_of_betas_are_accepted(numpy_backend, name):
-    last = math.nextafter(1.0, 0.0)
-    for betas in ((0, 0), (last, last), (0.0, last), (last, 0.0), [0.5, 0.5]):
+    last, ranges = math.nextafter(1.0, 0.0), DEFINITIONS[name].by_name["betas"].ranges
+    mixed = [*product((0, last), repeat=len(ranges)), [0.5] * len(ranges)]
+    for betas in mixed:
+        if not all(accepts.accepts(beta) for accepts, beta in zip(ranges, betas)):
+            continue
         params = [np.ones(3, np.float32)]
         optimizer = make(name, params, betas=betas)
         for _ in range(2):

@@ -205,7 +205,9 @@ def test_every_optimizer_refuses_them_and_leaves_the_others_usable(backend, name
         with pytest.raises((TypeError, ValueError)):
             make(name, [*params, bad])
     assert [frozen(p) for p in params] == [frozen(p) for p in arrays(0)]
-    make(name, params).step(gradients(0))
+    optimizer = make(name, params)
+    for step in range(2):  # the first of ADOPT leaves the parameters as they are
+        optimizer.step(gradients(step))
     assert frozen(params[0]) != frozen(arrays(0)[0])
 
 

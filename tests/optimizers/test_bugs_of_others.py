@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.optimizers import (
     ON_BACKENDS,
@@ -19,6 +20,7 @@ from tests.helpers.optimizers import (
     frozen,
     gradients,
     make,
+    options_of,
 )
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -569,8 +571,15 @@ def test_decay_of_adam_is_not_that_of_adamw(backend):
 
 @pytest.mark.parametrize(
     ("backend", "name"),
-    # ASGD's lambd is a decay of its own, and Rprop has none.
-    [*(("numpy", n) for n in OPTIMIZERS if n not in ("ASGD", "Rprop")), ("numba", "AdamW")],
+    # ASGD's lambd is a decay of its own, and Rprop has none; z-y of infinite weights is NaN.
+    [
+        *(
+            ("numpy", n)
+            for n in OPTIMIZERS
+            if n not in ("ASGD", "Rprop") and "ScheduleFree" not in n
+        ),
+        ("numba", "AdamW"),
+    ],
     indirect=["backend"],
 )
 def test_weight_decay_of_zero_leaves_infinite_weights_alone(backend, name):
@@ -579,10 +588,9 @@ def test_weight_decay_of_zero_leaves_infinite_weights_alone(backend, name):
     One group decays, so that the kernel of both has the stage in it.
     """
     params = [np.float32([np.inf, -np.inf, 3e38]), np.ones(3, np.float32)]
+    no_decay = {n: 0.0 for n in ("weight_decay", "weight_decay_1d") if n in options_of(name)}
     optimizer = make(
-        name,
-        [{"params": params[:1], "weight_decay": 0.0}, {"params": params[1:]}],
-        weight_decay=0.5,
+        name, [{"params": params[:1], **no_decay}, {"params": params[1:]}], weight_decay=0.5
     )
     for _ in range(2):
         optimizer.step([[np.zeros(3, np.float32)], [np.ones(3, np.float32)]])
@@ -594,6 +602,8 @@ def test_a_nan_stays_where_it_is(backend, name, options):
     """`grad *= 0` keeps NaN (thinc): a bad element spoils itself, and nothing beside it."""
     if name == "Rprop":
         pytest.skip("NaN has no sign, as in torch")
+    if any(rule.sums for rule in DEFINITIONS[name].all_rules):
+        pytest.skip("a sum over a tensor with a NaN is NaN, as in the references")
     params, expected = arrays(0), arrays(0)
     optimizer, reference = make(name, params, **options), make(name, expected, **options)
     for step in range(3):

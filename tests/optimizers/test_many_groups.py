@@ -34,7 +34,7 @@ def change(options, i, step):
     if step % 3 == 1:
         options["weight_decay"] = 0.01 * (i % 3)  # none in some groups
     if step % 3 == 2 and "betas" in options:
-        options["betas"] = (0.5 + 0.01 * i, 0.9)
+        options["betas"] = (0.5 + 0.01 * i, *options["betas"][1:])
     if step == 4:
         options["weight_decay"] = 0.0
         options["maximize"] = i % 2 == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.rules.definitions import DEFINITIONS
 from tests.helpers.optimizers import (
     OPTIMIZERS,
     arrays,
@@ -36,8 +37,32 @@ CHANGED = {
     "t0": 2.0,
     "etas": (0.25, 2.0),
     "step_sizes": (0.125, 4.0),
+    "trust_coefficient": 0.5,
+    "gamma": 0.5,
+    "optimize_1d": True,
+    "lr_1d_factor": 0.5,
+    "betas_1d": (0.25, 0.625),
+    "weight_decay_1d": 0.25,
+    "beta3_warmup": 8.0,
+    "alpha_warmup": 8.0,
+    "no_prox": True,
+    "decouple": True,
+    "warmup_steps": 50.0,
+    "r": 2.0,
+    "weight_lr_power": 3.0,
+    "silent_sgd_phase": True,
+    "bs": 2.0,
 }
 """For each option, a value that is nobody's default."""
+
+THREE_BETAS = (0.25, 0.625, 0.5)
+
+
+def new_value(name, option):
+    """A value that is not the default of an optimizer's option."""
+    three = len(DEFINITIONS[name].by_name[option].ranges) == 3
+    return THREE_BETAS if three else CHANGED[option]
+
 
 BESIDE = {
     ("SGD", "nesterov"): {"momentum": 0.5},
@@ -46,10 +71,19 @@ BESIDE = {
         (name, "decoupled_weight_decay"): {"weight_decay": 0.25}
         for name in ("Adam", "NAdam", "RAdam")
     },
+    ("Adan", "no_prox"): {"weight_decay": 0.25},
+    ("ADOPT", "decouple"): {"weight_decay": 0.25},
+    ("SGDScheduleFree", "weight_lr_power"): {"warmup_steps": 10.0},
+    ("AdamWScheduleFree", "weight_lr_power"): {"warmup_steps": 10.0},
 }
 """What some options do nothing without."""
 
-EACH_OPTION = [(name, option) for name in OPTIMIZERS for option in options_of(name)]
+EACH_OPTION = [
+    (name, option)
+    for name in OPTIMIZERS
+    for option in options_of(name)
+    if option != "train_mode"  # train() and eval() change it
+]
 
 
 def bits(flat):
@@ -62,12 +96,14 @@ def test_every_option_can_be_read_and_changed_between_steps(numpy_backend, name,
     params, expected = arrays(0), arrays(0)
     beside = BESIDE.get((name, option), {})
     optimizer = make(name, params, **beside)
-    changed = make(name, expected, **{**beside, option: CHANGED[option]})
-    assert getattr(optimizer, option) != CHANGED[option]
+    changed = make(name, expected, **{**beside, option: new_value(name, option)})
+    assert getattr(optimizer, option) != new_value(name, option)
     for step in range(2):
         optimizer.step(gradients(step))
-    setattr(optimizer, option, CHANGED[option])
-    assert getattr(optimizer, option) == CHANGED[option] == optimizer.param_groups[0][option]
+    setattr(optimizer, option, new_value(name, option))
+    assert (
+        getattr(optimizer, option) == new_value(name, option) == optimizer.param_groups[0][option]
+    )
     for array, source in zip(expected, params):
         array[...] = source
     changed.load_state_dict(optimizer.state_dict())
@@ -83,11 +119,17 @@ LATER = {
     "lr of ASGD": 2,  # of which each step computes the next one's step size
     "alpha of ASGD": 2,
     "eps of RAdam": 5,  # whose first steps divide by no average
+    "eps of RAdamScheduleFree": 4,
+    "weight_lr_power of RAdamScheduleFree": 4,
+    "betas of SophiaG": 2,
 }
 """Steps until it shows."""
 
-NEVER = ("initial_accumulator_value", "lr of Rprop", "t0 of ASGD")
-"""What says where states start, or averages on the side."""
+NEVER = (
+    *("initial_accumulator_value", "lr of Rprop", "t0 of ASGD"),
+    *("rho of SophiaG", "bs of SophiaG"),
+)
+"""What says where states start, averages on the side, or needs a pass before it."""
 
 
 @pytest.mark.parametrize(
@@ -101,7 +143,7 @@ def test_a_changed_option_takes_effect_at_the_next_step(numpy_backend, name, opt
         for step in range(2):
             optimizer.step(gradients(step))
         if change:
-            setattr(optimizer, option, CHANGED[option])
+            setattr(optimizer, option, new_value(name, option))
         for step in range(LATER.get(option, LATER.get(f"{option} of {name}", 1))):
             optimizer.step(gradients(2 + step))
     assert bits(changed) != bits(same)
@@ -134,8 +176,8 @@ def test_an_option_of_one_group_changes_that_group_alone(numpy_backend, name, op
     apart = make(name, expected[:2], **beside), make(name, expected[2:], **beside)
     for step in range(4):
         if step == 2:
-            together.param_groups[1][option] = CHANGED[option]
-            setattr(apart[1], option, CHANGED[option])
+            together.param_groups[1][option] = new_value(name, option)
+            setattr(apart[1], option, new_value(name, option))
         together.step([gradients(step)[:2], gradients(step)[2:]])
         apart[0].step(gradients(step)[:2])
         apart[1].step(gradients(step)[2:])

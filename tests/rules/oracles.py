@@ -6,7 +6,7 @@ each fails a test, so nothing new goes unchecked.
 
 import itertools
 from functools import partial
-from math import inf, sqrt
+from math import inf, log, sqrt
 
 import numpy as np
 
@@ -158,8 +158,97 @@ def lion(p, g, s, t, o):
     return p - o["lr"] * direction
 
 
+def sgd_schedule_free(p, g, s, t, o):
+    return schedule_free(p, g, s, t, o, warmed_up(t, o), o["momentum"])
+
+
+def adamw_schedule_free(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    v = s["exp_avg_sq"] / (1 - o["beta2"] ** t)
+    step = g / (sqrt(v) + o["eps"]) + o["weight_decay"] * p
+    return schedule_free(p, step, s, t, o, warmed_up(t, o), o["beta1"])
+
+
+def radam_schedule_free(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    longest = 2 / (1 - o["beta2"]) - 1
+    rho = longest - 2 * t * o["beta2"] ** t / (1 - o["beta2"] ** t)
+    lr = o["lr"] * (not o["silent_sgd_phase"])
+    if rho > 4:
+        known = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
+        lr = o["lr"] * sqrt(known)
+        g = g / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+    return schedule_free(p, g + o["weight_decay"] * p, s, t, o, lr, o["beta1"])
+
+
+def schedule_free(y, step, s, t, o, lr, beta):
+    s["lr_max"] = max(lr, s["lr_max"])
+    weight = t ** o["r"] * s["lr_max"] ** o["weight_lr_power"]
+    s["weight_sum"] += weight
+    c = weight / s["weight_sum"] if s["weight_sum"] else 0
+    y = (1 - c) * y + c * s["z"] + lr * (beta * (1 - c) - 1) * step
+    s["z"] = s["z"] - lr * step
+    return y
+
+
+def warmed_up(t, o):
+    return o["lr"] * min(1, t / max(1, o["warmup_steps"]))
+
+
+def sophiag(p, g, s, t, o):
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    ratio = abs(s["exp_avg"]) / (o["rho"] * o["bs"] * s["hessian"] + 1e-15)
+    return p - o["lr"] * sign(s["exp_avg"]) * min(ratio, 1)
+
+
 def sign(x):
     return (x > 0) - (x < 0)
+
+
+def ademamix(p, g, s, t, o):
+    alpha, beta3 = o["alpha"], o["beta3"]
+    if t < o["alpha_warmup"]:
+        alpha = t / o["alpha_warmup"] * alpha
+    if t < o["beta3_warmup"]:
+        done = t / o["beta3_warmup"]
+        lives = [log(0.5) / log(o[beta] + 1e-8) - 1 for beta in ("beta1", "beta3")]
+        beta3 = 0.5 ** (1 / ((1 - done) * lives[0] + done * lives[1] + 1))
+    s["exp_avg_fast"] = o["beta1"] * s["exp_avg_fast"] + (1 - o["beta1"]) * g
+    s["exp_avg_slow"] = beta3 * s["exp_avg_slow"] + (1 - beta3) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    mixed = s["exp_avg_fast"] / (1 - o["beta1"] ** t) + alpha * s["exp_avg_slow"]
+    return p - o["lr"] * mixed / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+
+
+def adan(p, g, s, t, o):
+    difference = g + s["neg_pre_grad"] if t > 1 else 0.0
+    s["neg_pre_grad"] = -g
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * g
+    s["exp_avg_diff"] = o["beta2"] * s["exp_avg_diff"] + (1 - o["beta2"]) * difference
+    ahead = g + o["beta2"] * difference
+    s["exp_avg_sq"] = o["beta3"] * s["exp_avg_sq"] + (1 - o["beta3"]) * ahead**2
+    root = sqrt(s["exp_avg_sq"] / (1 - o["beta3"] ** t)) + o["eps"]
+    p = p - o["lr"] * s["exp_avg"] / (1 - o["beta1"] ** t) / root
+    return p - o["lr"] * o["beta2"] * s["exp_avg_diff"] / (1 - o["beta2"] ** t) / root
+
+
+def adopt(p, g, s, t, o):
+    if t == 1:
+        s["exp_avg_sq"] = g**2
+        return p
+    ratio = g / max(sqrt(s["exp_avg_sq"]), o["eps"])
+    ratio = min(max(ratio, -((t - 1) ** 0.25)), (t - 1) ** 0.25)
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * ratio
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    return p - o["lr"] * s["exp_avg"]
+
+
+def laprop(p, g, s, t, o):
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    ratio = g / (sqrt(s["exp_avg_sq"] / (1 - o["beta2"] ** t)) + o["eps"])
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * o["lr"] * ratio
+    s["exp_avg_lr"] = o["beta1"] * s["exp_avg_lr"] + (1 - o["beta1"]) * o["lr"]
+    return p - s["exp_avg"] * o["lr"] / s["exp_avg_lr"] if o["lr"] else p
 
 
 FORMULAS = {
@@ -186,11 +275,24 @@ FORMULAS = {
     "nadam": nadam,
     "nadamw": nadam,
     "asgd": asgd,
+    "ademamix": ademamix,
+    "adan": adan,
+    "adan_no_prox": adan,
+    "adopt": adopt,
+    "adopt_decoupled": adopt,
+    "laprop": laprop,
+    "sgd_schedule_free": sgd_schedule_free,
+    "adamw_schedule_free": adamw_schedule_free,
+    "radam_schedule_free": radam_schedule_free,
+    "sophiag": sophiag,
 }
 """By rule. What is apart from the formula (weight decay, maximize) is in `by_formula`."""
 
-DECOUPLED = ("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw")
-"""The rules whose decay shrinks the parameter; every other rule's is added to the gradient."""
+DECOUPLED = (
+    *("adamw", "adamw_amsgrad", "radamw", "lion", "nadamw", "cautious_adamw", "sophiag"),
+    *("ademamix", "adan", "adan_no_prox", "adopt_decoupled", "laprop"),
+)
+"""The rules whose decay shrinks the parameter; others' is added to the gradient."""
 
 NEUTRAL = {"weight_decay": 0.0, "maximize": 0.0, "grad_factor": 1.0}
 """The options that every rule has beside its own, where they change nothing."""
@@ -341,13 +443,15 @@ def by_formula(name, p, gradients, options):
     s = starts(rule, o, p)
     for t, g in enumerate(gradients, start=1):
         g = (-g if o["maximize"] else g) * o["grad_factor"]
-        if rule.decays:
+        if "weight_decay" in rule.hyperparameters:
             pass
-        elif name in DECOUPLED:
-            p = p - o["lr"] * o["weight_decay"] * p
-        else:
+        elif name not in DECOUPLED:
             g = g + o["weight_decay"] * p
+        elif name != "adan" and not (name == "adopt_decoupled" and t == 1):
+            p = p - o["lr"] * o["weight_decay"] * p
         p = FORMULAS[name](p, g, s, t, o)
+        if name == "adan":
+            p = p / (1 + o["lr"] * o["weight_decay"])
     return p, {state: s[state] for state in rule.states}
 
 
@@ -398,14 +502,18 @@ TORCH = {
 }
 """For each optimizer, torch's, and what torch calls its options."""
 
-NOT_IN_TORCH = ("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS", "DAdaptAdam", "Prodigy")
+NOT_IN_TORCH = (
+    *("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS", "DAdaptAdam", "Prodigy"),
+    *("AdEMAMix", "Adan", "ADOPT", "LaProp"),
+    *("SGDScheduleFree", "AdamWScheduleFree", "RAdamScheduleFree", "SophiaG"),
+)
 """The optimizers that torch.optim does not have."""
 
 VALUES = {
     "lr": (3e-2, 1e-3),
     "beta": (0.5, 0.95),  # not 0: centered RMSProp would divide rounding errors
     "betas": ((0.9, 0.999), (0.0, 0.5)),
-    "eps": (1e-8, 1e-2),
+    "eps": (1e-8, 0.5),  # ADOPT's counts only above the root
     "momentum": (0.0, 0.9, 0.5),
     "weight_decay": (0.0, 0.05),
     "dampening": (0.0, 0.5),
@@ -432,19 +540,41 @@ VALUES = {
     "beta3": (None, 0.5),
     "use_bias_correction": (False, True),
     "safeguard_warmup": (False, True),
-    "decouple": (False, True),
     "one_pass": (False, True),
     "d0": (1e-6, 1e-2),
     "d_coef": (1.0, 2.0),
     "growth_rate": (inf, 1.5),
     "layer_scale": (1.0, 0.5),
+    "beta3_warmup": (0.0, 5.0, 100.0),
+    "alpha_warmup": (0.0, 7.0),
+    "no_prox": (False, True),
+    "decouple": (False, True),
+    "warmup_steps": (0.0, 10.0),
+    "r": (0.0, 0.5),
+    "weight_lr_power": (2.0, 0.0),
+    "silent_sgd_phase": (True, False),
+    "train_mode": (False, True),
+    "bs": (5120.0, 1.0),
 }
 """For each option of any optimizer, the values of the grid; 0 and False where they exist."""
+
+THREE_BETAS = ((0.9, 0.999, 0.9999), (0.0, 0.5, 0.75))
+"""The values where betas are three numbers."""
+
+
+def grid_of(option):
+    """The values of the grid for an option of an optimizer."""
+    return THREE_BETAS if len(option.ranges) == 3 else VALUES[option.name]
 
 
 def optimizers():
     """Every public optimizer that a definition is behind, by name."""
     return {name: getattr(gpuopt, name) for name in DEFINITIONS}
+
+
+def training(name):
+    """The option without which an optimizer takes no steps, if it has one."""
+    return {"train_mode": True} if "train_mode" in DEFINITIONS[name].defaults else {}
 
 
 def rules_of(name):
@@ -456,7 +586,7 @@ def grid(name):
     """Every combination of the options of an optimizer that it takes."""
     definition = DEFINITIONS[name]
     names = list(definition.defaults)
-    for values in itertools.product(*(VALUES[n] for n in names)):
+    for values in itertools.product(*map(grid_of, definition.options)):
         options = dict(zip(names, values))
         if accepted(definition, options):
             yield options
@@ -474,19 +604,20 @@ def accepted(definition, options):
 
 def values_of(option):
     """The values of the grid for a hyperparameter of a rule."""
-    for pair, parts in PAIRS.items():
-        if option in parts:
-            return [value[parts.index(option)] for value in VALUES[pair]]
+    for several in SEVERAL:
+        if option in several.parts:
+            place = several.parts.index(option)
+            return [value[place] for value in grid_of(several)]
     return [NOT_GIVEN if value is None else value for value in VALUES[option]]
 
 
-PAIRS = {
-    name: option.parts
+SEVERAL = [
+    option
     for definition in DEFINITIONS.values()
-    for name, option in definition.by_name.items()
+    for option in definition.options
     if len(option.parts) > 1
-}
-"""Options that are two of a rule's hyperparameters."""
+]
+"""Options that are several of a rule's hyperparameters."""
 
 
 def reached(name):

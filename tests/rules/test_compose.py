@@ -10,6 +10,8 @@ import gpuopt
 from gpuopt import RULES
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.adan import PROXIMAL_DECAY
+from gpuopt.rules.adopt import LATER_DECAY
 from gpuopt.rules.stages import (
     DECOUPLED_DECAY,
     L2_DECAY,
@@ -84,16 +86,17 @@ def test_a_composed_update_is_its_stages_and_its_rule_one_after_the_other(name, 
 def test_coefficients_stand_in_the_order_of_the_functions_parameters(name, stages):
     rule = RULES[name]
     update = compose(rule, stages)
-    options = {**rule.hyperparameters, "weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5}
+    options = {"weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5, **rule.hyperparameters}
     options |= dict.fromkeys(rule.shared_names, 0.5)
     by_name = dict(zip(update.coefficient_names, update.coefficients(3, options)))
     own = coefficients_of(rule, 3, options)
     parameters = tuple(inspect.signature(update.function).parameters)
-    states = rule.states if update.n_plain else rule.results[1:]
-    assert parameters == ("p", "g", *states, *update.coefficient_names)
+    values_read = [update.values[i] for i in update.read]
+    assert parameters == (*values_read, *update.coefficient_names)
     assert update.lists == ("params", "grads", *rule.states)
     assert [update.lists[i] for i in update.written] == ["params", *rule.results[1:]]
-    expected = {"factor": -0.5, "weight_decay": 0.25, "shrink": 1.0 - options["lr"] * 0.25}
+    decay = options["weight_decay"]
+    expected = {"factor": -0.5, "weight_decay": decay, "shrink": 1.0 - options["lr"] * decay}
     expected = {c: expected[c] for s in stages for c in s.coefficient_names}
     assert by_name == {**expected, **dict(zip(rule.coefficient_names, map(float, own)))}
     assert all(type(value) is float for value in by_name.values())
@@ -119,8 +122,10 @@ def test_maximize_and_a_factor_scale_the_gradient(change):
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_has_one_kind_of_decay(name):
     rule = RULES[name]
-    decay = () if rule.decays else (DECOUPLED_DECAY if rule.decoupled else L2_DECAY,)
-    assert stages_for(rule, [options(weight_decay=0.1), options()]) == decay
+    decay = DECOUPLED_DECAY if rule.decoupled else L2_DECAY
+    decay = {"adan": PROXIMAL_DECAY, "adopt_decoupled": LATER_DECAY}.get(name, decay)
+    expected = () if "weight_decay" in rule.hyperparameters else (decay,)
+    assert stages_for(rule, [options(weight_decay=0.1), options()]) == expected
 
 
 def test_the_gradient_is_scaled_before_it_decays():

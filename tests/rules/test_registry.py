@@ -87,7 +87,10 @@ def test_every_hyperparameter_is_an_option_of_the_optimizer(name):
 
 @pytest.mark.parametrize(
     ("name", "bytes_per_element"),
-    [("gradient_descent", 12), ("momentum", 20), ("rmsprop", 20), ("adam", 28), ("amsgrad", 36)],
+    [
+        *(("gradient_descent", 12), ("momentum", 20), ("rmsprop", 20), ("adam", 28)),
+        *(("amsgrad", 36), ("ademamix", 36), ("adan", 44), ("adopt", 28), ("laprop", 28)),
+    ],
 )
 def test_the_floor_of_bytes_per_element(name, bytes_per_element):
     assert RULES[name].bytes_per_element() == bytes_per_element
@@ -107,7 +110,7 @@ def test_the_names_of_the_stages_are_reserved():
     taken |= {n for s in stages if s.coefficients for n in signature_of(s.coefficients)}
     taken |= {s.state.name for s in stages if s.state}
     taken |= {name for s in stages for name in (*s.carried, *s.values, *s.results)}
-    assert len(stages) == 19
+    assert len(stages) == 22
     taken = {"element" if stage_streams(name) else name for name in taken}
     assert taken - {"lr", "step", "p", "g"} == RESERVED - {"seed"}
 

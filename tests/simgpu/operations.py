@@ -151,10 +151,10 @@ def _comparisons():
             yield f"setp.{name}.{t}", Operation("pred", (t, t), ordered)
             unordered = f"a != a || b != b || a {operator} b"
             yield f"setp.{name}u.{t}", Operation("pred", (t, t), unordered)
-    for t, widen in _WIDEN.items():
+    for (t, widen), (name, operator) in product(_WIDEN.items(), _COMPARED.items()):
         a, b = f"{widen}(a)", f"{widen}(b)"
-        ordered = f"!isnan({a}) && !isnan({b}) && {a} != {b}"
-        yield f"setp.ne.{t}", Operation("pred", ("b16", "b16"), ordered)
+        ordered = f"!isnan({a}) && !isnan({b}) && {a} {operator} {b}"
+        yield f"setp.{name}.{t}", Operation("pred", ("b16", "b16"), ordered)
     for t in FLOATS:
         yield f"setp.num.{t}", Operation("pred", (t, t), "a == a && b == b")
         yield f"setp.nan.{t}", Operation("pred", (t, t), "a != a || b != b")

@@ -88,6 +88,10 @@ WIDER = {
     "rmsprop_centered": {"square_avg", "grad_avg"},
     "rmsprop_centered_momentum": {"square_avg", "grad_avg"},
     "rprop": {"prev", "step_size"},
+    "sgd_schedule_free": {"z"},
+    "adamw_schedule_free": {"z"},
+    "radam_schedule_free": {"z"},
+    "sophiag": {"hessian"},
 }
 
 

@@ -29,6 +29,8 @@ EVERY = {
     "min_8bit_size": 1,
     "stats": True,
     "zero_grads": True,
+    "cautious": True,
+    "cautious_weight_decay": True,
     "state_dtype": "bfloat16",
     "norm_group": "world",
 }

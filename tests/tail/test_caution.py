@@ -1,0 +1,99 @@
+"""Cautious updates and cautious decay beside their papers' formulas, in float64."""
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt.rules.registry import RULES
+from gpuopt.rules.stages import subtracts
+from tests.helpers.bits import assert_same_bits
+from tests.tolerances import assert_close
+
+LR, DECAY, STEPS = 0.03, 0.5, 50
+BOTH = {"cautious": True, "cautious_weight_decay": True}
+UPDATES = {"AdamW": {}, "RAdam": {"decoupled_weight_decay": True}, "Lion": {}, "Adan": {}}
+"""Optimizers, and what makes their decay decoupled."""
+
+
+def problem(seed=3, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    start = rng.standard_normal(200).astype(dtype)
+    return start, [rng.standard_normal(200).astype(dtype) for _ in range(STEPS)]
+
+
+def updates_of(name, gradients):
+    """lr*u of each step: what the optimizer subtracts from a parameter of 0, without decay."""
+    p = np.zeros(200)
+    opt = getattr(gpuopt, name)([p], lr=LR, weight_decay=0.0)
+    for g in gradients:
+        before = p.copy()
+        opt.step([g])
+        yield before - p
+
+
+@pytest.mark.parametrize("options", [{}, {"cautious": True}, {"cautious_weight_decay": True}, BOTH])
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_run_is_one_of_the_formulas(name, options):
+    p, gradients = problem()
+    x = p.copy()
+    opt = getattr(gpuopt, name)([p], lr=LR, weight_decay=DECAY, **UPDATES[name], **options)
+    proximal = name == "Adan"
+    for g, u in zip(gradients, updates_of(name, gradients)):
+        opt.step([g])
+        if options.get("cautious"):
+            u = np.where(u * g > 0, u, 0.0)
+        shrink = 1 / (1 + LR * DECAY) if proximal else 1 - LR * DECAY
+        if options.get("cautious_weight_decay"):
+            x = np.where(u * x >= 0, shrink * x, x) - u
+        else:
+            x = shrink * (x - u) if proximal else shrink * x - u
+    assert_close(p, x, "a few cancellations float64")
+
+
+def test_where_all_updates_follow_their_gradients_caution_changes_no_bit():
+    (p, _), (q, _) = problem(dtype=np.float32), problem(dtype=np.float32)
+    plain, cautious = (
+        gpuopt.AdamW([p], weight_decay=DECAY),
+        gpuopt.AdamW([q], weight_decay=DECAY, cautious=True),
+    )
+    for _ in range(5):
+        g = np.full(200, 0.25, np.float32)
+        plain.step([g])
+        cautious.step([g])
+    assert_same_bits(p, q)
+
+
+@pytest.mark.parametrize("tiny", [1e-30, -1e-30, 1e-42])
+def test_products_that_underflow_have_a_sign(tiny):
+    p, g = np.full(1, tiny, np.float32), np.full(1, tiny, np.float32)
+    opt = gpuopt.Lion([p], lr=1e-20, weight_decay=1e19, **BOTH)
+    opt.step([g])
+    assert p == np.float32(0.9) * np.float32(tiny) - np.sign(np.float32(tiny)) * np.float32(1e-20)
+    opt.step([-g])  # which the momentum follows, too: against p, so that nothing decays
+    assert opt.state[0]["step"] == 2
+
+
+def test_no_decay_and_no_gradient():
+    p = np.ones(2, np.float32)
+    opt = gpuopt.AdamW([p], weight_decay=0.0, **BOTH)
+    opt.step([np.zeros(2, np.float32)])
+    assert (p == 1).all()
+
+
+def test_what_cannot_be_cautious_is_refused_before_anything_changes():
+    for make, words in (
+        (lambda p: gpuopt.ASGD([p], cautious=True), "cautious: 'asgd' does more"),
+        (
+            lambda p: gpuopt.Adam([p], weight_decay=0.1, cautious_weight_decay=True),
+            "cautious_weight_decay: expected a rule whose decay is decoupled, got 'adam'",
+        ),
+    ):
+        p = np.ones(2, np.float32)
+        opt = make(p)
+        with pytest.raises(ValueError, match=words):
+            opt.step([np.ones(2, np.float32)])
+        assert (p == 1).all()
+
+
+def test_all_other_rules_can_be():
+    assert [name for name, rule in RULES.items() if not subtracts(rule)] == ["asgd"]
