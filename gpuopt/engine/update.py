@@ -203,7 +203,7 @@ class Update(UpdateCoefficients):
     @property
     def _totals_behind(self) -> tuple[str, ...]:
         """The totals that are made of the update's own pass."""
-        return () if self.rule.totals_first else self.rule.totals
+        return () if self.rule.totals_first or self.instead else self.rule.totals
 
     @property
     def wants_sums(self) -> bool:

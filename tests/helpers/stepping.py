@@ -167,7 +167,7 @@ def _start(states, carried, param, group, tensor):
 
 def _one(update, options, param, grad, states, step, carried, first):
     compute = np.float64 if param.dtype == np.float64 else np.float32
-    names, changed = update.rule.states, update.rule.results[1:]
+    names = update.rule.states
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
