@@ -33,7 +33,8 @@ def dadapt_adam(
     exp_avg = beta1 * exp_avg + grad_weight * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     s = root_beta2 * s + s_weight * g
-    moved = (p - decay * p) - np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
+    decayed = np.where(decay != 0.0, p - decay * p, p)
+    moved = decayed - np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
     return np.where(s_scale > 0.0, moved, p), exp_avg, exp_avg_sq, s
 
 

@@ -33,7 +33,8 @@ def prodigy(
     exp_avg = beta1 * exp_avg + grad_weight * g
     exp_avg_sq = beta2 * exp_avg_sq + square_weight * (g * g)
     s = beta3 * s + s_weight * g
-    moved = (p - decay * p) - step_size * np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
+    decayed = np.where(decay != 0.0, p - decay * p, p)
+    moved = decayed - step_size * np.divide(exp_avg, np.sqrt(exp_avg_sq) + eps)
     return np.where(step_size > 0.0, moved, p), exp_avg, exp_avg_sq, s
 
 

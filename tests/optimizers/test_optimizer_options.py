@@ -52,6 +52,14 @@ CHANGED = {
     "weight_lr_power": 3.0,
     "silent_sgd_phase": True,
     "bs": 2.0,
+    "use_bias_correction": True,
+    "safeguard_warmup": True,
+    "beta3": 0.25,
+    "one_pass": True,
+    "d0": 0.5,
+    "d_coef": 0.5,
+    "growth_rate": 1.5,
+    "layer_scale": 0.5,
 }
 """For each option, a value that is nobody's default."""
 
@@ -61,6 +69,8 @@ THREE_BETAS = (0.25, 0.625, 0.5)
 def new_value(name, option):
     """A value that is not the default of an optimizer's option."""
     three = len(DEFINITIONS[name].by_name[option].ranges) == 3
+    if (name, option) == ("Prodigy", "decouple"):
+        return False
     return THREE_BETAS if three else CHANGED[option]
 
 
