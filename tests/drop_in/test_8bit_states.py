@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt  # noqa: E402
 import gpuopt.torch as ours  # noqa: E402
-from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
 from gpuopt.torch import StepInBackward  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH, OPTIONS, give_gradients, parameters  # noqa: E402
 

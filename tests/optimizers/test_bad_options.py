@@ -8,6 +8,7 @@ import pytest
 
 import gpuopt
 from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.ranges import OrNone
 from tests.helpers.optimizers import (
     FLAGS,
     NUMBERS,
@@ -77,10 +78,11 @@ def refused_everywhere(name, option, values, error, *words, ways=slice(None)):
 
 @pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
 def test_what_is_no_number(numpy_backend, name, option):
+    optional = isinstance(range_of(name, option), OrNone)
     refused_everywhere(
         name,
         option,
-        NO_NUMBERS,
+        [value for value in NO_NUMBERS if not (optional and value is None)],
         TypeError,
         f"{option}: expected {range_of(name, option).description}",
     )
