@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gpuopt.inspection.spelling import ALIASES
+from gpuopt.inspection.spelling import ALIASES, FAMILY, expanded
 
 from . import gpu_state, lines, targets
 from .arguments import known_threads, part, positive, size_text, sizes, writable
 from .buffers import DTYPES, import_torch
-from .cases import CASES
+from .cases import CASES, FAMILIES, OTHERS
 from .compare import HEAD, THRESHOLD, changes
 from .models import LARGE, MODELS, Shapes
 from .peers import PEERS
@@ -57,8 +57,14 @@ def _measure(arguments: Sequence[str]) -> int:
         parser.error(f"--peers: not available on {given.device}: {', '.join(elsewhere)}")
     if not writable((given.json, given.report), given.plot):
         return 2
+    suites = given.suite or ["update"]
+    rules, others = _rules(given.rule or ["adam"], CASES), _rules(given.rule or [ALL], OTHERS)
+    measured = {"update": rules, "accuracy": rules, "references": others}
+    if idle := [name for name in suites if not measured.get(name, [name])]:
+        parser.error(f"--rule: suite {idle[0]} does not measure {', '.join(given.rule)}")
     settings = Settings(
-        rules=_some(given.rule or ["adam"], CASES),
+        rules=rules,
+        others=others,
         dtypes=_some(given.dtype or ["float32"], DTYPES),
         models=_models(given),
         peers=peers,
@@ -82,7 +88,7 @@ def _measure(arguments: Sequence[str]) -> int:
     before = gpu_state.device_state() if on_gpu else None
     groups = []
     with threads(given.threads):
-        for name in given.suite or ["update"]:
+        for name in suites:
             for group in suite(name).run(settings):
                 show(group)
                 groups.append(group)
@@ -113,6 +119,11 @@ def _without_files(arguments: Sequence[str]) -> list[str]:
 
 def _some(wanted: Sequence[str], known: Sequence[str] | dict[str, object]) -> list[str]:
     return list(known) if ALL in wanted else list(dict.fromkeys(wanted))
+
+
+def _rules(wanted: Sequence[str], known: Mapping[str, object]) -> list[str]:
+    """Return those of the known rules that are wanted, by name or by family."""
+    return [name for name in _some(expanded(wanted, FAMILIES), list(known)) if name in known]
 
 
 def _models(given: argparse.Namespace) -> dict[str, Shapes]:
@@ -153,7 +164,8 @@ def _parser(here: int) -> argparse.ArgumentParser:
         )  # fmt: skip
 
     several("suite", list(SUITES), "update")
-    several("rule", [*CASES, ALL], "adam")
+    families = [f"{FAMILY}{name}" for name in FAMILIES]
+    several("rule", [*CASES, *OTHERS, *families, ALL], "adam; of suite references, all of its")
     several("dtype", [*DTYPES, ALL], "float32", lambda text: ALIASES.get(text, text))
     several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}; none with --size")
     several("peers", list(known_peers), "all for the device")
@@ -163,7 +175,9 @@ def _parser(here: int) -> argparse.ArgumentParser:
     add("--rounds", type=positive, default=9, help="samples per contender")
     add("--threads", type=positive, default=here, help="CPU threads for gpuopt and torch")
     add("--warm-cache", action="store_true", help="do not flush the caches before each step")
-    processor = "suites tail, storage: processor time of all threads, for a busy machine"
+    processor = (
+        "suites tail, storage, references: processor time of all threads, for a busy machine"
+    )
     add("--processor-time", action="store_true", help=f"{processor}; take --threads 1")
     counts = [1, 148, 500, 5000]
     add("--tensors", nargs="+", type=positive, default=counts, help="suite host: how many tensors")

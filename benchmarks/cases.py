@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gpuopt
+from gpuopt.inspection.spelling import families
+from gpuopt.rules.definitions import DEFINITIONS, Definition
 from gpuopt.rules.registry import RULES, Rule
 
 from . import textbook
@@ -102,3 +104,17 @@ CASES: dict[str, Case] = {
         ),
     )
 }
+
+_TIMED = {case.rule.name for case in CASES.values()}
+
+OTHERS: dict[str, Definition] = {
+    rule: definition
+    for definition in DEFINITIONS.values()
+    if (rule := definition.rule_for(definition.defaults).name) not in _TIMED
+}
+"""The optimizers that torch.optim does not have, by the rule of their defaults."""
+
+FAMILIES = families(
+    {name: case.rule for name, case in CASES.items()} | {n: RULES[n] for n in OTHERS}
+)
+"""The names of the rules in each family."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class Contest:
         ours: the contenders that are gpuopt.
         check: raises an error unless all compute the same.
         more: what is added to the names of models.
+        notes: remarks on the comparison.
     """
 
     suite: str
@@ -49,6 +50,7 @@ class Contest:
     ours: Collection[str]
     check: Callable[[Place], None] = lambda place: None
     more: str = ""
+    notes: Sequence[str] = ()
 
     def groups(self, settings: Settings, cold: bool = False) -> Iterator[Group]:
         """Yield a group for each dtype and each model."""
@@ -75,10 +77,11 @@ class Contest:
         timings = interleaved(steps, rounds, clock, failed)
         left_out |= {name: failure_text(error) for name, error in failed.items()}
         costs = self.costs[place.dtype]
-        moved = ", ".join(f"{name} {costs[name]:g}" for name in timings if name != COPY)
-        notes = [f"bytes an element: {moved}"] if moved else []
+        moved = {name: f"{name} {costs[name]:g}" for name in timings if name != COPY}
+        differ = len({costs[name] for name in moved}) > 1
+        notes = [f"bytes an element: {', '.join(moved.values())}"] if differ else []
         lines = [self._line(place, shapes, name, timings) for name in timings]
-        return Group(place, lines, left_out, [*notes, *waiting(timings)])
+        return Group(place, lines, left_out, [*self.notes, *notes, *waiting(timings)])
 
     def _line(self, place: Place, shapes: Shapes, name: str, timings: Mapping[str, Timing]) -> Line:
         costs, timing, count = self.costs[place.dtype], timings[name], elements(shapes)
@@ -121,12 +124,12 @@ def copy_of(place: Place, shapes: Shapes) -> Step:
 
 
 def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
-    """Return the bytes an element that a step of gpuopt's moves.
+    """Return the bytes an element that a step of gpuopt's moves, in all its passes.
 
     >>> bytes_of("adamw", "float32", {}), bytes_of("adamw", "float32", {"state_dtype": "8bit"})
     (28.0, 16.5)
-    >>> bytes_of("adam", "float32", {"clip_norm": 1.0})
-    32.0
+    >>> bytes_of("adam", "float32", {"clip_norm": 1.0}), bytes_of("lamb", "float32", {})
+    (32.0, 44.0)
     """
     given = dict(options)
     state_dtype = given.pop("state_dtype", None)
@@ -134,5 +137,7 @@ def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
     update = within(RULES[rule], tail).for_params(dtype)
     stored = update.stored_states(dtype, state_dtype)
     update = update.for_states(stored)
+    dtypes = [dtype, dtype, *update.dtypes_of_lists(stored)]
     measured = STORAGE[dtype].itemsize * tail.measures  # which reads the gradients alone
-    return measured + update.bytes_per_element([dtype, dtype, *update.dtypes_of_lists(stored)])
+    summed = update.sums.bytes_per_element(dtypes) if update.sums else 0
+    return measured + summed + update.bytes_per_element(dtypes)

@@ -74,7 +74,7 @@ def application() -> "typer.Typer":
     app.command()(compare)
     app.command()(sweep)
 
-    Rules = Annotated[str, typer.Option(help="Comma-separated rules, or all.")]
+    Rules = Annotated[str, typer.Option(help="Comma-separated rules, family:NAME, or all.")]
     Dtypes = Annotated[
         str,
         typer.Option(

@@ -107,7 +107,11 @@ class Update(Hashable, Protocol):
 
     @property
     def wants_sums(self) -> bool:
-        """Whether it writes nothing and only sums and counts of the watched value are needed."""
+        """Whether it writes nothing, and no largest absolute values are needed."""
+
+    @property
+    def wants_counts(self) -> bool:
+        """Whether the numbers of values that are not finite are needed; else they are left 0."""
 
     @property
     def totals(self) -> Update | None:

@@ -22,6 +22,7 @@ SUITES = {
     "groups": "benchmarks.suites.groups",
     "accuracy": "benchmarks.suites.accuracy",
     "memory": "benchmarks.suites.memory",
+    "references": "benchmarks.suites.references",
 }
 """The values of ``--suite``, and the module of each."""
 
@@ -38,9 +39,11 @@ class Settings:
         device: ``"cpu"`` or ``"cuda"``.
         rounds: samples per contender.
         cold: whether to flush the caches before each step.
-        processor: whether suites tail and storage measure the processor time of all threads.
+        processor: whether suites tail, storage and references measure processor time, of all
+            threads.
         tensors: the tensor counts of suite host.
         steps: the steps of suite accuracy.
+        others: keys of `OTHERS`, for suite references.
     """
 
     rules: Sequence[str]
@@ -53,6 +56,7 @@ class Settings:
     processor: bool = False
     tensors: Sequence[int] = (1, 148, 500, 5000)
     steps: int = 100
+    others: Sequence[str] = ()
 
 
 class Suite(Protocol):

@@ -63,6 +63,7 @@ class DeviceLaunch(Launch):
         self._module = module
         self._groups = groups
         self._addresses_sent = True
+        self._summed = table.carried
         self._staged = list(staged)
         self._active: list[Staged] = []
         options = groups.matrix(table.update.option_names)
@@ -117,13 +118,13 @@ class DeviceLaunch(Launch):
 
     def read_sums(self) -> npt.NDArray[np.float64]:
         """Find the sums now, which `run` does otherwise, and wait for them."""
-        return self.table.read_sums(self.memory.read_sums())
+        self._summed = self.memory.read_sums()
+        return self.table.read_sums(self._summed)
 
     def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
         """Send them to the device."""
-        carried = self.memory.read_carried()
-        self.table.write_sums(carried, rows)
-        self.memory.send_carried(carried)
+        self.table.write_sums(self._summed, rows)
+        self.memory.send_carried(self._summed)
 
     def run(self, grads: Sequence[Any]) -> None:
         """Launch the kernels, and write the staged results back."""

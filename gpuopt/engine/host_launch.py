@@ -16,8 +16,9 @@ from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch
 from .measure import Measure
+from .sums import Sums
 from .table import Table
-from .update import Sums, Update
+from .update import Update
 
 
 class HostLaunch(Launch):

@@ -27,6 +27,7 @@ class Measure:
         self.wants_sums = wants_sums
 
     name = "measure"
+    wants_counts = True
     lists = ("params", "grads")
     read = (1,)
     written = ()

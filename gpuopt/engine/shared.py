@@ -41,6 +41,7 @@ class Advance:
     watched_names = ("gradient",)
     n_plain = 0
     wants_sums = False
+    wants_counts = True
     sums = None
     totals = None
     random_streams = ()

@@ -169,11 +169,14 @@ class States:
         return [self.params[entry.index], *(held[name] for name in names)]
 
     def carried_of(self, i: int, update: Update) -> list[float]:
-        """Return the carried numbers of a parameter, in the update's order."""
+        """Return the numbers of a parameter in the update's order; sums are 0 yet."""
         kept = [self.carried[i][name] for name in update.kept_names]
+        given = update.carried_names[len(kept) :]
+        if not given:
+            return kept
         memory = describe_state(self.params[i], "parameter")
         facts = {"ndim": len(memory.shape), "size": memory.size}
-        return [*kept, *(facts[n] for n in update.rule.facts), *(0.0 for _ in update.rule.sums)]
+        return [*kept, *(facts.get(name, 0.0) for name in given)]
 
     def _update_of(self, i: int, groups: Groups) -> Update:
         update: Update = groups.updates[self.group_of[i]]

@@ -163,7 +163,7 @@ class UpdateCoefficients:
         of_rule = (options[x] if isinstance(x, str) else x for x in starts)
         starts_of = {n: start for stage in self._around for n, start in stage.carried.items()}
         of_stages = (starts_of[name](options, tensor) for name in self._constant)
-        not_known_yet = (1.0 for _ in (*self.rule.facts, *self.rule.sums))
+        not_known_yet = (1.0 for _ in self._given)
         return (*of_rule, *of_stages, *not_known_yet)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from ..engine.compose import Update, within
 from ..engine.low_precision import BITS_16
 from ..engine.measure import MEASURE, Measure
+from ..engine.sums import Sums
 from ..engine.tail import Tail
-from ..engine.update import Sums
 from ..kernels.storage import STORAGE, compute_dtype
 from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES, Rule, Stage

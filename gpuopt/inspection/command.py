@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from ..arrays import FLOATS
@@ -18,7 +19,7 @@ from .check import SAMPLE, SCOPES, scope_cases
 from .compile import compile_cases
 from .dump import dump
 from .source import text_of
-from .spelling import arch_of, arch_text
+from .spelling import FAMILY, arch_of, arch_text, expanded, families
 
 _T = TypeVar("_T")
 
@@ -99,7 +100,7 @@ def cases_of(request: Request) -> list[Case]:
         BadOptionError: an option is invalid.
     """
     backends = _backends(request)
-    rules = _names("--rule", request.rules, tuple(RULES))
+    rules = _rules(request.rules)
     variants = _names("--variant", request.variants, tuple(VARIANTS))
     archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(arch_text, ARCHS)))
     dtypes = _chosen(
@@ -142,7 +143,12 @@ def _backends(request: Request) -> list[str]:
 
 
 def _chosen(
-    option: str, texts: Sequence[str], known: Sequence[_T], read: Callable[[str], _T], takes: str
+    option: str,
+    texts: Sequence[str],
+    known: Sequence[_T],
+    read: Callable[[str], _T],
+    takes: str,
+    of_families: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[_T]:
     """Return the values that an option names; all known ones for ``all``."""
     names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
@@ -151,7 +157,7 @@ def _chosen(
     if any(texts) and not names:
         raise BadOptionError(f"{option}: no name in {', '.join(texts)!r}, expected {takes}, {ALL}")
     chosen = []
-    for name in names:
+    for name in expanded(names, of_families):
         try:
             chosen.append(read(name))
         except ValueError:
@@ -162,6 +168,13 @@ def _chosen(
 
 def _names(option: str, texts: Sequence[str], known: Sequence[str]) -> list[str]:
     return _chosen(option, texts, known, lambda name: known[known.index(name)], ", ".join(known))
+
+
+def _rules(texts: Sequence[str]) -> list[str]:
+    """Return the rules that are named, or are of a family that is."""
+    known = families(RULES)
+    names, takes = list(RULES), ", ".join((*RULES, *(f"{FAMILY}{name}" for name in known)))
+    return _chosen("--rule", texts, names, lambda name: names[names.index(name)], takes, known)
 
 
 def _arch(name: str) -> int:

@@ -92,7 +92,9 @@ def cautious_decay_of(rule: Rule) -> Stage:
 
 @cache
 def subtracts(rule: Rule) -> bool:
-    """Return whether an update is ``p - u``, where u does not depend on p."""
+    """Return whether an update is ``p - u``, where u does not depend on p, nor on sums."""
+    if rule.sums or rule.totals:  # they would be of the parameter that is set aside
+        return False
     traced = trace(rule.update, parameters_of(rule.update))
     readers = [one for one in traced.operations if "p" in one.operands]
     if len(readers) != 1 or readers[0].name != "-" or readers[0].operands[0] != "p":

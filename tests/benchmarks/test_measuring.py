@@ -107,7 +107,7 @@ def test_the_copy_loop_reads_and_writes_memory_of_its_own():
 @pytest.mark.parametrize("size", [1 << 13, 1 << 15, 1000])
 def test_the_lists_of_the_copy_loop_do_not_share_offsets_in_their_pages(size, monkeypatch):
     made = []
-    monkeypatch.setattr(copyloop, "_moving", made.extend)
+    monkeypatch.setattr(copyloop, "_moving", lambda arrays, _: made.extend(arrays))
     copyloop.move_lists(size, 4)
     offsets = [array.ctypes.data for array in made]
     assert all(offset % 64 == 0 for offset in offsets)

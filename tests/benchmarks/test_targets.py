@@ -32,6 +32,12 @@ def test_the_copy_is_no_peer():
     assert target("copy").measured([group("adam", {"torch fused": 2.0}, of_copy=0.75)]) == 0.75
 
 
+def test_the_fastest_peer_counts_where_any_is_meant():
+    ratios = {"a package": 3.0, "a package, foreach": 1.75, "another": 2.0}
+    assert target("any peer").measured([group("adam", ratios, of_copy=0.5)]) == 1.75
+
+
 def test_what_was_not_measured_has_no_speedup():
     assert target("torch").measured([group("adam", {})]) is None
     assert target("copy").measured([]) is None
+    assert target("any peer").measured([group("adam", {})]) is None

@@ -49,6 +49,12 @@ def test_names_with_commas_in_one_or_several_options():
     assert {case.arch for case in cases} == {80, 90}
 
 
+def test_a_family_stands_for_its_rules():
+    cases = cases_of(Request(("family:rmsprop, adam",), archs=("90",)))
+    rules = [name for name, rule in RULES.items() if "square_avg" in rule.states]
+    assert [case.rule for case in cases] == [*rules, "adam"]
+
+
 def test_dtypes_of_each_list():
     (case,) = cases_of(Request(dtypes=("float32:bfloat16:float16",)))
     assert case.list_dtypes == ("float32", "bfloat16", "float16", "float16")
@@ -97,6 +103,7 @@ def test_adamw_is_inspected_with_its_decay():
     ("options", "message"),
     [
         ({"rules": ("adem",)}, "--rule: got 'adem', expected one of adadelta"),
+        ({"rules": ("family:eve",)}, "--rule: got 'family:eve', expected one of adadelta"),
         ({"archs": ("88",)}, "--arch: got '88', expected one of sm_75, sm_80"),
         ({"archs": ("hopper",)}, "--arch: got 'hopper'"),
         ({"archs": ("sm_sm_90",)}, "--arch: got 'sm_sm_90', expected one of sm_75"),

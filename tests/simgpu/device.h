@@ -114,6 +114,13 @@ static inline s32 to_integer32(f32 a)
     return a > -0x1p31f ? (s32)a : a == a ? INT32_MIN : 0;
 }
 
+// Of a double, NaN becomes the least.
+static inline s32 integer32_of_double(f64 a)
+{
+    if (a >= 0x1p31) return INT32_MAX;
+    return a > -0x1p31 - 1 ? (s32)a : INT32_MIN;
+}
+
 // b with the low bits of a in so many places from a first one on.
 static inline u64 insert_bits(u64 a, u64 b, u32 first, u32 count)
 {

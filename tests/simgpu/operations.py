@@ -131,6 +131,7 @@ def _conversions():
     for integer in (*BYTES, "u16", "s16", "u32", "s32"):
         yield f"cvt.rn.f32.{integer}", Operation("f32", (integer,), "(f32)a")
     yield "cvt.rzi.s32.f32", Operation("s32", ("f32",), "to_integer32(a)")
+    yield "cvt.rzi.s32.f64", Operation("s32", ("f64",), "integer32_of_double(a)")
     for t in FLOATS:
         yield f"cvt.rzi.s64.{t}", Operation("s64", (t,), "to_integer(a)")
     for to, of in product((*BYTES, *INTEGERS), repeat=2):

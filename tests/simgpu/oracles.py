@@ -130,12 +130,12 @@ def _converted(modifiers, values):
 
 
 def _between(modifiers, value):
-    """To an integer: towards zero, what is too far goes to the end; NaN to 0, or the least s64."""
+    """To an integer: towards zero, what is too far goes to the end; NaN to 0, or the least."""
     if modifiers[0] == "rn":
         return value.astype(_FLOAT[modifiers[1]])
     size = int(modifiers[1][1:])
     ends = -(2 ** (size - 1)), 2 ** (size - 1) - 1
-    nan = ends[0] if size == 64 else 0
+    nan = ends[0] if size == 64 or modifiers[2] == "f64" else 0
     found = [nan if v != v else int(max(min(v, 2.0**64), -(2.0**64))) for v in value.tolist()]
     return np.array([min(max(v, ends[0]), ends[1]) for v in found], object)
 

@@ -96,4 +96,26 @@ def test_what_cannot_be_cautious_is_refused_before_anything_changes():
 
 
 def test_all_other_rules_can_be():
-    assert [name for name, rule in RULES.items() if not subtracts(rule)] == ["asgd"]
+    more_than_a_subtraction = {
+        *("asgd", "cautious_adamw", "stable_adamw", "mars"),
+        *("lamb", "lars", "lars_nesterov"),  # whose update depends on the parameter
+        *("sgd_schedule_free", "adamw_schedule_free", "radam_schedule_free"),
+    }
+    refused = {name for name, rule in RULES.items() if not subtracts(rule)}
+    assert refused == more_than_a_subtraction
+
+
+def test_a_rule_with_sums_cannot_be():
+    """Its sums would be found where the parameter is set aside."""
+    rule = gpuopt.register(
+        "halved",
+        lambda p, g, step_size: p - step_size * g,
+        lambda step, of_p, lr: (lr * of_p,),
+        hyperparameters={"lr": 0.5},
+        sums=("of_p",),
+        summed=lambda p: (p,),
+    )
+    try:
+        assert not subtracts(rule)
+    finally:
+        del RULES["halved"]

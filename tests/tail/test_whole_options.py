@@ -15,6 +15,7 @@ import gpuopt.torch as ours  # noqa: E402
 from gpuopt.engine.tail import OPTIONS, Tail  # noqa: E402
 from tests.drop_in.pairs import CLASSES  # noqa: E402
 from tests.helpers.optimizers import OPTIMIZERS, make  # noqa: E402
+from tests.rules.oracles import training  # noqa: E402
 
 EVERY = {
     "clip_norm": 0.5,
@@ -256,7 +257,8 @@ def test_what_other_programs_put_into_groups_is_not_warned_of():
         param = torch.ones(2, requires_grad=True)
         param.grad = torch.ones(2)
         own = dict.fromkeys(NOT_OURS.split(), 0.5)
-        opt = getattr(ours, name)([{"params": [("w", param)], **own, 7: "a key of another type"}])
+        group = {"params": [("w", param)], **own, **training(name), 7: "a key of another type"}
+        opt = getattr(ours, name)([group])
         opt.step()
 
 
