@@ -8,8 +8,8 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.retarget import function_from
+from .update_calls import Call, UpdateCalls, bytes_of, call_of, lines_of
 from .update_coefficients import parameters_of
-from .update_lists import Call, UpdateLists, bytes_of, call_of, lines_of
 
 
 class Sums:
@@ -35,7 +35,7 @@ class Sums:
 
     def __init__(
         self,
-        update: UpdateLists,
+        update: UpdateCalls,
         what: str,
         names: tuple[str, ...],
         function: Callable[..., Any] | None,

@@ -15,8 +15,8 @@ from ..rules.split import JOIN, SPLIT
 from ..rules.tail import TAKE_MASTER, ZERO_GRADIENT
 from .low_precision import BITS_16, NARROW, rounded_states
 from .sums import Sums
+from .update_calls import UpdateCalls, bytes_of, lines_of
 from .update_coefficients import parameters_of
-from .update_lists import Call, UpdateLists, bytes_of, call_of, lines_of
 
 ELEMENT = "element"
 """What stages call the index of an element in its tensor; a number behind it is the stream."""
@@ -32,7 +32,7 @@ BEHIND_ALL = tuple(SPLIT.values())
 
 
 @dataclass(frozen=True, eq=False)
-class Update(UpdateLists):
+class Update(UpdateCalls):
     """The whole update of one element: ``*written = function(*read, *coefficients)``.
 
     States in a format of 8 bits have two lists each, of codes and of the scales of blocks. The
@@ -110,11 +110,6 @@ class Update(UpdateLists):
         return len(self._totals_behind)
 
     @property
-    def _totals_behind(self) -> tuple[str, ...]:
-        """The totals that are made of the update's own pass."""
-        return () if self.rule.totals_first or self.instead else self.rule.totals
-
-    @property
     def wants_sums(self) -> bool:
         """Whether no largest values of the watched values are needed: never in an update."""
         return False
@@ -137,33 +132,6 @@ class Update(UpdateLists):
     def encode_streams(self) -> tuple[int, ...]:
         """The streams of random words that `encode_function` rounds by."""
         return _streams_of(self.encoding)
-
-    @cached_property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """The coefficients that the function takes; stages that round share theirs."""
-        names = (name for *_, names in (*self._calls, *self._encoding_calls) for name in names)
-        return tuple(dict.fromkeys(names))
-
-    @cached_property
-    def _calls(self) -> tuple[Call, ...]:
-        rule, own = self.rule, self.instead
-        core = f"apply_{rule.name}", rule.update, rule.results, rule.coefficient_names
-        return (
-            *map(call_of, self._in_front),
-            *self._totalling,
-            call_of(own) if own else core,
-            *map(call_of, self._behind),
-        )
-
-    @property
-    def _totalling(self) -> tuple[Call, ...]:
-        """The call that returns what totals are made of; its coefficients are the rule's."""
-        names, function = self._totals_behind, self.rule.totalled
-        return ((f"total_{self.rule.name}", function, names, ()),) if names and function else ()
-
-    @cached_property
-    def _encoding_calls(self) -> tuple[Call, ...]:
-        return tuple(map(call_of, self.encoding))
 
     @cached_property
     def source(self) -> str:

@@ -1,4 +1,4 @@
-"""The lists of arrays that an update walks over, and how they are stored."""
+"""The functions that an update calls for an element, and the lists of arrays that they take."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Call = tuple[str, Callable[..., Any], tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
-class UpdateLists(UpdateCoefficients):
-    """The part of an `Update` that says which lists of arrays it has, and what lies in them.
+class UpdateCalls(UpdateCoefficients):
+    """The part of an `Update` that is known without its text: its calls, and lists of arrays.
 
     Attributes:
         narrow: how 16-bit parameters keep what rounding cuts off; one of `NARROW`, or empty.
@@ -106,6 +106,38 @@ class UpdateLists(UpdateCoefficients):
     def values(self) -> tuple[str, ...]:
         """What the functions call an element of each list."""
         return ("p", "g", *self.states, *self.scales)
+
+    @cached_property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """The coefficients that the function takes; stages that round share theirs."""
+        names = (name for *_, names in (*self._calls, *self._encoding_calls) for name in names)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def _totals_behind(self) -> tuple[str, ...]:
+        """The totals that are made of the update's own pass."""
+        return () if self.rule.totals_first or self.instead else self.rule.totals
+
+    @cached_property
+    def _calls(self) -> tuple[Call, ...]:
+        rule, own = self.rule, self.instead
+        core = f"apply_{rule.name}", rule.update, rule.results, rule.coefficient_names
+        return (
+            *map(call_of, self._in_front),
+            *self._totalling,
+            call_of(own) if own else core,
+            *map(call_of, self._behind),
+        )
+
+    @property
+    def _totalling(self) -> tuple[Call, ...]:
+        """The call that returns what totals are made of; its coefficients are the rule's."""
+        names, function = self._totals_behind, self.rule.totalled
+        return ((f"total_{self.rule.name}", function, names, ()),) if names and function else ()
+
+    @cached_property
+    def _encoding_calls(self) -> tuple[Call, ...]:
+        return tuple(map(call_of, self.encoding))
 
 
 def bytes_of(
