@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import is_, itemgetter
 from typing import Any
@@ -56,6 +56,7 @@ class Plan:
         check_present: Callable[[], None] = lambda: None,
         check_changed: Callable[[Sequence[str]], None] = lambda names: None,
         others: Sequence[str] = (),
+        optional: Collection[str] = (),
     ) -> None:
         """Make an empty plan.
 
@@ -69,6 +70,7 @@ class Plan:
             check_present: raises if a group lacks an option that a step reads.
             check_changed: raises if one of the options that have changed is not accepted.
             others: options that some groups have; all but ``state_dtype`` are only checked.
+            optional: options of one number that may be None, which is `NOT_GIVEN`.
         """
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
         self._absent.update(dict.fromkeys(others), **{STATE_DTYPE: state_dtype})
@@ -76,7 +78,7 @@ class Plan:
         self._gives = {name: parts.get(name, (name,)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
         self._check_present, self._check_changed = check_present, check_changed
-        self._tail, self._state_dtype = tail, state_dtype
+        self._tail, self._state_dtype, self._optional = tail, state_dtype, optional
         self._values_of = itemgetter(*names)  # returns a tuple: with the defaults there are several
         self._rows: list[tuple[Any, ...]] = []
         self._values: dict[str, _Values] = {}
@@ -138,6 +140,12 @@ class Plan:
             return name in self.live and list(map(seen, column)) != self.live[name]
         return name in self.live or _is_live(column) or column != known
 
+    def _given(self, name: str, column: _Values) -> _Values:
+        """Return the values of an option, with a number for None if it may be that."""
+        if name not in self._optional:
+            return column
+        return [NOT_GIVEN if value is None else value for value in column]
+
     def _new(
         self,
         options: Sequence[Mapping[str, Any]],
@@ -162,7 +170,8 @@ class Plan:
         for name, parts in self._gives.items():
             if all(part in numbers or part not in used for part in parts):
                 continue
-            for part, column in zip(parts, _split(name, len(parts), values[name])):
+            known = self._given(name, values[name])
+            for part, column in zip(parts, _split(name, len(parts), known)):
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
@@ -185,10 +194,7 @@ class Plan:
 def as_floats(column: Sequence[Any]) -> list[float] | None:
     """Return numbers as floats, or None if one is not a plain number."""
     if not _NUMBERS.issuperset(map(type, column)):
-        if None not in column:
-            return None
-        column = [NOT_GIVEN if value is None else value for value in column]
-        return as_floats(column)
+        return None
     try:
         return list(map(float, column))
     except OverflowError:  # an int beyond the largest float

@@ -67,6 +67,11 @@ class Definition:
         """The hyperparameters that each option sets, by its name."""
         return {option.name: option.parts for option in self.options}
 
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The options that may be None."""
+        return frozenset(option.name for option in self.options if option.optional)
+
     def rule_for(self, options: Groups) -> Rule:
         """Return the rule of a group; reads the options in ``choices`` alone."""
         return RULES[self.rules[tuple(bool(options[name]) for name in self.choices)]]

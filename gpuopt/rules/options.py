@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .ranges import BELOW_ONE, FINITE, NOT_GIVEN, REAL, Range
+from .ranges import BELOW_ONE, FINITE, NOT_GIVEN, REAL, OrNone, Range
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Option:
         """Fill in the parts."""
         if not self.parts:
             object.__setattr__(self, "parts", (self.name,))
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be None."""
+        return any(isinstance(accepted, OrNone) for accepted in self.ranges)
 
     @property
     def hyperparameters(self) -> dict[str, float]:

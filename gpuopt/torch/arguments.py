@@ -13,7 +13,6 @@ from typing import Any
 from ..optimizers.constructors import tail_parameters
 from ..optimizers.unknown import refuse_unknown
 from ..rules.definitions import Definition
-from ..rules.ranges import OrNone
 from .flags import FLAGS
 
 OWN = ("state_dtype", "norm_group")
@@ -60,7 +59,7 @@ def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
         if option is None or not option.ranges:
             continue
         if len(option.ranges) == 1:
-            if not (value is None and isinstance(option.ranges[0], OrNone)):
+            if not (value is None and option.optional):
                 _check_number(name, value)
         else:
             for i, part in enumerate(_first(len(option.ranges), name, value)):

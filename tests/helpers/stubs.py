@@ -12,7 +12,6 @@ from pathlib import Path
 
 from gpuopt.engine.tail import Tail
 from gpuopt.rules.definitions import DEFINITIONS
-from gpuopt.rules.ranges import OrNone
 from tests.rules.oracles import TORCHS
 
 GPUOPT = Path(__file__).parents[2] / "gpuopt"
@@ -93,7 +92,7 @@ def type_of(option, tensor):
         return "bool"
     if len(option.ranges) > 1:
         return f"tuple[{', '.join(['float'] * len(option.ranges))}]"
-    if isinstance(option.ranges[0], OrNone):
+    if option.optional:
         return "float | None"
     return tensor if option.tensor else "float"
 

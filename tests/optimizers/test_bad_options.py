@@ -8,7 +8,6 @@ import pytest
 
 import gpuopt
 from gpuopt.rules.definitions import DEFINITIONS
-from gpuopt.rules.ranges import OrNone
 from tests.helpers.optimizers import (
     FLAGS,
     NUMBERS,
@@ -78,7 +77,7 @@ def refused_everywhere(name, option, values, error, *words, ways=slice(None)):
 
 @pytest.mark.parametrize(("name", "option"), EACH_NUMBER)
 def test_what_is_no_number(numpy_backend, name, option):
-    optional = isinstance(range_of(name, option), OrNone)
+    optional = option in DEFINITIONS[name].optional
     refused_everywhere(
         name,
         option,
