@@ -202,6 +202,11 @@ class Update(UpdateCalls):
         return Sums(self, "totals", rule.totals, rule.totalled, plain=True)
 
     @property
+    def in_front(self) -> tuple[Sums, ...]:
+        """The passes in front of it."""
+        return tuple(one for one in (self.sums, self.totals) if one is not None)
+
+    @property
     def callees(self) -> dict[str, Callable[..., Any]]:
         """The functions that `function` calls, by the names in its source."""
         return {callee: function for callee, function, *_ in self._calls}

@@ -1874,7 +1874,7 @@ class Prodigy(Optimizer):
     >>> for _ in range(3):
     ...     opt.step([np.array([4.0, 0.25], np.float32)])
     >>> w, opt.d
-    (array([-0.5, -0.5], dtype=float32), 1.0)
+    (array([-1., -1.], dtype=float32), 1.0)
 
     Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", 2023.
     """

@@ -243,7 +243,7 @@ p = p - lr \frac{d \, m}{\sqrt{v} + d \epsilon}
 >>> for _ in range(3):
 ...     opt.step([np.array([4.0, 0.25], np.float32)])
 >>> w, opt.d
-(array([-0.5, -0.5], dtype=float32), 1.0)
+(array([-1., -1.], dtype=float32), 1.0)
 """,
     )
 )

@@ -115,6 +115,11 @@ class Rule:
         others = parameters_of(self.totalled) if self.totalled else ()
         return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
 
+    @property
+    def reads_first(self) -> bool:
+        """Whether a pass over the elements comes before the update, which finds sums or totals."""
+        return bool(self.sums) or self.totals_first
+
     @cached_property
     def shared_names(self) -> tuple[str, ...]:
         """The shared numbers that coefficients may take: before the step, and after it."""
