@@ -145,6 +145,8 @@ def _rule_of(problem):
 def _shared_in(step, problem, shared):
     """The shared numbers before a step, and behind it under names of their own."""
     rule, options = _rule_of(problem), problem.groups[0].options
+    if not rule.shared:
+        return {}
     first = {name: options.get(start, start) for name, start in rule.shared.items()}
     before = shared[step - 1] if step else first
     return {n: before[n] for n in first} | {next_name(n): shared[step][n] for n in first}
