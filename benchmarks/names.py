@@ -17,7 +17,7 @@ _MODELS = {
     "llama-1b-shard": "Llama 1B, an eighth",
     "tiny500": "500 tensors of 64",
 }
-_BACKENDS = {"numba": "Numba", "numpy": "NumPy", "triton": "Triton", "cupy": "CuPy"}
+_BACKENDS = {"llvm": "LLVM", "numba": "Numba", "numpy": "NumPy", "triton": "Triton", "cupy": "CuPy"}
 
 
 def rule_name(rule: str) -> str:
@@ -51,8 +51,8 @@ def is_size(model: str) -> bool:
 def contender_name(contender: str, ours: bool) -> str:
     """Return the full name of a contender.
 
-    >>> contender_name("numba, drop-in", True), contender_name("copy", False)
-    ('gpuopt, Numba, drop-in', 'copy loop')
+    >>> contender_name("llvm, drop-in", True), contender_name("copy", False)
+    ('gpuopt, LLVM, drop-in', 'copy loop')
     """
     if not ours:
         return "copy loop" if contender == COPY else contender

@@ -62,9 +62,9 @@ def _unchanged(array: Any) -> Any:
 
 OURS: dict[str, dict[str, Contender]] = {
     "cpu": {
-        "numba": partial(_arrays, "numba", _unchanged),
-        "numba, torch tensors": partial(_arrays, "numba", as_torch),
-        "numba, drop-in": partial(_drop_in, "numba"),
+        "llvm": partial(_arrays, "llvm", _unchanged),
+        "llvm, torch tensors": partial(_arrays, "llvm", as_torch),
+        "llvm, drop-in": partial(_drop_in, "llvm"),
         "numpy": partial(_arrays, "numpy", _unchanged),
     },
     "cuda": {

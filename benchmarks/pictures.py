@@ -30,6 +30,9 @@ from .names import contender_name, is_size, model_name, rule_name
 from .report import described, on_device
 
 STYLES: dict[str, Style] = {  # gpuopt's in blue; contenders of one family share a colour
+    "llvm": (BLUE, "-"),
+    "llvm, torch tensors": (BLUE, "--"),
+    "llvm, drop-in": (BLUE, ":"),
     "numba": (BLUE, "-"),
     "numba, torch tensors": (BLUE, "--"),
     "numba, drop-in": (BLUE, ":"),

@@ -79,20 +79,20 @@ TARGETS = (
     Target(
         "gpt2, whole tail", ("adamw",), "split8, 8bit", "torch calls", 2.0, "storage", "bfloat16"
     ),
-    Target("16m", _ADAM, "numba", "torch fused", 1.0),
-    Target("gpt2", _ADAM, "numba", "torch fused", 1.0),
-    Target("resnet50", _ADAM, "numba", "torch fused", 1.3),
-    Target("tiny500", _ADAM, "numba", "torch fused", 8.0),
+    Target("16m", _ADAM, "llvm", "torch fused", 1.0),
+    Target("gpt2", _ADAM, "llvm", "torch fused", 1.0),
+    Target("resnet50", _ADAM, "llvm", "torch fused", 1.3),
+    Target("tiny500", _ADAM, "llvm", "torch fused", 8.0),
     Target("16m", _ADAM, "numpy", "torch for-loop", 1.0),
     Target("16m", _ADAM, "numpy", "textbook NumPy", 3.0),
-    *(Target(model, _ADAM, "numba", "copy", 1 / 1.1) for model in ("16m", "gpt2", "resnet50")),
+    *(Target(model, _ADAM, "llvm", "copy", 1 / 1.1) for model in ("16m", "gpt2", "resnet50")),
     *(
         Target("gpt2", (rule,), _TAIL, peer, least, "references")
         for rule in OTHERS
         for peer, least in (("copy", 0.9), ("any peer", 3.0))
     ),
     *(
-        Target(model, rules, "numba, drop-in", "torch", least)
+        Target(model, rules, "llvm, drop-in", "torch", least)
         for model, of_fused, of_others in (
             ("gpt2", 1.0, 3.0),
             ("resnet50", 1.5, 5.0),

@@ -155,8 +155,8 @@ def application() -> "typer.Typer":
         backend: Annotated[
             str,
             typer.Option(
-                help="Comma-separated backends: numba, triton, cupy; or all.",
-                show_default="numba, and triton for a GPU",
+                help="Comma-separated backends: llvm, triton, cupy; or all.",
+                show_default="llvm, and triton for a GPU",
             ),
         ] = "",
     ) -> None:

@@ -73,7 +73,7 @@ def verify(arguments: Sequence[str]) -> int:
         "--only",
         default="",
         metavar="WORDS",
-        help="Run only the checks with all of these words in their names: 'numba bfloat16'.",
+        help="Run only the checks with all of these words in their names: 'llvm bfloat16'.",
     )
     parser.add_argument(
         "--require",

@@ -21,6 +21,7 @@ from .messages.suggest import did_you_mean
 from .variables import (
     BACKEND,
     CACHE_DIR,
+    CPU,
     DEBUG,
     NUM_THREADS,
     REQUIRE_GPU,
@@ -31,7 +32,7 @@ Report = dict[str, Any]
 
 PACKAGES = {
     "numpy": ("numpy",),
-    "numba": ("numba",),
+    "llvmlite": ("llvmlite",),
     "torch": ("torch",),
     "triton": ("triton",),
     "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
@@ -48,12 +49,10 @@ VARIABLES = (
     BACKEND,
     NUM_THREADS,
     CACHE_DIR,
+    CPU,
     DEBUG,
     REQUIRE_GPU,
     "CUDA_VISIBLE_DEVICES",
-    "NUMBA_CPU_FEATURES",
-    "NUMBA_CPU_NAME",
-    "NUMBA_DISABLE_JIT",
     "TRITON_INTERPRET",
 )
 """The environment variables that affect what runs."""

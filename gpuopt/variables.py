@@ -11,13 +11,15 @@ from .messages.warn import warn
 BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"
 CACHE_DIR = "GPUOPT_CACHE_DIR"
+CPU = "GPUOPT_CPU"
+"""The processor to compile for, by LLVM's name for it; this machine's by default."""
 DEBUG = "GPUOPT_DEBUG"
 REQUIRE_GPU = "GPUOPT_REQUIRE_GPU"
 """For the tests: without a GPU, fail instead of skipping."""
 LONG_FAULTS = "GPUOPT_LONG_FAULTS"
 """For the tests: trials of faults that take a minute each."""
 
-KNOWN = (BACKEND, NUM_THREADS, CACHE_DIR, DEBUG, REQUIRE_GPU, LONG_FAULTS)
+KNOWN = (BACKEND, NUM_THREADS, CACHE_DIR, CPU, DEBUG, REQUIRE_GPU, LONG_FAULTS)
 
 
 def unknown_variables() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A thread pool that splits work into equal shares.
 
-The kernels release the GIL, so Python threads run them in parallel. Numba's threading layers are
-not used: some abort when two threads enter them at once.
+The kernels release the GIL, so Python threads run them in parallel.
 """
 
 from __future__ import annotations

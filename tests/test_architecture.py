@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"kernels.numpy", "kernels.numba", "kernels.triton", "kernels.cuda"},
+    {"kernels.numpy", "kernels.llvm", "kernels.triton", "kernels.cuda"},
     {"rules", "arrays"},
     {"engine"},
     {"optimizers"},

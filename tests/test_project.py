@@ -94,7 +94,7 @@ def test_the_version_is_that_of_the_package():
 def test_the_torch_extra_brings_all_that_a_drop_in_and_the_command_line_use():
     (torch,) = re.findall(r"^torch = \[$(.*?)^\]$", PYPROJECT.read_text(), re.M | re.DOTALL)
     names = {Requirement(text).name for text in re.findall(r'^    "(.*?)",', torch, re.M)}
-    assert names == {"torch", "numba", "safetensors", "typer"}
+    assert names == {"torch", "llvmlite", "safetensors", "typer"}
 
 
 def test_the_drop_ins_without_torch_say_what_to_install(monkeypatch):

@@ -83,7 +83,7 @@ def test_the_guides_name_the_pythons_that_are_tested():
         assert re.findall(r"(3\.\d+) to (3\.\d+)", text) == [(first, last)], guide
 
 
-@pytest.mark.parametrize("name", ["torch", "numpy", "numba", "safetensors", "typer"])
+@pytest.mark.parametrize("name", ["torch", "numpy", "llvmlite", "safetensors", "typer"])
 def test_the_oldest_that_gpuopt_takes_is_tested(name):
     assert re.search(rf"\b{name}=={re.escape(lowest(name))}(\.0)*(?![\d.])", CI)
 

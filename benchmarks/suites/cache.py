@@ -47,7 +47,7 @@ def run(settings: Settings) -> Iterator[Group]:
 def code() -> str:
     """Return for which processor the walks are compiled, and its widest vectors."""
     try:
-        from gpuopt.kernels.numba.object_files import processor
+        from gpuopt.kernels.llvm.object_files import processor
     except ImportError as error:
         return f"not compiled: {error}"
     name, features = processor()

@@ -118,7 +118,7 @@ BACKENDS: dict[str, Backend] = {
             "pip install 'gpuopt[cupy13]', or cupy12 where the driver is for CUDA 12",
             library="cupy",
         ),
-        Backend("numba", "gpuopt.kernels.numba.launch", ("cpu",), "pip install 'gpuopt[cpu]'"),
+        Backend("llvm", "gpuopt.kernels.llvm.launch", ("cpu",), "pip install 'gpuopt[cpu]'"),
         Backend("numpy", "gpuopt.kernels.numpy.blocks", ("cpu",), "pip install numpy"),
     )
 }
@@ -265,7 +265,7 @@ def explain(arrays: Any) -> Explanation:
     arrays on cpu: numpy
       triton: not asked for: use_backend forces 'numpy'
       cupy: not asked for: use_backend forces 'numpy'
-      numba: not asked for: use_backend forces 'numpy'
+      llvm: not asked for: use_backend forces 'numpy'
       numpy: forced by use_backend
     """
     return explain_places(place_of(describe(a, f"arrays[{k!r}]")) for k, a in _named(arrays))

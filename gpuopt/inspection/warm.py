@@ -2,7 +2,7 @@
 
 Neither a GPU nor a driver is needed. The cache keys must equal those of a step, so the inputs are
 the same: `triton.compile` gets the source, target and options of Triton's JIT, and the kernels of
-CuPy and Numba are compiled by the backends' own code.
+CuPy and LLVM are compiled by the backends' own code.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from .cases import Case
 from .command import ALL, BadOptionError, Request, cases_of
 
 _INSTALL = {"triton": BACKENDS["triton"].install}
-_INSTALL |= {name: dispatch.BACKENDS[name].install for name in ("cupy", "numba")}
+_INSTALL |= {name: dispatch.BACKENDS[name].install for name in ("cupy", "llvm")}
 
-CPU = "numba"
+CPU = "llvm"
+
+_PACKAGE = {CPU: "llvmlite"}
+"""The packages of backends that have another name."""
 """The backend that needs no architecture: it compiles for the processor that it runs on."""
 
 
@@ -37,7 +40,7 @@ def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
         dtype: as in `gpuopt inspect`.
         arch: comma-separated architectures such as ``sm_90``; empty for those of this machine.
         variant: as in `gpuopt inspect`.
-        backend: comma-separated: ``numba``, ``triton``, ``cupy``, or ``all``; empty for ``numba``,
+        backend: comma-separated: ``llvm``, ``triton``, ``cupy``, or ``all``; empty for ``llvm``,
             and ``triton`` if there is a GPU or an architecture.
 
     Returns:
@@ -103,7 +106,7 @@ def _here() -> str:
 def _check_installed(backend: str) -> None:
     """Raise if the compiler is missing, with installation instructions."""
     try:
-        importlib.import_module(backend)
+        importlib.import_module(_PACKAGE.get(backend, backend))
     except ImportError as error:
         raise BadOptionError(
             f"--backend: {backend} cannot compile here: {error}; to install it: {_INSTALL[backend]}"
@@ -162,12 +165,12 @@ def _cupy(case: Case) -> None:
         raise OSError(problem)
 
 
-# --- Numba --------------------------------------------------------------------------------------
+# --- LLVM ---------------------------------------------------------------------------------------
 
 
-def _numba(case: Case) -> None:
+def _llvm(case: Case) -> None:
     """Compile the walk of a step, and that of the norm where the step needs it."""
-    from ..kernels.numba.launch import entry_of, object_file_of
+    from ..kernels.llvm.launch import entry_of, object_file_of
 
     walks = [(case.walked, case.list_dtypes)]
     if case.tail.measures:
@@ -179,4 +182,4 @@ def _numba(case: Case) -> None:
             raise OSError(disk_cache.problem() or "it could not be written")
 
 
-_WARMERS: dict[str, Callable[[Case], None]] = {CPU: _numba, "triton": _triton, "cupy": _cupy}
+_WARMERS: dict[str, Callable[[Case], None]] = {CPU: _llvm, "triton": _triton, "cupy": _cupy}

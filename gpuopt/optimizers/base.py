@@ -150,7 +150,7 @@ class Optimizer(TailMethods):
 
     @property
     def backend(self) -> str:
-        """What updates the arrays: ``"numba"``, or several names joined by ``+``."""
+        """What updates the arrays: ``"llvm"``, or several names joined by ``+``."""
         return "+".join(self._fused.backends)
 
     def explain(self) -> Explanation:

@@ -84,6 +84,9 @@ class Adadelta(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -127,6 +130,7 @@ class Adadelta(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -175,6 +179,9 @@ class Adagrad(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -220,6 +227,7 @@ class Adagrad(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -272,6 +280,9 @@ class Adam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -319,6 +330,7 @@ class Adam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -366,6 +378,9 @@ class AdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -411,6 +426,7 @@ class AdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -458,6 +474,9 @@ class Adamax(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -501,6 +520,7 @@ class Adamax(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -556,6 +576,9 @@ class Adan(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -601,6 +624,7 @@ class Adan(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -659,6 +683,9 @@ class AdEMAMix(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -708,6 +735,7 @@ class AdEMAMix(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ADOPT(Optimizer):
@@ -760,6 +788,9 @@ class ADOPT(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -806,6 +837,7 @@ class ADOPT(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -854,6 +886,9 @@ class ASGD(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -899,6 +934,7 @@ class ASGD(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class CAdamW(Optimizer):
@@ -950,6 +986,9 @@ class CAdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -993,6 +1032,7 @@ class CAdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class DAdaptAdam(Optimizer):
@@ -1054,6 +1094,9 @@ class DAdaptAdam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1114,6 +1157,7 @@ class DAdaptAdam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -1164,6 +1208,9 @@ class LAMB(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1207,6 +1254,7 @@ class LAMB(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -1261,6 +1309,9 @@ class LaProp(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1304,6 +1355,7 @@ class LaProp(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -1355,6 +1407,9 @@ class LARS(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1403,6 +1458,7 @@ class LARS(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -1449,6 +1505,9 @@ class Lion(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1490,6 +1549,7 @@ class Lion(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class MARS(Optimizer):
@@ -1545,6 +1605,9 @@ class MARS(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1598,6 +1661,7 @@ class MARS(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Momentum(Optimizer):
@@ -1650,6 +1714,9 @@ class Momentum(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1694,6 +1761,7 @@ class Momentum(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -1749,6 +1817,9 @@ class NAdam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1796,6 +1867,7 @@ class NAdam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Prodigy(Optimizer):
@@ -1864,6 +1936,9 @@ class Prodigy(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1932,6 +2007,7 @@ class Prodigy(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1984,6 +2060,9 @@ class RAdam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2029,6 +2108,7 @@ class RAdam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSProp(Optimizer):
@@ -2083,6 +2163,9 @@ class RMSProp(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2130,6 +2213,7 @@ class RMSProp(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -2184,6 +2268,9 @@ class RMSprop(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2231,6 +2318,7 @@ class RMSprop(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -2280,6 +2368,9 @@ class Rprop(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2321,6 +2412,7 @@ class Rprop(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGDScheduleFree(Modes, Optimizer):
@@ -2383,6 +2475,9 @@ class SGDScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2437,6 +2532,7 @@ class SGDScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamWScheduleFree(Modes, Optimizer):
@@ -2499,6 +2595,9 @@ class AdamWScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2551,6 +2650,7 @@ class AdamWScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdamScheduleFree(Modes, Optimizer):
@@ -2617,6 +2717,9 @@ class RAdamScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2669,6 +2772,7 @@ class RAdamScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -2720,6 +2824,9 @@ class SGD(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2765,6 +2872,7 @@ class SGD(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SophiaG(HessianUpdates, Optimizer):
@@ -2819,6 +2927,9 @@ class SophiaG(HessianUpdates, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2865,6 +2976,7 @@ class SophiaG(HessianUpdates, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class StableAdamW(Optimizer):
@@ -2914,6 +3026,9 @@ class StableAdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2957,4 +3072,5 @@ class StableAdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...

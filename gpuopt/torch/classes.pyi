@@ -94,6 +94,9 @@ class Adadelta(Fused, torch.optim.Adadelta):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -136,6 +139,7 @@ class Adadelta(Fused, torch.optim.Adadelta):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adagrad(Fused, torch.optim.Adagrad):
@@ -189,6 +193,9 @@ class Adagrad(Fused, torch.optim.Adagrad):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -232,6 +239,7 @@ class Adagrad(Fused, torch.optim.Adagrad):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adam(Fused, torch.optim.Adam):
@@ -290,6 +298,9 @@ class Adam(Fused, torch.optim.Adam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -335,6 +346,7 @@ class Adam(Fused, torch.optim.Adam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamW(Fused, torch.optim.AdamW):
@@ -388,6 +400,9 @@ class AdamW(Fused, torch.optim.AdamW):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -432,6 +447,7 @@ class AdamW(Fused, torch.optim.AdamW):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adamax(Fused, torch.optim.Adamax):
@@ -484,6 +500,9 @@ class Adamax(Fused, torch.optim.Adamax):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -526,6 +545,7 @@ class Adamax(Fused, torch.optim.Adamax):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adan(Fused):
@@ -587,6 +607,9 @@ class Adan(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -631,6 +654,7 @@ class Adan(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdEMAMix(Fused):
@@ -695,6 +719,9 @@ class AdEMAMix(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -741,6 +768,7 @@ class AdEMAMix(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ADOPT(Fused):
@@ -799,6 +827,9 @@ class ADOPT(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -843,6 +874,7 @@ class ADOPT(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ASGD(Fused, torch.optim.ASGD):
@@ -896,6 +928,9 @@ class ASGD(Fused, torch.optim.ASGD):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -939,6 +974,7 @@ class ASGD(Fused, torch.optim.ASGD):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class CAdamW(Fused):
@@ -996,6 +1032,9 @@ class CAdamW(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1039,6 +1078,7 @@ class CAdamW(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class DAdaptAdam(Fused):
@@ -1106,6 +1146,9 @@ class DAdaptAdam(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1160,6 +1203,7 @@ class DAdaptAdam(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LAMB(Fused):
@@ -1216,6 +1260,9 @@ class LAMB(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1259,6 +1306,7 @@ class LAMB(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LaProp(Fused):
@@ -1319,6 +1367,9 @@ class LaProp(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1362,6 +1413,7 @@ class LaProp(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LARS(Fused):
@@ -1419,6 +1471,9 @@ class LARS(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1464,6 +1519,7 @@ class LARS(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Lion(Fused):
@@ -1516,6 +1572,9 @@ class Lion(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1558,6 +1617,7 @@ class Lion(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class MARS(Fused):
@@ -1619,6 +1679,9 @@ class MARS(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1667,6 +1730,7 @@ class MARS(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Momentum(Fused):
@@ -1725,6 +1789,9 @@ class Momentum(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1768,6 +1835,7 @@ class Momentum(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class NAdam(Fused, torch.optim.NAdam):
@@ -1828,6 +1896,9 @@ class NAdam(Fused, torch.optim.NAdam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1872,6 +1943,7 @@ class NAdam(Fused, torch.optim.NAdam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Prodigy(Fused):
@@ -1946,6 +2018,9 @@ class Prodigy(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2005,6 +2080,7 @@ class Prodigy(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
@@ -2062,6 +2138,9 @@ class RAdam(Fused, torch.optim.RAdam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2105,6 +2184,7 @@ class RAdam(Fused, torch.optim.RAdam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSProp(Fused):
@@ -2165,6 +2245,9 @@ class RMSProp(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2210,6 +2293,7 @@ class RMSProp(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSprop(Fused, torch.optim.RMSprop):
@@ -2269,6 +2353,9 @@ class RMSprop(Fused, torch.optim.RMSprop):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2313,6 +2400,7 @@ class RMSprop(Fused, torch.optim.RMSprop):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Rprop(Fused, torch.optim.Rprop):
@@ -2367,6 +2455,9 @@ class Rprop(Fused, torch.optim.Rprop):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2408,6 +2499,7 @@ class Rprop(Fused, torch.optim.Rprop):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGDScheduleFree(Modes, Fused):
@@ -2476,6 +2568,9 @@ class SGDScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2523,6 +2618,7 @@ class SGDScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamWScheduleFree(Modes, Fused):
@@ -2591,6 +2687,9 @@ class AdamWScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2639,6 +2738,7 @@ class AdamWScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdamScheduleFree(Modes, Fused):
@@ -2711,6 +2811,9 @@ class RAdamScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2759,6 +2862,7 @@ class RAdamScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGD(Fused, torch.optim.SGD):
@@ -2815,6 +2919,9 @@ class SGD(Fused, torch.optim.SGD):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2858,6 +2965,7 @@ class SGD(Fused, torch.optim.SGD):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SophiaG(HessianUpdates, Fused):
@@ -2918,6 +3026,9 @@ class SophiaG(HessianUpdates, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2962,6 +3073,7 @@ class SophiaG(HessianUpdates, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class StableAdamW(Fused):
@@ -3017,6 +3129,9 @@ class StableAdamW(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -3060,4 +3175,5 @@ class StableAdamW(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...

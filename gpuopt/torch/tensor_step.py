@@ -18,7 +18,7 @@ from .inactive import States, is_inactive, with_placeholders
 from .local_tensors import LocalTensors
 from .shards import Shards
 from .state_sync import StateSync
-from .without_numba import warn_without_numba
+from .without_llvmlite import warn_without_llvmlite
 
 GRAD = attrgetter("grad")
 """In a map, the fastest way to many gradients."""
@@ -126,7 +126,7 @@ class TensorStep:
         if found_inf is not None:
             found_inf = self._shards.any(found_inf)
         if self._on_cpu:
-            warn_without_numba()
+            warn_without_llvmlite()
         if self.tensors.all_plain:
             self.step.run(grads, groups, found_inf)
         else:
@@ -151,7 +151,7 @@ class TensorStep:
             TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
         """
         if self._on_cpu:
-            warn_without_numba()
+            warn_without_llvmlite()
         if grads is not None and not self.tensors.all_plain:
             shards = self._shards.of(grads)
             own = {i: as_real(shards[i]) for i in self.tensors.complex if grads[i] is not None}

@@ -14,10 +14,10 @@ from ..rules.registry import RULES
 from .libraries import LIBRARIES
 
 TARGETS = (
-    ("numba", "numpy"),
+    ("llvm", "numpy"),
     ("triton", "torch"),
     ("cupy", "cupy"),
-    ("numba", "torch"),
+    ("llvm", "torch"),
     ("cupy", "torch"),
     ("triton", "cupy"),
 )

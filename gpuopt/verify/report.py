@@ -137,9 +137,9 @@ def _table(results: Sequence[Result]) -> list[list[str]]:
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as text: the first column to the left, the others to the right.
 
-    >>> print(_aligned([["", "same"], ["numba", "12"]]))
+    >>> print(_aligned([["", "same"], ["llvm", "12"]]))
            same
-    numba    12
+    llvm    12
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(

@@ -233,7 +233,7 @@ def _foreign_modules(function: FunctionType, record: Trace) -> dict[str, _Foreig
     modules: dict[str, _ForeignModule] = {}
     for name in [i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]:
         value = function.__globals__.get(name)
-        if isinstance(value, Number):  # Numba would compute in float64, Triton would not compile
+        if isinstance(value, Number):  # Triton would not compile it
             record.refuse(f"the number {name} by name (write it there, or make it a coefficient)")
         if isinstance(value, ModuleType) and name != "np":
             modules[name] = _ForeignModule(record, name)

@@ -1,7 +1,7 @@
 """Retarget a NumPy rule to another library's functions.
 
-A retargeted rule is a copy of the function in which the global ``np`` is another object: Numba's,
-Triton's or the tracer's.
+A retargeted rule is a copy of the function in which the global ``np`` is another object: Triton's
+or the tracer's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def retarget(
     Args:
         function: a rule, a stage or a composed update; it may call other such functions.
         library: the object that ``np`` refers to in the copy.
-        wrap: applied to each copy, innermost first (``numba.njit``, ``triton.jit``).
+        wrap: applied to each copy, innermost first (``triton.jit``).
         literal: applied to each float literal (for compilers that would promote float32
             arithmetic to float64).
         extra_globals: further globals that the compiler needs.

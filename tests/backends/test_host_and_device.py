@@ -23,7 +23,7 @@ EVERYTHING |= {"stats": True, "zero_grads": True}
 
 @pytest.fixture
 def both(device, request, monkeypatch):
-    """Numba for the tensors on the host, and this backend for those on the device."""
+    """LLVM for the tensors on the host, and this backend for those on the device."""
     if request.config.way == "gpu":
         pytest.skip("no device is simulated here")
     known = dict(BACKENDS)

@@ -133,10 +133,10 @@ def test_explain_says_that_it_is_slow_and_what_to_install(no_cuda):
     for name in ON_CUDA:
         assert BACKENDS[name].install in reasons[REFERENCE]
         assert reasons[name] == f"cannot run here: {BACKENDS[name].problem()}"
-    assert reasons["numba"] == "takes arrays on cpu only"
+    assert reasons["llvm"] == "takes arrays on cpu only"
 
 
-@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("name", ["numpy", "llvm"])
 def test_a_backend_of_the_host_cannot_be_forced_on_them(no_cuda, name):
     if BACKENDS[name].problem():
         pytest.skip(f"backend {name}: {BACKENDS[name].problem()}")

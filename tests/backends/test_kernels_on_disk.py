@@ -1,4 +1,4 @@
-"""Numba's kernels are kept on disk: the same bits, for this processor and this code alone."""
+"""LLVM's kernels are kept on disk: the same bits, for this processor and this code alone."""
 
 import os
 import platform
@@ -18,8 +18,8 @@ from gpuopt.engine.tail import Tail
 from tests.helpers.scripts import run_script
 from tests.test_architecture import ROOT, imported, modules
 
-launch = pytest.importorskip("gpuopt.kernels.numba.launch")
-keys = pytest.importorskip("gpuopt.kernels.numba.keys")
+launch = pytest.importorskip("gpuopt.kernels.llvm.launch")
+keys = pytest.importorskip("gpuopt.kernels.llvm.keys")
 
 DTYPES = ("float32",) * 4
 
@@ -34,7 +34,7 @@ STEP = """
     opt = gpuopt.Adam(params, **tails["{tail}"])
     opt.step(grads)
     digest = [p.view(np.int32).sum(dtype=np.int64) for p in params]
-    print("gpuopt.kernels.numba.compile" in sys.modules, *digest, getattr(opt, "grad_norm", ""))
+    print("gpuopt.kernels.llvm.compile" in sys.modules, *digest, getattr(opt, "grad_norm", ""))
 """
 
 
@@ -71,10 +71,7 @@ def test_the_next_process_compiles_nothing_and_has_the_same_bits(folder, tail):
 def test_code_for_another_processor_is_not_taken(folder):
     """As in a home folder that different machines share."""
     _, *bits = run_script(STEP.format(tail="plain")).split()
-    code = "import llvmlite.binding as llvm; print(*llvm.get_host_cpu_features())"
-    less = ",".join(f"-{name}" for name in run_script(code).split() if name.startswith("avx512"))
-    other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": less}
-    assert run_script(STEP.format(tail="plain"), **other).split() == ["True", *bits]
+    assert run_script(STEP.format(tail="plain"), GPUOPT_CPU="generic").split() == ["True", *bits]
     assert len(entries(folder)) == 2
 
 
@@ -103,7 +100,7 @@ def test_threads_that_start_together_agree(folder):
         found.append(param)
 
     threads = [threading.Thread(target=step) for _ in range(4)]
-    with gpuopt.use_backend("numba"):
+    with gpuopt.use_backend("llvm"):
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -167,43 +164,43 @@ def test_a_key_changes_with_the_function_that_makes_codes():
     assert keys.key_of(Recoded(update, encode), dtypes) != keys.key_of(update, dtypes)
 
 
-def test_a_key_changes_with_a_number_that_a_function_refers_to():
-    names = {"HALF": 0.5, "np": np}
-    exec("def f(p, g):\n    return (p - HALF * g,)", names)
-    function = names["f"]
-    update = Changed(update_of("gradient_descent"), function)
-    other = Changed(update_of("gradient_descent"), changed(function, HALF=0.25))
-    assert keys.key_of(update, DTYPES[:2]) != keys.key_of(other, DTYPES[:2])
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "8bit"])
+@pytest.mark.parametrize("rule", ["adam", "lamb", "momentum"])
+def test_a_key_is_the_same_in_the_next_process(rule, state_dtype):
+    code = f"""
+        import gpuopt
+        from gpuopt.kernels.llvm.keys import key_of
+        from tests.backends.test_kernels_on_disk import stored
+        print(key_of(*stored({rule!r}, {state_dtype!r})))
+    """
+    assert run_script(code, PYTHONHASHSEED="1").strip() == keys.key_of(*stored(rule, state_dtype))
 
 
-def test_a_global_of_which_the_text_does_not_say_all_is_of_this_process_alone(monkeypatch):
-    """An array's text has dots in it, and an enumeration may hide its number."""
-    names = {"TABLE": np.zeros(5000), "np": np}
-    exec("def f(p, g):\n    return (p - TABLE[0] * g,)", names)
-    update = Changed(update_of("gradient_descent"), names["f"])
-    before = keys.key_of.__wrapped__(update, DTYPES[:2])
-    assert keys.key_of.__wrapped__(update, DTYPES[:2]) == before
-    monkeypatch.setattr(keys, "_NOWHERE_ELSE", "another process")
-    assert keys.key_of.__wrapped__(update, DTYPES[:2]) != before
+def stored(rule, state_dtype):
+    """An update with its states in a dtype, and the dtypes of its lists."""
+    update = within(gpuopt.RULES[rule], Tail(stats=True))
+    kinds = update.stored_states("float32", state_dtype)
+    update = update.for_states(kinds)
+    return update, ("float32", "float32", *update.dtypes_of_lists(kinds))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr(keys.numba, "__version__", "99.0"),
-        lambda patch: patch.setattr(keys.llvmlite, "__version__", "99.0"),
-        lambda patch: patch.setattr(keys.sys, "version", "4.0"),
-        lambda patch: patch.setattr(keys, "processor", lambda: ("z80", "")),
-        lambda patch: patch.setattr(keys.numba.config, "OPT", 1),
-        lambda patch: patch.setattr(keys, "_FILES", ("maths.py",)),
+        ("llvmlite.__version__", "99.0"),
+        ("llvm_version_info", (99, 0, 0)),
+        ("processor", lambda: ("z80", "")),
+        ("sources", lambda: []),
     ],
+    ids=lambda change: change[0],
 )
 def test_a_key_changes_with_what_compiles(monkeypatch, change):
     key_of = keys.key_of.__wrapped__
     before = key_of(update_of(), DTYPES)
     keys._environment.cache_clear()
     assert key_of(update_of(), DTYPES) == before
-    change(monkeypatch)
+    *owner, name = change[0].split(".")
+    monkeypatch.setattr(getattr(keys, owner[0]) if owner else keys, name, change[1])
     keys._environment.cache_clear()
     try:
         assert key_of(update_of(), DTYPES) != before
@@ -214,14 +211,13 @@ def test_a_key_changes_with_what_compiles(monkeypatch, change):
 
 def test_every_source_of_the_machine_code_is_in_the_key():
     own = modules("kernels")
-    found, new = set(), {"gpuopt.kernels.numba.compile"}
+    found, new = set(), {"gpuopt.kernels.llvm.compile"}
     while new:
         found |= new
         names = {name for module in new for name in imported(module, own[module])}
         new = {n if n in own else n.rpartition(".")[0] for n in names} & own.keys() - found
-    files = {str(own[name].relative_to(ROOT / "kernels")) for name in found}
-    listed = {os.path.normpath(f"numba/{name}") for name in keys._FILES}
-    assert {file for file in files if not file.endswith("__init__.py")} <= listed
+    files = {own[name] for name in found}
+    assert {file for file in files if file.name != "__init__.py"} <= set(keys.sources())
 
 
 def test_kernels_of_different_dtypes_have_different_keys():
@@ -384,7 +380,7 @@ def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder
         except ValueError as error:
             print(error, param.tolist())
     """
-    said = run_script(code, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES="")
+    said = run_script(code, GPUOPT_CPU="x86-64")
     assert said.startswith("float16: this processor cannot convert it")
     assert said.endswith("[1.0, 1.0, 1.0, 1.0, 1.0]\n")
 
@@ -393,7 +389,7 @@ def test_a_child_that_is_forked_while_a_kernel_is_compiled_can_compile(folder):
     code = """
         import os, threading
         import numpy as np, gpuopt
-        gpuopt.use_backend("numba")
+        gpuopt.use_backend("llvm")
         def step(rule, n=3):
             gpuopt.Optimizer([np.ones(n, np.float32)], rule=rule).step([np.ones(n, np.float32)])
         step("gradient_descent")
@@ -408,22 +404,3 @@ def test_a_child_that_is_forked_while_a_kernel_is_compiled_can_compile(folder):
         thread.join()
     """
     run_script(code, quiet=False)
-
-
-def test_a_rule_that_raises_is_an_error_of_the_step():
-    names = {"np": np}
-    exec(
-        "def f(p, g):\n    if g > 1.0:\n        raise ValueError('large')\n    return (p - g,)",
-        names,
-    )
-    update = Changed(update_of("gradient_descent"), names["f"])
-    update.coefficient_names = ()
-    param, grad = np.ones(3, np.float32), np.ones(3, np.float32)
-    addresses = np.array([[param.ctypes.data], [grad.ctypes.data]], np.int64)
-    rest = np.array([3]), np.zeros((1, 2), np.int32), np.zeros((1, 0), np.float32), np.array([3])
-    walk = launch.bind(update, DTYPES[:2], addresses, *rest, np.zeros((1, 0, 3)))
-    walk()
-    assert param.tolist() == [0.0, 0.0, 0.0]
-    grad[1] = 2.0
-    with pytest.raises(RuntimeError, match="a rule raised an error in its compiled form"):
-        walk()

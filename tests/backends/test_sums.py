@@ -5,7 +5,6 @@ import pytest
 
 import gpuopt
 from gpuopt import RULES
-from gpuopt.engine.compose import compose
 from gpuopt.engine.step import FusedStep
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.stepping import Problem, check, groups
@@ -34,15 +33,6 @@ def problem(rule, rests=(), shapes=SHAPES):
 @pytest.mark.parametrize("rule", SUMMING)
 def test_each_tensor_has_sums_of_its_own(backend, rule):
     check(backend, problem(rule, {(1, 0), (2, 4), (3, 1)}))
-
-
-@pytest.mark.parametrize("rule", SUMMING)
-def test_the_pass_on_the_cpu_needs_memory_for_its_sums_alone(rule):
-    """Buffers of values and of the largest would make it 1.1 to 2.8 times as slow."""
-    walk = pytest.importorskip("gpuopt.kernels.numba.walk")
-    update = compose(RULES[rule])
-    dtypes = ("float32",) * len(update.lists)
-    assert walk.scratch_bytes(update.sums, dtypes) == 8 * walk.LANES * len(RULES[rule].sums)
 
 
 def gapped(array):

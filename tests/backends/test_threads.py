@@ -114,13 +114,13 @@ WRONG = ["0", "-1", "two", "", "1.5", " 2"]
 
 @pytest.mark.parametrize("value", WRONG)
 def test_a_wrong_number_is_an_error_before_anything_changes(monkeypatch, value):
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     # The small float64 tensors form a table of their own, in front of the large one.
     problem = random_problem("adam", [(5,), (LARGE,)], steps=2)
     problem.params[0] = problem.params[0].astype(np.float64)
     params = [p.copy() for p in problem.params]
     fused = FusedStep(params, ["a", "b"], [0, 0])
-    with gpuopt.use_backend("numba"):
+    with gpuopt.use_backend("llvm"):
         fused.run(problem.grads[0], problem.groups)
         before = [p.copy() for p in params]
         monkeypatch.setenv("GPUOPT_NUM_THREADS", value)

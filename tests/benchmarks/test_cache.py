@@ -101,7 +101,7 @@ def test_a_walk_updates_and_its_memory_lives(dtype, monkeypatch):
     ],
 )
 def test_the_table_says_what_the_code_is_for(monkeypatch, features, said):
-    from gpuopt.kernels.numba import object_files
+    from gpuopt.kernels.llvm import object_files
 
     monkeypatch.setattr(object_files, "processor", lambda: ("znver9", features))
     assert cache.code() == said

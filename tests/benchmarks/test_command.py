@@ -112,7 +112,7 @@ def test_errors_are_small_and_ours_are_the_same_on_every_backend(run):
     pytest.importorskip("numba")
     (group,) = run("--suite", "accuracy", "--steps", "20", "--rule", "adam")["groups"]
     errors = {line["contender"]: line["ulps"] for line in group["lines"]}
-    assert errors["numba"] == errors["numpy"] == errors["numba, drop-in"]
+    assert errors["llvm"] == errors["numpy"] == errors["llvm, drop-in"]
     assert 0 < errors["numpy"]["median"] < 4
     assert errors["numpy"]["steps"] == 20
 
@@ -345,7 +345,7 @@ def test_pictures_use_names_and_nothing_in_them_overlaps(tmp_path, texts):
     facts = lines.facts("python -m benchmarks " + "--peers 'torch fused' " * 9, "cpu", 2, 5, 0.25)
     pictures.draw(Run(facts, groups), tmp_path)
     shown = {name: [text for text, _, _ in found] for name, found in texts.items()}
-    assert {"64k", "4M", "16M", "gpuopt, Numba, drop-in", "copy loop"} <= {*shown["roofline.png"]}
+    assert {"64k", "4M", "16M", "gpuopt, LLVM, drop-in", "copy loop"} <= {*shown["roofline.png"]}
     assert {"GPT-2", "ResNet-50", "500 tensors of 64", "torch fused"} <= {*shown["ratios.png"]}
     assert "A step of Adam over many tensors of 64 elements, float32" in shown["tensors.png"]
     for found in texts.values():

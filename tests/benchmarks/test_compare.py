@@ -30,15 +30,15 @@ def seconds(median):
 
 
 def a_run(**figures):
-    """A run of numba, a peer and an accuracy; ``figures`` override the defaults."""
-    at = {"numba": 1.0, "peer": 1.0, "of_copy": 0.9, "ulp": 2.0, **figures}
+    """A run of llvm, a peer and an accuracy; ``figures`` override the defaults."""
+    at = {"llvm": 1.0, "peer": 1.0, "of_copy": 0.9, "ulp": 2.0, **figures}
     lines = [
-        Line(PLACE, "numba", True, 1, 1, seconds=seconds(at["numba"]), of_copy=at["of_copy"]),
+        Line(PLACE, "llvm", True, 1, 1, seconds=seconds(at["llvm"]), of_copy=at["of_copy"]),
         Line(PLACE, "peer", False, 1, 1, seconds=seconds(at["peer"])),
     ]
     ulps = {"steps": 1.0, "median": 0.0, "p99": 0.0, "max": at["ulp"]}
     place = Place("accuracy", "adam", "float32", "100 steps", "cpu")
-    exact = Group(place, [Line(place, "numba", True, 1, 1, ulps=ulps)])
+    exact = Group(place, [Line(place, "llvm", True, 1, 1, ulps=ulps)])
     return Run(FACTS, [Group(PLACE, lines), exact])
 
 
@@ -58,9 +58,9 @@ def compare(tmp_path):
     "after, code",
     [
         ({}, 0),
-        ({"numba": 1.05}, 0),
-        ({"numba": 0.2}, 0),
-        ({"numba": 1.2}, 1),
+        ({"llvm": 1.05}, 0),
+        ({"llvm": 0.2}, 0),
+        ({"llvm": 1.2}, 1),
         ({"peer": 5.0}, 0),
         ({"ulp": 2.5}, 1),
         ({"ulp": 0.0}, 0),
@@ -72,20 +72,20 @@ def test_it_fails_where_gpuopt_became_worse_beyond_the_threshold(compare, capsys
 
 
 def test_the_threshold_is_the_callers(compare):
-    assert compare(a_run(), a_run(numba=1.2), "--threshold", "0.3") == 0
-    assert compare(a_run(), a_run(numba=1.05), "--threshold", "0.01") == 1
+    assert compare(a_run(), a_run(llvm=1.2), "--threshold", "0.3") == 0
+    assert compare(a_run(), a_run(llvm=1.05), "--threshold", "0.01") == 1
 
 
 @pytest.mark.parametrize("threshold", ["nan", "inf", "-0.1", "ten"])
 def test_a_threshold_that_lets_everything_pass_is_refused(compare, capsys, threshold):
     with pytest.raises(SystemExit) as caught:
-        compare(a_run(), a_run(numba=9.0), f"--threshold={threshold}")
+        compare(a_run(), a_run(llvm=9.0), f"--threshold={threshold}")
     assert caught.value.code == 2
     assert f"expected a number of at least 0, got '{threshold}'" in capsys.readouterr().err
 
 
 def test_another_machine_is_compared_by_the_part_of_its_copy(compare):
-    assert compare(a_run(), a_run(numba=9.0), "--by", "copy") == 0
+    assert compare(a_run(), a_run(llvm=9.0), "--by", "copy") == 0
     assert compare(a_run(), a_run(of_copy=0.5), "--by", "copy") == 1
 
 

@@ -32,14 +32,14 @@ WRONG = {
     "amsgrad": textbook.adam,
 }
 """For each rule, a slightly wrong formula."""
-ALWAYS = ("numba, drop-in", "torch foreach", "torch for-loop")
+ALWAYS = ("llvm, drop-in", "torch foreach", "torch for-loop")
 """Contenders that implement every rule; others are left out where they do not."""
 
 
 def needs(contender):
     if "torch" in contender or "drop-in" in contender:
         pytest.importorskip("torch")
-    if contender.startswith("numba"):
+    if contender.startswith("llvm"):
         pytest.importorskip("numba")
 
 
@@ -141,20 +141,20 @@ def test_a_package_with_another_interface_is_named():
     assert group.left_out["optimi"].startswith("failed: AttributeError")
 
 
-def test_without_numba_the_rest_runs(monkeypatch):
+def test_without_llvmlite_the_rest_runs(monkeypatch):
     def missing(case, buffers):
-        raise Unavailable("Numba is not installed")
+        raise Unavailable("LLVM is not installed")
 
     monkeypatch.setattr(measure, "copy_loop", missing)
-    group = measured(CASES["adam"], {"numba": missing, "numpy": NUMPY})
+    group = measured(CASES["adam"], {"llvm": missing, "numpy": NUMPY})
     assert [line.contender for line in group.lines] == ["numpy"]
-    assert set(group.left_out) == {"numba", "copy"}
+    assert set(group.left_out) == {"llvm", "copy"}
     assert group.lines[0].of_copy is None
 
 
 def test_all_contenders_update_the_same_memory():
     buffers = SharedBuffers(SHAPES, CASES["adam"].rule.states)
-    for contender in ("numba", "numpy", "torch fused"):
+    for contender in ("llvm", "numpy", "torch fused"):
         needs(contender)
         before = buffers.flat["params"].copy(), buffers.flat["exp_avg"].copy()
         step = CPU[contender](CASES["adam"], buffers)

@@ -8,12 +8,12 @@ from benchmarks.targets import Target
 
 def group(rule, ratios, model="16m", of_copy=None):
     place = Place("update", rule, "float32", model, "cpu")
-    line = Line(place, "numba", True, 1, 1, times_as_fast_as=ratios, of_copy=of_copy)
+    line = Line(place, "llvm", True, 1, 1, times_as_fast_as=ratios, of_copy=of_copy)
     return Group(place, [line])
 
 
 def target(peer):
-    return Target("16m", ("adam", "adagrad"), "numba", peer, 1.5)
+    return Target("16m", ("adam", "adagrad"), "llvm", peer, 1.5)
 
 
 @pytest.mark.parametrize("order", [1, -1])

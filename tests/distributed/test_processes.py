@@ -30,7 +30,7 @@ def test_four_shards(tmp_path):
 
 
 def test_compiled_on_the_host(tmp_path):
-    run("sharded:COMPILED", 2, tmp_path, "numba")
+    run("sharded:COMPILED", 2, tmp_path, "llvm")
 
 
 def test_the_tables_of_a_device(tmp_path):

@@ -81,13 +81,13 @@ print(caught, looked)
 
 
 @unix
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_interrupted_steps_are_whole(backend):
     """They hung, or left some tensors updated and others not."""
     count = 10_000 if LONG else 100
     code = STORM.format(backend=backend, count=count, size=70_000)
-    if backend == "numba":
-        pytest.importorskip("numba")
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
     caught, looked = map(int, run(code, 60 + count / 20).split())
     assert caught >= count and looked > 0
 
@@ -197,18 +197,18 @@ def run(code, timeout):
 @unix
 def test_interrupted_steps_of_a_drop_in_are_whole():
     pytest.importorskip("torch")
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     count = 10_000 if LONG else 100
     assert int(run(DROP_IN.format(count=count), 60 + count / 20).split()[0]) >= count
 
 
 @unix
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_a_child_forked_in_mid_step_can_step(backend):
     """Not from the memory that the step was changing, but without waiting for its threads."""
     pytest.importorskip("torch")
-    if backend == "numba":
-        pytest.importorskip("numba")
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
     run(FORK.format(backend=backend, count=200 if LONG else 6), 120)
 
 
@@ -314,9 +314,9 @@ def test_other_threads_have_no_signals_to_defer():
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_refused_number_of_threads_changes_nothing(monkeypatch, name):
     """NAdam's mu_product had moved on."""
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     params, twins = arrays(0, SHAPES), arrays(0, SHAPES)
-    with gpuopt.use_backend("numba"):
+    with gpuopt.use_backend("llvm"):
         opt, twin = make(name, params), make(name, twins)
         for one in (opt, twin):
             one.step(gradients(0, SHAPES))
@@ -361,10 +361,10 @@ TAILS = [
 
 @pytest.mark.parametrize("tail", TAILS, ids=lambda tail: "-".join(tail) or "none")
 @pytest.mark.parametrize("name", DEFINITIONS)
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_whatever_fails_before_the_update_changes_nothing(backend, name, tail):
-    if backend == "numba":
-        pytest.importorskip("numba")
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
     with gpuopt.use_backend(backend):
         inject_everywhere(name, tail)
 

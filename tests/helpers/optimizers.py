@@ -219,9 +219,9 @@ VARIANTS = [(name, options) for name, several in OPTIONS.items() for options in 
 
 ON_BACKENDS = [
     *(("numpy", name, options) for name, options in VARIANTS),
-    *(("numba", name, OPTIONS[name][-1]) for name in ("SGD", "Momentum", "AdamW")),
+    *(("llvm", name, OPTIONS[name][-1]) for name in ("SGD", "Momentum", "AdamW")),
 ]
-"""All variants on the backend without compilation, and some on Numba."""
+"""All variants on the backend without compilation, and some on LLVM."""
 
 ALL_OPTIONS = {n: o for d in DEFINITIONS.values() for n, o in d.by_name.items()}
 NUMBERS = {name for name, option in ALL_OPTIONS.items() if len(option.ranges) == 1}

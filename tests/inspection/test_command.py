@@ -112,7 +112,7 @@ def test_adamw_is_inspected_with_its_decay():
         ({"dtypes": ("bf15",)}, "--dtype: got 'bf15', expected one of float64"),
         ({"dtypes": ("float32:float32",)}, "--dtype: got 'float32:float32'"),
         ({"variants": ("fast",)}, "--variant: got 'fast', expected one of plain"),
-        ({"backends": ("numba",)}, "--backend: got 'numba', expected one of triton"),
+        ({"backends": ("llvm",)}, "--backend: got 'llvm', expected one of triton"),
         ({"rules": (",",)}, "--rule: no name in ','"),
         (
             {"source": "adam", "check": True, "rules": ("sgd",)},

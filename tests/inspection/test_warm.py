@@ -137,28 +137,28 @@ CPU_STEP = """if True:
     options = dict(clip_norm=1.0, ema_decay=0.999, stats="stats" in sys.argv)
     options |= dict(zero_grads=options["stats"], master_weights=options["stats"])
     gpuopt.Adam(params, **options).step([np.ones(100, np.float32)])
-    print("gpuopt.kernels.numba.compile" in sys.modules)
+    print("gpuopt.kernels.llvm.compile" in sys.modules)
 """
 
 
-def test_the_first_step_of_numba_after_it_compiles_no_kernel(run, tmp_path, monkeypatch):
-    pytest.importorskip("numba")
+def test_the_first_step_of_llvm_after_it_compiles_no_kernel(run, tmp_path, monkeypatch):
+    pytest.importorskip("llvmlite")
     put_nvidia_smi(tmp_path, monkeypatch, "exit 9")  # without a GPU it warms for the CPU
     said = warm(run, "--rule", "adam", "--variant", "clip_ema")
-    assert said.startswith("numba.adam.clip_ema.float32: ")
+    assert said.startswith("llvm.adam.clip_ema.float32: ")
     assert len(said.splitlines()) == 1
     assert run("-c", CPU_STEP) == "False\n"
     warm(run, "--rule", "adam", "--variant", "whole")  # whose norm has statistics, too
     assert run("-c", CPU_STEP, "stats") == "False\n"
-    warm(run, "--rule", "adam", "--dtype", "bf16", "--backend", "numba")
+    warm(run, "--rule", "adam", "--dtype", "bf16", "--backend", "llvm")
     assert len(list(tmp_path.glob("cache/cpu/*.o"))) == 5
 
 
 def test_what_cannot_be_kept_is_an_error(run, tmp_path):
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     (tmp_path / "cache").write_text("")
-    said = warm(run, "--rule", "adam", "--backend", "numba", code=1)
-    assert f"numba.adam.plain.float32: OSError: {tmp_path / 'cache'} is no folder" in said
+    said = warm(run, "--rule", "adam", "--backend", "llvm", code=1)
+    assert f"llvm.adam.plain.float32: OSError: {tmp_path / 'cache'} is no folder" in said
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])

@@ -8,7 +8,7 @@ MUTANTS = (
         "gpuopt/engine/table.py",
         "counts = -(-sizes // chunk)",
         "counts = sizes // chunk",
-        "tests/backends/test_sizes.py::test_boundaries -k numba",
+        "tests/backends/test_sizes.py::test_boundaries -k llvm",
     ),
     Mutant(
         "largest values of several chunks are added",
@@ -85,14 +85,14 @@ MUTANTS = (
         "gpuopt/engine/coefficients.py",
         "return np.where(active, rows[:, n:], table.carried)",
         "return rows[:, n:]",
-        "tests/backends/test_carried.py -k numba",
+        "tests/backends/test_carried.py -k llvm",
     ),
     Mutant(
         "what is carried starts anew with new tables",
         "gpuopt/engine/states.py",
         "{**dict(zip(update.kept_names, at_first)), **self.carried[i]}",
         "{**self.carried[i], **dict(zip(update.kept_names, at_first))}",
-        "tests/backends/test_carried.py -k numba",
+        "tests/backends/test_carried.py -k llvm",
     ),
     Mutant(
         "every state starts at zero",

@@ -316,11 +316,11 @@ MUTANTS = (
         "tests/backends/test_torch_tensors.py -k another_alignment",
     ),
     Mutant(
-        "blocks of random words are counted in 32 bits, in Numba",
-        "kernels/numba/maths.py",
-        "block = np.uint64(begin // 4) + np.uint64(i)",
-        "block = np.uint64(np.uint32(begin // 4)) + np.uint64(i)",
-        "tests/backends/test_far_offsets.py -k '34 and numba'",
+        "blocks of random words are counted in 32 bits, in LLVM",
+        "kernels/llvm/philox.py",
+        "builder.lshr(first, half)\n    c2",
+        "constant(I64, 0)\n    c2",
+        "tests/backends/test_far_offsets.py -k '34 and llvm'",
     ),
     Mutant(
         "blocks of random words are counted in 32 bits, in CUDA C",

@@ -29,7 +29,7 @@ MUTANTS = (
         "kernels/numpy/blocks.py",
         "if result is not stored[row]:",
         "if result is stored[row]:",
-        "tests/backends/test_dtypes.py::test_gradient_descent -k numba",
+        "tests/backends/test_dtypes.py::test_gradient_descent -k llvm",
     ),
     Mutant(
         "ties are rounded up to bfloat16",

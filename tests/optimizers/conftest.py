@@ -3,11 +3,11 @@ import pytest
 import gpuopt
 
 
-@pytest.fixture(params=["numpy", "numba"])
+@pytest.fixture(params=["numpy", "llvm"])
 def backend(request):
     """Each backend of the CPU in turn."""
-    if request.param == "numba":
-        pytest.importorskip("numba")
+    if request.param == "llvm":
+        pytest.importorskip("llvmlite")
     with gpuopt.use_backend(request.param):
         yield request.param
 

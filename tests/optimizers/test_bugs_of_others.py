@@ -118,14 +118,14 @@ def test_a_gradient_that_is_not_aligned_after_one_that_is(backend, shift):
         grad = np.ndarray(100, np.float32, memory, offset)
         grad[...] = step + np.arange(100)
         optimizer.step([grad])
-        apart = "numba+numpy" if offset % 4 != begin % 4 else "numba"
-        assert optimizer.backend == {"numba": apart, "numpy": "numpy"}[backend]
+        apart = "llvm+numpy" if offset % 4 != begin % 4 else "llvm"
+        assert optimizer.backend == {"llvm": apart, "numpy": "numpy"}[backend]
     assert (param == -3 - 3 * np.arange(100)).all()
 
 
 def test_very_many_arrays(backend):
     """21,000 parameters exhaust handles (TransformerEngine#3418)."""
-    count = {"numba": 21_000, "numpy": 2_000}[backend]  # numpy has no launch to fill
+    count = {"llvm": 21_000, "numpy": 2_000}[backend]  # numpy has no launch to fill
     params = [np.full(2, i, np.float32) for i in range(count)]
     optimizer = gpuopt.Momentum(params, lr=0.5)
     grads = [np.full(2, 2, np.float32) for _ in range(count)]
@@ -513,7 +513,7 @@ def test_a_learning_rate_of_zero(backend, name, options):
 @pytest.mark.parametrize("dtype", [np.float16, BFLOAT16], ids=str)
 @pytest.mark.parametrize(
     ("backend", "name"),
-    [("numpy", "RMSProp"), ("numpy", "Adam"), ("numpy", "AdamW"), ("numba", "Adam")],
+    [("numpy", "RMSProp"), ("numpy", "Adam"), ("numpy", "AdamW"), ("llvm", "Adam")],
     indirect=["backend"],
 )
 def test_eps_beside_16_bit_parameters(backend, name, dtype):
@@ -580,7 +580,7 @@ def test_decay_of_adam_is_not_that_of_adamw(backend):
             for n in OPTIMIZERS
             if n not in ("ASGD", "Rprop") and "ScheduleFree" not in n
         ),
-        ("numba", "AdamW"),
+        ("llvm", "AdamW"),
     ],
     indirect=["backend"],
 )
@@ -643,8 +643,8 @@ def test_gradients_are_never_written(backend, name, options):
 @pytest.fixture
 def compilations():
     """How often a kernel has been compiled, as a function."""
-    numba_cpu = pytest.importorskip("gpuopt.kernels.numba.launch")
-    with gpuopt.use_backend("numba"):
+    numba_cpu = pytest.importorskip("gpuopt.kernels.llvm.launch")
+    with gpuopt.use_backend("llvm"):
         yield lambda: numba_cpu.compile.cache_info().misses
 
 

@@ -85,7 +85,7 @@ def test_every_optimizer_resumes_with_the_same_bits(numpy_backend, hand_over, na
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_every_optimizer_resumes_on_another_backend(name, options):
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     params, expected = arrays(0), arrays(0)
     optimizer, reference = make(name, params, **options), make(name, expected, **options)
     with gpuopt.use_backend("numpy"):
@@ -95,7 +95,7 @@ def test_every_optimizer_resumes_on_another_backend(name, options):
                 optimizer.step(gradients(step))
     resumed = fresh_with_defaults(name, params, options)
     resumed.load_state_dict(optimizer.state_dict())
-    with gpuopt.use_backend("numba"):
+    with gpuopt.use_backend("llvm"):
         resumed.step(gradients(2))
     assert everything(resumed, params) == everything(reference, expected)
 
@@ -221,8 +221,8 @@ def test_loading_twice_between_two_steps(backend):
     ("backend", "param", "state"),
     [
         *(("numpy", param, state) for param in DTYPES for state in (None, *DTYPES)),
-        ("numba", "float64", None),  # a state is stored the same way whatever computes it
-        ("numba", "bfloat16", "bfloat16"),
+        ("llvm", "float64", None),  # a state is stored the same way whatever computes it
+        ("llvm", "bfloat16", "bfloat16"),
     ],
     indirect=["backend"],
 )
@@ -308,7 +308,7 @@ def tensors(seed, dtype):
 
 @pytest.mark.parametrize(
     ("backend", "dtype"),
-    [*(("numpy", dtype) for dtype in DTYPES), ("numba", "float32"), ("numba", "bfloat16")],
+    [*(("numpy", dtype) for dtype in DTYPES), ("llvm", "float32"), ("llvm", "bfloat16")],
     indirect=["backend"],
 )
 def test_tensors(backend, hand_over, dtype):

@@ -107,7 +107,7 @@ def test_an_error_comes_before_anything_changes(bad):
         assert_same_bits(np.asarray(state), np.asarray(before[1][name]))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_the_result_does_not_depend_on_the_number_of_threads(backend, monkeypatch):
     shapes = [(200_001,), (3,), (70_000,)]
     results = []
@@ -122,7 +122,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(backend, monkeypatc
     assert all(result == results[0] for result in results)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_the_norm_is_right_to_a_float32(backend, dtype):
     grads = new_grads(dtype, 0, [(1_000_003,)])

@@ -10,7 +10,7 @@ from tests.tail.cases import COMBINATIONS, label, new_grads, new_params
 from tests.tail.statement import Statement
 from tests.tolerances import assert_close
 
-BACKENDS = ("numpy", "numba")
+BACKENDS = ("numpy", "llvm")
 
 
 def assert_near(actual, expected, what):

@@ -110,10 +110,10 @@ def test_tensors_and_seeds_have_noise_of_their_own():
         assert 0.4 < (a == other).mean() < 0.6
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_blocks_of_a_tensor_have_noise_of_their_own(backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
     params = [np.ones(3 * BLOCK, BF16)]
     with gpuopt.use_backend(backend):
         opt = SGD(params, lr=2.0**-9, stochastic_rounding=True)
@@ -124,7 +124,7 @@ def test_blocks_of_a_tensor_have_noise_of_their_own(backend):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_compensation_of_hostile_values_has_the_same_bits(dtype, backend):
     kind = BF16 if dtype == "bfloat16" else np.float16
     values = np.arange(1 << 16, dtype=np.uint16).view(kind)

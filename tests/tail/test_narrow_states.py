@@ -191,7 +191,7 @@ def test_a_variance_is_no_difference_of_what_was_rounded(state_dtype, momentum):
 @pytest.mark.parametrize("state_dtype", NARROW)
 def test_the_bits_do_not_depend_on_threads(state_dtype, monkeypatch):
     found = []
-    for backend, threads in (("numpy", 1), ("numba", 1), ("numba", 2), ("numba", 7)):
+    for backend, threads in (("numpy", 1), ("llvm", 1), ("llvm", 2), ("llvm", 7)):
         monkeypatch.setenv("GPUOPT_NUM_THREADS", str(threads))
         rng = np.random.default_rng(3)
         params = [rng.standard_normal(n).astype(np.float32) for n in (70_001, 5)]

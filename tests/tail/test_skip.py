@@ -19,7 +19,7 @@ from tests.tolerances import assert_close  # noqa: E402
 SHAPES = ((300,), (17, 5), (), (40_000,))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("stored", STORED, ids=str)
 def test_a_skipped_step_changes_nothing(backend, bad, stored):
@@ -48,7 +48,7 @@ def test_large_gradients_are_no_reason_to_skip():
     assert opt.skipped_steps == 0
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_float64_gradients_whose_squares_are_infinite_are_no_reason_to_skip(backend):
     params = new_params("float64", SHAPES)
     with gpuopt.use_backend(backend):
@@ -118,7 +118,7 @@ def test_skipped_steps_are_counted_on_in_a_copy_and_with_another_group():
         assert skip(other) == 3
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 def test_statistics_are_what_they_say(backend, dtype):
     params = new_params(dtype, SHAPES)

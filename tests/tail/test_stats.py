@@ -12,7 +12,7 @@ SHAPES = ((300,), (17, 5), (), (0,))
 NOTHING = (0,) * 9
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("around", [{}, {"ema_decay": 0.5}], ids=label)
 @pytest.mark.parametrize("stored", STORED, ids=label)
@@ -34,7 +34,7 @@ def test_an_update_is_what_the_stored_weights_differ_by(stored, around, dtype, b
                 assert_close(stats.param_norm, np.linalg.norm(now), "sum in another order")
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 @pytest.mark.parametrize("around", [{}, {"clip_norm": 1.0}], ids=label)
 @pytest.mark.parametrize("strided", [False, True])
 def test_a_tensor_that_rests_has_none(around, strided, backend):
@@ -53,7 +53,7 @@ def test_a_tensor_that_rests_has_none(around, strided, backend):
         assert opt.stats() == {0: NOTHING, 1: NOTHING}
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
 def test_a_gradient_in_another_memory_order_leaves_nothing_behind(backend):
     """It is measured on its own, and the next one in the table."""
     with gpuopt.use_backend(backend):

@@ -12,7 +12,7 @@ from gpuopt.verify.devices import DEVICES
 from tests.verify.conftest import SIZES
 
 
-def command(faults, targets=(("numba", "numpy"),), without=()):
+def command(faults, targets=(("llvm", "numpy"),), without=()):
     """Return the command of a worker.
 
     Args:

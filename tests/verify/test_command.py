@@ -17,7 +17,7 @@ from gpuopt.verify.checks import TARGETS
 from gpuopt.verify.command import verify
 from tests.verify import bad_worker
 
-pytest.importorskip("numba")
+pytest.importorskip("llvmlite")
 
 TWO = "sgd_ float32"
 """Words of the names of two checks, by rules that few others need."""
@@ -99,15 +99,15 @@ def run(with_faults, capsys):
 
 def test_a_line_for_each_check_a_table_and_a_verdict(with_faults, capsys, tmp_path):
     with_faults({})
-    assert verify(TWO, ["numba"], None, None) == 0
+    assert verify(TWO, ["llvm"], None, None) == 0
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if line.startswith("same ")]
     assert {line.split("  ")[-1] for line in lines} >= {
-        "numba, NumPy arrays: sgd_momentum float32",
-        "numba, NumPy arrays: sgd_nesterov float32",
+        "llvm, NumPy arrays: sgd_momentum float32",
+        "llvm, NumPy arrays: sgd_nesterov float32",
     }
     n = len(lines)
-    assert re.search(rf"numba, NumPy arrays +{n} +{n} +0 +0 +0\n", out)
+    assert re.search(rf"llvm, NumPy arrays +{n} +{n} +0 +0 +0\n", out)
     assert "Not seen on this machine:\n" in out
     assert "streams, CUDA graphs" in out
     assert re.search(rf"\n{n} checks: the same bits as NumPy in each, in \d+ s\.\n$", out)
@@ -153,7 +153,7 @@ def test_one_wrong_bit_is_named_with_its_element(with_faults, capsys, tmp_path):
     with_faults({"sgd_momentum": "bit"})
     assert verify(TWO, [], None, None) == 1
     out, err = capsys.readouterr()
-    name = "numba, NumPy arrays: sgd_momentum float32"
+    name = "llvm, NumPy arrays: sgd_momentum float32"
     assert re.search(rf"^DIFFERS .* {name}$", out, re.MULTILINE)
     assert re.search(r"^same .*: sgd_nesterov float32$", out, re.MULTILINE)
     found = re.search(
@@ -226,13 +226,13 @@ def test_no_backend_can_be_looked_for(monkeypatch, capsys):
 
 
 def test_nothing_but_numpy(with_faults, capsys):
-    with_faults({}, without=("numba", "torch", "triton", "cupy", "ml_dtypes"), targets=TARGETS)
+    with_faults({}, without=("llvmlite", "torch", "triton", "cupy", "ml_dtypes"), targets=TARGETS)
     assert verify("", [], None, None) == 0
     out = capsys.readouterr().out
-    assert "  numba: " in out and "pip install 'gpuopt[cpu]'" in out
+    assert "  llvm: " in out and "pip install 'gpuopt[cpu]'" in out
     assert out.endswith("Nothing was compared: NumPy is the only backend that is usable here.\n")
-    assert verify("", ["numba"], None, None) == 1
-    assert "required, but not checked: numba" in capsys.readouterr().err
+    assert verify("", ["llvm"], None, None) == 1
+    assert "required, but not checked: llvm" in capsys.readouterr().err
 
 
 def test_without_torch_rich_and_typer(with_faults, capsys, monkeypatch):
@@ -242,7 +242,7 @@ def test_without_torch_rich_and_typer(with_faults, capsys, monkeypatch):
     assert plain(["verify", "--only", TWO]) == 0
     out = capsys.readouterr().out
     assert "  torch tensors: " in out
-    assert "numba, NumPy arrays" in out
+    assert "llvm, NumPy arrays" in out
 
 
 # --- options ------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_the_options_reach_the_command(monkeypatch):
         "--only",
         "adam",
         "--require",
-        "numba",
+        "llvm",
         "--require",
         "cupy",
         "--json",
@@ -314,7 +314,7 @@ def test_the_options_reach_the_command(monkeypatch):
     assert plain(words) == 7
     assert plain(["verify"]) == 7
     assert given == [
-        ("adam", ["numba", "cupy"], Path("a"), Path("b")),
+        ("adam", ["llvm", "cupy"], Path("a"), Path("b")),
         ("", [], None, None),
     ]
 

@@ -45,7 +45,7 @@ RESULTS = [
 ]
 
 
-def found(results=RESULTS, unseen=("numba: not installed",), **devices):
+def found(results=RESULTS, unseen=("llvm: not installed",), **devices):
     machine = examine()
     machine["devices"]["cuda"] = {"devices": [], "problem": "none", **devices}
     return Findings(Plan(machine, [r.check for r in results], list(unseen)), results, 12.3)
@@ -93,7 +93,7 @@ def test_verdicts():
 def test_a_report_names_devices_and_drivers():
     text = markdown_of(found(devices=[GPU], problem=None))
     assert "\ncuda:0: NVIDIA H100, 81559 MiB, 9.0, 580.1\n" in text
-    assert "\n- numba: not installed\n" in text
+    assert "\n- llvm: not installed\n" in text
     assert "## differs: triton, torch tensors: adam float16\n\n```\nparam 0: 2 of 10 " in text
     assert "\ncuda: none\n" in markdown_of(found())
 
@@ -111,4 +111,4 @@ def test_data_have_all_differences():
     assert not data["ok"]
     assert data["counts"] == dict.fromkeys([SAME, DIFFERS, ERROR, DIED, HUNG, NOT_RUN], 1)
     assert len(data["checks"][1]["differences"]) == 7
-    assert data["unseen"] == ["numba: not installed"]
+    assert data["unseen"] == ["llvm: not installed"]

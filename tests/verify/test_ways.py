@@ -16,7 +16,7 @@ pytest.importorskip("ml_dtypes")
 
 WHOLE = ("clip_norm", "skip", "ema", "stats")
 
-FULL = checks_for("numba", "numpy", True, 0)
+FULL = checks_for("llvm", "numpy", True, 0)
 
 
 # --- what is checked ------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def test_every_rule_in_every_dtype_and_with_a_tail():
 
 def test_every_option_of_a_tail():
     given = {option for check in FULL for option in check.options}
-    some = {"cautious", "cautious_weight_decay"}  # not for every rule
+    some = {"cautious", "cautious_weight_decay", "decouple_lr"}  # not for every rule
     known = {field.name for field in fields(Tail)} - {"error_if_nonfinite"} - some
     assert given >= known | {"state_dtype", "weight_decay", "maximize", "scale"}
 
@@ -64,7 +64,7 @@ def test_checks_have_names_of_their_own_and_a_way_to_step(backend, library, devi
 
 def test_without_ml_dtypes_no_check_asks_for_bfloat16(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    found = checks_for("numba", "numpy", True, 0)
+    found = checks_for("llvm", "numpy", True, 0)
     assert found
     assert not [c for c in found if "bfloat16" in (c.dtype, c.options.get("state_dtype"))]
 

@@ -5,37 +5,27 @@ A compiled loop is kept on disk, and loaded instead of compiled wherever it is f
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from ctypes import c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from .. import disk_cache
 from ..table import Update
-from ..thread_count import thread_count
 from ..threads import for_each_share
 from .keys import key_of
+from .layout import CHUNK
 from .object_files import compiling, load
-from .walk import CHUNK, scratch_bytes
 
 __all__ = ["CHUNK", "bind", "compile", "entry_of", "object_file_of"]
 
-if numba.config.DISABLE_JIT:
-    raise ImportError("NUMBA_DISABLE_JIT is set")
-
-_UNUSED = np.zeros(2, np.int64)
-_NO_RESULT = (c_void_p(_UNUSED.ctypes.data), c_void_p(_UNUSED[1:].ctypes.data))
-"""Where Numba's functions write a result and an error, which no walk has."""
-
 
 @cache
-def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., int]:
+def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., None]:
     """Return the compiled loop over the chunks of a table, from the disk if it is there."""
     with compiling:
         return load(object_file_of(update, dtypes), f"walk_{key_of(update, dtypes)}")
@@ -46,7 +36,7 @@ def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
     entry = entry_of(update, dtypes)
 
     def make() -> bytes:
-        from .compile import object_file  # Numba's compiler, which a hit does not need
+        from .compile import object_file  # which a hit does not need
 
         return object_file(update, dtypes, f"walk_{entry.stem}")
 
@@ -103,30 +93,9 @@ class _Walk:
         n_tensors = len(arrays[1])
         self._table = np.array([*(a.ctypes.data for a in arrays), n_tensors], np.int64)
         self._where = c_void_p(self._table.ctypes.data)
-        self._scratch = scratch_bytes(update, dtypes)
-        shares = thread_count() if self._scratch else 0
-        self._free = deque(self._new_scratch() for _ in range(shares))
-
-    def _new_scratch(self) -> npt.NDArray[np.float64]:
-        return np.empty(self._scratch // 8)
 
     def __call__(self) -> None:
-        for_each_share(self._walk_scratch if self._scratch else self._walk, self._ends)
+        for_each_share(self._walk, self._ends)
 
     def _walk(self, first: int, last: int) -> None:
-        _check(self._kernel(*_NO_RESULT, self._where, None, c_int64(first), c_int64(last)))
-
-    def _walk_scratch(self, first: int, last: int) -> None:
-        try:
-            scratch = self._free.pop()
-        except IndexError:  # GPUOPT_NUM_THREADS has grown
-            scratch = self._new_scratch()
-        where = c_void_p(scratch.ctypes.data)
-        _check(self._kernel(*_NO_RESULT, self._where, where, c_int64(first), c_int64(last)))
-        self._free.append(scratch)
-
-
-def _check(status: int) -> None:
-    """Raise what a compiled loop ended with, which Numba's functions return."""
-    if status:
-        raise RuntimeError(f"a rule raised an error in its compiled form: status {status}")
+        self._kernel(self._where, c_int64(first), c_int64(last))

@@ -1,0 +1,1 @@
+"""The rules, compiled by LLVM for the CPU."""

@@ -1,0 +1,57 @@
+"""A key that changes with everything that the machine code of a walk depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+from llvmlite.binding import llvm_version_info
+
+from ..table import Update
+from ..trace.operations import trace
+from .object_files import processor
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
+    """Return a key for the walk of an update.
+
+    It depends on the operations and the shape of the update, on the dtypes, on the sources of this
+    backend, on the versions of llvmlite and LLVM, and on the processor.
+    """
+    parts = (_environment(), dtypes, *_shape(update))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+
+
+@cache
+def _environment() -> tuple[Any, ...]:
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()]
+    return (llvmlite.__version__, llvm_version_info, *processor(), *digests)
+
+
+def sources() -> list[Path]:
+    """Return the files that decide what an update is compiled to."""
+    return sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / name for name in _OTHERS)))
+
+
+_OTHERS = ("roundings.py", "storage.py", "table.py", "trace/operations.py", "trace/retarget.py")
+
+
+def _shape(update: Update) -> Iterator[Any]:
+    """Yield all that the walk takes from the update."""
+    yield update.read, update.written, update.blocked
+    yield update.random_streams, update.encode_streams
+    yield update.coefficient_names, update.encode_coefficients
+    yield len(update.watched_names), update.wants_sums, update.wants_counts
+    yield update.n_plain
+    for function in (update.function, update.encode_function):
+        if function is not None:
+            count = function.__code__.co_argcount
+            traced = trace(function, tuple(f"a{i}" for i in range(count)))
+            yield count, traced.operations, traced.results

@@ -1,0 +1,106 @@
+"""Partials of watched values, and how the lanes of a chunk become them.
+
+Lane j of a sum adds every `LANES`-th element of a chunk, starting at j, and at the end the lanes
+are added in pairs. The result does not depend on the processor's vectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from .layout import LANES
+from .vectors import DOUBLE, I16, I64, WIDTH, constant, convert, halves, intrinsic, vector
+
+
+class Lanes:
+    """The memory of one watched value's lanes: sums, largest absolute values, and a count."""
+
+    def __init__(self, number: Any, sums_only: bool) -> None:
+        """Say what is kept; ``number`` is the type of the value."""
+        self._number, self._sums_only = number, sums_only
+        kinds = [ir.ArrayType(DOUBLE, LANES), I64, vector(number)]
+        self.type = ir.LiteralStructType(kinds)
+
+    def _part(self, builder: Any, lanes: Any, part: int) -> Any:
+        zero, index = constant(ir.IntType(32), 0), constant(ir.IntType(32), part)
+        return builder.gep(lanes, [zero, index], source_etype=self.type)
+
+    def _sums(self, builder: Any, lanes: Any, lane: Any) -> Any:
+        return builder.gep(self._part(builder, lanes, 0), [lane], source_etype=DOUBLE)
+
+    def clear(self, builder: Any, lanes: Any) -> None:
+        """Set them to zero."""
+        zero = ir.Constant(vector(DOUBLE), [0.0] * WIDTH)
+        for j in range(0, LANES, WIDTH):
+            builder.store(zero, self._sums(builder, lanes, constant(I64, j)), align=8)
+        builder.store(constant(I64, 0), self._part(builder, lanes, 1))
+        zero = ir.Constant(vector(self._number), [0.0] * WIDTH)
+        builder.store(zero, self._part(builder, lanes, 2), align=8)
+
+    def take(self, builder: Any, lanes: Any, lane: Any, values: Any, plain: bool) -> None:
+        """Add a vector of values, or their squares, to the sums from ``lane`` on."""
+        wide = convert(builder, values, DOUBLE)
+        at = self._sums(builder, lanes, lane)
+        old = builder.load(at, typ=vector(DOUBLE), align=8)
+        builder.store(builder.fadd(old, wide if plain else builder.fmul(wide, wide)), at, align=8)
+        if self._sums_only:
+            return
+        at = self._part(builder, lanes, 2)
+        old = builder.load(at, typ=vector(self._number), align=8)
+        size = intrinsic(builder, "fabs", values)
+        larger = builder.select(builder.fcmp_ordered(">", size, old), size, old)
+        builder.store(larger, at, align=8)
+
+    def count(self, builder: Any, lanes: Any, values: Any) -> None:
+        """Count the values that are infinite or NaN."""
+        nothing = builder.fsub(values, values)
+        others = builder.fcmp_unordered("uno", nothing, nothing)
+        found = intrinsic(builder, "ctpop", builder.bitcast(others, I16))
+        at = self._part(builder, lanes, 1)
+        old = builder.load(at, typ=I64)
+        builder.store(builder.add(old, builder.zext(found, I64)), at)
+
+    def put(self, builder: Any, lanes: Any, partials: Any) -> None:
+        """Write `kernels.table.PARTIALS`."""
+        total = self._folded(builder, lanes)
+        others = builder.uitofp(builder.load(self._part(builder, lanes, 1), typ=I64), DOUBLE)
+        rows = builder.load(self._part(builder, lanes, 2), typ=vector(self._number), align=8)
+        largest = convert(builder, self._halved(builder, rows, self._larger), DOUBLE)
+        write(builder, partials, (total, largest, others))
+
+    def _folded(self, builder: Any, lanes: Any) -> Any:
+        """Add the lanes in pairs."""
+        like = vector(DOUBLE)
+        parts = [
+            builder.load(self._sums(builder, lanes, constant(I64, j)), typ=like, align=8)
+            for j in range(0, LANES, WIDTH)
+        ]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        return self._halved(builder, parts[0], lambda builder, a, b: builder.fadd(a, b))
+
+    @staticmethod
+    def _larger(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+    @staticmethod
+    def _halved(builder: Any, values: Any, combine: Any) -> Any:
+        """Combine the two halves of a vector until one number is left."""
+        while values.type.count > 1:
+            values = combine(builder, *halves(builder, values))
+        return builder.extract_element(values, constant(ir.IntType(32), 0))
+
+
+def write(builder: Any, partials: Any, values: tuple[Any, ...]) -> None:
+    """Write the partials of a chunk."""
+    for i, value in enumerate(values):
+        at = builder.gep(partials, [constant(I64, i)], source_etype=DOUBLE)
+        builder.store(value, at, align=8)
+
+
+def erase(builder: Any, partials: Any) -> None:
+    """Write the partials of an inactive tensor's chunk."""
+    write(builder, partials, (constant(DOUBLE, 0.0),) * 3)

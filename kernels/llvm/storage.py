@@ -1,0 +1,73 @@
+"""Stored elements to values, and back; `kernels.storage` says what they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..storage import STORAGE
+from .vectors import FLOAT, HALF, I8, I16, I32, bits_of, constant, convert, float_of, of_items
+
+ITEMS = {"float16": HALF, "bfloat16": I16, "int8": I8, "uint8": I8, "int16": I16}
+
+
+def item_of(dtype: str, number: Any) -> Any:
+    """Return LLVM's type of a stored element.
+
+    Args:
+        dtype: of the element.
+        number: the types of ``"float32"`` and ``"float64"``, by name.
+    """
+    return ITEMS.get(dtype) or number[dtype]
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of a stored element."""
+    return STORAGE[dtype].itemsize
+
+
+def decode(builder: Any, stored: Any, dtype: str, number: Any) -> Any:
+    """Return stored elements as values of the type ``number``; exact."""
+    if dtype in ("int8", "int16"):
+        return builder.sitofp(stored, of_items(stored.type, number))
+    if dtype == "uint8":
+        return builder.uitofp(stored, of_items(stored.type, number))
+    value = decode_bfloat16(builder, stored) if dtype == "bfloat16" else stored
+    return convert(builder, value, number)
+
+
+def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
+    """Return values as stored elements; float64 is rounded to float32 first."""
+    if dtype in ("float32", "float64"):
+        return convert(builder, value, items[dtype])
+    value = convert(builder, value, FLOAT)
+    if dtype == "float16":
+        return convert(builder, value, HALF)
+    if dtype == "bfloat16":
+        return builder.trunc(encode_bfloat16(builder, value), of_items(value.type, I16))
+    if dtype == "int16":
+        whole = builder.fptosi(value, of_items(value.type, I32))
+        return builder.trunc(whole, of_items(value.type, I16))
+    bits = bits_of(builder, value)  # a code, as `roundings.stochastic_code` leaves it
+    moved = builder.lshr(bits, constant(bits.type, 8))
+    return builder.trunc(moved, of_items(value.type, I8))
+
+
+def decode_bfloat16(builder: Any, stored: Any) -> Any:
+    """Return bfloat16 as float32."""
+    wide = builder.zext(stored, of_items(stored.type, I32))
+    return float_of(builder, builder.shl(wide, constant(wide.type, 16)))
+
+
+def encode_bfloat16(builder: Any, value: Any) -> Any:
+    """Return the nearest bfloat16, its bits in integers of 32 bits; ties to even."""
+    bits = bits_of(builder, value)
+    half = constant(bits.type, 16)
+    odd = builder.and_(builder.lshr(bits, half), constant(bits.type, 1))
+    rounded = builder.add(builder.add(bits, constant(bits.type, 0x7FFF)), odd)
+    is_number = builder.fcmp_ordered("ord", value, value)
+    return builder.select(is_number, builder.lshr(rounded, half), constant(bits.type, 0x7FC0))
+
+
+def round_float16(builder: Any, value: Any) -> Any:
+    """Return the nearest float16, as float32."""
+    return convert(builder, convert(builder, value, HALF), FLOAT)

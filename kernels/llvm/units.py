@@ -1,0 +1,275 @@
+"""The loop over the units of a piece of a tensor: `BLOCK` elements, in two vectors.
+
+A unit is also a block of codes that share a scale, and what the counters of one vector of random
+words make. Everything of a unit stays in registers from its loads to its stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llvmlite import ir
+
+from ..storage import BLOCK, LEAST_SCALE, NO_SCALE, compute_dtype
+from ..table import Update
+from ..trace.operations import Trace, trace
+from . import storage
+from .lanes import Lanes
+from .layout import LANES
+from .operations import emit, uniform, without
+from .philox import keys, random_words
+from .vectors import (
+    DOUBLE,
+    FLOAT,
+    I32,
+    I64,
+    POINTER,
+    WIDTH,
+    bits_of,
+    constant,
+    convert,
+    intrinsic,
+    largest,
+    loop,
+    splat,
+    vector,
+)
+
+VECTORS = BLOCK // WIDTH
+"""The vectors of a unit."""
+
+GROUP = 8
+"""The units that are updated before the codes of the first are made. A unit's codes wait for its
+scale; meanwhile, the processor goes on with the next ones."""
+
+ITEMS = {"float32": FLOAT, "float64": DOUBLE}
+
+
+class Units:
+    """A function of LLVM: ``units(lists..., coefficients, count, element, valid, lanes...)``.
+
+    It updates ``count`` units from the addresses in ``lists`` on. Of the last one, the first
+    ``valid`` elements count: the others are computed, but have no part in scales and partials.
+    ``element`` is the index of the first one in its tensor.
+    """
+
+    def __init__(self, module: Any, update: Update, dtypes: tuple[str, ...]) -> None:
+        """Emit the function into a module.
+
+        Args:
+            module: LLVM's.
+            update: the composed update.
+            dtypes: of each list.
+        """
+        self._update, self._dtypes = update, dtypes
+        self.number = ITEMS[compute_dtype(dtypes[0])]
+        self.scales = {scale for _, scale in update.blocked}
+        self.coded = {row: scale for row, scale in update.blocked if row in update.written}
+        """By the rows of the codes that it makes, the rows of their scales."""
+        self.rows = sorted({*update.read, *update.written, *self.coded.values()})
+        self.lanes = [Lanes(self.number, update.wants_sums) for _ in update.watched_names]
+        kinds = [POINTER] * (len(self.rows) + 1) + [I64, I64, I32]
+        kinds += [POINTER] * len(self.lanes)
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "units")
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        self._emit()
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def _emit(self) -> None:
+        arguments = list(self.function.args)
+        self._lists = dict(zip(self.rows, arguments))
+        coefficients, count, element, valid, *self._lanes_at = arguments[len(self.rows) :]
+        builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self._prepare(builder, coefficients, valid)
+        if self.coded:
+            self._kept = {row: self._memory(builder) for row in self.coded}
+
+            def group(first: Any) -> None:
+                end = builder.add(first, constant(I64, GROUP))
+                end = intrinsic(builder, "smin", end, count)
+                loop(builder, first, end, lambda unit: self._unit(builder, unit, element))
+                loop(builder, first, end, lambda unit: self._encode(builder, unit, element))
+
+            loop(builder, constant(I64, 0), count, group, GROUP)
+        else:
+            loop(builder, constant(I64, 0), count, lambda unit: self._unit(builder, unit, element))
+        builder.ret_void()
+
+    def _memory(self, builder: Any) -> Any:
+        found = builder.alloca(vector(self.number, GROUP * BLOCK))
+        found.align, found.type = 64, POINTER
+        return found
+
+    def _prepare(self, builder: Any, coefficients: Any, valid: Any) -> None:
+        """Emit what is the same for all units."""
+        update = self._update
+        self._coefficients = {
+            name: builder.load(self._at(builder, coefficients, i, self.number), typ=self.number)
+            for i, name in enumerate(update.coefficient_names)
+        }
+        if update.random_streams or update.encode_streams:
+            self._keys = keys(builder, self._coefficients)
+        places = [ir.Constant(vector(I32), list(range(b, b + WIDTH))) for b in (0, WIDTH)]
+        ends = splat(builder, valid)
+        self._valid = [builder.icmp_signed("<", own, ends) for own in places]
+        self._traced = self._once(builder, update.function, update.coefficient_names)
+        if update.encode_function is not None:
+            self._encoding = self._once(builder, update.encode_function, update.encode_coefficients)
+
+    def _once(
+        self, builder: Any, function: Any, names: tuple[str, ...]
+    ) -> tuple[Trace, tuple[str, ...], dict[str, Any]]:
+        """Trace a function, and emit what depends on its last arguments, coefficients, alone."""
+        count = function.__code__.co_argcount
+        arguments = tuple(f"a{i}" for i in range(count))
+        traced = trace(function, arguments)
+        last = arguments[count - len(names) :] if names else ()
+        known = {a: self._coefficients[name] for a, name in zip(last, names)}
+        part = uniform(traced, last)
+        known |= dict(zip(part.results, emit(builder, part, known, self.number)))
+        return without(traced, part.results), arguments, known
+
+    def _at(self, builder: Any, pointer: Any, index: Any, item: Any) -> Any:
+        index = index if isinstance(index, ir.Value) else constant(I64, index)
+        return builder.gep(pointer, [index], source_etype=item)
+
+    # --- a unit -------------------------------------------------------------------------------
+
+    def _unit(self, builder: Any, unit: Any, element: Any) -> None:
+        """Update a unit; what becomes codes is kept for `_encode`, and measured."""
+        update = self._update
+        element = self._element(builder, unit, element)
+        lane = builder.and_(element, constant(I64, LANES - 1))
+        scales = {
+            row: self._load_scale(builder, row, unit) for row in self.scales if row in update.read
+        }
+        at = {
+            row: self._elements_at(builder, row, unit)
+            for row in self.rows
+            if row not in self.scales
+        }
+        words = self._words(builder, update.random_streams, element)
+        stored = {
+            row: [self._load(builder, row, at[row], j) for j in range(VECTORS)]
+            for row in at
+            if row in update.read
+        }
+        coded: dict[int, list[Any]] = {row: [] for row in self.coded}
+        for j in range(VECTORS):
+            results = self._updated(builder, j, stored, scales, words)
+            for row, result in zip(update.written, results):
+                if row in coded:
+                    coded[row].append(self._counted(builder, j, result))
+                else:
+                    self._store(builder, row, at[row], j, result)
+            for i, seen in enumerate(results[len(update.written) :]):
+                self._watch(builder, i, j, lane, self._counted(builder, j, seen))
+        for row, scale in self.coded.items():
+            for j, values in enumerate(coded[row]):
+                builder.store(values, self._kept_at(builder, row, unit, j), align=4)
+            found = self._measured(builder, coded[row])
+            builder.store(found, self._at(builder, self._lists[scale], unit, FLOAT), align=4)
+
+    def _element(self, builder: Any, unit: Any, element: Any) -> Any:
+        return builder.add(element, builder.mul(unit, constant(I64, BLOCK)))
+
+    def _words(self, builder: Any, streams: tuple[int, ...], element: Any) -> dict[int, Any]:
+        return {k: random_words(builder, element, k, *self._keys) for k in streams}
+
+    def _load_scale(self, builder: Any, row: int, unit: Any) -> Any:
+        at = self._at(builder, self._lists[row], unit, FLOAT)
+        return convert(builder, builder.load(at, typ=FLOAT, align=4), self.number)
+
+    def _kept_at(self, builder: Any, row: int, unit: Any, j: int) -> Any:
+        first = builder.mul(builder.and_(unit, constant(I64, GROUP - 1)), constant(I64, BLOCK))
+        return self._at(
+            builder,
+            self._kept[row],
+            builder.add(first, constant(I64, j * WIDTH)),
+            self.number,
+        )
+
+    def _updated(
+        self,
+        builder: Any,
+        j: int,
+        stored: Mapping[int, Any],
+        scales: Mapping[int, Any],
+        words: Mapping[int, Any],
+    ) -> list[Any]:
+        """Return the results of the update for one vector of a unit."""
+        update = self._update
+        traced, arguments, known = self._traced
+        values = [
+            scales[row]
+            if row in scales
+            else storage.decode(builder, stored[row][j], self._dtypes[row], self.number)
+            for row in update.read
+        ]
+        values += [words[k][j] for k in update.random_streams]
+        results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
+        return [splat(builder, result) for result in results]
+
+    def _encode(self, builder: Any, unit: Any, element: Any) -> None:
+        """Make the codes of a unit."""
+        update = self._update
+        element = self._element(builder, unit, element)
+        words = self._words(builder, update.encode_streams, element)
+        scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
+        traced, arguments, known = self._encoding
+        for j in range(VECTORS):
+            kept = [
+                builder.load(self._kept_at(builder, row, unit, j), typ=vector(self.number), align=4)
+                for row in self.coded
+            ]
+            values = [*kept, *scales, *(words[k][j] for k in update.encode_streams)]
+            results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
+            for row, result in zip(self.coded, results):
+                at = self._elements_at(builder, row, unit)
+                self._store(builder, row, at, j, splat(builder, result))
+
+    def _measured(self, builder: Any, vectors: list[Any]) -> Any:
+        """Return the scale of a unit; the bits of a NaN are above those of all numbers."""
+        sizes = [
+            builder.and_(bits, constant(bits.type, 0x7FFFFFFF))
+            for bits in (bits_of(builder, convert(builder, v, FLOAT)) for v in vectors)
+        ]
+        scale = largest(builder, intrinsic(builder, "umax", *sizes))
+        least = constant(FLOAT, float(LEAST_SCALE))
+        above = builder.select(builder.fcmp_ordered(">", scale, least), scale, least)
+        is_scale = builder.fcmp_ordered("<", scale, constant(FLOAT, float(NO_SCALE)))
+        return builder.select(is_scale, above, constant(FLOAT, float("nan")))
+
+    def _counted(self, builder: Any, j: int, values: Any) -> Any:
+        """Return values with zeros in the place of those that do not count."""
+        return builder.select(self._valid[j], values, constant(values.type, 0.0))
+
+    def _watch(self, builder: Any, i: int, j: int, lane: Any, values: Any) -> None:
+        lanes, at = self.lanes[i], self._lanes_at[i]
+        plain = i >= len(self.lanes) - self._update.n_plain
+        lanes.take(builder, at, builder.add(lane, constant(I64, j * WIDTH)), values, plain)
+        if self._update.wants_counts or not self._update.wants_sums:
+            lanes.count(builder, at, values)
+
+    # --- memory -------------------------------------------------------------------------------
+
+    def item(self, row: int) -> Any:
+        """Return the type of a list's items."""
+        return storage.item_of(self._dtypes[row], ITEMS)
+
+    def _elements_at(self, builder: Any, row: int, unit: Any) -> Any:
+        first = builder.mul(unit, constant(I64, BLOCK))
+        return self._at(builder, self._lists[row], first, self.item(row))
+
+    def _load(self, builder: Any, row: int, at: Any, j: int) -> Any:
+        item, align = self.item(row), storage.itemsize(self._dtypes[row])
+        at = self._at(builder, at, j * WIDTH, item)
+        return builder.load(at, typ=vector(item), align=align)
+
+    def _store(self, builder: Any, row: int, at: Any, j: int, value: Any) -> None:
+        item, align = self.item(row), storage.itemsize(self._dtypes[row])
+        at = self._at(builder, at, j * WIDTH, item)
+        builder.store(storage.encode(builder, value, self._dtypes[row], ITEMS), at, align=align)

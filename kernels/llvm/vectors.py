@@ -1,0 +1,129 @@
+"""Values of LLVM that are numbers, or vectors of `WIDTH` numbers of consecutive elements.
+
+An operation on numbers alone gives a number, so that what does not depend on the element is
+computed once for all of them; beside a vector, a number stands for a vector of equal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+WIDTH = 16
+"""Elements of a vector. LLVM splits it into the processor's own vectors."""
+
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+FLOAT, DOUBLE, HALF = ir.FloatType(), ir.DoubleType(), ir.HalfType()
+POINTER = ir.PointerType()
+
+
+def vector(item: Any, width: int = WIDTH) -> Any:
+    """Return the type of a vector."""
+    return ir.VectorType(item, width)
+
+
+def constant(like: Any, value: Any) -> Any:
+    """Return a constant of the type ``like``; a vector of equal ones of a vector's type."""
+    if isinstance(like, ir.VectorType):
+        return ir.Constant(like, [value] * like.count)
+    return ir.Constant(like, value)
+
+
+def of_items(like: Any, item: Any) -> Any:
+    """Return the type of ``item``, a vector if ``like`` is one."""
+    return vector(item, like.count) if isinstance(like, ir.VectorType) else item
+
+
+def splat(builder: Any, value: Any, width: int = WIDTH) -> Any:
+    """Return a vector of equal numbers; a vector as it is."""
+    if isinstance(value.type, ir.VectorType):
+        return value
+    if isinstance(value, ir.Constant):
+        return ir.Constant(vector(value.type, width), [value.constant] * width)
+    like = vector(value.type, width)
+    one = builder.insert_element(ir.Constant(like, ir.Undefined), value, ir.Constant(I32, 0))
+    zeros = ir.Constant(vector(I32, width), [0] * width)
+    return builder.shuffle_vector(one, ir.Constant(like, ir.Undefined), zeros)
+
+
+def alike(builder: Any, *values: Any) -> tuple[Any, ...]:
+    """Return the values, as vectors if one of them is."""
+    widths = [v.type.count for v in values if isinstance(v.type, ir.VectorType)]
+    return tuple(splat(builder, v, widths[0]) for v in values) if widths else values
+
+
+def intrinsic(builder: Any, name: str, *operands: Any) -> Any:
+    """Call an operation of LLVM on numbers or vectors of one type, which its result has."""
+    like = operands[0].type
+    full = f"llvm.{name}.{_suffix(like)}"
+    kind = ir.FunctionType(like, [x.type for x in operands])
+    return builder.call(builder.module.declare_intrinsic(full, fnty=kind), operands)
+
+
+def largest(builder: Any, bits: Any) -> Any:
+    """Return the float32 with the largest of a vector's bits, as integers without a sign."""
+    while bits.type.count > 4:
+        bits = intrinsic(builder, "umax", *halves(builder, bits))
+    for step in (2, 1):  # in a vector still, so that it stays in the same registers
+        places = ir.Constant(vector(I32, 4), [i ^ step for i in range(4)])
+        other = builder.shuffle_vector(bits, ir.Constant(bits.type, ir.Undefined), places)
+        bits = intrinsic(builder, "umax", bits, other)
+    return builder.extract_element(float_of(builder, bits), constant(I32, 0))
+
+
+def halves(builder: Any, values: Any) -> list[Any]:
+    """Return the first and the second half of a vector."""
+    width = values.type.count // 2
+    nothing = ir.Constant(values.type, ir.Undefined)
+    return [
+        builder.shuffle_vector(values, nothing, ir.Constant(vector(I32, width), list(places)))
+        for places in (range(width), range(width, 2 * width))
+    ]
+
+
+def loop(builder: Any, first: Any, last: Any, body: Callable[[Any], None], step: int = 1) -> None:
+    """Emit ``for i in range(first, last, step): body(i)``."""
+    function, entered = builder.function, builder.block
+    head, inner, after = (function.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    i = builder.phi(I64)
+    i.add_incoming(first, entered)
+    builder.cbranch(builder.icmp_signed("<", i, last), inner, after)
+    builder.position_at_end(inner)
+    body(i)
+    i.add_incoming(builder.add(i, constant(I64, step)), builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+def _suffix(like: Any) -> str:
+    if isinstance(like, ir.VectorType):
+        return f"v{like.count}{like.element.intrinsic_name}"
+    return str(like.intrinsic_name)
+
+
+def convert(builder: Any, value: Any, number: Any) -> Any:
+    """Return floating-point values as others, rounded to nearest."""
+    target = of_items(value.type, number)
+    sizes = [_bits(value.type), _bits(target)]
+    if sizes[0] == sizes[1]:
+        return value
+    return (builder.fpext if sizes[0] < sizes[1] else builder.fptrunc)(value, target)
+
+
+def _bits(like: Any) -> int:
+    item = like.element if isinstance(like, ir.VectorType) else like
+    return {"half": 16, "float": 32, "double": 64}[str(item)]
+
+
+def bits_of(builder: Any, value: Any) -> Any:
+    """Return the bits of float32 values."""
+    return builder.bitcast(value, of_items(value.type, I32))
+
+
+def float_of(builder: Any, bits: Any) -> Any:
+    """Return the float32 values of bits."""
+    return builder.bitcast(bits, of_items(bits.type, FLOAT))

@@ -1,1 +1,0 @@
-"""The rules, compiled by Numba for the CPU."""
