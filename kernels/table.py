@@ -12,8 +12,8 @@ from .storage import BLOCK
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
-and the number of elements that are infinite or NaN. Of the last `Update.n_plain` watched values,
-the first is the plain sum."""
+and the number of elements that are infinite or NaN. Of the last `Update.n_plain` watched values
+there is the plain sum alone, and zeros."""
 
 SUBTOTAL_ROWS = 2048
 """Rows of partials that one program adds before the subtotals are added: so no program has many

@@ -125,7 +125,7 @@ def multi_tensor_update(
                     )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
                 seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN)
-    put(own_partials_ptr, seen, N_WATCHED)
+    put(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
 
 
 @triton.jit(do_not_specialize=["n_tensors"])
