@@ -263,8 +263,8 @@ __device__ void add_subtotals(const double* partials, double* subtotals, int64 n
 }
 
 // Each block adds the sums of one tensor's chunks, in a fixed order. They are the last of the
-// tensor's carried numbers. A chunk has a row of `length` numbers; its sums are every `step` of them,
-// and the last begins `step` before the end.
+// tensor's carried numbers. A chunk has a row of `length` numbers; its sums are every `step` of
+// them, and the last begins `step` before the end.
 __device__ void add_sums(
     const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
     int64 length, int64 step)

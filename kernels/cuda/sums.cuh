@@ -34,8 +34,8 @@ __device__ double together(int which, double a, double b)
     return which % 3 != 1 ? a + b : b > a ? b : a;
 }
 
-// Combines the numbers of all threads of a block in a fixed order, and returns number `wanted`; 0 if
-// there is none. The last N_PLAIN numbers are sums.
+// Combines the numbers of all threads of a block in a fixed order, and returns number `wanted`, or
+// 0 if there is none. The last N_PLAIN numbers are sums.
 template <int N, int N_PLAIN = 0>
 __device__ double of_block(double* numbers, int wanted = threadIdx.x)
 {
