@@ -26,10 +26,12 @@ except ModuleNotFoundError as _error:
 
 from . import classes
 from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
+from .foreign_estimates import from_dadaptation, from_prodigyopt
 from .foreign_states import from_bitsandbytes, from_torchao
 from .in_backward import StepInBackward
 
-__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao"]
+__all__ = ["StepInBackward", "from_bitsandbytes", "from_dadaptation"]
+__all__ += ["from_prodigyopt", "from_torchao"]
 __all__ += classes.__all__
 
 
