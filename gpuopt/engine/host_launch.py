@@ -14,7 +14,7 @@ from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch
+from .launch import Launch, Walked
 from .measure import Measure
 from .sums import Sums
 from .table import Table
@@ -42,6 +42,18 @@ class HostLaunch(Launch):
         self._sums: Callable[[], None] | None = None
         self._totals: Callable[[], None] | None = None
         self._total_partials = table.partials
+
+    @property
+    def walked(self) -> Walked:
+        """What it does to each element, and with what."""
+        table = self.table
+        name = self._module.__name__
+        return Walked(name, table.device, table.update, table.dtypes, False)
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of its parameters."""
+        return int(self.table.sizes.sum())
 
     def point_to(self, gradients: Gradients) -> None:
         """Write the addresses into the table, from which the kernel reads them."""

@@ -160,7 +160,8 @@ def test_the_peak_may_change_and_zero_decay_changes_nothing():
 def test_options_of_a_decoupled_decay_are_refused_where_there_is_none(name, option):
     p = np.ones(2, np.float32)
     opt = getattr(gpuopt, name)([p], lr=0.1, **option)
-    with pytest.raises(ValueError, match=f"{[*option][0]}: expected a rule whose decay is decou"):
+    (used,) = option
+    with pytest.raises(ValueError, match=f"{used}: expected a rule whose decay is decou"):
         opt.step([np.ones(2, np.float32)])
     assert (p == 1).all()
 
