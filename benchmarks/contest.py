@@ -139,5 +139,5 @@ def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
     update = update.for_states(stored)
     dtypes = [dtype, dtype, *update.dtypes_of_lists(stored)]
     measured = STORAGE[dtype].itemsize * tail.measures  # which reads the gradients alone
-    summed = update.sums.bytes_per_element(dtypes) if update.sums else 0
+    summed = sum(one.bytes_per_element(dtypes) for one in update.in_front)
     return measured + summed + update.bytes_per_element(dtypes)

@@ -40,7 +40,11 @@ def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
 
 
 def move_lists(
-    size: int, lists: int, kept: Collection[int] = (1,), first_read: Sequence[int] = ()
+    size: int,
+    lists: int,
+    kept: Collection[int] = (1,),
+    first_read: Sequence[int] = (),
+    moved: int | None = None,
 ) -> Step:
     """Return a step on the CPU that reads float32 lists, and writes all but those that are kept.
 
@@ -49,6 +53,7 @@ def move_lists(
         lists: their number.
         kept: the lists that are only read; not the first.
         first_read: the lists that are read once before.
+        moved: how many lists are moved, the first ones; the others are only read before.
     """
     each = size + -size % _LINE + _APART
     memory = np.empty(lists * each + _LINE, np.float32)
@@ -56,7 +61,7 @@ def move_lists(
     first = -memory.ctypes.data // memory.itemsize % _LINE
     starts = range(first, first + lists * each, each)
     arrays = [memory[start : start + size] for start in starts]
-    move = _moving(arrays, tuple(sorted(kept)))
+    move = _moving(arrays[:moved], tuple(sorted(kept)))
     if not first_read:
         return move
     read = _reading([arrays[i] for i in first_read])

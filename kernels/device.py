@@ -93,7 +93,8 @@ class Kernels(Protocol):
         Args:
             arguments: the partials of chunks, the first chunk of each tensor and behind them the
                 number of chunks, the carried numbers, whose last columns are the sums, and the
-                numbers of sums, of columns and of tensors.
+                numbers of sums, of columns, of all numbers of a chunk, from a sum to the next of
+                the same chunk, and of tensors. The sums of a chunk are its last ones.
         """
 
 

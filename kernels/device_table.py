@@ -56,6 +56,7 @@ class DeviceTable:
             memory.copy_number(self._skip, 0, 0, self._go)  # compiled now, not while capturing
         self._may_skip = False
         self._measured: Any = None
+        self._numbers: Any = None
         self._subtotals: Any = None
         self._measuring: list[Launch] = []
         addresses, count = self._addresses.array, len(table.sizes)
@@ -66,6 +67,7 @@ class DeviceTable:
         self._arrays: tuple[Any, ...] = (*of_tensors, sizes, chunks, self._partials, self._go)
         with memory.current():  # kernels are compiled and loaded for the current device
             summing = self._summing(table, of_tensors)
+            self._total_partials, self._totalling = self._before_totals(table, of_tensors)
             self._launches = [kernels.coefficients((*of_tensors, count))]
             if len(table.chunks):
                 self._launches.append(self._walk(table.update, self._skip, self._partials))
@@ -73,26 +75,41 @@ class DeviceTable:
         self._sums_are_known = False
 
     def _summing(self, table: Table, of_tensors: tuple[Any, ...]) -> list[Launch]:
-        """Return the launches that find the sums that the coefficients depend on, if there are any.
+        """Return the launches that find the sums of tensors that coefficients depend on, if any."""
+        sums, memory, count = table.update.sums, self._memory, len(table.sizes)
+        if sums is None or not len(table.chunks):
+            return []
+        partials, launches = self._in_front(sums, table, of_tensors)
+        firsts = np.searchsorted(table.chunks[:, 0], np.arange(count + 1)).astype(np.int64)
+        starts = memory.upload(firsts)
+        self._arrays = (*self._arrays, starts)
+        n_sums, n_numbers = len(sums.watched_names), len(PARTIALS)
+        numbers = n_sums, table.carried.shape[1], n_numbers * n_sums, n_numbers, count
+        return [*launches, self._kernels.sums((partials, starts, of_tensors[2], *numbers))]
+
+    def _before_totals(self, table: Table, of_tensors: tuple[Any, ...]) -> tuple[Any, list[Launch]]:
+        """Return the partials that totals are made of, and the launches of a pass for them."""
+        if table.update.totals is None or not len(table.chunks):
+            return self._partials, []  # those of the update, if any
+        return self._in_front(table.update.totals, table, of_tensors)
+
+    def _in_front(
+        self, sums: Update, table: Table, of_tensors: tuple[Any, ...]
+    ) -> tuple[Any, list[Launch]]:
+        """Return the partials of a pass in front of the update, and its launches.
 
         The coefficients of that pass come from steps and carried numbers of its own, which the same
         kernel counts: those that depend on the sums are not used yet.
         """
-        sums, memory, count = table.update.sums, self._memory, len(table.sizes)
-        if sums is None or not len(table.chunks):
-            return []
+        memory, count = self._memory, len(table.sizes)
         addresses, steps, carried, *others = of_tensors
         own = memory.upload(memory.read(steps)), memory.upload(memory.read(carried))
         n_sums = len(sums.watched_names)
         partials = memory.upload(np.zeros((len(table.chunks), n_sums, len(PARTIALS))))
-        firsts = np.searchsorted(table.chunks[:, 0], np.arange(count + 1)).astype(np.int64)
-        starts = memory.upload(firsts)
-        self._arrays = (*self._arrays, *own, partials, starts)
-        numbers = n_sums, table.carried.shape[1], count
-        return [
+        self._arrays = (*self._arrays, *own, partials)
+        return partials, [
             self._kernels.coefficients((addresses, *own, *others, count)),
             self._walk(sums, self._skip, partials),
-            self._kernels.sums((partials, starts, carried, *numbers)),
         ]
 
     def _walk(self, update: Update, skip: Any, partials: Any) -> Launch:
@@ -125,6 +142,29 @@ class DeviceTable:
         with self._memory.current():
             self._memory.copy_number(self._options.array, groups, option, number)
 
+    def send_numbers(self, columns: Sequence[int], numbers: Sequence[float], groups: Any) -> None:
+        """Send the device options that all groups share, without the others.
+
+        Args:
+            columns: of the options.
+            numbers: their values.
+            groups: the index of all rows.
+        """
+        with self._memory.current():
+            values = np.array([numbers], np.float64)
+            if self._numbers is None or self._numbers.array.shape != values.shape:
+                self._numbers = self._memory.staged(values)
+                self._arrays = (*self._arrays, self._numbers.array)
+            else:
+                self._numbers.send(values)
+            for k, column in enumerate(columns):
+                number = self._numbers.array[:1, k : k + 1]
+                self._memory.copy_number(self._options.array, groups, column, number)
+
+    def number(self, column: int) -> Any:
+        """Return the memory of a carried number of the first tensor, for `follow`."""
+        return self._carried.array[:1, column : column + 1]
+
     def skip_if(self, number: Any) -> None:
         """Skip the next step if a number on the device is not 0; None: do not skip it."""
         if number is None and not (self._may_skip or self.captured):
@@ -132,6 +172,12 @@ class DeviceTable:
         with self._memory.current():
             self._memory.copy_number(self._skip, 0, 0, self._go if number is None else number)
         self._may_skip = number is not None
+
+    def total_up(self) -> None:
+        """Find what totals are made of, if a pass in front of the update does."""
+        with self._memory.current():
+            for launch in self._totalling:
+                launch()
 
     def run(self) -> None:
         """Update every tensor that has a gradient."""

@@ -118,6 +118,11 @@ class DeviceTotal:
             total: npt.NDArray[np.float64] = self._memory.read(self._total)[0]
             return total
 
+    def read_skip(self) -> bool:
+        """Return whether the last step is skipped; waits for the device."""
+        with self._memory.current():
+            return bool(self._memory.read(self.skip)[0, 0])
+
     def read_skipped(self) -> int:
         """Return how many steps were skipped; waits for the device."""
         with self._memory.current():

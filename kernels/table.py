@@ -12,7 +12,8 @@ from .storage import BLOCK
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
-and the number of elements that are infinite or NaN."""
+and the number of elements that are infinite or NaN. Of the last `Update.n_plain` watched values
+there is the plain sum alone, and zeros."""
 
 SUBTOTAL_ROWS = 2048
 """Rows of partials that one program adds before the subtotals are added: so no program has many
@@ -77,6 +78,10 @@ class Update(Hashable, Protocol):
         """The values returned after the results, whose partials are computed."""
 
     @property
+    def n_plain(self) -> int:
+        """How many of the watched values, the last ones, are summed and not squared."""
+
+    @property
     def blocked(self) -> tuple[tuple[int, int], ...]:
         """The rows of codes, each with the row of the scales of its blocks.
 
@@ -107,6 +112,10 @@ class Update(Hashable, Protocol):
     @property
     def wants_counts(self) -> bool:
         """Whether the numbers of values that are not finite are needed; else they are left 0."""
+
+    @property
+    def totals(self) -> Update | None:
+        """The pass in front of it that finds what totals over all tensors are made of, if any."""
 
     @property
     def random_streams(self) -> tuple[int, ...]:

@@ -31,6 +31,24 @@ TOLERANCES = {
         "torch orders the same operations differently: a handful of roundings of 1.1e-16 a step, "
         "in five steps; 2e-14 was seen, where what centered RMSProp subtracts cancels",
     ),
+    "totals float64": Tolerance(
+        1e-12,
+        "the package adds up all elements in another order, 50 times: a rounding is 1.1e-16, and "
+        "the estimate that the sums give multiplies every step",
+        absolute=1e-13,
+    ),
+    "totals of a backend": Tolerance(
+        2e-6,
+        "backends add up the chunks of all tensors in an order of their own, in float64; the "
+        "estimate that follows is rounded to float32 in the coefficients: to the nearest or its "
+        "neighbour, a relative 6e-8 in each of a few steps",
+        absolute=1e-6,
+    ),
+    "totals in 16 bits": Tolerance(
+        2.0**-7,
+        "as above, where a neighbour of the float32 may be rounded to a neighbour of the bfloat16",
+        absolute=1e-6,
+    ),
     "a few cancellations float64": Tolerance(
         1e-11,
         "fifty steps by a formula in another order, 1e-14 off together; some of 200 parameters end "

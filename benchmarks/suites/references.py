@@ -70,9 +70,12 @@ def copy_of(rule: str, place: Place, shapes: Shapes) -> Step:
         from ..cuda import copy_step
 
         return copy_step(round(bytes_of(rule, DTYPE, {}) * count), place.device)
-    kept = set(update.read) - set(update.written)
-    first_read = update.sums.read if update.sums else ()
-    return move_lists(count, len(update.lists), kept, first_read)
+    moved = sorted({*update.read, *update.written})
+    before = [row for one in update.in_front for row in one.read]
+    place_of = {row: i for i, row in enumerate(dict.fromkeys((*moved, *before)))}
+    kept = [place_of[row] for row in update.read if row not in update.written]
+    first_read = [place_of[row] for row in before]
+    return move_lists(count, len(place_of), kept, first_read, len(moved))
 
 
 def _ours(definition: Definition, params: Params, place: Place, shapes: Shapes) -> Step:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.contest import bytes_of
 from gpuopt.engine.compose import compose
-from gpuopt.engine.update import bytes_of as bytes_of_lists
+from gpuopt.engine.update_calls import bytes_of as bytes_of_lists
 from gpuopt.rules.definitions import Definition
 from gpuopt.rules.registry import Rule
 

@@ -70,10 +70,13 @@ def descents(definition: Definition) -> list[Descent]:
     """Return the paths of an optimizer with its defaults and each learning rate."""
     points = [np.array([START]) for _ in RATES]  # matrices: some rules treat vectors in another way
     groups = [{"params": [point], "lr": lr} for point, lr in zip(points, RATES)]
-    opt = getattr(gpuopt, definition.name)(groups)
+    make = getattr(gpuopt, definition.name)
+    apart = definition.shared  # groups that share an estimate have one learning rate
+    opts = [make([group]) for group in groups] if apart else [make(groups)]
     seen = [np.array(points)]
     for _ in range(STEPS):
-        _step(opt, definition, points)
+        for i, opt in enumerate(opts):
+            _step(opt, definition, points[i : i + 1] if apart else points)
         seen.append(np.array(points))
     return [Descent(lr, path) for lr, path in zip(RATES, np.array(seen)[:, :, 0].swapaxes(0, 1))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +151,22 @@ class DeviceLaunch(Launch):
             self.memory.follow(self._groups.all, column, total.squares)
         if decides:
             self.memory.skip_if(total.skip)
+
+    def follow_number(self, option: str, number: Any) -> None:
+        """Let an option of all groups follow a number on the device."""
+        if option in self.table.update.option_names:
+            column = self.table.update.option_names.index(option)
+            self.memory.follow(self._groups.all, column, number)
+
+    def take_numbers(self, numbers: Mapping[str, float]) -> None:
+        """Send the device options that all groups share."""
+        names = self.table.update.option_names
+        own = {names.index(name): number for name, number in numbers.items() if name in names}
+        self.memory.send_numbers(list(own), list(own.values()), self._groups.all)
+
+    def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Find what totals are made of, if a pass in front of the update does."""
+        self.memory.total_up()
 
     def clip_by(self, sum_of_squares: float) -> None:
         """Clip by a norm that the host computed."""

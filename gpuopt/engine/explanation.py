@@ -54,6 +54,8 @@ def _of(
         passes["the norm"] = STORAGE[dtypes[1]].itemsize
     if update.sums:
         passes["sums of each array"] = update.sums.bytes_per_element(dtypes)
+    if update.totals:
+        passes["sums over all arrays"] = update.totals.bytes_per_element(dtypes)
     passes["the update"] = update.bytes_per_element(dtypes)
     return Launched(
         backend=backends[walked.module],

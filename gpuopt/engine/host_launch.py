@@ -16,8 +16,9 @@ from .gradients import Gradients
 from .groups import Groups
 from .launch import Launch, Walked
 from .measure import Measure
+from .sums import Sums
 from .table import Table
-from .update import Sums, Update
+from .update import Update
 
 
 class HostLaunch(Launch):
@@ -39,6 +40,8 @@ class HostLaunch(Launch):
         self._measures: dict[Measure, Callable[[], None]] = {}
         self._carried: npt.NDArray[np.float64] | None = None
         self._sums: Callable[[], None] | None = None
+        self._totals: Callable[[], None] | None = None
+        self._total_partials = table.partials
 
     @property
     def walked(self) -> Walked:
@@ -83,6 +86,24 @@ class HostLaunch(Launch):
         self._sums()
         found = partials_of_tensors(self._found, self.table.chunks, len(self.table.sizes))
         self.table.carried[:, -len(sums.watched_names) :] = found[:, :, 0]
+
+    def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Walk the table once for the totals, if they come first."""
+        totals = self.table.update.totals
+        if totals is None:
+            return
+        if self._totals is None:
+            shape = len(self.table.chunks), len(totals.watched_names), len(PARTIALS)
+            self._total_partials = np.zeros(shape)
+            self._totals = self._bound(totals, self.table.dtypes, self._total_partials)
+        self.compute(steps, groups)
+        self._totals()
+
+    def totals(self) -> npt.NDArray[np.float64]:
+        """Return the table's part of the totals; its chunks are added in order."""
+        n = len(self.table.update.rule.totals)
+        found: npt.NDArray[np.float64] = self._total_partials[:, -n:, 0].sum(axis=0)
+        return found
 
     def read_sums(self) -> npt.NDArray[np.float64]:
         """Return the sums of the table's tensors, and their sizes."""

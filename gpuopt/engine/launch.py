@@ -7,7 +7,7 @@ one tensor that no table holds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +93,23 @@ class Launch(ABC):
             steps: the updates that each parameter has had.
             groups: the options of each group, with the norm.
         """
+
+    def total_up(  # noqa: B027  # most updates have no such pass
+        self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
+    ) -> None:
+        """Find what totals over all tensors are made of, if a pass in front of the update does.
+
+        The arguments are those of `sum_up`.
+        """
+
+    def totals(self) -> npt.NDArray[np.float64] | None:
+        """Return its part of the totals; None if a `DeviceTotals` adds those of its device."""
+        return None
+
+    def take_numbers(  # noqa: B027  # the host computes with the groups' own
+        self, numbers: Mapping[str, float]
+    ) -> None:
+        """Take options that all groups share and that differ in each step."""
 
     @abstractmethod
     def read_sums(self) -> npt.NDArray[np.float64]:

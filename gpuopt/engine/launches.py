@@ -36,6 +36,7 @@ class Launches:
         gradients: Gradients,
         states: States,
         sharding: Sharding | None,
+        for_totals: Sharding | None = None,
     ) -> None:
         """Start without launches.
 
@@ -44,9 +45,10 @@ class Launches:
             gradients: where parameters, states and gradients lie.
             states: of the parameters.
             sharding: see `build_launches`.
+            for_totals: the same of rules that have totals.
         """
         self._places, self._gradients, self._states = places, gradients, states
-        self._sharding = sharding
+        self._sharding, self._for_totals = sharding, for_totals
         self._torch_indices = [i for i, param in enumerate(states.params) if is_torchs(param)]
         self._torch_params = [states.params[i] for i in self._torch_indices]
         self.active = np.zeros(len(states.params), np.bool_)
@@ -99,7 +101,9 @@ class Launches:
         known = [i for i, grad in enumerate(gradients.grads) if grad is not None]
         states.allocate(known, groups)
         entries = [states.entry(i, gradients.grad(i), groups) for i in known]
-        self._replace(build_launches(entries, self._places, states, groups, self._sharding))
+        totals = any(update.rule.totals for update in groups.updates)
+        apart = self._for_totals if totals else self._sharding
+        self._replace(build_launches(entries, self._places, states, groups, apart))
 
     def _replace(self, launches: list[Launch]) -> None:
         """Drop the launches, but keep the memory whose addresses captured graphs hold."""
@@ -138,7 +142,7 @@ class Launches:
         """
         found = np.zeros((len(self.active), 3, len(PARTIALS)))
         for launch in self._launches:
-            found[launch.tensors] = launch.read_partials(measured)
+            found[launch.tensors] = launch.read_partials(measured)[:, :3]
         found[~self.active] = 0.0
         return found
 

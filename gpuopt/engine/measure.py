@@ -32,6 +32,8 @@ class Measure:
     read = (1,)
     written = ()
     watched_names = ("gradient",)
+    n_plain = 0
+    totals = None
     random_streams = ()
     blocked = ()
     encode_function = None

@@ -185,6 +185,21 @@ class Norm:
             self._totals[where] = module.DeviceTotal(device, library)
         return self._totals[where]
 
+    def let_skip(self, launch: DeviceLaunch) -> None:
+        """Let a launch skip the step that the device skips."""
+        if self._device is not None:
+            launch.follow(self._device, self._tail.skip_nonfinite)
+
+    def skips(self, skip: Any) -> bool:
+        """Whether the devices skip the step; waits for them.
+
+        Args:
+            skip: an array of one float on a device, which skips it, too; or None.
+        """
+        if self._device is not None:
+            return self._device.read_skip()
+        return skip is not None and bool(scalars.value_of(skip))
+
     def scaled_by(self, groups: Groups) -> None:
         """Note what unscales the gradients of this step."""
         self._groups = groups

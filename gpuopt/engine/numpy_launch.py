@@ -47,6 +47,7 @@ class NumpyLaunch(Launch):
         self._next_carried = carried
         self._partials = np.zeros((len(entry.update.watched_names), len(PARTIALS)))
         self._measured = np.zeros(len(PARTIALS))
+        self._totals = np.zeros(len(entry.update.rule.totals))
 
     @property
     def walked(self) -> Walked:
@@ -82,6 +83,24 @@ class NumpyLaunch(Launch):
         self.compute(steps, groups)
         found = blocks.run(sums, self._views(grads), self._entry.dtypes, self._coefficients)
         self._carried = [*self._carried[: -len(found)], *found[:, 0].tolist()]
+
+    def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
+        """Find the tensor's part of the totals, if they come first."""
+        totals = self._entry.update.totals
+        if totals is None or self._grad is None:
+            return
+        self.compute(steps, groups)
+        found = blocks.run(totals, self._views(grads), self._entry.dtypes, self._coefficients)
+        self._totals = found[:, 0]
+
+    def totals(self) -> npt.NDArray[np.float64] | None:
+        """Return the tensor's part of the totals, if it has a gradient."""
+        if self._grad is None:
+            return None
+        if self._entry.update.totals is not None:
+            return self._totals
+        found: npt.NDArray[np.float64] = self._partials[-len(self._entry.update.rule.totals) :, 0]
+        return found
 
     def read_sums(self) -> npt.NDArray[np.float64]:
         """Return the sums of the tensor, and its size."""

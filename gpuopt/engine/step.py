@@ -25,6 +25,7 @@ from .launches import Launches
 from .norm import Norm
 from .passes import Pass, passes_of
 from .sharding import ProcessGroups, Sharding
+from .shared import Shared
 from .states import States
 from .stats import TensorStats, stats_of
 from .tail import Tail
@@ -77,8 +78,10 @@ class FusedStep:
         self._states = States(self.params, parameters, groups, smallest)
         places = dict.fromkeys(map(place_of, self.gradients.params()))
         self.places = tuple(places) or (Place("cpu"),)
-        apart = self._sharding if tail.measures and self._sharding.sharded else None
-        self._launches = Launches(self.places, self.gradients, self._states, apart)
+        totals = self._sharding if self._sharding.sharded else None
+        apart = totals if tail.measures else None
+        self._launches = Launches(self.places, self.gradients, self._states, apart, totals)
+        self._shared = Shared(self._sharding)
 
     @property
     def states(self) -> list[dict[str, Any]]:
@@ -114,8 +117,14 @@ class FusedStep:
 
     @property
     def carried(self) -> list[dict[str, float]]:
-        """For each parameter its carried numbers by name; waits for devices."""
-        return self._launches.pull_carried()
+        """For each parameter its carried and shared numbers by name; waits for devices."""
+        self._shared.write_into(self._launches.pull_carried(), self._states.steps)
+        return self._states.carried
+
+    @property
+    def shared(self) -> dict[str, float]:
+        """The numbers that all parameters share, by name; none before a step; waits for devices."""
+        return self._shared.numbers()
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -146,6 +155,7 @@ class FusedStep:
         """
         self._launches.forget()
         self._states.load(steps, states, carried, formats)
+        self._shared.load(carried)
 
     def expose_states(self) -> list[dict[str, Any]]:
         """Return the live states; from now on, each step checks whether they moved."""
@@ -198,8 +208,10 @@ class FusedStep:
             lazy, grads = list(filter(is_lazy, grads)), list(map(resolved, grads))
             changes = self.gradients.detect_changes(grads)
         groups = Groups.of(groups)
-        if self._launches.fit(changes, groups):
+        rebuilt = self._launches.fit(changes, groups)
+        if rebuilt:
             self.norm.expect(self.gradients.params())
+        self._shared.fit(self._launches, groups, rebuilt)
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 
@@ -249,6 +261,7 @@ class FusedStep:
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         for launch in self._launches:
             launch.prepare(grads, groups, skip)
+        self._shared.prepare(grads, groups, skip)
         self.norm.scaled_by(groups)
         if self.tail.measures:
             groups, skipped = self.norm.measure(self._launches, grads, groups, skip)
@@ -256,6 +269,7 @@ class FusedStep:
                 return self._zeroing.zero(grads)
         elif skip is not None:
             self.norm.count(self._launches, skip)
+        groups = self._shared.before(grads, self._states.steps, groups, self.norm)
         for launch in self._launches:
             launch.sum_up(grads, self._states.steps, groups)
         if self._sharding.sharded and groups.sums:
@@ -264,6 +278,7 @@ class FusedStep:
             launch.compute(self._states.steps, groups)
         for launch in self._launches:
             launch.run(grads)
+        self._shared.after(groups, skip, self.norm)
         self._states.steps += self._launches.active
         mark_written(self._launches.tensors)
         self._zeroing.mark(grads)

@@ -84,7 +84,10 @@ class UpdateCoefficients:
             if stage.coefficients
             for name in parameters_of(stage.coefficients)
         ]
-        names = dict.fromkeys((*own, *(() if self.instead else self.rule.hyperparameters)))
+        rule = self.rule
+        shared = [n for n in parameters_of(rule.coefficients) if n in rule.shared_names]
+        of_rule = () if self.instead else (*shared, *rule.hyperparameters)
+        names = dict.fromkeys((*own, *of_rule))
         return tuple(name for name in names if name not in given)
 
     @cached_property

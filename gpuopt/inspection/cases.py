@@ -9,8 +9,8 @@ from typing import Any
 from ..engine.compose import Update, within
 from ..engine.low_precision import BITS_16
 from ..engine.measure import MEASURE, Measure
+from ..engine.sums import Sums
 from ..engine.tail import Tail
-from ..engine.update import Sums
 from ..kernels.storage import STORAGE, compute_dtype
 from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES, Rule, Stage
@@ -100,8 +100,12 @@ class Case:
     @property
     def walked(self) -> Update | Measure | Sums:
         """The function applied to the elements: the update, or a pass in front of it."""
-        sums = self.update.sums if self.variant == "sums" else None
-        return MEASURE if self.variant == "measure" else sums or self.update
+        return MEASURE if self.variant == "measure" else self._walked
+
+    @property
+    def _walked(self) -> Update | Sums:
+        update = self.update
+        return update.in_front[0] if self.variant == "sums" and update.in_front else update
 
     @property
     def measures(self) -> bool:
@@ -137,9 +141,7 @@ class Case:
         """The minimum bytes per element."""
         if self.variant == "measure":
             return STORAGE[self.dtypes[1]].itemsize
-        update = self.update
-        walked = update.sums or update if self.variant == "sums" else update
-        return walked.bytes_per_element(self.list_dtypes)
+        return self._walked.bytes_per_element(self.list_dtypes)
 
     @property
     def vectors(self) -> bool:
@@ -227,7 +229,7 @@ def cases_for(
         Case(backend, kernel, rule, variant, dtype, arch)
         for rule in rules
         for variant in variants or (default_variant(rule),)
-        if variant != "sums" or RULES[rule].sums
+        if variant != "sums" or RULES[rule].reads_first
         for dtype in dtypes
         for arch in archs
     ]

@@ -46,7 +46,10 @@ COEFFICIENTS = 360
 REAL_COEFFICIENTS = 680
 """The same for the rules of `_REAL_POWERS`; unrolled, these would take 1,600."""
 
-_REAL_POWERS = ("nadam", "nadamw")
+_REAL_POWERS = (
+    *("nadam", "nadamw", "dadapt_adam", "dadapt_adamw"),
+    *("prodigy", "prodigy_l2", "prodigy_one_pass", "prodigy_l2_one_pass"),
+)
 """The rules with two real powers."""
 
 
@@ -402,7 +405,7 @@ SAMPLE = (
     Scope("update", (), CODED_STATES[:1], (90, 120), ("adamw",)),
     Scope("update", ("split16", "split8"), DTYPES[1:2], (120,), ("adamw",)),
     Scope("update", ("split8",), CODED_STATES[1:], (90, 120), ("adamw",)),
-    Scope("update", ("sums",), DTYPES[:1], (90,), ("lamb",)),
+    Scope("update", ("sums",), DTYPES[:1], (90,), ("lamb", "prodigy")),
     Scope("coefficients", ("scale_decay",), DTYPES[:1], (90,), _SOME),
     Scope("coefficients", ("plain",), NARROW_STATES[:1], (90,), ("adam",)),
     Scope("coefficients", ("clip_ema", "kahan"), DTYPES[1:2], (90,), ("adam",)),

@@ -19,7 +19,7 @@ _FAMILIES: dict[str, Callable[[Rule], bool]] = {
     "adam": lambda rule: "exp_avg_sq" in rule.states,
     "momentum": lambda rule: "momentum_buffer" in rule.states,
     "rmsprop": lambda rule: "square_avg" in rule.states,
-    "sums": lambda rule: bool(rule.sums),
+    "sums": lambda rule: rule.reads_first,
 }
 """What the rules of a family have: an average of squares, a velocity, RMSProp's, a second pass."""
 

@@ -175,8 +175,7 @@ def _llvm(case: Case) -> None:
     walks = [(case.walked, case.list_dtypes)]
     if case.tail.measures:
         walks.append((measure_for(case.tail), case.list_dtypes[:2]))
-    if case.update.sums is not None:
-        walks.append((case.update.sums, case.list_dtypes))
+    walks += [(sums, case.list_dtypes) for sums in case.update.in_front]
     for update, dtypes in walks:
         object_file_of(update, dtypes)
         if disk_cache.read(entry_of(update, dtypes)) is None:

@@ -289,7 +289,8 @@ class Optimizer(TailMethods):
             reads = definition.parts, definition.rule_for, self._numbers_of
             own = [STATE_DTYPE] if any(STATE_DTYPE in g for g in self._param_groups) else []
             names = tuple(definition.defaults)
-            plan = Plan(names, *reads, tail, self._state_dtype, others=own)
+            kept, maybe = self._state_dtype, definition.optional
+            plan = Plan(names, *reads, tail, kept, others=own, optional=maybe)
         groups = plan.take(list(map(VALUES, self._param_groups)), grad_factor)
         self._plan, self._seen, self._planned_sizes = plan, seen, sizes
         return groups

@@ -17,6 +17,7 @@ __all__ = [
     "Adamax",
     "Adan",
     "CAdamW",
+    "DAdaptAdam",
     "LAMB",
     "LARS",
     "LaProp",
@@ -25,6 +26,7 @@ __all__ = [
     "Momentum",
     "NAdam",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RAdamScheduleFree",
     "RMSProp",
@@ -1033,6 +1035,131 @@ class CAdamW(Optimizer):
         decouple_lr: float | None = None,
     ) -> None: ...
 
+class DAdaptAdam(Optimizer):
+    r"""Adam that estimates its learning rate: d, the distance to the solution.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) \, lr \, d \, g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
+        p = p - \frac{m}{\sqrt{v} + \epsilon}
+
+    ``d`` grows from step to step, by sums over all arrays that the update makes in its own pass: N
+    = rN + (1-r) lr d g s / (sqrt(v) + eps), d = max(d, N / ((1-r) norm(s))), with the sum s = rs +
+    (1-r) lr d g before this gradient in N and after it in the 1-norm, and r the root of beta2. It
+    is an attribute of the optimizer.
+
+    Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it is. beta2
+    and ``growth_rate`` of the first group count for d. Until there is a gradient other than 0, the
+    authors' code does not decay, and this does.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the denominator, at least 0.
+        weight_decay: as ``decouple`` says; at least 0.
+        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
+        use_bias_correction: correct the bias of both averages, as Adam does.
+        d0: the first estimate d, above 0.
+        growth_rate: the largest factor of d in a step, at least 0.
+        layer_scale: a factor of the learning rate of a group, above 0.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.zeros(2, np.float32)
+    >>> opt = DAdaptAdam([w], d0=0.5, betas=(0.0, 0.0))
+    >>> for _ in range(2):
+    ...     opt.step([np.array([4.0, -0.25], np.float32)])
+    >>> w, opt.d
+    (array([-1.,  1.], dtype=float32), 0.5)
+
+    Defazio and Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    decouple: bool
+    use_bias_correction: bool
+    d0: float
+    growth_rate: float
+    layer_scale: float
+    maximize: bool
+    @property
+    def d(self) -> float: ...
+    @property
+    def k(self) -> float: ...
+    @property
+    def numerator_weighted(self) -> float: ...
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        *,
+        decouple: bool = False,
+        use_bias_correction: bool = False,
+        d0: float = 1e-06,
+        growth_rate: float = ...,
+        layer_scale: float = 1.0,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
+    ) -> None: ...
+
 class LAMB(Optimizer):
     r"""Adam whose learning rate for a tensor follows its norm and the update's.
 
@@ -1724,6 +1851,146 @@ class NAdam(Optimizer):
         momentum_decay: float = 0.004,
         decoupled_weight_decay: bool = False,
         *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        error_if_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
+        ema_decay: float | None = None,
+        master_weights: bool | str = False,
+        stochastic_rounding: bool = False,
+        kahan_sum: bool = False,
+        seed: int = 0,
+        min_8bit_size: int = 4096,
+        stats: bool = False,
+        zero_grads: bool = False,
+        cautious: bool = False,
+        cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
+    ) -> None: ...
+
+class Prodigy(Optimizer):
+    r"""Adam that estimates its learning rate: d, the distance to the solution.
+
+    .. math::
+        m = \beta_1 m + (1-\beta_1) d g, \quad v = \beta_2 v + (1-\beta_2) d^2 g^2, \quad
+        p = p - lr \frac{d \, m}{\sqrt{v} + d \epsilon}
+
+    ``d`` grows from step to step, by sums over all arrays: N = beta3 N + d/d0 lr d g (p0 - p), s =
+    beta3 s + d/d0 lr d g, d = max(d, d_coef N / norm(s)), with the parameter p0 at its first step
+    and the 1-norm. It is an attribute of the optimizer.
+
+    The d beside eps is that of this step, so the sums come first: p, g, s and p0 are read twice.
+    With ``one_pass`` it is that of the last step, which the update's own pass has found; only where
+    v is as small as eps^2 does that make a difference.
+
+    Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it is. For d,
+    the first group's beta2, beta3, ``d0``, ``d_coef`` and ``growth_rate`` count. The reference's
+    ``slice_p`` does not exist.
+
+    Args:
+        params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
+            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
+            shape; updated in place.
+        lr: learning rate, at least 0.
+        betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
+        beta3: decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2.
+        eps: added to the denominator, at least 0.
+        weight_decay: as ``decouple`` says; at least 0.
+        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
+        use_bias_correction: correct the bias of both averages, as Adam does.
+        safeguard_warmup: leave lr out of the denominator of d while lr warms up.
+        d0: the first estimate d, above 0.
+        d_coef: a factor of d's estimates, above 0.
+        growth_rate: the largest factor of d in a step, at least 0.
+        one_pass: read everything once: eps is multiplied with the d of the last step, not of this
+            one.
+        maximize: climb instead of descending.
+        state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
+            8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
+            codes is stochastic.
+        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+            but not rewritten: the update applies the factor. Costs one more read of them.
+        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
+        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
+            changes; waits for a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
+            as a copy of the weights at their first step (also one that is skipped, as masters do),
+            and stays as it is where a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
+            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
+            ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
+        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            next step.
+        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
+            2**32).
+        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
+            one has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
+        zero_grads: write zeros over the gradients, also in a skipped step.
+        cautious: update only elements whose update has the sign of their gradient (Liang et al.,
+            2024), without their scaling by the share of such elements.
+        cautious_weight_decay: let decoupled decay shrink only elements that the update moves
+            towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used; it is named.
+
+    >>> import numpy as np
+    >>> w = np.ones(2, np.float32)
+    >>> opt = Prodigy([w], d0=0.5, betas=(0.0, 0.0), eps=0.0)
+    >>> for _ in range(3):
+    ...     opt.step([np.array([4.0, 0.25], np.float32)])
+    >>> w, opt.d
+    (array([-1., -1.], dtype=float32), 1.0)
+
+    Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", 2023.
+    """
+
+    lr: Any
+    betas: tuple[float, float]
+    beta3: float | None
+    eps: float
+    weight_decay: float
+    decouple: bool
+    use_bias_correction: bool
+    safeguard_warmup: bool
+    d0: float
+    d_coef: float
+    growth_rate: float
+    one_pass: bool
+    maximize: bool
+    @property
+    def d(self) -> float: ...
+    @property
+    def d_max(self) -> float: ...
+    @property
+    def d_numerator(self) -> float: ...
+    @property
+    def k(self) -> float: ...
+    def __init__(
+        self,
+        params: Any,
+        lr: SupportsFloat = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        beta3: float | None = None,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decouple: bool = True,
+        use_bias_correction: bool = False,
+        safeguard_warmup: bool = False,
+        d0: float = 1e-06,
+        d_coef: float = 1.0,
+        growth_rate: float = ...,
+        *,
+        one_pass: bool = False,
         maximize: bool = False,
         state_dtype: str | None = None,
         clip_norm: float | None = None,

@@ -66,6 +66,33 @@ class GroupOption:
                 group.take(self._name, one)
 
 
+class SharedNumber:
+    """An attribute of an optimizer: a number that all its parameters share; see `Rule.shared`."""
+
+    def __init__(self, name: str, start: float | str) -> None:
+        """Take the number's name, and its first value, or the option that is it."""
+        self._name, self._start = name, start
+
+    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
+        """Return the number after the last step; waits for a device."""
+        if optimizer is None:
+            return self
+        with optimizer._locked():
+            known = optimizer._step_taken().shared
+            start = self._start
+            first = optimizer.param_groups[0][start] if isinstance(start, str) else start
+            return known.get(self._name, first)
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        """Refuse: it is found by the steps."""
+        raise AttributeError(f"{self._name}: found by the steps, and cannot be set")
+
+
+def shared_numbers(definition: Definition) -> dict[str, SharedNumber]:
+    """Return the attributes for the numbers that an optimizer's parameters share."""
+    return {name: SharedNumber(name, start) for name, start in definition.shared.items()}
+
+
 def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callable[..., None]:
     """Return an ``__init__`` that calls ``self._begin(params, options, more)``.
 
@@ -174,6 +201,7 @@ def class_of(base: type, definition: Definition, module: str) -> Any:
     """
     name = base.__name__ if definition.registered else definition.name
     names: dict[str, Any] = {option: GroupOption(option) for option in definition.defaults}
+    names.update(shared_numbers(definition))
     names.update(__slots__=(), __module__=module, __qualname__=name)
     names.update(_definition=definition, __signature__=signature(definition))
     if definition.registered:

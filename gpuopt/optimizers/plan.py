@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import is_, itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from ..arrays import scalars
 from ..engine.compose import Update, updates_for
 from ..engine.groups import Column, Groups
 from ..engine.tail import Tail
+from ..rules.ranges import NOT_GIVEN
 from ..rules.registry import Rule
 from .whole import STATE_DTYPE
 
@@ -55,6 +56,7 @@ class Plan:
         check_present: Callable[[], None] = lambda: None,
         check_changed: Callable[[Sequence[str]], None] = lambda names: None,
         others: Sequence[str] = (),
+        optional: Collection[str] = (),
     ) -> None:
         """Make an empty plan.
 
@@ -68,6 +70,7 @@ class Plan:
             check_present: raises if a group lacks an option that a step reads.
             check_changed: raises if one of the options that have changed is not accepted.
             others: options that some groups have; all but ``state_dtype`` are only checked.
+            optional: options of one number that may be None, which is `NOT_GIVEN`.
         """
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
         self._absent.update(dict.fromkeys(others), **{STATE_DTYPE: state_dtype})
@@ -75,7 +78,7 @@ class Plan:
         self._gives = {name: parts.get(name, (name,)) for name in names}
         self._rule_of, self._numbers_of = rule_of, numbers_of
         self._check_present, self._check_changed = check_present, check_changed
-        self._tail, self._state_dtype = tail, state_dtype
+        self._tail, self._state_dtype, self._optional = tail, state_dtype, optional
         self._values_of = itemgetter(*names)  # returns a tuple: with the defaults there are several
         self._rows: list[tuple[Any, ...]] = []
         self._values: dict[str, _Values] = {}
@@ -137,6 +140,12 @@ class Plan:
             return name in self.live and list(map(seen, column)) != self.live[name]
         return name in self.live or _is_live(column) or column != known
 
+    def _given(self, name: str, column: _Values) -> _Values:
+        """Return the values of an option, with a number for None if it may be that."""
+        if name not in self._optional:
+            return column
+        return [NOT_GIVEN if value is None else value for value in column]
+
     def _new(
         self,
         options: Sequence[Mapping[str, Any]],
@@ -161,10 +170,13 @@ class Plan:
         for name, parts in self._gives.items():
             if all(part in numbers or part not in used for part in parts):
                 continue
-            for part, column in zip(parts, _split(name, len(parts), values[name])):
+            known = self._given(name, values[name])
+            for part, column in zip(parts, _split(name, len(parts), known)):
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
+        if RATE not in tensors and any(rule.shared for rule in rules):
+            _check_rates(numbers[RATE])
         common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
@@ -187,6 +199,15 @@ def as_floats(column: Sequence[Any]) -> list[float] | None:
         return list(map(float, column))
     except OverflowError:  # an int beyond the largest float
         return None
+
+
+def _check_rates(rates: Column) -> None:
+    """Raise ValueError unless groups that share an estimate of it have one learning rate, or 0."""
+    different = sorted({rate for rate in rates if rate})
+    if len(different) > 1:
+        raise ValueError(
+            f"lr: expected one value in all groups, besides 0, as they share d; got {different}"
+        )
 
 
 def _used_by(rules: Sequence[Rule]) -> frozenset[str]:

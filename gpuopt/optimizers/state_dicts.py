@@ -127,7 +127,7 @@ class Reader:
             raise ValueError(f"{name}: expected a step in [0, {LAST_STEP}), got {step!r}")
         params = describe(self.params[i], name).dtype
         update = within(rule, self.tail).for_params(params)
-        carried = (*update.carried_names, SEED)
+        carried = (*update.carried_names, *rule.shared, SEED)
         numbers = {n: _number(own[n], f"{name}[{n!r}]") for n in carried if n in own}
         # Options that were changed leave the states of another rule behind.
         left_out = unused(own, update, params)

@@ -67,6 +67,11 @@ class Definition:
         """The hyperparameters that each option sets, by its name."""
         return {option.name: option.parts for option in self.options}
 
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The options that may be None."""
+        return frozenset(option.name for option in self.options if option.optional)
+
     def rule_for(self, options: Groups) -> Rule:
         """Return the rule of a group; reads the options in ``choices`` alone."""
         return RULES[self.rules[tuple(bool(options[name]) for name in self.choices)]]
@@ -93,8 +98,13 @@ class Definition:
 
     @cached_property
     def carried_names(self) -> frozenset[str]:
-        """The numbers that the tensors of some rule of its carry from step to step."""
-        return frozenset(name for rule in self.all_rules for name in rule.carried)
+        """The numbers that the tensors of some rule of its carry from step to step, or share."""
+        return frozenset(name for rule in self.all_rules for name in (*rule.carried, *rule.shared))
+
+    @cached_property
+    def shared(self) -> dict[str, float | str]:
+        """The numbers that all tensors share, with their initial values; see `Rule.shared`."""
+        return {name: start for rule in self.all_rules for name, start in rule.shared.items()}
 
 
 DEFINITIONS: dict[str, Definition] = {}

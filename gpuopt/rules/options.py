@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .ranges import BELOW_ONE, FINITE, REAL, Range
+from .ranges import BELOW_ONE, FINITE, NOT_GIVEN, REAL, OrNone, Range
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Option:
             object.__setattr__(self, "parts", (self.name,))
 
     @property
+    def optional(self) -> bool:
+        """Whether it may be None."""
+        return any(isinstance(accepted, OrNone) for accepted in self.ranges)
+
+    @property
     def hyperparameters(self) -> dict[str, float]:
         """The hyperparameters that it sets, with their defaults.
 
@@ -47,7 +52,7 @@ class Option:
         {'beta1': 0.9, 'beta2': 0.999}
         """
         values = self.default if len(self.parts) > 1 else (self.default,)
-        return dict(zip(self.parts, values))
+        return {n: NOT_GIVEN if x is None else x for n, x in zip(self.parts, values)}
 
 
 def learning_rate(default: float) -> Option:

@@ -49,6 +49,21 @@ class Range:
         return Range(f"None or {self.description}", self.accepts)(name, value)
 
 
+class OrNone(Range):
+    """The numbers of a range, or None, which coefficients get as `NOT_GIVEN`."""
+
+    def __init__(self, accepted: Range) -> None:
+        """Take the range; it has no `NOT_GIVEN`."""
+        super().__init__(f"None or {accepted.description}", accepted.accepts)
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """Return a number as a float, or None for None."""
+        return None if value is None else super().__call__(name, value)
+
+
+NOT_GIVEN = -1.0
+"""What coefficients get for an option that is None."""
+
 ANY = Range("a number", lambda x: not math.isnan(x))
 REAL = Range("a finite number", math.isfinite)
 NOT_NEGATIVE = Range("a number of at least 0", lambda x: x >= 0)

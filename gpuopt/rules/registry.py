@@ -91,6 +91,12 @@ def register(
     facts: tuple[str, ...] = (),
     sums: tuple[str, ...] = (),
     summed: Callable[..., Any] | None = None,
+    constant: tuple[str, ...] = (),
+    shared: Mapping[str, float | str] | None = None,
+    totals: tuple[str, ...] = (),
+    totalled: Callable[..., Any] | None = None,
+    advance: Callable[..., Any] | None = None,
+    totals_first: bool = False,
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
@@ -117,6 +123,15 @@ def register(
             the sum of squares over the whole tensor, before any element changes.
         summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
             coefficients that do not depend on the sums, all by name.
+        constant: the states that the update does not change; it takes those that it reads.
+        shared: the numbers that all tensors of an optimizer share, with their initial values: a
+            number, or the name of a hyperparameter. ``coefficients`` takes them by name.
+        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
+        totalled: as ``summed``; its values are added up as they are.
+        advance: ``shared = advance(*shared, *totals, **hyperparameters)``, in float64, as a tuple;
+            it names those hyperparameters that it takes, which are the first group's.
+        totals_first: find the totals in a pass of their own, before any element changes, and let
+            ``coefficients`` take the shared numbers after the step, too: as ``next_`` and the name.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
@@ -149,6 +164,8 @@ def register(
         "copies": copies,
         "facts": facts,
         "sums": sums,
+        "constant": constant,
+        "totals": totals,
     }
     for role, names in {"states": states, **kinds}.items():
         if isinstance(names, str) or not all(isinstance(one, str) for one in names):
@@ -163,6 +180,10 @@ def register(
         dict(initial or {}),
         dict(carried or {}),
         summed=summed,
+        shared=dict(shared or {}),
+        totalled=totalled,
+        advance=advance,
+        totals_first=totals_first,
         **kinds,
     )
     check(rule)
@@ -175,7 +196,7 @@ def check(rule: Rule) -> None:
     Raises:
         RuleError: one cannot; the message says why.
     """
-    expected = ("p", "g", *rule.states)
+    expected = rule.values
     parameters = parameters_of(rule.update)
     if parameters[: len(expected)] != expected:
         raise RuleError(
@@ -203,26 +224,45 @@ def check(rule: Rule) -> None:
     if traced.packed and not rule.states:
         raise RuleError(f"{rule.name}: update returns a tuple; without states it returns p alone")
     _check_coefficients(rule)
-    _check_sums(rule)
     for name, stage in rule.passes.items():
         _check_pass(rule, name, stage)
-
-
-def _check_sums(rule: Rule) -> None:
     unknown = [name for name in rule.facts if name not in FACTS]
     if unknown:
         raise RuleError(f"{rule.name}: facts: expected some of {FACTS}, got {unknown[0]!r}")
-    if not rule.sums and rule.summed is None:
+    _check_sums(rule, "summed", rule.summed, rule.sums)
+    _check_sums(rule, "totalled", rule.totalled, rule.totals)
+    _check_shared(rule)
+
+
+def _check_sums(rule: Rule, role: str, function: Any, names: tuple[str, ...]) -> None:
+    if not names and function is None:
         return
-    if not isinstance(rule.summed, FunctionType):
-        raise RuleError(f"{rule.name}: summed: expected a Python function, got {rule.summed!r}")
-    takes, known = parameters_of(rule.summed), {"p", "g", *rule.states, *rule.coefficient_names}
+    if not isinstance(function, FunctionType):
+        raise RuleError(f"{rule.name}: {role}: expected a Python function, got {function!r}")
+    takes, known = parameters_of(function), {"p", "g", *rule.states, *rule.coefficient_names}
     unknown = sorted({*takes} - known)
     if unknown:
-        raise RuleError(f"{rule.name}: summed takes {unknown[0]!r}, which the update does not")
-    returned = len(trace(rule.summed, takes).results)
-    if returned != len(rule.sums):
-        raise RuleError(f"{rule.name}: summed returns {returned} values for {rule.sums}")
+        raise RuleError(f"{rule.name}: {role} takes {unknown[0]!r}, which the update does not")
+    returned = len(trace(function, takes).results)
+    if returned != len(names):
+        raise RuleError(f"{rule.name}: {role} returns {returned} values for {names}")
+
+
+def _check_shared(rule: Rule) -> None:
+    if not (rule.shared or rule.totals):
+        return
+    if not isinstance(rule.advance, FunctionType):
+        raise RuleError(f"{rule.name}: advance: expected a Python function, got {rule.advance!r}")
+    takes, first = parameters_of(rule.advance), (*rule.shared, *rule.totals)
+    unknown = sorted({*takes[len(first) :]} - {*rule.hyperparameters})
+    if takes[: len(first)] != first or unknown:
+        raise RuleError(
+            f"{rule.name}: advance takes {takes}, but must take {', '.join(first)} and some of the "
+            f"hyperparameters {tuple(rule.hyperparameters)}"
+        )
+    returned = len(trace_coefficients(rule.advance, takes).results)
+    if returned != len(rule.shared):
+        raise RuleError(f"{rule.name}: advance returns {returned} values for {tuple(rule.shared)}")
 
 
 def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
@@ -245,16 +285,19 @@ def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
 
 
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
-    names = {*parameters, *rule.states, *rule.hyperparameters, *rule.carried, *rule.sums}
+    kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.sums, *rule.shared}
+    names = {*parameters, *rule.coefficient_names, *rule.totals, *kept}
     allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update decays by itself
     reserved = {n for n in names - allowed if n in RESERVED or n.rstrip("0123456789") == "element"}
-    reserved |= OPTIMIZER_NAMES & {*rule.states, *rule.hyperparameters, *rule.carried}
+    reserved |= OPTIMIZER_NAMES & kept
     if reserved:
         which = ", ".join(map(repr, sorted(reserved)))
         raise RuleError(f"{rule.name}: {which}: reserved for every optimizer; choose another name")
     if rule.decoupled and "lr" not in rule.hyperparameters:
         raise RuleError(f"{rule.name}: decoupled: expected the hyperparameter lr, got none")
     for option in rule.options:
+        if option.default is None:
+            continue
         for part, accepts in zip(option.hyperparameters.items(), option.ranges):
             try:
                 accepts(*part)
@@ -265,8 +308,10 @@ def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
 def _check_coefficients(rule: Rule) -> None:
     takes = parameters_of(rule.coefficients)
     first = ("step", *rule.carried, *rule.facts, *rule.sums)
-    rest = takes[len(first) :]
-    if takes[: len(first)] != first or sorted(rest) != sorted(rule.hyperparameters):
+    rest, shared = {*takes[len(first) :]}, {*rule.shared_names}
+    others = {*rule.shared.values(), *(parameters_of(rule.advance) if rule.advance else ())}
+    needed = {*rule.hyperparameters} - others
+    if takes[: len(first)] != first or not needed <= rest <= {*rule.hyperparameters} | shared:
         raise RuleError(
             f"{rule.name}: coefficients takes {takes}, but must take {', '.join(first)} and the "
             f"hyperparameters {tuple(rule.hyperparameters)}"
@@ -274,7 +319,9 @@ def _check_coefficients(rule: Rule) -> None:
     trace_coefficients(rule.coefficients, takes)
     starts = (1.0 if isinstance(start, str) else start for start in rule.carried.values())
     ones = (1.0 for _ in (*rule.facts, *rule.sums))
-    values = rule.coefficients(1, *starts, *ones, **rule.hyperparameters)
+    given = {name: value for name, value in rule.hyperparameters.items() if name in rest}
+    given |= dict.fromkeys(rest & shared, 1.0)
+    values = rule.coefficients(1, *starts, *ones, **given)
     if not isinstance(values, tuple):
         raise RuleError(f"{rule.name}: coefficients returns {values!r} instead of a tuple")
     names = (*rule.coefficient_names, *rule.carried)

@@ -47,10 +47,20 @@ class Rule:
             the update, and of coefficients of the update that do not depend on the sums; it takes
             all of them by name.
         copies: the states that start as copies of the parameter.
-        constant: the states that ``update`` reads and does not return: only passes change them.
+        constant: the states that ``update`` does not return: only passes change them. It takes
+            those that it reads; others are ``totalled``'s alone.
         passes: by the name of the optimizer's method that runs it, what it does to each element
             outside of a step. A pass that takes ``g`` runs where a gradient is given, any other
             where the tensor has all states that it takes; these states must be ``wide``.
+        shared: the numbers that all tensors of an optimizer share, with their initial values: a
+            number, or the name of an option. ``coefficients`` takes those that it needs by name.
+        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
+        totalled: a pure NumPy function like ``summed``; its values are added as they are.
+            Coefficients that the update does not take stand behind those that it takes.
+        advance: returns the next shared numbers, in float64; takes the shared numbers, the totals,
+            and hyperparameters by name, which are those of the first group.
+        totals_first: whether the totals are found in a pass in front of the update. Coefficients
+            may then take the shared numbers after the step, too, as ``next_`` and the name.
     """
 
     name: str
@@ -71,6 +81,11 @@ class Rule:
     copies: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
     passes: Mapping[str, Stage] = field(default_factory=dict)
+    shared: Mapping[str, float | str] = field(default_factory=dict)
+    totals: tuple[str, ...] = ()
+    totalled: Callable[..., Any] | None = None
+    advance: Callable[..., Any] | None = None
+    totals_first: bool = False
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:
@@ -82,6 +97,12 @@ class Rule:
         """The values that ``update`` returns: the parameter, and the states that it changes."""
         return ("p", *(name for name in self.states if name not in self.constant))
 
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """The first parameters of ``update``: all states but constant ones that it leaves out."""
+        given = parameters_of(self.update)
+        return ("p", "g", *(n for n in self.states if n not in self.constant or n in given))
+
     @property
     def decays(self) -> bool:
         """Whether it decays by itself, so that no stage does."""
@@ -89,8 +110,21 @@ class Rule:
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The update's parameters after the states."""
-        return parameters_of(self.update)[2 + len(self.states) :]
+        """The update's parameters after the states, and what only ``totalled`` takes."""
+        own, values = parameters_of(self.update)[len(self.values) :], {"p", "g", *self.states}
+        others = parameters_of(self.totalled) if self.totalled else ()
+        return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether a pass over the elements comes before the update, which finds sums or totals."""
+        return bool(self.sums) or self.totals_first
+
+    @cached_property
+    def shared_names(self) -> tuple[str, ...]:
+        """The shared numbers that coefficients may take: before the step, and after it."""
+        after = (next_name(name) for name in self.shared) if self.totals_first else ()
+        return (*self.shared, *after)
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
         """Return the least memory traffic: read everything once, write all that the update returns.
@@ -155,6 +189,11 @@ class Stage:
     def coefficient_names(self) -> tuple[str, ...]:
         """The function's parameters that are not values."""
         return tuple(n for n in parameters_of(self.function) if n not in self.values)
+
+
+def next_name(shared: str) -> str:
+    """Return what coefficients call a shared number after the step."""
+    return f"next_{shared}"
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def scheduled_decay_of(rule: Rule, stage: Stage) -> Stage:
 @cache
 def subtracts(rule: Rule) -> bool:
     """Return whether an update is ``p - u``, where u does not depend on p, nor on sums."""
-    if rule.sums:  # they would be of the parameter that is set aside
+    if rule.sums or rule.totals:  # they would be of the parameter that is set aside
         return False
     traced = trace(rule.update, parameters_of(rule.update))
     readers = [one for one in traced.operations if "p" in one.operands]

@@ -59,7 +59,8 @@ def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
         if option is None or not option.ranges:
             continue
         if len(option.ranges) == 1:
-            _check_number(name, value)
+            if not (value is None and option.optional):
+                _check_number(name, value)
         else:
             for i, part in enumerate(_first(len(option.ranges), name, value)):
                 _check_number(f"{name}[{i}]", part)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..optimizers.constructors import STATE_DTYPE, constructor, docstring
+from ..optimizers.constructors import STATE_DTYPE, constructor, docstring, shared_numbers
 from ..optimizers.loaded import OF_TAILS
 from ..rules.definitions import DEFINITIONS, Definition
 from .by_rule import Optimizer
@@ -52,6 +52,7 @@ def _class_of(definition: Definition) -> type[Fused]:
     """Return the drop-in of an optimizer."""
     theirs = getattr(torch.optim, definition.name, None)
     names: dict[str, Any] = {"_definition": definition, "__module__": __name__}
+    names.update(shared_numbers(definition))
     if theirs is None:
         names.update(__init__=constructor(definition, FLAGS), _added_flags=ADDED_FLAGS)
     bases = (*drop_in_bases_for(definition), *((Fused, theirs) if theirs else (Fused,)))

@@ -60,7 +60,7 @@ def from_bitsandbytes(
         raise ValueError(
             f"optimizer: expected one of {', '.join(_STATES)}, got {name_of(optimizer)}"
         )
-    states, groups = _parts(state_dict)
+    states, groups = parts_of(state_dict)
     counted = optimizer._definition.counts_steps
     found = {key: _decoded(key, held, _STATES[own], counted) for key, held in states.items()}
     options = [{**_options(own, group), "params": group["params"]} for group in groups]
@@ -78,7 +78,7 @@ def from_torchao(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: it is not a state dict.
     """
-    states, groups = _parts(state_dict)
+    states, groups = parts_of(state_dict)
     return {
         "state": {
             key: {name: _plain(value) for name, value in held.items()}
@@ -91,7 +91,8 @@ def from_torchao(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parts(state_dict: Any) -> tuple[Mapping[Any, Any], list[Mapping[str, Any]]]:
+def parts_of(state_dict: Any) -> tuple[Mapping[Any, Any], list[Mapping[str, Any]]]:
+    """Return the states and the groups of a state dict; raise if it is none."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
     states, groups = state_dict.get("state"), state_dict.get("param_groups")

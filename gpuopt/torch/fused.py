@@ -230,6 +230,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 held,
                 self._norm_group,
                 self._definition.constant_names,
+                bool(self._definition.shared),
             )
             step.step.norm.load(self._skipped_before)
             self._states_exposed = True

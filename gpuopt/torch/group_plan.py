@@ -52,7 +52,8 @@ class PlannedParamGroups(CheckedParamGroups):
         names = [name for name in self.defaults if name not in _IMPLEMENTATION_FLAGS]
         reads = self._definition.parts, self._accepted_rule, self._numbers_of
         checks = partial(check_options, self), self._check_changed
-        return Plan(names, *reads, self._tail, self._state_dtype, *checks, self._repeated())
+        more = self._repeated(), self._definition.optional
+        return Plan(names, *reads, self._tail, self._state_dtype, *checks, *more)
 
     def _numbers_of(self, name: str, values: Sequence[Any]) -> Sequence[float]:
         """Return the values of one hyperparameter of a rule, in all groups, as floats."""

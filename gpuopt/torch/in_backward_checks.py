@@ -58,7 +58,7 @@ def checked_optimizer(
 
     Raises:
         TypeError: ``optimizer`` makes none.
-        ValueError: an option needs all gradients at once.
+        ValueError: it, or an option, needs all gradients at once.
     """
     if not callable(optimizer):
         raise TypeError(
@@ -76,6 +76,11 @@ def checked_optimizer(
         raise TypeError(
             "optimizer: expected a class of gpuopt.torch or torch.optim, or a function that "
             f"makes such an optimizer, got {optimizer!r:.80}"
+        )
+    if isinstance(whole, Fused) and whole._definition.shared:
+        raise ValueError(
+            f"optimizer: {type(whole).__name__} needs all gradients at once, but a step in the "
+            "backward pass has only one"
         )
     return whole
 

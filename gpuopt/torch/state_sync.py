@@ -187,8 +187,12 @@ class StateSync:
                 device = device or param.device
                 _write_number(own, "step", float(steps[i]), dtype, device)
                 counts.note(param, own["step"], steps[i])
-                for number, value in self._saved_numbers(i, carried[i]).items():
-                    _write_number(own, number, value, torch.float64, device)
+                numbers = self._saved_numbers(i, carried[i])
+            else:  # those that all share may have changed in steps without this one
+                numbers = {n: x for n, x in carried[i].items() if n in self._step.shared}
+            for number, value in numbers.items():
+                device = step_tensors[self._group_of[i]][0] or param.device
+                _write_number(own, number, value, torch.float64, device)
             yield i, own
 
     def _numbers(

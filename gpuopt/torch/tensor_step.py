@@ -46,6 +46,7 @@ class TensorStep:
         state: States,
         norm_group: Any = None,
         constant: frozenset[str] = frozenset(),
+        totals: bool = False,
     ) -> None:
         """Describe and check the parameters.
 
@@ -58,6 +59,7 @@ class TensorStep:
             state: of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
             constant: see `state_sync.StateSync`.
+            totals: whether its rules have sums over all parameters.
 
         Raises:
             TypeError, ValueError: a parameter cannot be updated.
@@ -68,6 +70,8 @@ class TensorStep:
         shards = self._shards = Shards(with_placeholders(params, inactive), names, norm_group)
         if tail.measures or tail.stats:
             shards.check_on_mesh("stats" if tail.stats else "clip_norm, skip_nonfinite")
+        elif totals:
+            shards.check_on_mesh("sums over all parameters")
         self.tensors = LocalTensors(params, names, shards)
         group_of = [i for i, size in enumerate(sizes) for _ in range(size)]
         self.step = FusedStep(

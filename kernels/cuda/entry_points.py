@@ -69,7 +69,7 @@ class Kernels:
         """Return the launch that adds the sums of chunks to those of tensors."""
         geometry = sums_geometry(arguments[-1])
         launch = self._compiler(total_source())
-        return _bound(launch, self._address, SUMS, geometry, arguments, 3)
+        return _bound(launch, self._address, SUMS, geometry, arguments, 5)
 
 
 def total(compiler: Compiler, address: Address, arguments: tuple[Any, ...]) -> Launch:

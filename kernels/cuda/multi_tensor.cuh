@@ -262,17 +262,20 @@ __device__ void add_subtotals(const double* partials, double* subtotals, int64 n
     }
 }
 
-// Each block adds the sums of squares of one tensor's chunks, in a fixed order: they are the last
-// of the tensor's carried numbers.
+// Each block adds the sums of one tensor's chunks, in a fixed order. They are the last of the
+// tensor's carried numbers. A chunk has a row of `length` numbers; its sums are every `step` of
+// them, and the last begins `step` before the end.
 __device__ void add_sums(
-    const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried)
+    const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
+    int64 length, int64 step)
 {
     const int64 tensor = blockIdx.x, end = firsts[tensor + 1];
     double* const own = carried + (tensor + 1) * n_carried - n_sums;
+    partials += length - step * n_sums;
     for (int64 i = 0; i < n_sums; i++) {
         double numbers[1] = {};
         for (int64 row = firsts[tensor] + threadIdx.x; row < end; row += THREADS) {
-            numbers[0] += partials[3 * (row * n_sums + i)];
+            numbers[0] += partials[row * length + step * i];
         }
         const double whole = of_block<1>(numbers);
         if (threadIdx.x == 0) {

@@ -179,6 +179,7 @@ struct Rule {{
     using Gradient = {lists[1]};
     static constexpr bool CODED = {str(bool(coded)).lower()};
     static constexpr int N_WATCHED = {n_watched};
+    static constexpr int N_PLAIN = {update.n_plain};
     static constexpr int N_COEFFICIENTS = {n_coefficients};
     static constexpr int N_CARRIED = {n_carried};
     static constexpr int N_OPTIONS = {n_options};
@@ -296,9 +297,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) {SUBTOTALS}(
 
 extern "C" __global__ void __launch_bounds__(THREADS) {SUMS}(
     const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
-    int64 n_tensors)
+    int64 row, int64 step, int64 n_tensors)
 {{
-    add_sums(partials, firsts, carried, n_sums, n_carried);
+    add_sums(partials, firsts, carried, n_sums, n_carried, row, step);
 }}
 
 extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(

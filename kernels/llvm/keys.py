@@ -49,7 +49,7 @@ def _shape(update: Update) -> Iterator[Any]:
     yield update.random_streams, update.encode_streams
     yield update.coefficient_names, update.encode_coefficients
     yield len(update.watched_names), update.wants_sums, update.wants_counts
-    yield getattr(update, "n_plain", 0)
+    yield update.n_plain
     for function in (update.function, update.encode_function):
         if function is not None:
             count = function.__code__.co_argcount

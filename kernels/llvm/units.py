@@ -69,7 +69,9 @@ class Units:
         """By the rows of the codes that it makes, the rows of their scales."""
         self._kept_words: dict[int, Any] = {}
         self.rows = sorted({*update.read, *update.written, *self.coded.values()})
-        self.lanes = [Lanes(self.number, update.wants_sums) for _ in update.watched_names]
+        count = len(update.watched_names)
+        self.plain = [i >= count - update.n_plain for i in range(count)]
+        self.lanes = [Lanes(self.number, update.wants_sums or plain) for plain in self.plain]
         kinds = [POINTER] * (len(self.rows) + 1) + [I64, I64, I32]
         kinds += [POINTER] * len(self.lanes)
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "units")
@@ -271,10 +273,9 @@ class Units:
         return builder.select(self._valid[j], values, constant(values.type, 0.0))
 
     def _watch(self, builder: Any, i: int, lane: Any, vectors: list[Any]) -> None:
-        lanes, at = self.lanes[i], self._lanes_at[i]
-        plain = i >= len(self.lanes) - getattr(self._update, "n_plain", 0)
+        lanes, at, plain = self.lanes[i], self._lanes_at[i], self.plain[i]
         lanes.take(builder, at, lane, vectors, plain)
-        if self._update.wants_counts or not self._update.wants_sums:
+        if not plain and (self._update.wants_counts or not self._update.wants_sums):
             lanes.count(builder, at, vectors)
 
     # --- memory -------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def run(
     scratch = [np.empty(min(BLOCK, size), dtype) for dtype in compiled.scratch]
     flags: Any = [["readwrite" if i in written else "readonly"] for i in used]
     watched = np.zeros((len(update.watched_names), len(PARTIALS)))
+    first_plain = len(watched) - update.n_plain
     begin = 0
     with (
         np.errstate(all="ignore"),
@@ -71,7 +72,7 @@ def run(
             for row, result in zip(written, results):
                 if result is not stored[row]:
                     stored[row][...] = encode(result, dtypes[row])
-            for part, seen in zip(watched, results[len(written) :]):
-                part[...] = add_partials(part, partials_of(seen))
+            for i, (part, seen) in enumerate(zip(watched, results[len(written) :])):
+                part[...] = add_partials(part, partials_of(seen, i >= first_plain))
             begin += n
     return watched

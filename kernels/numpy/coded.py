@@ -29,13 +29,15 @@ def run(
     turned = [a if row in scales else in_order_of(order, a) for row, a in enumerate(arrays)]
     flat = [a.reshape(-1) for a in turned]  # copies, where an array is of another order
     watched = np.zeros((len(update.watched_names), len(PARTIALS)))
+    first_plain = len(watched) - update.n_plain
     with np.errstate(all="ignore"):
         for begin in range(0, order.size, PIECE):
             part = slice(begin, begin + PIECE)
             of_blocks = slice(begin // BLOCK, -(-(begin + PIECE) // BLOCK))
             own = [a[of_blocks if row in scales else part] for row, a in enumerate(flat)]
-            for sums, seen in zip(watched, _update(update, own, dtypes, coefficients, begin)):
-                sums[...] = add_partials(sums, partials_of(seen))
+            found = _update(update, own, dtypes, coefficients, begin)
+            for i, (sums, seen) in enumerate(zip(watched, found)):
+                sums[...] = add_partials(sums, partials_of(seen, i >= first_plain))
     for row in update.written:
         if not np.may_share_memory(flat[row], turned[row]):
             turned[row][...] = flat[row].reshape(turned[row].shape)

@@ -82,6 +82,7 @@ def update_constants(update: Update, dtypes: tuple[str, ...], vectors: bool) -> 
         "READ": update.read,
         "WRITTEN": update.written,
         "N_WATCHED": len(update.watched_names),
+        "N_PLAIN": update.n_plain,
         "STREAMS": tuple(update.random_streams),
         "CLEARS": 1 in update.written,
         "COMPUTE": getattr(tl, compute),

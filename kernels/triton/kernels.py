@@ -28,6 +28,7 @@ def multi_tensor_update(
     READ: tl.constexpr,
     WRITTEN: tl.constexpr,
     N_WATCHED: tl.constexpr,
+    N_PLAIN: tl.constexpr,
     STREAMS: tl.constexpr,
     CLEARS: tl.constexpr,
     COMPUTE: tl.constexpr,
@@ -95,7 +96,7 @@ def multi_tensor_update(
                     ENCODE_STREAMS,
                 )
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
-            seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED)
+            seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED, N_PLAIN)
     else:
         for start in range(0, CHUNK, BLOCK):
             if start < left:
@@ -123,8 +124,8 @@ def multi_tensor_update(
                         ENCODE_STREAMS,
                     )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
-                seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED)
-    put(own_partials_ptr, seen, N_WATCHED)
+                seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN)
+    put(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
 
 
 @triton.jit(do_not_specialize=["n_tensors"])
@@ -207,20 +208,24 @@ def multi_tensor_sums(
     carried_ptr,
     N_SUMS: tl.constexpr,
     N_CARRIED: tl.constexpr,
+    ROW: tl.constexpr,
+    STEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Add the sums of squares of the chunks of each tensor, in a fixed order.
+    """Add the sums of the chunks of each tensor, in a fixed order.
 
-    They are the last of the tensor's carried numbers.
+    They are the last of the tensor's carried numbers. A chunk has a row of numbers; its sums are
+    every ``STEP`` of them, and the last begins ``STEP`` before the end.
     """
     tensor = tl.program_id(0).to(tl.int64)
     begin, end = tl.load(firsts_ptr + tensor), tl.load(firsts_ptr + tensor + 1)
     lanes = tl.arange(0, BLOCK).to(tl.int64)
+    partials_ptr += ROW - STEP * N_SUMS
     for i in tl.static_range(N_SUMS):
         sums = tl.zeros((BLOCK,), tl.float64)
         for first in range(begin, end, BLOCK):
             row = first + lanes
-            sums += tl.load(partials_ptr + 3 * (row * N_SUMS + i), mask=row < end, other=0.0)
+            sums += tl.load(partials_ptr + row * ROW + STEP * i, mask=row < end, other=0.0)
         tl.store(carried_ptr + (tensor + 1) * N_CARRIED - N_SUMS + i, tl.sum(sums))
 
 

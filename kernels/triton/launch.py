@@ -107,8 +107,9 @@ class _Kernels:
         return _launch(multi_tensor_subtotals, grid, arguments, constants)
 
     def sums(self, arguments: tuple[Any, ...]) -> Launch:
-        *arrays, n_sums, n_carried, n_tensors = arguments
-        constants = {"N_SUMS": n_sums, "N_CARRIED": n_carried, "BLOCK": TOTAL_BLOCK, **OPTIONS}
+        *arrays, n_sums, n_carried, row, step, n_tensors = arguments
+        numbers = {"N_SUMS": n_sums, "N_CARRIED": n_carried, "ROW": row, "STEP": step}
+        constants = {**numbers, "BLOCK": TOTAL_BLOCK, **OPTIONS}
         return _launch(multi_tensor_sums, (n_tensors,), tuple(arrays), constants)
 
 

@@ -28,7 +28,15 @@ def _is_no_number(value):
 
 
 @triton.jit
-def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHED: tl.constexpr):
+def see(
+    seen,
+    results,
+    mask,
+    MASKED: tl.constexpr,
+    FIRST: tl.constexpr,
+    N_WATCHED: tl.constexpr,
+    N_PLAIN: tl.constexpr,
+):
     """Accumulate the watched values of a block, which follow the stored results."""
     sums, largest, others = (), (), ()
     for i in tl.static_range(N_WATCHED):
@@ -36,16 +44,21 @@ def see(seen, results, mask, MASKED: tl.constexpr, FIRST: tl.constexpr, N_WATCHE
         if MASKED:
             value = tl.where(mask, value, 0.0)
         size, wide = tl.abs(value), value.to(tl.float64)
-        sums = sums + (tl.fma(wide, wide, seen[0][i]),)
-        largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
-        others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
+        if i < N_WATCHED - N_PLAIN:
+            sums = sums + (tl.fma(wide, wide, seen[0][i]),)
+            largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
+            others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
+        else:
+            sums = sums + (seen[0][i] + wide,)
+            largest, others = largest + (seen[1][i],), others + (seen[2][i],)
     return sums, largest, others
 
 
 @triton.jit
-def put(partials_ptr, seen, N_WATCHED: tl.constexpr):
-    """Write the partials of a chunk; see kernels.table.PARTIALS."""
+def put(partials_ptr, seen, N_WATCHED: tl.constexpr, N_PLAIN: tl.constexpr):
+    """Write the partials of a chunk, which are 0 before; see kernels.table.PARTIALS."""
     for i in tl.static_range(N_WATCHED):
         tl.store(partials_ptr + 3 * i, tl.sum(seen[0][i]))
-        tl.store(partials_ptr + 3 * i + 1, tl.max(seen[1][i]).to(tl.float64))
-        tl.store(partials_ptr + 3 * i + 2, tl.sum(seen[2][i]).to(tl.float64))
+        if i < N_WATCHED - N_PLAIN:
+            tl.store(partials_ptr + 3 * i + 1, tl.max(seen[1][i]).to(tl.float64))
+            tl.store(partials_ptr + 3 * i + 2, tl.sum(seen[2][i]).to(tl.float64))

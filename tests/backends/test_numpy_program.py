@@ -79,6 +79,7 @@ def test_the_results_are_written_where_they_belong(rule):
     # Few enough that they stay in a core's cache beside the values; a mask is a quarter of one.
     # These have one more: the difference that tells whether their denominator is finite.
     more = update.rule.name in ("nadamw", "ademamix", "adan_no_prox")
+    more += update.n_plain  # what totals are made of
     assert compiled.scratch.count("float32") <= 4 + more
     assert compiled.scratch.count("bool") <= 2
 

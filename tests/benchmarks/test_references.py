@@ -122,7 +122,10 @@ def test_the_copy_loop_moves_the_bytes_of_every_pass(rule, monkeypatch):
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
-    [("lion", 20), ("lamb", 44), ("lars", 28), ("mars", 44), ("cautious_adamw", 36)],
+    [
+        *(("lion", 20), ("lamb", 44), ("lars", 28), ("mars", 44), ("cautious_adamw", 36)),
+        *(("dadapt_adam", 36), ("prodigy_one_pass", 40), ("prodigy", 52)),
+    ],
 )
 def test_bytes_are_counted(rule, expected):
     """By hand: p and the states read and written, g read; what the sums are of, read once."""
@@ -200,7 +203,7 @@ def test_a_family_stands_for_its_rules(asked):
     settings = asked("--rule", "family:momentum", "sgd")
     assert (settings.rules, settings.others) == (["momentum", "sgd"], ["lars"])
     settings = asked("--suite", "references", "--rule", "family:sums", "lars")
-    assert settings.others == [name for name in OTHERS if RULES[name].sums]
+    assert settings.others == [name for name in OTHERS if RULES[name].reads_first]
     assert {"adam", "adamw", "amsgrad", "lamb"} <= set(FAMILIES["adam"])
     assert "lion" not in FAMILIES["adam"] and "sgd" not in FAMILIES["momentum"]
 

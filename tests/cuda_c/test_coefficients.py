@@ -19,7 +19,7 @@ EXTREME = (0.0, 1.0, 1e-300, 1e300, 0.9999999999, 5e-324, -1.0)
 def options_of(update, n_groups):
     """Ordinary options first, then others."""
     defaults = {"maximize": 1.0, "grad_factor": 0.3, "weight_decay": 0.02}
-    defaults.update(update.rule.hyperparameters)
+    defaults.update(update.rule.hyperparameters, **dict.fromkeys(update.rule.shared_names, 0.5))
     rows = [[defaults[name] for name in update.option_names]]
     rng = np.random.default_rng(4)
     rows += [rng.uniform(0.5, 1.0, len(rows[0])).tolist() for _ in range(n_groups - 8)]

@@ -36,28 +36,31 @@ def compiled(rule, mix, arch, kernel, vectors=True):
     source = cuda_c.source(update, dtypes, vectors, (kernel,))
     code = nvrtc.compile_for(source, arch, cuda_c.OPTIONS)
     assert code.cubin.startswith(ELF)
-    assert not re.search(r"\.local\b|\.shared\b", code.ptx)
+    assert not re.search(r"\.local\b", code.ptx)
+    adds_up = kernel == cuda_c.UPDATE and bool(update.watched_names)
+    assert bool(re.search(r"\.shared\b", code.ptx)) == adds_up
     entry = ptx.parse(code.ptx)
     assert entry.name == kernel
     assert ptx.inexact(entry.instructions) == []
     return entry, dtypes
 
 
-def expected_accesses(dtypes, written):
+def expected_accesses(dtypes, read, written):
     """How many loads, and stores, of each width a round of a thread has.
 
     Each access has as many elements as 16 bytes of the widest list.
     """
     sizes = [STORAGE[dtype].itemsize for dtype in dtypes]
     run, count = 16 // max(sizes), max(sizes) // min(sizes)
-    lists = [(False, size) for size in sizes] + [(True, sizes[i]) for i in written]
+    lists = [(False, sizes[i]) for i in read] + [(True, sizes[i]) for i in written]
     return Counter({access: count * lists.count(access) for access in lists}), run
 
 
 def check_update(rule, mix, arch):
     entry, dtypes = compiled(rule, mix, arch, cuda_c.UPDATE)
     assert entry.threads == cuda_c.THREADS
-    expected, run = expected_accesses(dtypes, update_of(rule).written)
+    update = update_of(rule)
+    expected, run = expected_accesses(dtypes, update.read, update.written)
     vectors = Counter(
         (one.name == "st", access.width // run)
         for one in entry.instructions

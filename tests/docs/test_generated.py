@@ -47,7 +47,7 @@ def test_the_bytes_that_are_kept_are_those_of_the_states(name, state_dtype):
 @pytest.mark.parametrize("name", OURS)
 def test_a_step_moves_what_the_rule_says(name):
     moved = {(c.param, c.state_dtype): c.moved for c in costs.costs(RULES[name])}
-    if not RULES[name].sums:
+    if not RULES[name].reads_first:
         assert moved["float32", None] == RULES[name].bytes_per_element()
         assert moved["bfloat16", None] == RULES[name].bytes_per_element(2, 2, 4)
     for param in ("float32", "bfloat16"):

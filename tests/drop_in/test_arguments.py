@@ -1,6 +1,7 @@
 """What a drop-in is made with: names that it has, and numbers where it wants numbers."""
 
 import inspect
+from itertools import product
 
 import numpy as np
 import pytest
@@ -21,6 +22,14 @@ KINDS = {(d.name, o.name): len(o.ranges) for d in DEFINITIONS.values() for o in 
 
 NUMBERS = [one for one, kind in KINDS.items() if kind == 1]
 OF_SEVERAL = [one for one, kind in KINDS.items() if kind > 1]
+OPTIONAL = [(d.name, option) for d in DEFINITIONS.values() for option in d.optional]
+"""Those that may be None, too."""
+
+
+def refused(options, *given):
+    """Each option with each value that it does not take."""
+    every = product(options, given)
+    return [(*one, value) for one, value in every if value is not None or one not in OPTIONAL]
 
 
 def made(name, **options):
@@ -36,11 +45,25 @@ def test_every_argument_of_torchs_that_is_a_number_is_checked():
                 assert KINDS[name, option] == 2, (name, option)
 
 
-@pytest.mark.parametrize(("name", "option"), NUMBERS)
-@pytest.mark.parametrize("given", ["1e-3", None, [0.1], b"1", np.str_("0.1")])
+@pytest.mark.parametrize(
+    ("name", "option", "given"), refused(NUMBERS, "1e-3", None, [0.1], b"1", np.str_("0.1"))
+)
 def test_what_is_no_number_is_refused_by_name(name, option, given):
     with pytest.raises(TypeError, match=f"^{option}: expected a number, got "):
         made(name, **{option: given})
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONAL)
+def test_none_is_taken_where_it_is_an_option(name, option):
+    param = torch.ones(3, requires_grad=True)
+    param.grad = torch.ones(3)
+    opt = getattr(ours, name)([{"params": [param], option: None}], **{option: 0.5})
+    opt.step()
+    opt.param_groups[0][option] = 0.25
+    opt.step()
+    opt.param_groups[0][option] = None
+    opt.step()
+    assert opt.state_dict()["param_groups"][0][option] is None
 
 
 @pytest.mark.parametrize(("name", "option"), OF_SEVERAL)
@@ -120,8 +143,7 @@ def first_of(count, given):
     return (given, 0.5, 0.5)[:count] if count > 1 else given
 
 
-@pytest.mark.parametrize(("name", "option"), NUMBERS + OF_SEVERAL)
-@pytest.mark.parametrize("given", ["1e-3", None])
+@pytest.mark.parametrize(("name", "option", "given"), refused(NUMBERS + OF_SEVERAL, "1e-3", None))
 def test_a_group_takes_numbers_as_the_constructor_does(name, option, given):
     def group():
         return {"params": [torch.ones(3)], option: first_of(KINDS[name, option], given)}

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 import gpuopt.torch as ours  # noqa: E402
 from gpuopt.errors import NotAvailableError  # noqa: E402
+from gpuopt.rules.definitions import DEFINITIONS  # noqa: E402
 from tests.drop_in.pairs import CLASSES, OF_TORCH  # noqa: E402
 from tests.rules.oracles import training  # noqa: E402
 
@@ -41,7 +42,12 @@ def values_of(option, good):
     return [(*good[:i], value, *good[i + 1 :]) for i in range(len(good)) for value in VALUES]
 
 
-EACH = [(name, option, good) for name in CLASSES for option, good in numbers_of(name).items()]
+EACH = [
+    (name, option, good)
+    for name in CLASSES
+    for option, good in numbers_of(name).items()
+    if option != "lr" or not DEFINITIONS[name].shared  # whose groups have one lr
+]
 
 
 def refused(make):

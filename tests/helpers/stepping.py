@@ -10,6 +10,7 @@ from gpuopt.kernels.roundings import STREAM
 import gpuopt
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
+from gpuopt.rules.rule import next_name
 from tests.helpers.exact import assert_same_bits
 from tests.helpers.literals import as_written
 from tests.helpers.values import DTYPES, values
@@ -72,6 +73,7 @@ class Outcome:
         steps: the step count of each.
         carried: the carried numbers of each.
         fused: the step that ran, on a backend.
+        shared: what all tensors shared after each step.
     """
 
     params: list[Any]
@@ -79,6 +81,7 @@ class Outcome:
     steps: list[int]
     carried: list[dict[str, float]]
     fused: FusedStep | None = field(default=None)
+    shared: Sequence[dict[str, float]] = ()
 
 
 def on_backend(
@@ -98,32 +101,55 @@ def on_backend(
         fused = FusedStep(params, names, problem.group_of)
         states = [{k: lay(s, "state") for k, s in held.items()} for held in problem.states]
         fused.load(problem.steps, states, problem.carried)
+        shared = []
         for grads in problem.grads:
             given = [None if g is None else lay(g, "grad") for g in grads]
             fused.run(given, problem.groups)
             for grad, before in zip(given, grads):
                 if grad is not None:
                     assert_same_bits(grad, before, "a gradient after the step")
-        return Outcome(params, fused.states, fused.steps.tolist(), fused.carried, fused)
+            shared.append(fused.shared)
+        return Outcome(params, fused.states, fused.steps.tolist(), fused.carried, fused, shared)
 
 
-def on_whole_arrays(problem: Problem) -> Outcome:
-    """Run the steps by calling the composed rule on whole arrays, without a backend."""
+def on_whole_arrays(problem: Problem, shared: Sequence[dict[str, float]] = ()) -> Outcome:
+    """Run the steps by calling the composed rule on whole arrays, without a backend.
+
+    Args:
+        problem: is not changed.
+        shared: what all tensors share after each step. It comes from sums over all tensors, whose
+            order is a backend's own: test_totals.py compares these.
+    """
     params = [p.copy() for p in problem.params]
     states = [{k: s.copy() for k, s in held.items()} for held in problem.states]
     steps = list(problem.steps)
     carried = [dict(numbers) for numbers in problem.carried]
-    for grads in problem.grads:
+    for step, grads in enumerate(problem.grads):
         for i, grad in enumerate(grads):
             if grad is not None:
                 steps[i] += 1
                 group = problem.groups[problem.group_of[i]]
                 update = _start(states[i], carried[i], params[i], group, i)
                 own = (params[i], grad, states[i], steps[i], carried[i])
-                params[i], states[i], carried[i] = _one(
-                    update, group.options, *own, problem.first[i]
-                )
+                options = {**group.options, **_shared_in(step, problem, shared)}
+                params[i], states[i], carried[i] = _one(update, options, *own, problem.first[i])
+    for i, numbers in enumerate(carried):
+        numbers.update({n: shared[-1][n] for n in _rule_of(problem).shared if steps[i]})
     return Outcome(params, states, steps, carried)
+
+
+def _rule_of(problem):
+    return problem.groups[0].update.rule
+
+
+def _shared_in(step, problem, shared):
+    """The shared numbers before a step, and behind it under names of their own."""
+    rule, options = _rule_of(problem), problem.groups[0].options
+    if not rule.shared:
+        return {}
+    first = {name: options.get(start, start) for name, start in rule.shared.items()}
+    before = shared[step - 1] if step else first
+    return {n: before[n] for n in first} | {next_name(n): shared[step][n] for n in first}
 
 
 def _start(states, carried, param, group, tensor):
@@ -143,7 +169,7 @@ def _start(states, carried, param, group, tensor):
 
 def _one(update, options, param, grad, states, step, carried, first):
     compute = np.float64 if param.dtype == np.float64 else np.float32
-    names, changed = update.rule.states, update.rule.results[1:]
+    names = update.rule.states
     with np.errstate(all="ignore"):
         given = [a.astype(compute) for a in (param, grad, *(states[n] for n in names))]
         element = first + np.arange(param.size).reshape(param.shape)
@@ -155,11 +181,14 @@ def _one(update, options, param, grad, states, step, carried, first):
         numbers = update.coefficients(step, options, own)
         n = len(numbers) - len(own)
         coefficients = np.array(numbers[:n]).astype(compute)
-        param_, *states_ = as_written(update.function, compute)(*given, *coefficients)
+        read = [given[i] for i in update.read] + given[2 + len(names) :]
+        results = as_written(update.function, compute)(*read, *coefficients)
+        changed = dict(zip(update.rule.results, results))
+        param_ = changed.pop("p")
         return (
             _stored(param_, param.dtype),
-            states | {n: _stored(s, states[n].dtype) for n, s in zip(changed, states_)},
-            dict(zip(carried, numbers[n:])),
+            states | {n: _stored(s, states[n].dtype) for n, s in changed.items()},
+            carried | dict(zip(update.kept_names, numbers[n:])),
         )
 
 
@@ -202,10 +231,11 @@ def check(
     labels: Sequence[str] = (),
 ) -> None:
     """Fail unless backend, reference and rule on whole arrays give the same bits."""
-    expected = on_whole_arrays(problem)
     for name in dict.fromkeys((REFERENCE, backend)):
         try:
-            assert_same_outcome(on_backend(name, problem, lay), expected, labels)
+            actual = on_backend(name, problem, lay)
+            expected = on_whole_arrays(problem, actual.shared)
+            assert_same_outcome(actual, expected, labels)
         except AssertionError as error:
             raise AssertionError(f"backend {name}: {error}") from error
 

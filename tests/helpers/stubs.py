@@ -4,6 +4,7 @@
 """
 
 import inspect
+import math
 import sys
 import textwrap
 from dataclasses import fields
@@ -56,7 +57,14 @@ def of_arrays(definition):
     kind = getattr(classes, definition.name)
     types = {o.name: type_of(o, "SupportsFloat") for o in definition.options}
     attributes = "".join(f"    {o.name}: {type_of(o, 'Any')}\n" for o in definition.options)
-    return class_text(kind, bases_of(kind), types, attributes)
+    return class_text(kind, bases_of(kind), types, attributes + shared(definition))
+
+
+def shared(definition):
+    """The attributes of the numbers that parameters share."""
+    return "".join(
+        f"    @property\n    def {name}(self) -> float: ...\n" for name in definition.shared
+    )
 
 
 def of_torch(definition):
@@ -65,7 +73,8 @@ def of_torch(definition):
 
     kind = getattr(classes, definition.name)
     types = {o.name: type_of(o, "float | torch.Tensor") for o in definition.options}
-    return class_text(kind, bases_of(kind), {**types, "params": "ParamsT", "norm_group": "Any"}, "")
+    types |= {"params": "ParamsT", "norm_group": "Any"}
+    return class_text(kind, bases_of(kind), types, shared(definition))
 
 
 def bases_of(kind):
@@ -83,6 +92,8 @@ def type_of(option, tensor):
         return "bool"
     if len(option.ranges) > 1:
         return f"tuple[{', '.join(['float'] * len(option.ranges))}]"
+    if option.optional:
+        return "float | None"
     return tensor if option.tensor else "float"
 
 
@@ -105,7 +116,8 @@ def class_text(kind, bases, types, attributes):
         if p.kind is p.KEYWORD_ONLY and not star:
             arguments.append("*")
             star = True
-        default = "" if p.default is p.empty else f" = {p.default!r}"
+        shown = "..." if p.default == math.inf else repr(p.default)  # a stub has no name for it
+        default = "" if p.default is p.empty else f" = {shown}"
         arguments.append(f"{p.name}: {types[p.name]}{default}")
     lines = ",\n".join(f"        {argument}" for argument in arguments)
     raw = "r" if "\\" in kind.__doc__ else ""

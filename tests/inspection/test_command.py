@@ -38,7 +38,7 @@ def test_without_options_adam_for_one_architecture():
 
 def test_all_of_everything():
     cases = cases_of(Request(("all",), ("all",), ("all",), ("all",)))
-    summing = sum(bool(rule.sums) for rule in RULES.values())
+    summing = sum(rule.reads_first for rule in RULES.values())
     variants = len(RULES) * (len(VARIANTS) - 1) + summing  # "sums" is theirs alone
     assert len(cases) == variants * len(DTYPES) * len(ARCHS)
 
@@ -298,7 +298,7 @@ def test_the_rule_that_triton_compiles(capsys, rule):
     update = case.update
     names = {"np": np, "power": power, "real_power": real_power}
     exec(shown, names)
-    numbers = np.linspace(0.25, 0.75, len(update.lists) + len(update.coefficient_names))
+    numbers = np.linspace(0.25, 0.75, len(update.read) + len(update.coefficient_names))
     assert names[update.name](*numbers) == update.function(*numbers)
     options = dict.fromkeys(update.option_names, 0.5)
     carried = dict.fromkeys(update.carried_names, 0.25)

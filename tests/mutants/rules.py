@@ -187,7 +187,7 @@ MUTANTS = (
     ),
     Mutant(
         "8 bits hold what they should not",
-        "gpuopt/engine/update.py",
+        "gpuopt/engine/update_calls.py",
         'compute == "float64" or name in self.rule.not_in_8_bits',
         'compute == "float64"',
         "tests/tail/test_states_in_8_bits.py -k wider",

@@ -146,6 +146,8 @@ def test_a_first_gradient_at_step_two(backend, name, options):
 
     TypeError, or the first-step rule misapplied: it takes its own first step then.
     """
+    if DEFINITIONS[name].shared:
+        pytest.skip("its arrays share numbers, and so depend on each other")
     params, expected = arrays(0), arrays(0)
     # Behind another one, as a tensor's place seeds how its states are rounded.
     optimizer, late = make(name, params, **options), make(name, expected[:2], **options)

@@ -5,7 +5,8 @@ each fails a test, so nothing new goes unchecked.
 """
 
 import itertools
-from math import log, sqrt
+from functools import partial
+from math import inf, log, sqrt
 
 import numpy as np
 
@@ -13,6 +14,8 @@ import gpuopt
 from gpuopt.engine.compose import compose, stages_for
 from gpuopt.engine.step import FusedStep, Group
 from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.ranges import NOT_GIVEN
+from gpuopt.rules.rule import parameters_of
 
 # --- the formulas, as they are printed ----------------------------------------------------
 # Each takes a parameter p, a gradient g, the states s (a dict of floats, zero at the start),
@@ -349,7 +352,69 @@ def mars(p, g, s, t, o):
     return adam(p, c, s, t, options) - lr * decay * p
 
 
+# Those with totals take the arrays of the only tensor; s has the shared numbers, too.
+
+
+def rate_of(s, o):
+    bias = sqrt(1 - o["beta2"] ** (s["k"] + 1)) / (1 - o["beta1"] ** (s["k"] + 1))
+    return s["d"] * o["lr"] * (bias if o["use_bias_correction"] else 1)
+
+
+def dadapt_adam(p, g, s, t, o):
+    return dadapt_adamw(p, g, s, t, {**o, "weight_decay": 0.0})
+
+
+def dadapt_adamw(p, g, s, t, o):
+    if not o["lr"]:
+        return p
+    d, rate, root, scale = s["d"], rate_of(s, o), sqrt(o["beta2"]), o["layer_scale"]
+    product = scale * rate * np.sum(g * s["s"] / (np.sqrt(s["exp_avg_sq"]) + o["eps"]))
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + scale * rate * (1 - o["beta1"]) * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * g**2
+    s["s"] = root * s["s"] + (1 - root) * rate * g
+    norm = scale * np.abs(s["s"]).sum()
+    if norm:
+        s["numerator_weighted"] = root * s["numerator_weighted"] + (1 - root) * product
+        estimate = s["numerator_weighted"] / ((1 - root) * norm)
+        s["d"], s["k"] = max(d, min(estimate, d * o["growth_rate"])), s["k"] + 1
+    decayed = p - rate * o["weight_decay"] * p
+    return decayed - s["exp_avg"] / (np.sqrt(s["exp_avg_sq"]) + o["eps"])
+
+
+def prodigy_l2(p, g, s, t, o, one_pass=False):
+    return prodigy(p, g, s, t, {**o, "weight_decay": 0.0}, one_pass)
+
+
+def prodigy(p, g, s, t, o, one_pass=False):
+    if not o["lr"]:
+        return p
+    d, rate = s["d"], rate_of(s, o)
+    beta3 = sqrt(o["beta2"]) if o["beta3"] < 0 else o["beta3"]
+    product = d / o["d0"] * rate * np.sum(g * (s["p0"] - p))
+    s["exp_avg"] = o["beta1"] * s["exp_avg"] + (1 - o["beta1"]) * d * g
+    s["exp_avg_sq"] = o["beta2"] * s["exp_avg_sq"] + (1 - o["beta2"]) * (d * g) ** 2
+    s["s"] = beta3 * s["s"] + d / o["d0"] * (d if o["safeguard_warmup"] else rate) * g
+    norm = np.abs(s["s"]).sum()
+    if norm:
+        s["d_numerator"] = beta3 * s["d_numerator"] + product
+        estimate = o["d_coef"] * s["d_numerator"] / norm
+        start = max(d, estimate) if d == o["d0"] else d
+        s["d_max"] = max(s["d_max"], estimate)
+        s["d"], s["k"] = min(s["d_max"], start * o["growth_rate"]), s["k"] + 1
+    elif not one_pass:
+        return p
+    beside = d if one_pass else s["d"]
+    step = rate * s["exp_avg"] / (np.sqrt(s["exp_avg_sq"]) + beside * o["eps"])
+    return p - rate * o["weight_decay"] * p - step * (1 if o["beta1"] else beside / d)
+
+
 TENSOR_FORMULAS = {
+    "dadapt_adam": dadapt_adam,
+    "dadapt_adamw": dadapt_adamw,
+    "prodigy": prodigy,
+    "prodigy_l2": prodigy_l2,
+    "prodigy_one_pass": partial(prodigy, one_pass=True),
+    "prodigy_l2_one_pass": partial(prodigy_l2, one_pass=True),
     "lars": lambda *given: lars(*given)[0],
     "lars_nesterov": lars_nesterov,
     "lamb": lamb,
@@ -394,7 +459,21 @@ def starts(rule, options, p):
     """What each state of a rule starts at, and what it carries from step to step."""
     states = {name: options.get(rule.initial.get(name), 0.0) for name in rule.states}
     states |= dict.fromkeys(rule.copies, p)
-    return states | {name: options.get(start, start) for name, start in rule.carried.items()}
+    numbers = {**rule.carried, **rule.shared}
+    return states | {name: options.get(start, start) for name, start in numbers.items()}
+
+
+def coefficients_of(rule, step, options=None):
+    """The coefficients of a rule; numbers that tensors share are 0.5."""
+    given = {**rule.hyperparameters, **(options or {}), **dict.fromkeys(rule.shared_names, 0.5)}
+    return compose(rule).coefficients(step, given)[: len(rule.coefficient_names)]
+
+
+def called(rule, values, coefficients):
+    """What the update makes of p, g and the states, and of coefficients."""
+    names = ("p", "g", *rule.states, *rule.coefficient_names)
+    given = dict(zip(names, (*values, *coefficients)))
+    return rule.update(*map(given.__getitem__, parameters_of(rule.update)))
 
 
 def by_rule(rule, p, gradients, options, backend="numpy", state_dtype=None):
@@ -424,7 +503,7 @@ TORCH = {
 """For each optimizer, torch's, and what torch calls its options."""
 
 NOT_IN_TORCH = (
-    *("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS"),
+    *("Lion", "LARS", "LAMB", "StableAdamW", "CAdamW", "MARS", "DAdaptAdam", "Prodigy"),
     *("AdEMAMix", "Adan", "ADOPT", "LaProp"),
     *("SGDScheduleFree", "AdamWScheduleFree", "RAdamScheduleFree", "SophiaG"),
 )
@@ -458,6 +537,14 @@ VALUES = {
     "lr_1d_factor": (1.0, 0.5),
     "betas_1d": ((0.9, 0.95), (0.0, 0.5)),
     "weight_decay_1d": (0.0, 0.1),
+    "beta3": (None, 0.5),
+    "use_bias_correction": (False, True),
+    "safeguard_warmup": (False, True),
+    "one_pass": (False, True),
+    "d0": (1e-6, 1e-2),
+    "d_coef": (1.0, 2.0),
+    "growth_rate": (inf, 1.5),
+    "layer_scale": (1.0, 0.5),
     "beta3_warmup": (0.0, 5.0, 100.0),
     "alpha_warmup": (0.0, 7.0),
     "no_prox": (False, True),
@@ -521,7 +608,7 @@ def values_of(option):
         if option in several.parts:
             place = several.parts.index(option)
             return [value[place] for value in grid_of(several)]
-    return VALUES[option]
+    return [NOT_GIVEN if value is None else value for value in VALUES[option]]
 
 
 SEVERAL = [

@@ -23,7 +23,7 @@ from gpuopt.rules.stages import (
 from tests.helpers.backends import on_cpu
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.values import values
-from tests.rules.oracles import NEUTRAL, by_rule
+from tests.rules.oracles import NEUTRAL, by_rule, called, coefficients_of
 
 F = np.float32
 ORDERS = {
@@ -67,11 +67,17 @@ def test_a_composed_update_is_its_stages_and_its_rule_one_after_the_other(name, 
     numbers.update({c: F(rng.uniform(0.1, 0.9)) for c in rule.coefficient_names})
     given = [numbers[c] for c in update.coefficient_names]
     with np.errstate(all="ignore"):
-        actual = update.function(p, g, *states, *given)
+        read = [(p, g, *states)[i] for i in update.read]
+        actual = update.function(*read, *given)
         seen = by_hand(stages, p, g, factor, weight_decay, shrink)
-        expected = rule.update(*seen, *states, *given[len(given) - len(rule.coefficient_names) :])
+        own = given[len(given) - len(rule.coefficient_names) :]
+        expected = called(rule, (*seen, *states), own)
+        if update.n_plain:
+            values_by_name = {**dict(zip(("p", "g", *rule.states), (*seen, *states))), **numbers}
+            takes = inspect.signature(rule.totalled).parameters
+            expected += rule.totalled(**{name: values_by_name[name] for name in takes})
     expected = expected if isinstance(expected, tuple) else (expected,)
-    assert len(actual) == len(expected) == len(rule.results)
+    assert len(actual) == len(expected) == len(rule.results) + update.n_plain
     for one, other in zip(actual, expected):
         assert_same_bits(one, other)
 
@@ -81,11 +87,12 @@ def test_coefficients_stand_in_the_order_of_the_functions_parameters(name, stage
     rule = RULES[name]
     update = compose(rule, stages)
     options = {"weight_decay": 0.25, "maximize": 1.0, "grad_factor": 0.5, **rule.hyperparameters}
+    options |= dict.fromkeys(rule.shared_names, 0.5)
     by_name = dict(zip(update.coefficient_names, update.coefficients(3, options)))
-    carried = update.carried_at_first(options)
-    own = rule.coefficients(3, *carried, **{n: options[n] for n in rule.hyperparameters})
+    own = coefficients_of(rule, 3, options)
     parameters = tuple(inspect.signature(update.function).parameters)
-    assert parameters == ("p", "g", *rule.states, *update.coefficient_names)
+    values_read = [update.values[i] for i in update.read]
+    assert parameters == (*values_read, *update.coefficient_names)
     assert update.lists == ("params", "grads", *rule.states)
     assert [update.lists[i] for i in update.written] == ["params", *rule.results[1:]]
     decay = options["weight_decay"]

@@ -23,7 +23,7 @@ EXTREME = (0.0, 1.0, 1e-300, 1e300, 0.9999999999, 5e-324, -1.0, float("inf"), fl
 def options_of(update):
     """The defaults, some others, and extreme ones: a row for each group."""
     defaults = {"maximize": 1.0, "grad_factor": 0.3, "weight_decay": 0.02}
-    defaults.update(update.rule.hyperparameters)
+    defaults.update(update.rule.hyperparameters, **dict.fromkeys(update.rule.shared_names, 0.5))
     rows = [[defaults[name] for name in update.option_names]]
     rows += np.random.default_rng(4).uniform(0.5, 1.0, (6, len(rows[0]))).tolist()
     return np.array(rows + [[value] * len(rows[0]) for value in EXTREME])

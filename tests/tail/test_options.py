@@ -78,6 +78,14 @@ def test_a_step_in_the_backward_pass_knows_no_norm():
             StepInBackward([torch.ones(2)], gpuopt.torch.SGD, lr=0.1, **option)
 
 
+@pytest.mark.parametrize("name", [d.name for d in DEFINITIONS.values() if d.shared])
+def test_a_step_in_the_backward_pass_knows_no_sums_over_all(name):
+    param = torch.ones(2)
+    with pytest.raises(ValueError, match=f"optimizer: {name} needs all gradients"):
+        StepInBackward([param], getattr(gpuopt.torch, name))
+    assert not param._post_accumulate_grad_hooks
+
+
 def test_every_option_is_described_for_the_docstrings_of_the_optimizers():
     assert list(tail_descriptions()) == list(OPTIONS)
     assert all(tail_descriptions().values())

@@ -1,0 +1,86 @@
+"""The pass in front of an update that finds sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+from ..kernels.trace.retarget import function_from
+from .update_calls import Call, UpdateCalls, bytes_of, call_of, lines_of
+from .update_coefficients import parameters_of
+
+
+class Sums:
+    """The pass over a tensor in front of an update that finds sums: it writes nothing.
+
+    It has the lists and the coefficients of the update; its function takes all of these, and
+    returns the values of which, or of whose squares, the sums are.
+
+    Attributes:
+        watched_names: the names of the sums.
+        n_plain: how many of them are not of squares: all or none.
+    """
+
+    written = ()
+    random_streams = ()
+    encode_function = None
+    encode_streams = ()
+    encode_coefficients = ()
+    wants_sums = True
+    wants_counts = False
+    sums = None
+    totals = None
+
+    def __init__(
+        self,
+        update: UpdateCalls,
+        what: str,
+        names: tuple[str, ...],
+        function: Callable[..., Any] | None,
+        plain: bool = False,
+    ) -> None:
+        """Take the update, the names of the sums, and the function that returns the values."""
+        assert function is not None
+        self._update, self._summed = update, function
+        self.name = f"{what}_of_{update.name.removeprefix('update_')}"
+        self.lists, self.blocked = update.lists, update.blocked
+        self.coefficient_names = update.coefficient_names
+        self.carried_names, self.option_names = update.carried_names, update.option_names
+        self.coefficients_function = update.coefficients_function
+        self.watched_names = names
+        self.n_plain = len(names) if plain else 0
+
+    @cached_property
+    def _needed(self) -> tuple[list[Call], set[str]]:
+        """The calls of stages whose results are used, and the values that all of them take."""
+        calls: list[Call] = []
+        needed = set(parameters_of(self._summed))
+        for stage in reversed(self._update.stages):
+            if needed.intersection(stage.results):
+                calls.insert(0, call_of(stage))
+                needed = needed.difference(stage.results).union(parameters_of(stage.function))
+        return calls, needed
+
+    @cached_property
+    def read(self) -> tuple[int, ...]:
+        """The rows that the function's values come from."""
+        _, needed = self._needed
+        return tuple(i for i, name in enumerate(self._update.values) if name in needed)
+
+    def bytes_per_element(self, dtypes: Sequence[str]) -> float:
+        """Return the least memory traffic: each list that it needs, read once."""
+        return bytes_of(self.blocked, dtypes, self.read)
+
+    @cached_property
+    def function(self) -> FunctionType:
+        """The composed NumPy function."""
+        (calls, _), values = self._needed, self._update.values
+        body = lines_of(calls)
+        given = (*(values[i] for i in self.read), *self.coefficient_names)
+        header = f"def {self.name}({', '.join(given)}):"
+        result = f"return summed({', '.join(parameters_of(self._summed))})"
+        names: dict[str, Any] = {callee: function for callee, function, *_ in calls}
+        names |= {"__name__": __name__, "summed": self._summed}
+        return function_from("\n    ".join((header, *body, result)) + "\n", self.name, names)
