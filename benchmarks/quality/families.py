@@ -1,14 +1,14 @@
-"""Families of optimizers, told apart by what their rules keep and sum."""
+"""Families of optimizers, told apart by what their rules keep and sum, and their members."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gpuopt.demo.methods import METHODS as DEMOS
+from gpuopt.demo.methods import Method
 from gpuopt.rules.definitions import Definition
 from gpuopt.rules.registry import Rule
-
-from ..buffers import import_torch
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,7 @@ class Family:
     has: Callable[[Definition, Rule], bool]
 
 
-def _in_torch(definition: Definition) -> bool:
-    return hasattr(import_torch().optim, definition.name)
-
+_TORCHS = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
 
 _AVERAGES = {"exp_avg", "exp_avg_fast", "exp_avg_sq", "exp_inf"}
 
@@ -38,8 +36,8 @@ FAMILIES = (
     Family("scaled by norms", "LAMB", lambda d, rule: "of_p" in rule.sums),
     Family(
         "Adam, changed",
-        "AdEMAMix",
-        lambda d, rule: len({*rule.states} & _AVERAGES) > 1 and not _in_torch(d),
+        "Adan",
+        lambda d, rule: len({*rule.states} & _AVERAGES) > 1 and d.name not in _TORCHS,
     ),
     Family("Adam in torch.optim", "AdamW", lambda d, rule: len({*rule.states} & _AVERAGES) > 1),
     Family(
@@ -60,3 +58,27 @@ def family_of(definition: Definition) -> Family:
     """Return the family of an optimizer with its defaults."""
     rule = definition.rule_for(definition.defaults)
     return next(family for family in FAMILIES if family.has(definition, rule))
+
+
+OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
+"""The members that differ from their class by an option."""
+
+
+def _members() -> dict[str, Method]:
+    """Return a method for each class, and those with `OPTIONS`, by label and in families."""
+    found = [
+        method
+        for name, method in DEMOS.items()
+        if name in OPTIONS or (not method.options and method.batch_size is None)
+    ]
+    found.sort(key=lambda method: ORDER.index(family_of(method.definition)))
+    return {label_of(method): method for method in found}
+
+
+def label_of(method: Method) -> str:
+    """Return the name of a method: its class's where no option is another."""
+    return method.label if method.options else method.optimizer
+
+
+MEMBERS = _members()
+"""The methods that are compared, by label."""

@@ -15,59 +15,36 @@ writes the picture beside that file and the table of docs/which_optimizer.md.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from math import inf, isnan
 from pathlib import Path
 from statistics import fmean
 from time import process_time
 from typing import Any
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 from gpuopt.demo import data
 from gpuopt.demo.comparison import TARGET_ACCURACY, Settings, Trial, run
-from gpuopt.demo.methods import METHODS as DEMOS
 from gpuopt.demo.methods import Method as Demo
+from gpuopt.rules.definitions import DEFINITIONS
 
 from ..arguments import known_threads, positive
 from ..buffers import import_torch
-from .families import ORDER, family_of
+from .families import MEMBERS, ORDER, label_of
 from .grid import explored
 from .methods import STORAGES, Method
+from .paths import best_descent
+from .results import TOLERANCE, Results, read
 from .tasks import TASKS
 from .training import trained
+from .which_picture import which_figure
+from .which_table import filled
 
-FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "quality" / "which.json"
+DOCS = Path(__file__).parents[2] / "docs"
+FILE, PAGE = DOCS / "benchmarks" / "quality" / "which.json", DOCS / "which_optimizer.md"
 
 STEPS, EPOCHS, SEEDS = 400, 30, 5
 """Of the transformer's training, of the digits', and how many of these there are."""
-
-TOLERANCE = 0.1
-"""Of a loss of the transformer above the optimizer's best: 10% of perplexity."""
-
-OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
-"""The methods that are trained besides one for each class."""
-
-
-def _methods() -> dict[str, Demo]:
-    """Return a method for each class, and those with `OPTIONS`, by label and in families."""
-    found = [
-        method
-        for name, method in DEMOS.items()
-        if name in OPTIONS or (not method.options and method.batch_size is None)
-    ]
-    found.sort(key=lambda method: ORDER.index(family_of(method.definition)))
-    return {label_of(method): method for method in found}
-
-
-def label_of(method: Demo) -> str:
-    """Return the name of a method: its class's where no option is another."""
-    return method.label if method.options else method.optimizer
-
-
-METHODS = _methods()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--optimizers", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--optimizers", nargs="+", choices=MEMBERS, default=list(MEMBERS))
     parser.add_argument("--steps", type=positive, default=STEPS, help="of the transformer")
     parser.add_argument("--epochs", type=positive, default=EPOCHS, help="of the digits")
     parser.add_argument("--seeds", type=positive, default=SEEDS, help="of the digits")
@@ -87,10 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = known_threads()
     if threads is None:
         return 2
-    if not given.render:
-        import_torch().set_num_threads(threads)
-        for name in given.optimizers:  # after every optimizer: a run takes long
-            _save(given.json, _measured(METHODS[name], given), given)
+    if given.render:
+        return _render(given.json)
+    import_torch().set_num_threads(threads)
+    for name in given.optimizers:  # after every optimizer: a run takes long
+        _save(given.json, _measured(MEMBERS[name], given), given)
+    return 0
+
+
+def _render(file: Path) -> int:
+    """Write the picture and the table; return 1 if matplotlib is not installed."""
+    results = read(file)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    try:
+        which_figure(results).savefig(file.with_suffix(".png"))
+    except ModuleNotFoundError as error:
+        print(f"No picture: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -117,6 +107,9 @@ def _measured(method: Demo, given: argparse.Namespace) -> dict[str, Any]:
 
 def _digits(method: Demo, epochs: int, seeds: int) -> dict[float, dict[str, list[float | None]]]:
     """Return losses and accuracies of each rate; None where the training diverged."""
+    # a dependency of scikit-learn; it has no types
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     digits, found = data.load(), {}
 
     def tried(rate: float) -> float:
@@ -125,8 +118,8 @@ def _digits(method: Demo, epochs: int, seeds: int) -> dict[float, dict[str, list
         for seed in range(seeds):
             one = run(Trial(method, rate), digits, Settings(epochs=epochs, seed=seed))
             final = None if one.diverged else one.final
-            losses.append(final and _rounded(final.train_loss))
-            accuracies.append(final and _rounded(final.test_accuracy))
+            losses.append(None if final is None else _rounded(final.train_loss))
+            accuracies.append(None if final is None else _rounded(final.test_accuracy))
         found[rate] = {"losses": losses, "accuracies": accuracies}
         return _mean(losses)
 
@@ -162,18 +155,21 @@ def _mean(losses: Sequence[float | None]) -> float:
 def _save(file: Path, own: Mapping[str, Any], given: argparse.Namespace) -> None:
     """Write a method's line in place of its last; lines of other settings are dropped."""
     settings = {name: getattr(given, name) for name in ("epochs", "seeds", "steps")}
-    before = read(file) if file.exists() else {"settings": settings, "optimizers": []}
-    kept = before["optimizers"] if before["settings"] == settings else []
+    before = read(file) if file.exists() else Results(settings, [], [])
+    kept = before.optimizers if before.settings == settings else []
     lines = {line["name"]: line for line in [*kept, own]}
-    ordered = [json.dumps(lines[name]) for name in METHODS if name in lines]
-    text = ",\n".join(ordered)
-    file.write_text(f'{{"settings": {json.dumps(settings)}, "optimizers": [\n{text}\n]}}\n')
+    paths = [*before.paths, *_paths({path["family"] for path in before.paths})]
+    Results(settings, paths, [lines[name] for name in MEMBERS if name in lines]).write(file)
 
 
-def read(file: Path = FILE) -> dict[str, Any]:
-    """Return what a file has."""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+def _paths(known: Container[str]) -> Iterator[dict[str, Any]]:
+    """Yield the path of the example of each family that is not known."""
+    for family in ORDER:
+        if family.name not in known and family.example in DEFINITIONS:
+            found = best_descent(DEFINITIONS[family.example])
+            x, y = ([round(float(part), 3) for part in line] for line in found.points.T)
+            own = {"name": family.example, "lr": found.lr}
+            yield {"family": family.name, **own, "x": x, "y": y}
 
 
 if __name__ == "__main__":
