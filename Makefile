@@ -8,6 +8,8 @@
 # make simulate-old   test the kernels of the oldest Triton on the simulated device
 # make inspect        compile all GPU code, without a GPU, and check its limits (Linux)
 # make mutants        put faults into the sources, which the tests must notice: an hour
+# make docs           build the pages of docs/ into build/docs; needs no network once it has its tools
+# make tables         write the measured tables of docs/ from docs/benchmarks
 # make bench          benchmark a step on this CPU, compared with its peers
 #
 # On a CUDA device, with results in build/gpu, each in less than ten minutes:
@@ -34,21 +36,25 @@ ifeq ($(VENV),none)
 RUN := $(PYTHON)
 INSTALLED :=
 FOR_DEMO :=
+FOR_DOCS :=
 else
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.test
 FOR_DEMO := $(VENV)/.demo
+FOR_DOCS := $(VENV)/.docs
 endif
 
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 PIP := PYTHONWARNINGS=ignore $(RUN) $(PIP_INSTALL)
+# The first pip that installs dependency groups.
+NEW_PIP := 'pip>=25.1'
 OLD_TRITON := 3.6.0
 OLD_VENV := $(if $(INSTALLED),$(VENV),.venv)/triton-$(OLD_TRITON)
 SOURCES := $(shell find gpuopt kernels -name '*.py' -o -name '*.pyi' -o -name '*.cuh' -o -name py.typed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo lint types stubs bench
+.PHONY: help demo lint types stubs tables docs bench
 .PHONY: gpu-smoke gpu-test gpu-bench gpu-compile gpu-sanitize gpu-profile
 .PHONY: test test-all unit unit-all interpret interpret-old simulate-old inspect inspect-sample mutants
 
@@ -78,6 +84,17 @@ types: build/typed/.stamp
 # Signatures and docstrings of the optimizers, for editors and type checkers.
 stubs: $(INSTALLED)
 	@$(RUN) -m tests.helpers.stubs
+
+tables: $(INSTALLED)
+	@$(RUN) -m benchmarks.tables
+
+# A warning fails the build, and so does a broken link, a wrong equation, or a page that loads
+# anything from elsewhere.
+docs: $(FOR_DOCS)
+	@echo '== docs'
+	@$(RUN) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -d build/doctrees \
+	    docs build/docs
+	@echo 'build/docs/index.html'
 
 # There are as many processes as cores, so that one thread of torch is enough for each.
 unit: $(INSTALLED)
@@ -127,20 +144,33 @@ bench: $(INSTALLED)
 gpu-smoke gpu-test gpu-bench gpu-compile gpu-sanitize gpu-profile: gpu-%: $(INSTALLED)
 	@$(RUN) -m tests.gpu $* $(GPU_ARGS)
 
-# One environment; a stamp per installed extra.
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/bin/python
-	@echo '== installing gpuopt[$*] into $(VENV)'
-	@$(PIP) --editable '.[$*]'
+# One environment; a stamp for what users install, and one for what the tests need.
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt[demo] into $(VENV)'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing gpuopt and the group test into $(VENV)'
+	@$(PIP) $(NEW_PIP)
+	@$(PIP) --editable . --group test
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	@echo '== installing what builds the pages into $(VENV)'
+	@$(PIP) $(NEW_PIP)
+	@$(PIP) --editable . --group docs
 	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(OLD_VENV)/.interpret: pyproject.toml | $(if $(INSTALLED),$(RUN))
-	@echo '== installing gpuopt[interpret] and Triton $(OLD_TRITON) into $(OLD_VENV)'
+	@echo '== installing gpuopt, the group interpret and Triton $(OLD_TRITON) into $(OLD_VENV)'
 	@$(RUN) -m venv $(OLD_VENV)
+	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) $(NEW_PIP)
 	@PYTHONWARNINGS=ignore $(OLD_VENV)/bin/python $(PIP_INSTALL) \
-	    --editable '.[interpret]' triton==$(OLD_TRITON)
+	    --editable . --group interpret triton==$(OLD_TRITON)
 	@touch $@
 
 # mypy does not follow the editable mapping of kernels/, so it checks an installed copy.

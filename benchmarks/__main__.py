@@ -7,19 +7,20 @@ python -m benchmarks render new.json --plot docs --report report.md
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 from gpuopt.inspection.spelling import ALIASES, FAMILY, expanded
 
 from . import gpu_state, lines, targets
-from .arguments import known_threads, part, positive, size_text, sizes, writable
+from .arguments import known_threads, part, size_text, sizes, writable
 from .buffers import DTYPES, import_torch
 from .cases import CASES, FAMILIES, OTHERS
+from .command_line import BadParameter, Context, Exit, checked, group, names, option, run, texts
 from .compare import HEAD, THRESHOLD, changes
 from .models import LARGE, MODELS, Shapes
 from .peers import PEERS
@@ -30,77 +31,162 @@ from .timing import threads
 
 ALL = "all"
 DEFAULT_MODELS = ("gpt2", "resnet50", "tiny500")
+TENSORS = (1, 148, 500, 5000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"compare": _compare, "render": _render}
-    if arguments and arguments[0] in commands:
-        return commands[arguments[0]](arguments[1:])
-    return _measure(arguments)
+    return run(group(measure, compare=compare, render=render), "benchmarks", arguments)
+
+
+# --- the options --------------------------------------------------------------------------------
+
+_PEERS = dict.fromkeys(name for peers in PEERS.values() for name in peers)
+_BUSY = "suites tail, storage, references: processor time of all threads, for a busy machine"
+
+
+def _several(name: str, known: Iterable[str], default: str) -> Any:
+    return option(metavar=name.upper(), help=f"{', '.join(known)}; default: {default}")
+
+
+def _rule_names() -> list[str]:
+    return [*CASES, *OTHERS, *(f"{FAMILY}{name}" for name in FAMILIES), ALL]
+
+
+def _number(help: str) -> Any:
+    return option(metavar="N", min=1, help=help)
+
+
+Suites = Annotated[list[names(SUITES)] | None, _several("suite", SUITES, "update")]
+Rules = Annotated[
+    list[names(_rule_names())] | None,
+    _several("rule", _rule_names(), "adam; of suite references, all of its"),
+]
+Dtypes = Annotated[
+    list[names([*DTYPES, *ALIASES, ALL])] | None, _several("dtype", [*DTYPES, ALL], "float32")
+]
+Models = Annotated[
+    list[names([*MODELS, ALL])] | None,
+    _several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}; none with --size"),
+]
+Peers = Annotated[list[names(_PEERS)] | None, _several("peers", _PEERS, "all for the device")]
+Sizes = Annotated[
+    list[Any] | None,
+    option(
+        parser=checked(sizes),
+        metavar="SIZE",
+        help="elements of one tensor: 16m; 1k..1G in steps of 8x",
+    ),
+]
+Device = Annotated[names(("cpu", "cuda")), option(help="default: cpu")]
+Rounds = Annotated[int, _number("samples per contender; default: 9")]
+Threads = Annotated[
+    int | None,
+    _number("CPU threads for gpuopt and torch; default: GPUOPT_NUM_THREADS, or one a core"),
+]
+WarmCache = Annotated[bool, option("--warm-cache", help="do not flush the caches before each step")]
+ProcessorTime = Annotated[bool, option("--processor-time", help=f"{_BUSY}; take --threads 1")]
+Tensors = Annotated[
+    list[int] | None,
+    _number(f"suite host: how many tensors; default: {', '.join(map(str, TENSORS))}"),
+]
+Steps = Annotated[int, _number("suite accuracy: steps before comparing; default: 100")]
+Json = Annotated[Path | None, option(metavar="FILE", help="write all results as JSON")]
+Plot = Annotated[Path | None, option(metavar="FOLDER", help="write plots to this folder")]
+Report = Annotated[Path | None, option(metavar="FILE", help="write a Markdown report")]
 
 
 # --- measure ------------------------------------------------------------------------------------
 
 
-def _measure(arguments: Sequence[str]) -> int:
+def measure(
+    context: Context,
+    suite: Suites = None,
+    rule: Rules = None,
+    dtype: Dtypes = None,
+    model: Models = None,
+    peers: Peers = None,
+    size: Sizes = None,
+    device: Device = "cpu",
+    rounds: Rounds = 9,
+    threads: Threads = None,
+    warm_cache: WarmCache = False,
+    processor_time: ProcessorTime = False,
+    tensors: Tensors = None,
+    steps: Steps = 100,
+    json: Json = None,
+    plot: Plot = None,
+    report: Report = None,
+) -> None:
+    """Measure gpuopt and its peers."""
+    if context.invoked_subcommand:
+        return
     with suppress(Unavailable):
         import_torch()  # before its threads are counted
     here = known_threads()
-    if here is None:
-        return 2
-    parser = _parser(here)
-    given = parser.parse_args(arguments)
-    peers = [name for name in PEERS[given.device] if not given.peers or name in given.peers]
-    if elsewhere := [name for name in given.peers if name not in peers]:
-        parser.error(f"--peers: not available on {given.device}: {', '.join(elsewhere)}")
-    if not writable((given.json, given.report), given.plot):
-        return 2
-    suites = given.suite or ["update"]
-    rules, others = _rules(given.rule or ["adam"], CASES), _rules(given.rule or [ALL], OTHERS)
-    measured = {"update": rules, "accuracy": rules, "references": others}
-    if idle := [name for name in suites if not measured.get(name, [name])]:
-        parser.error(f"--rule: suite {idle[0]} does not measure {', '.join(given.rule)}")
+    if here is None or not writable((json, report), plot):
+        raise Exit(2)
+    rules = texts(rule)
     settings = Settings(
-        rules=rules,
-        others=others,
-        dtypes=_some(given.dtype or ["float32"], DTYPES),
-        models=_models(given),
-        peers=peers,
-        device=given.device,
-        rounds=given.rounds,
-        cold=not given.warm_cache,
-        processor=given.processor_time,
-        tensors=given.tensors,
-        steps=given.steps,
+        rules=_rules(rules or ["adam"], CASES),
+        others=_rules(rules or [ALL], OTHERS),
+        dtypes=_some([ALIASES.get(name, name) for name in texts(dtype)] or ["float32"], DTYPES),
+        models=_models(size or [], texts(model)),
+        peers=_peers(texts(peers), device.value),
+        device=device.value,
+        rounds=rounds,
+        cold=not warm_cache,
+        processor=processor_time,
+        tensors=tensors or TENSORS,
+        steps=steps,
     )
-    on_gpu = given.device == "cuda"
-    if on_gpu and given.warm_cache:
-        parser.error("--warm-cache: on a CUDA device the cache is always flushed")
-    if on_gpu and given.processor_time:
-        parser.error("--processor-time: on a CUDA device the time is the device's")
-    problem = _cuda_problem() if on_gpu else None
+    suites = texts(suite) or ["update"]
+    _refuse_what_would_be_ignored(suites, rules, settings)
+    problem = _cuda_problem() if settings.device == "cuda" else None
     if problem:
         print(f"--device cuda: {problem}", file=sys.stderr)
-        return 2
-    show_machine(load := load_average(), given.threads)
+        raise Exit(2)
+    found = _measured(suites, settings, threads or here, context.obj)
+    raise Exit(_write(found, json, plot, report))
+
+
+def _refuse_what_would_be_ignored(
+    suites: Sequence[str], wanted: Sequence[str], settings: Settings
+) -> None:
+    rules = {"update": settings.rules, "accuracy": settings.rules, "references": settings.others}
+    if idle := [name for name in suites if not rules.get(name, [name])]:
+        _refuse("--rule", f"suite {idle[0]} does not measure {', '.join(wanted)}")
+    if settings.device == "cuda" and not settings.cold:
+        _refuse("--warm-cache", "on a CUDA device the cache is always flushed")
+    if settings.device == "cuda" and settings.processor:
+        _refuse("--processor-time", "on a CUDA device the time is the device's")
+
+
+def _refuse(option: str, why: str) -> NoReturn:
+    raise BadParameter(why, param_hint=option)
+
+
+def _measured(
+    suites: Sequence[str], settings: Settings, count: int, arguments: Sequence[str]
+) -> lines.Run:
+    """Run suites by so many threads, and print what they find."""
+    on_gpu = settings.device == "cuda"
+    show_machine(load := load_average(), count)
     before = gpu_state.device_state() if on_gpu else None
     groups = []
-    with threads(given.threads):
+    with threads(count):
         for name in suites:
             for group in suite(name).run(settings):
                 show(group)
                 groups.append(group)
-    met = targets.rows(groups)
-    if met:
+    if met := targets.rows(groups):
         show_table("Targets", ("", "measured", ""), met, [])
     command = shlex.join(["python", "-m", "benchmarks", *_without_files(arguments)])
-    facts = lines.facts(command, given.device, given.threads, given.rounds, load)
+    facts = lines.facts(command, settings.device, count, settings.rounds, load)
     if before is not None:
         facts["gpu"] = gpu = gpu_state.facts(before, gpu_state.device_state())
         show_table("GPU", GPU_HEAD, gpu_rows(gpu), gpu["warnings"])
-    return _write(lines.Run(facts, groups), given.json, given.plot, given.report)
+    return lines.Run(facts, groups)
 
 
 def _without_files(arguments: Sequence[str]) -> list[str]:
@@ -126,12 +212,19 @@ def _rules(wanted: Sequence[str], known: Mapping[str, object]) -> list[str]:
     return [name for name in _some(expanded(wanted, FAMILIES), list(known)) if name in known]
 
 
-def _models(given: argparse.Namespace) -> dict[str, Shapes]:
-    wanted = [size for some in given.size or [] for size in some]
-    if not wanted and not given.model:
+def _peers(wanted: Sequence[str], device: str) -> list[str]:
+    """Return the peers that are wanted, or all that a device has."""
+    if elsewhere := [name for name in wanted if name not in PEERS[device]]:
+        _refuse("--peers", f"not available on {device}: {', '.join(elsewhere)}")
+    return [name for name in PEERS[device] if not wanted or name in wanted]
+
+
+def _models(some_sizes: Sequence[Sequence[int]], models: Sequence[str]) -> dict[str, Shapes]:
+    wanted = [size for some in some_sizes for size in some]
+    if not wanted and not models:
         wanted, names = [1 << 24], list(DEFAULT_MODELS)
     else:
-        names = _some(given.model or [], [name for name in MODELS if name not in LARGE])
+        names = _some(models, [name for name in MODELS if name not in LARGE])
     return {
         **{size_text(size): ((size,),) for size in wanted},
         **{name: MODELS[name] for name in names},
@@ -143,53 +236,6 @@ def _cuda_problem() -> str | None:
         return None if import_torch().cuda.is_available() else "torch finds no CUDA device"
     except Unavailable as error:
         return str(error)
-
-
-def _parser(here: int) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=(
-            "Measure gpuopt and its peers. `compare OLD.json NEW.json` reports regressions; "
-            "`render RUN.json ...` draws plots and writes a report."
-        ),
-    )
-    known_peers = dict.fromkeys(name for peers in PEERS.values() for name in peers)
-
-    def several(
-        name: str, known: Sequence[str], default: str, read: Callable[[str], str] = str
-    ) -> None:
-        parser.add_argument(
-            f"--{name}", nargs="+", choices=known, metavar=name.upper(), default=[], type=read,
-            help=f"{', '.join(known)}; default: {default}",
-        )  # fmt: skip
-
-    several("suite", list(SUITES), "update")
-    families = [f"{FAMILY}{name}" for name in FAMILIES]
-    several("rule", [*CASES, *OTHERS, *families, ALL], "adam; of suite references, all of its")
-    several("dtype", [*DTYPES, ALL], "float32", lambda text: ALIASES.get(text, text))
-    several("model", [*MODELS, ALL], f"16m, {', '.join(DEFAULT_MODELS)}; none with --size")
-    several("peers", list(known_peers), "all for the device")
-    add = parser.add_argument
-    add("--size", nargs="+", type=sizes, help="elements of one tensor: 16m; 1k..1G in steps of 8x")
-    add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--rounds", type=positive, default=9, help="samples per contender")
-    add("--threads", type=positive, default=here, help="CPU threads for gpuopt and torch")
-    add("--warm-cache", action="store_true", help="do not flush the caches before each step")
-    processor = (
-        "suites tail, storage, references: processor time of all threads, for a busy machine"
-    )
-    add("--processor-time", action="store_true", help=f"{processor}; take --threads 1")
-    counts = [1, 148, 500, 5000]
-    add("--tensors", nargs="+", type=positive, default=counts, help="suite host: how many tensors")
-    add("--steps", type=positive, default=100, help="suite accuracy: steps before comparing")
-    add("--json", type=Path, metavar="FILE", help="write all results as JSON")
-    _add_outputs(parser)
-    return parser
-
-
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write plots to this folder")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a Markdown report")
 
 
 def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | None) -> int:
@@ -211,54 +257,42 @@ def _write(run: lines.Run, json: Path | None, plot: Path | None, report: Path | 
 
 # --- compare and render -------------------------------------------------------------------------
 
+Threshold = Annotated[
+    float, option(parser=checked(part), metavar="PART", help="allowed slowdown; default: 0.1, 10%")
+]
+By = Annotated[
+    names(("time", "copy")),
+    option(help="compare times, or speeds relative to the copy loop; default: time"),
+]
 
-def _compare(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks compare",
-        description="Compare two runs; exit with 1 if gpuopt regressed beyond a threshold.",
-    )
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
-    add = parser.add_argument
-    add("--threshold", type=part, default=THRESHOLD, help="allowed slowdown; 0.1 is 10%%")
-    by = "compare times, or speeds relative to the copy loop"
-    add("--by", choices=("time", "copy"), default="time", help=by)
-    given = parser.parse_args(arguments)
+
+def compare(old: Path, new: Path, threshold: Threshold = THRESHOLD, by: By = "time") -> None:
+    """Compare two runs; exit with 1 if gpuopt regressed beyond a threshold."""
     try:
-        old, new = lines.read(given.old), lines.read(given.new)
+        before, after = lines.read(old), lines.read(new)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        return 2
-    found = sorted(changes(old, new, given.by == "copy"), key=lambda change: -change.worse)
-    title = f"{given.new} compared with {given.old}"
-    show_table(title, HEAD, [change.row(given.threshold) for change in found], [])
-    failed = [change for change in found if change.failed(given.threshold)]
-    print(f"{len(failed)} of gpuopt's figures are worse by more than {given.threshold:.0%}")
-    return 1 if failed else 0
+        raise Exit(2) from None
+    found = sorted(changes(before, after, by.value == "copy"), key=lambda change: -change.worse)
+    show_table(f"{new} compared with {old}", HEAD, [c.row(threshold) for c in found], [])
+    failed = [change for change in found if change.failed(threshold)]
+    print(f"{len(failed)} of gpuopt's figures are worse by more than {threshold:.0%}")
+    raise Exit(1 if failed else 0)
 
 
-def _render(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks render",
-        description="Draw plots and write a report of one or more runs.",
-    )
-    parser.add_argument("runs", type=Path, nargs="+")
-    _add_outputs(parser)
-    given = parser.parse_args(arguments)
-    if given.plot is None and given.report is None:
-        parser.error("expected --plot FOLDER, --report FILE, or both")
-    if not writable((given.report,), given.plot):
-        return 2
+def render(runs: list[Path], plot: Plot = None, report: Report = None) -> None:
+    """Draw plots and write a report of one or more runs."""
+    if plot is None and report is None:
+        raise BadParameter("expected --plot FOLDER, --report FILE, or both")
+    if not writable((report,), plot):
+        raise Exit(2)
     try:
-        run = lines.merged(map(lines.read, given.runs))
+        found = lines.merged(map(lines.read, runs))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return _write(run, None, given.plot, given.report)
+        raise Exit(2) from None
+    raise Exit(_write(found, None, plot, report))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import math
 import sys
@@ -40,20 +39,6 @@ def known_threads() -> int | None:
         return None
 
 
-def positive(text: str) -> int:
-    """Return an integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    """Return an integer of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
 def part(text: str) -> float:
     """Return a fraction of at least 0."""
     try:
@@ -61,7 +46,7 @@ def part(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+        raise ValueError(f"expected a number of at least 0, got {text!r}")
     return number
 
 
@@ -75,7 +60,7 @@ def sizes(text: str) -> list[int]:
     low = _size(first)
     high = _size(last) if dots else low
     if not 1 <= low <= high:
-        raise argparse.ArgumentTypeError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
+        raise ValueError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
     found = [low]
     while found[-1] < high:
         found.append(min(8 * found[-1], high))
@@ -86,7 +71,7 @@ def _size(text: str) -> int:
     digits = text.rstrip("kKmMgG")
     unit = text[len(digits) :].lower()
     if not digits.isdigit() or unit not in _UNITS:
-        raise argparse.ArgumentTypeError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
+        raise ValueError(f"expected a size or range, 16m or 1k..1G, got {text!r}")
     return int(digits) * _UNITS[unit]
 
 

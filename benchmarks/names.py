@@ -44,7 +44,7 @@ def is_size(model: str) -> bool:
     """Return whether the model is the size of one tensor, in the notation of `size_text`."""
     try:
         return [size_text(size) for size in sizes(model)] == [model]
-    except Exception:  # argparse's, if it is not a size
+    except ValueError:  # not a size
         return False
 
 

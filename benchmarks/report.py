@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gpuopt.doctor import report as machine_report
-from gpuopt.messages.tables import fit
+from gpuopt.messages import tables
+from gpuopt.messages.tables import Table
 
 from .gpu_state import CLOCKS
 from .lines import Group, Line, Run
@@ -208,42 +209,8 @@ def _markdown_row(row: Row) -> str:
 
 
 def show_table(title: str, head: Row, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Print a table, in colour on a terminal, and its notes below it."""
-    if not _show_rich(title, head, rows):
-        print(title)
-        for line in _aligned((head, *rows)):
-            print(f"  {line}")
+    """Print a table, and its notes below it."""
+    tables.show(Table(title, head, rows, right=True, drops=_LESS_IMPORTANT))
     for note in notes:
         print(f"  {note}")
     print(flush=True)
-
-
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield rows as text, the first column left-aligned, the others right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        yield "  ".join((row[0].ljust(widths[0]), *cells)).rstrip() if row else ""
-
-
-def _show_rich(title: str, head: Row, rows: Sequence[Row]) -> bool:
-    """Print the table in colour; return False without rich or a terminal."""
-    try:
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        return False
-    console = Console()
-    if not console.is_terminal:
-        return False
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    left_out = fit(console, table, _LESS_IMPORTANT)
-    console.print(table)
-    if left_out:
-        console.print(left_out, style="dim")
-    return True

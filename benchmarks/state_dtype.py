@@ -11,11 +11,9 @@ to nearest would not move: a step changes it by less than half an ulp.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from json import dumps
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -24,7 +22,8 @@ from gpuopt.engine.step import FusedStep, Group
 from gpuopt.engine.tail import Tail
 from gpuopt.rules.registry import RULES
 
-from .arguments import known_threads, positive, writable
+from .arguments import known_threads, writable
+from .command_line import Exit, File, checked, names, option, run, single, texts
 from .report import load_average, show_machine, show_table
 
 ELEMENTS = 1280
@@ -123,28 +122,46 @@ def row(rule: str, worst: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
     return rule, *cells, f"NO: {', '.join(bad)}" if bad else "yes"
 
 
+_WITH_STATES = [name for name, rule in RULES.items() if rule.states]
+
+
+def _beta(text: str) -> float:
+    if not 0.0 <= (beta := float(text)) < 1.0:
+        raise ValueError(f"expected numbers in [0, 1), got {text!r}")
+    return beta
+
+
+Rules = Annotated[
+    list[names(_WITH_STATES)] | None, option(metavar="RULE", help=", ".join(_WITH_STATES))
+]
+Betas = Annotated[
+    list[float] | None,
+    option(parser=checked(_beta), metavar="BETA", help=f"default: {', '.join(map(str, BETAS))}"),
+]
+Steps = Annotated[int | None, option(min=1, metavar="N", help="per half; default: 5/(1-beta)")]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 1 if a mean differs by more than `LIMIT`."""
-    with_states = [name for name, rule in RULES.items() if rule.states]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.state_dtype")
-    parser.add_argument("--rules", nargs="+", choices=with_states, default=with_states)
-    parser.add_argument("--betas", nargs="+", type=float, default=BETAS)
-    parser.add_argument("--steps", type=positive, help="per half; default: 5/(1-beta)")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    given = parser.parse_args(arguments)
-    if not all(0.0 <= beta < 1.0 for beta in given.betas):
-        parser.error("--betas: expected numbers in [0, 1)")
+    """Run the command; return its exit code."""
+    return run(single(compare), "benchmarks.state_dtype", arguments)
+
+
+def compare(
+    rules: Rules = None, betas: Betas = None, steps: Steps = None, json: File = None
+) -> None:
+    """Print the differences of the means; exit with 1 if one is larger than the limit."""
     threads = known_threads()
-    if threads is None or not writable([given.json]):
-        return 2
+    if threads is None or not writable([json]):
+        raise Exit(2)
     show_machine(load_average(), threads)
-    found = dict(measure(given.rules, given.betas, given.steps))
-    title = f"States in fewer bits: difference of their means from float32's, betas {given.betas}"
+    wanted = betas or list(BETAS)
+    found = dict(measure(texts(rules) or _WITH_STATES, wanted, steps))
+    title = f"States in fewer bits: difference of their means from float32's, betas {wanted}"
     rows = [row(rule, worst) for rule, worst in found.items()]
     show_table(title, ("rule", *DTYPES, f"within {LIMIT:.0%}"), rows, [])
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-    return int(any(line[-1] != "yes" for line in rows))
+    if json is not None:
+        json.write_text(dumps(found, indent=1) + "\n")
+    raise Exit(any(line[-1] != "yes" for line in rows))
 
 
 if __name__ == "__main__":

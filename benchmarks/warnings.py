@@ -16,9 +16,11 @@ training loss than then; it needed one of the others if it ends no better than g
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
+from json import dumps
+from typing import Annotated
 
 from gpuopt.kernels.thread_count import thread_count
 
@@ -38,7 +40,9 @@ from gpuopt.demo.watch import (
     Finding,
 )
 
-from .arguments import positive, whole
+from . import command_line
+from .arguments import writable
+from .command_line import Exit, File, option
 from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
@@ -153,27 +157,40 @@ def share(part: int, whole: int) -> str:
 
 HEAD = (
     *("warning", "runs", "with one", "warnings", "came true", "share"),
-    *("in trouble", "with one", "share"),
+    *("in trouble", "noticed", "share noticed"),
 )
+
+
+Seeds = Annotated[int, option(min=1, metavar="N", help="number of seeds; default: 20")]
+First = Annotated[int, option("--first", min=0, metavar="N", help="first seed; default: 0")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    app = command_line.single(count, __doc__)
+    return command_line.run(app, "benchmarks.warnings", arguments)
+
+
+def count(seeds: Seeds = 20, first_seed: First = 0, json: File = None) -> None:
+    """Print a table of each scenario."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no types
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.warnings")
-    parser.add_argument("--seeds", type=positive, default=20, help="number of seeds")
-    parser.add_argument("--first", type=whole, default=0, help="first seed")
-    given = parser.parse_args(arguments)
+    if not writable([json]):
+        raise Exit(2)
     show_machine(load_average(), thread_count())
     digits = data.load()
-    seeds = range(given.first, given.first + given.seeds)
+    some = range(first_seed, first_seed + seeds)
+    found: list[dict[str, str]] = []
     with threadpool_limits(1, "blas"):
         for scenario in SCENARIOS:
-            results = [result for seed in seeds for result in scenario.runs(digits, seed)]
+            results = [result for seed in some for result in scenario.runs(digits, seed)]
             rows = [row(name, kinds, results) for name, kinds in scenario.kinds.items()]
-            show_table(f"{scenario.name}, seeds {seeds[0]} to {seeds[-1]}", HEAD, rows, [])
-    return 0
+            show_table(f"{scenario.name}, seeds {some[0]} to {some[-1]}", HEAD, rows, [])
+            found += [{"runs of": scenario.name, **dict(zip(HEAD, own))} for own in rows]
+    if json is not None:
+        day = date.today().isoformat()
+        run_data = {"date": day, "seeds": [some[0], some[-1]], "rows": found}
+        json.write_text(dumps(run_data, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

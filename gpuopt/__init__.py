@@ -22,7 +22,7 @@ from .optimizers.classes import *  # noqa: F403 - one class for each optimizer i
 from .rules.formats import FORMATS, Format, register_format
 from .rules.registry import RULES, Rule, RuleError, register
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "FORMATS",

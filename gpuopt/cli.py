@@ -51,7 +51,6 @@ def application() -> "typer.Typer":
     from gpuopt.demo.commands import compare, sweep
 
     app = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",

@@ -17,7 +17,9 @@ from .engine.dispatch import BACKENDS, Place, explain_places, forced
 from .errors import BackendError
 from .inspection import kept
 from .kernels.thread_count import thread_count
+from .messages import tables
 from .messages.suggest import did_you_mean
+from .messages.tables import Table
 from .variables import (
     BACKEND,
     CACHE_DIR,
@@ -257,44 +259,15 @@ def _sections(found: Report) -> Sections:
 NEXT = "gpuopt verify runs every usable backend beside NumPy, bit for bit, in less than a minute."
 
 
+_COLOURS = {"none": "red", "no": "red", "-": "dim", "usable": "green"}
+
+
 def _show(sections: Sections) -> None:
-    if not (sys.stdout.isatty() and _show_rich(sections)):
-        print("\n\n".join(_text(heading, rows) for heading, rows in sections.items()) + "\n")
+    heads = ("name", "value", "about")
+    for title, rows in sections.items():
+        tables.show(Table(title, heads, rows, header=False, wraps=heads[1:], styles=_COLOURS))
+        print()
     print(NEXT)
-
-
-def _text(heading: str, rows: list[tuple[str, str, str]]) -> str:
-    """Return a section as plain text with aligned columns.
-
-    >>> print(_text("Devices", [("cpu", "fast", "2 cores"), ("cuda", "none", "")]))
-    Devices
-      cpu   fast  2 cores
-      cuda  none
-    """
-    first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
-    lines = [f"  {a:{first}}  {b:{second}}  {c}".rstrip() for a, b, c in rows]
-    return "\n".join([heading, *lines])
-
-
-def _show_rich(sections: Sections) -> bool:
-    """Print the report in colour, with wrapped reasons; return False without rich."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ImportError:
-        return False
-    colours = {"none": "red", "no": "red", "-": "dim", "usable": "green"}
-    console = Console()
-    for heading, rows in sections.items():
-        table = Table(
-            title=heading, title_justify="left", title_style="bold", box=None, show_header=False
-        )
-        for a, b, c in rows:
-            table.add_row(Text(f" {a}", no_wrap=True), Text(b, colours.get(b, "")), Text(c))
-        console.print(table)
-        console.print()
-    return True
 
 
 def _fail(code: int, message: str) -> int:

@@ -41,7 +41,7 @@ def wheel(tmp_path_factory):
     copy = tmp_path_factory.mktemp("sources")
     for folder in ("gpuopt", "kernels"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     target = tmp_path_factory.mktemp("wheel")
     subprocess.run(

@@ -71,11 +71,21 @@ def test_what_needs_typer_says_so_and_what_does_not(only):
     )
 
 
-@pytest.mark.parametrize(
-    "module", ["benchmarks", "benchmarks.scaling", "benchmarks.state_dtype", "benchmarks.quality"]
-)
-def test_the_benchmarks_run_from_a_checkout_with_numpy_alone(only, module):
-    assert "usage: python -m benchmarks" in python([only(numpy_alone)], "-m", module, "--help")
+BENCHMARKS = ["benchmarks", "benchmarks.scaling", "benchmarks.state_dtype", "benchmarks.quality"]
+TYPER = ("typer", "rich", "shellingham", "annotated_doc", "markdown_it", "mdurl", "pygments")
+TYPER = (*TYPER, "pydantic", "pydantic_core", "annotated_types", "typing_inspection")
+
+
+@pytest.mark.parametrize("module", BENCHMARKS)
+def test_the_benchmarks_run_from_a_checkout_with_numpy_and_typer_alone(only, module):
+    packages = only(lambda name: numpy_alone(name) or name in (*TYPER, "typing_extensions.py"))
+    assert "Usage: python -m benchmarks" in python([packages], "-m", module, "--help")
+
+
+@pytest.mark.parametrize("module", BENCHMARKS)
+def test_the_benchmarks_without_typer_name_it(only, module):
+    said = python([only(numpy_alone)], "-m", module, "--help", code=1)
+    assert "the benchmarks need typer: pip install typer" in said.splitlines()[-1]
 
 
 def test_the_tests_run_from_a_checkout(only):

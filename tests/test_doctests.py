@@ -7,7 +7,6 @@ gpuopt.kernels; walking the installed package finds each module once, under its 
 import doctest
 import importlib
 import pkgutil
-from pathlib import Path
 
 import pytest
 
@@ -35,17 +34,3 @@ def test_the_examples_of(name):
             raise
         pytest.skip(f"{error.name} is not installed")
     assert doctest.testmod(module, optionflags=FLAGS).failed == 0
-
-
-def test_the_examples_of_the_page_on_formats():
-    before = dict(gpuopt.FORMATS)
-    page = Path(__file__).parents[1] / "docs" / "formats.md"
-    try:
-        found = doctest.testfile(
-            str(page), module_relative=False, optionflags=FLAGS, encoding="utf-8"
-        )
-    finally:
-        for name in gpuopt.FORMATS.keys() - before.keys():
-            del gpuopt.FORMATS[name]
-    assert found.attempted > 5
-    assert found.failed == 0

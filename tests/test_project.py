@@ -15,9 +15,9 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import gpuopt
+from tests.helpers.project import GROUPS, PROJECT, requirements
 
 ROOT = Path(__file__).parents[1]
-PYPROJECT = ROOT / "pyproject.toml"
 
 
 def run_python(code, **environment):
@@ -87,14 +87,25 @@ def test_importing_gpuopt_makes_fewer_calls_than_importing_numpy():
 
 
 def test_the_version_is_that_of_the_package():
-    (packaged,) = re.findall(r'^version = "(.*)"$', PYPROJECT.read_text(), re.M)
-    assert gpuopt.__version__ == packaged
+    assert gpuopt.__version__ == PROJECT["project"]["version"]
 
 
 def test_the_torch_extra_brings_all_that_a_drop_in_and_the_command_line_use():
-    (torch,) = re.findall(r"^torch = \[$(.*?)^\]$", PYPROJECT.read_text(), re.M | re.DOTALL)
-    names = {Requirement(text).name for text in re.findall(r'^    "(.*?)",', torch, re.M)}
+    extra = PROJECT["project"]["optional-dependencies"]["torch"]
+    names = {Requirement(text).name for text in extra}
     assert names == {"torch", "llvmlite", "safetensors", "typer"}
+
+
+def test_a_library_has_one_lower_bound_for_users_and_developers():
+    """The oldest is tested (tests/test_workflows.py), and `make test` takes no older one."""
+    bounds = {}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for text in (*(one for extra in extras for one in extra), *requirements("dev")):
+        requirement = Requirement(text)
+        bounds.setdefault(requirement.name, set()).add(str(requirement.specifier))
+    pinned = {"torch"}  # to one release, in the tests
+    several = {name for name, found in bounds.items() if len(found) > 1}
+    assert several == pinned
 
 
 def test_the_drop_ins_without_torch_say_what_to_install(monkeypatch):
@@ -121,14 +132,31 @@ def test_make_interpret_old_takes_the_oldest_triton_that_gpuopt_takes():
     assert {Version(version) for version in lowest} == {Version(taken)}
 
 
-@pytest.mark.skipif("CI" not in os.environ, reason="only CI must have the whole test extra")
+def test_every_group_and_extra_that_is_installed_by_name_is_there():
+    files = [ROOT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml")]
+    files += (ROOT / ".github/workflows").glob("*.yml")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    groups = set(re.findall(r"--group (\w+)", text))
+    assert {"test", "interpret", "dev", "package"} <= groups <= set(GROUPS)
+    extras = set(re.findall(r"(?:gpuopt|\.|whl\))\[(\w+)\]", text))
+    assert {"demo", "cpu"} <= extras <= set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_make_installs_a_pip_that_knows_groups_before_it_installs_one():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (wanted,) = re.findall(r"^NEW_PIP := '(.*)'$", makefile, re.MULTILINE)
+    assert not Requirement(wanted).specifier.contains("25.0.1")
+    recipes = [recipe for recipe in makefile.split("\n\n") if "--group" in recipe]
+    assert len(recipes) == 3
+    assert all(recipe.index("$(NEW_PIP)") < recipe.index("--group") for recipe in recipes)
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="only CI must have the whole group")
 def test_ci_skips_nothing_for_want_of_a_library():
-    for line in importlib.metadata.requires("gpuopt") or []:
+    for line in (*PROJECT["project"]["dependencies"], *requirements("test")):
         requirement = Requirement(line)
-        extras = ({"extra": "test"}, {"extra": "interpret"})  # the first names the second
-        if requirement.marker and not any(map(requirement.marker.evaluate, extras)):
-            continue
-        assert importlib.metadata.version(requirement.name) in requirement.specifier, line
+        if requirement.marker is None or requirement.marker.evaluate():
+            assert importlib.metadata.version(requirement.name) in requirement.specifier, line
 
 
 def test_the_optimizer_in_the_contributors_guide_is_all_that_is_written():

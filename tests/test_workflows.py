@@ -1,26 +1,27 @@
 """The workflows are what GitHub takes, and name what is there."""
 
+import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from gpuopt import __version__ as VERSION
 from gpuopt.variables import KNOWN
+from tests.helpers.schemas import by_schema
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 def test_all_workflows_are_there():
-    assert [file.name for file in WORKFLOWS] == ["ci.yml", "gpu.yml", "nightly.yml"]
+    names = [file.name for file in WORKFLOWS]
+    assert names == ["ci.yml", "gpu.yml", "nightly.yml", "release.yml"]
 
 
 def check(file):
-    command = [sys.executable, "-m", "check_jsonschema"]
-    asked = ["--builtin-schema", "vendor.github-workflows", str(file)]
-    return subprocess.run([*command, *asked], capture_output=True, text=True, check=False)
+    return by_schema("github-workflows", file)
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -117,17 +118,61 @@ def test_an_action_has_the_same_commit_everywhere():
     assert len(pins) == len(dict(pins))
 
 
+READ = "contents: read"
+MORE = {"release.yml": {"attest": [READ, "id-token: write", "attestations: write"],
+                        "publish": [READ, "id-token: write"]}}  # fmt: skip
+"""What jobs may do besides reading."""
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_a_workflow_reads_and_ends(file):
     """It may write nothing, has a limit for every job, and does not run twice at once."""
     text = file.read_text(encoding="utf-8")
-    assert re.findall(r"^ *permissions:\n((?: +.*\n)+?)(?=\S)", text, re.MULTILINE) == [
-        "  contents: read\n"
-    ]
+    assert re.findall(r"^permissions:\n((?: +.*\n)+?)(?=\S)", text, re.MULTILINE) == [f"  {READ}\n"]
     jobs = re.split(r"^  (?=\w+:$)", text.partition("\njobs:\n")[2], flags=re.MULTILINE)[1:]
     assert jobs
     for job in jobs:
         assert re.search(r"^    timeout-minutes: \d+$", job, re.MULTILINE), job
+        own = re.search(r"^ +permissions:\n((?: {6}\S.*\n)+)", job, re.MULTILINE)
+        allowed = MORE.get(file.name, {}).get(job.partition(":")[0])
+        assert (own and re.findall(r"\S.*", own[1])) == allowed, job
     assert re.search(r"^concurrency:$", text, re.MULTILINE)
     checkouts = len(re.findall("actions/checkout@", text))
     assert len(re.findall("persist-credentials: false", text)) == checkouts
+
+
+# --- the release ----------------------------------------------------------------------------------
+
+RELEASE = WORKFLOWS[-1].read_text(encoding="utf-8")
+
+
+def job_of_release(name):
+    return re.search(rf"^  {name}:\n((?:(?:    .*)?\n)+)", RELEASE, re.MULTILINE)[1]
+
+
+def test_nothing_is_published_before_it_is_built_checked_attested_and_approved():
+    assert "needs" not in job_of_release("build")
+    assert "twine check --strict dist/*" in job_of_release("build")
+    assert "needs: build\n" in job_of_release("attest")
+    assert "attest-build-provenance@" in job_of_release("attest")
+    assert "needs: attest\n" in job_of_release("publish")
+    assert "environment: release\n" in job_of_release("publish")  # its reviewers approve
+    assert RELEASE.count("pypi-publish@") == 1 and "pypi-publish@" in job_of_release("publish")
+
+
+def test_a_release_uses_no_secret_and_runs_no_code_where_it_has_an_identity():
+    assert "secrets." not in RELEASE and "password" not in RELEASE
+    for name in MORE["release.yml"]:
+        assert "run:" not in job_of_release(name)
+
+
+def test_the_tests_of_a_release_are_there():
+    (tests,) = re.findall(r"PYTEST_ARGS: (.*)$", RELEASE, re.MULTILINE)
+    assert tests.split() and all((ROOT / name).is_file() for name in tests.split())
+
+
+def test_a_tag_is_compared_with_the_version():
+    (command,) = re.findall(r"run: (test \"\$GITHUB_REF_NAME.*)$", RELEASE, re.MULTILINE)
+    for tag, code in ((f"v{VERSION}", 0), (VERSION, 1), (f"v{VERSION}.1", 1)):
+        environment = {**os.environ, "GITHUB_REF_NAME": tag}
+        assert subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment).returncode == code

@@ -2,63 +2,69 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from json import dumps
+from typing import Annotated, Any
 
 from .. import quality
-from ..arguments import known_threads, positive, writable
+from ..arguments import known_threads, writable
 from ..buffers import import_torch
+from ..command_line import Exit, File, names, option, run, single, texts
 from ..report import load_average, show_machine
 from ..step import Unavailable
 from .methods import METHODS, STORAGES, Method
 from .tasks import TASKS, Task
 from .training import trained
-from .verdicts import BASE, Losses, markdown, rows
+from .verdicts import BASE, Losses, rows
+from .verdicts import markdown as table_of
+
+Tasks = Annotated[list[names(TASKS)] | None, option(metavar="TASK", help=", ".join(TASKS))]
+Optimizers = Annotated[
+    list[names(METHODS)] | None, option(metavar="OPTIMIZER", help=", ".join(METHODS))
+]
+Storages = Annotated[
+    list[names(STORAGES)] | None, option(metavar="STORAGE", help=", ".join(STORAGES))
+]
+Seeds = Annotated[int, option(min=1, metavar="N", help="how many; default: 5")]
+Steps = Annotated[
+    int | None, option(min=1, metavar="N", help="of a training; default: the task's own")
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, and print the table; return 1 if "8bit" is worse than float32 anywhere."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    """Run the command; return its exit code."""
+    return run(single(train, quality.__doc__), "benchmarks.quality", arguments)
+
+
+def train(
+    task: Tasks = None,
+    optimizers: Optimizers = None,
+    storage: Storages = None,
+    seeds: Seeds = 5,
+    steps: Steps = None,
+    json: File = None,
+    markdown: File = None,
+) -> None:
+    """Train, and print the table; exit with 1 if "8bit" is worse than float32 anywhere."""
     threads = known_threads()
-    if threads is None or not writable([given.json, given.markdown]):
-        return 2
+    if threads is None or not writable([json, markdown]):
+        raise Exit(2)
     import_torch().set_num_threads(threads)
     show_machine(load_average(), threads)
-    storages = list(dict.fromkeys([BASE, *given.storage]))
+    storages = list(dict.fromkeys([BASE, *(texts(storage) or STORAGES)]))
     found, table = [], []
-    for task in map(TASKS.__getitem__, given.task):
-        steps = given.steps or task.steps
-        for method in map(METHODS.__getitem__, given.optimizers):
-            losses = _losses(task, method, storages, given.seeds, steps)
-            table += list(rows(f"{task.name}, {steps}", method.name, losses))
-            found.append(_line(task, method, steps, losses))
-            if given.json is not None:  # after every optimizer: a run takes long
-                given.json.write_text(json.dumps(found, indent=1) + "\n")
-    if given.markdown is not None:
-        given.markdown.write_text(markdown(table) + "\n")
-    worse = [row for row in table if row[2] == "8bit" and row[-1] == "ABOVE"]
-    return int(bool(worse))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality",
-        description=quality.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--optimizers", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--storage", nargs="+", choices=STORAGES, default=list(STORAGES))
-    parser.add_argument("--seeds", type=positive, default=5, help="how many")
-    parser.add_argument("--steps", type=positive, help="of a training; default: the task's own")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--markdown", type=Path, metavar="FILE")
-    return parser
+    for name in texts(task) or TASKS:
+        some_steps = steps or TASKS[name].steps
+        for method in (METHODS[one] for one in texts(optimizers) or METHODS):
+            losses = _losses(TASKS[name], method, storages, seeds, some_steps)
+            table += list(rows(f"{name}, {some_steps}", method.name, losses))
+            found.append(_line(TASKS[name], method, some_steps, losses))
+            if json is not None:  # after every optimizer: a run takes long
+                json.write_text(dumps(found, indent=1) + "\n")
+    if markdown is not None:
+        markdown.write_text(table_of(table) + "\n")
+    raise Exit(any(row[2] == "8bit" and row[-1] == "ABOVE" for row in table))
 
 
 def _losses(task: Task, method: Method, storages: Sequence[str], seeds: int, steps: int) -> Losses:

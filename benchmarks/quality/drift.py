@@ -9,17 +9,16 @@ divided by that of float64.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from json import dumps
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..arguments import writable
 from ..buffers import import_torch
+from ..command_line import Exit, File, names, option, run, single, texts
 from ..report import show_table
 from ..step import Unavailable
 from . import flashoptim
@@ -96,35 +95,41 @@ RUNNERS: dict[str, Run] = {
 }
 
 
+Betas = Annotated[
+    list[names(map(str, RUNS))] | None, option(metavar="BETA", help=", ".join(map(str, RUNS)))
+]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.drift")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--betas", nargs="+", type=float, choices=RUNS, default=list(RUNS))
-    given = parser.parse_args(arguments)
-    if not writable([given.json]):
-        return 2
+    """Run the command; return its exit code."""
+    return run(single(measure, __doc__), "benchmarks.quality.drift", arguments)
+
+
+def measure(json: File = None, betas: Betas = None) -> None:
+    """Print the table."""
+    if not writable([json]):
+        raise Exit(2)
+    wanted = [float(text) for text in texts(betas)] or list(RUNS)
     found: dict[str, dict[str, list[float]]] = {}
-    for beta2 in given.betas:
+    for beta2 in wanted:
         steps = RUNS[beta2]
         expected = _by_formula(lambda v: v, "float64")(beta2, steps)
-        for name, run in RUNNERS.items():
+        for name, runner in RUNNERS.items():
             try:
-                means = run(beta2, steps)
+                means = runner(beta2, steps)
             except Unavailable as error:
                 print(error, file=sys.stderr)
                 continue
             ratios = [one / right for one, right in zip(means, expected, strict=True)]
             found.setdefault(name, {})[str(beta2)] = ratios
-            if given.json is not None:  # after every run: some take minutes
-                given.json.write_text(json.dumps(found, indent=1) + "\n")
-    head = ("second moment / float64's", *(f"beta2 {b}: stationary, decayed" for b in given.betas))
+            if json is not None:  # after every run: some take minutes
+                json.write_text(dumps(found, indent=1) + "\n")
+    head = ("second moment / float64's", *(f"beta2 {b}: stationary, decayed" for b in wanted))
     rows = [
-        (name, *(", ".join(f"{x:.3f}" for x in own.get(str(b), ())) for b in given.betas))
+        (name, *(", ".join(f"{x:.3f}" for x in own.get(str(b), ())) for b in wanted))
         for name, own in found.items()
     ]
     show_table("Adam's second moment", head, rows, [])
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ float64 comes first.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from json import dumps
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,8 @@ import numpy.typing as npt
 
 from ..arguments import writable
 from ..buffers import import_torch
+from ..command_line import Exit, File, single
+from ..command_line import run as run_command
 from ..report import show_table
 from ..step import Unavailable
 from .methods import STORAGES, Method
@@ -107,16 +107,14 @@ def measured(case: str, storage: str) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.hard",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    given = parser.parse_args(arguments)
-    if not writable([given.json]):
-        return 2
+    """Run the command; return its exit code."""
+    return run_command(single(measure, __doc__), "benchmarks.quality.hard", arguments)
+
+
+def measure(json: File = None) -> None:
+    """Print the table."""
+    if not writable([json]):
+        raise Exit(2)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for case in CASES:
         _, largest = run(case, "float32", "float64")
@@ -130,9 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for n, e in own.items()]  # fmt: skip
     head = ("gradients", "Adam", "median error", "largest error", "largest step")
     show_table("Errors per step, and steps, in units of lr", head, rows, [])
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 0
+    if json is not None:
+        json.write_text(dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

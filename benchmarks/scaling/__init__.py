@@ -1,6 +1,7 @@
 """The cost of a sharded step on one rank: computed for any number of ranks, measured for few.
 
-    python -m benchmarks.scaling                       # both pages
+    python -m benchmarks.scaling
+
     python -m benchmarks.scaling --measure 1 2 --model gpt2
 
 The computed page builds the tables that a rank would run, for shards as FSDP2 cuts them (by rows,

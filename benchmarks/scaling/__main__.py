@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from datetime import date
+from json import dumps
+from typing import Annotated
 
 from gpuopt.inspection.gpus import GPUS
 
 from .. import scaling
-from ..arguments import known_threads, positive
+from ..arguments import known_threads, writable
+from ..command_line import Exit, File, names, option, run, single, texts
 from ..models import MODELS
 from ..report import load_average, show_machine
 from .computed import LARGE, show_computed
@@ -18,28 +21,48 @@ from .measured import show_measured
 RANKS = (1, 2, 8, 64, 256, 1024)
 
 
+MEASURED = (1, 2)
+
+Large = Annotated[list[names(LARGE)] | None, option(metavar="MODEL", help=", ".join(LARGE))]
+Ranks = Annotated[
+    list[int] | None,
+    option(min=1, metavar="N", help=f"default: {', '.join(map(str, RANKS))}"),
+]
+Gpu = Annotated[names(gpu.name for gpu in GPUS), option(help="default: H100")]
+Measure = Annotated[
+    list[int] | None,
+    option(min=0, metavar="PROCESSES", help="default: 1, 2; 0 leaves the measured page out"),
+]
+Model = Annotated[names(MODELS), option(help="of the measured page; default: gpt2")]
+Rounds = Annotated[int, option(min=1, metavar="N", help="default: 9")]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print both pages."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling",
-        description=scaling.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--large", nargs="+", choices=LARGE, default=list(LARGE))
-    parser.add_argument("--ranks", nargs="+", type=positive, default=RANKS)
-    parser.add_argument("--gpu", choices=[gpu.name for gpu in GPUS], default="H100")
-    parser.add_argument("--measure", nargs="*", type=positive, default=(1, 2), metavar="PROCESSES")
-    parser.add_argument("--model", choices=MODELS, default="gpt2", help="of the measured page")
-    parser.add_argument("--rounds", type=positive, default=9)
-    given = parser.parse_args(arguments)
+    """Run the command; return its exit code."""
+    return run(single(pages, scaling.__doc__), "benchmarks.scaling", arguments)
+
+
+def pages(
+    large: Large = None,
+    ranks: Ranks = None,
+    gpu: Gpu = "H100",
+    measure: Measure = None,
+    model: Model = "gpt2",
+    rounds: Rounds = 9,
+    json: File = None,
+) -> None:
+    """Print both pages; write what was measured."""
     threads = known_threads()
-    if threads is None:
-        return 2
-    show_computed(given.large, given.ranks, given.gpu)
-    if given.measure:
+    if threads is None or not writable([json]):
+        raise Exit(2)
+    show_computed(texts(large) or list(LARGE), ranks or RANKS, gpu.value)
+    if processes := list(filter(None, MEASURED if measure is None else measure)):
         show_machine(load_average(), threads)
-        show_measured(given.model, given.measure, given.rounds)
-    return 0
+        rows = show_measured(model.value, processes, rounds)
+        if json is not None:
+            command = f"python -m benchmarks.scaling --model {model.value} --rounds {rounds}"
+            found = {"date": date.today().isoformat(), "command": command, "rows": rows}
+            json.write_text(dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

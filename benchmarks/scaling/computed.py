@@ -108,10 +108,23 @@ def _bytes(table: Table) -> int:
     )
 
 
+HEAD = ("", "ranks", "elements", "empty", "launches", "tables", "memory", "traffic", "floor")
+
+
+def rank_row(model: str, ranks: int, gpu: str = "H100") -> dict[str, str]:
+    """Return a row of the table of AdamW in float32, by `HEAD`."""
+    dtype, tail = next(iter(TAILS.values()))
+    row = _row(model, ranks, on_rank(LARGE[model], ranks, dtype, tail), _bandwidth(gpu))
+    return dict(zip(HEAD, row))
+
+
+def _bandwidth(gpu: str) -> float:
+    return next(g.bandwidth for g in GPUS if g.name == gpu)
+
+
 def show_computed(models: Sequence[str], ranks: Sequence[int], gpu: str) -> None:
     """Print a table for each variant."""
-    bandwidth = next(g.bandwidth for g in GPUS if g.name == gpu)
-    head = ("", "ranks", "elements", "empty", "launches", "tables", "memory", "traffic", "floor")
+    bandwidth = _bandwidth(gpu)
     for what, (dtype, tail) in TAILS.items():
         rows = [
             _row(model, n, on_rank(LARGE[model], n, dtype, tail), bandwidth)
@@ -125,7 +138,7 @@ def show_computed(models: Sequence[str], ranks: Sequence[int], gpu: str) -> None
             "without launches and the all-gather of 24 bytes per rank. All tensors are aligned to",
             "16 bytes (others, such as FSDP2's gradients of few rows, get a table of their own).",
         ]
-        show_table(f"AdamW, {what}", head, rows, notes)
+        show_table(f"AdamW, {what}", HEAD, rows, notes)
 
 
 def _row(model: str, ranks: int, rank: Rank, bandwidth: float) -> tuple[str, ...]:

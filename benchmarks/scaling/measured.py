@@ -138,10 +138,10 @@ def _params(shapes: Shapes, dtype: Any, mesh: Any) -> list[Any]:
     return made
 
 
-def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
-    """Print the measurements of processes on this CPU."""
+def show_measured(model: str, ranks: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Print the measurements of processes on this CPU, and return them."""
     head = ("", "processes", "elements", "AdamW", "step", "x gpuopt", "bytes an element")
-    rows = []
+    rows, data = [], []
     for n in ranks:
         found = {name: measure(name, model, n, rounds) for name in OPTIMIZERS}
         first = next(iter(found.values()))
@@ -149,6 +149,7 @@ def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
             times = own.milliseconds / first.milliseconds
             measured = seconds_text(own.milliseconds / 1e3), f"{times:.2f}", f"{own.bytes:.2f}"
             rows.append((model, str(n), f"{own.elements:,}", name, *measured))
+            data.append({"model": model, "processes": n, "optimizer": name, **asdict(own)})
     notes = [
         "Median of the slowest rank, clipping by the norm of all shards included. The processes",
         "share this CPU's cores and communicate over gloo; each optimizer has its own processes.",
@@ -156,6 +157,7 @@ def show_measured(model: str, ranks: Sequence[int], rounds: int) -> None:
         "resident memory per element after a step (parameter, gradient and states add up to 16).",
     ]
     show_table("Measured: a step of sharded parameters", head, rows, notes)
+    return data
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ..rules.stages import (
     SET_ASIDE,
     cautious_decay_of,
     decay_of,
+    scheduled_decay_of,
     subtracts,
 )
 from ..rules.tail import CLIP_GRADIENT, CLIP_VALUE, EMA, ZERO_GRADIENT
@@ -56,11 +57,15 @@ def stages_for(
     if tail.clip_value is not None:
         stages.append(CLIP_VALUE)
     decays = not rule.decays and any(o["weight_decay"] for o in options)
-    careful = tail.cautious_weight_decay and (decays or rule.decoupled)
-    decay = cautious_decay_of(rule) if careful else decay_of(rule)
+    decay = _decay_within(rule, tail)
     used = (decay,) if decays or decay in had else ()
     stages += _with_caution(rule, tail, used)
     return tuple(stages)
+
+
+def _decay_within(rule: Rule, tail: Tail) -> Stage:
+    decay = cautious_decay_of(rule) if tail.cautious_weight_decay else decay_of(rule)
+    return decay if tail.decouple_lr is None else scheduled_decay_of(rule, decay)
 
 
 def _with_caution(rule: Rule, tail: Tail, decay: tuple[Stage, ...]) -> tuple[Stage, ...]:

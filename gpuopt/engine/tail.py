@@ -40,6 +40,9 @@ class Tail:
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
     """
 
     clip_norm: float | None = None
@@ -56,6 +59,7 @@ class Tail:
     zero_grads: bool = False
     cautious: bool = False
     cautious_weight_decay: bool = False
+    decouple_lr: float | None = None
 
     @property
     def measures(self) -> bool:
@@ -86,7 +90,7 @@ class Tail:
 
     def numbers(self) -> dict[str, float]:
         """Return the options that coefficients are computed from."""
-        given = {name: getattr(self, name) for name in ("clip_norm", "clip_value", "ema_decay")}
+        given = {name: getattr(self, name) for name in CHANGEABLE}
         numbers = {name: float(value) for name, value in given.items() if value is not None}
         return {**numbers, "seed": float(self.seed), "sum_of_squares": 0.0}
 
@@ -106,7 +110,7 @@ class Tail:
 OPTIONS = tuple(field.name for field in fields(Tail))
 """The keyword arguments that every optimizer takes besides its own."""
 
-CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
+CHANGEABLE = ("clip_norm", "clip_value", "ema_decay", "decouple_lr")
 """The options that `Tail.changed` accepts."""
 
 SPLITS = ("split16", "split8")
@@ -159,6 +163,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "clip_norm": NOT_NEGATIVE.or_none,
     "clip_value": POSITIVE.or_none,
     "ema_decay": UP_TO_ONE.or_none,
+    "decouple_lr": POSITIVE.or_none,
     "master_weights": _masters,
     "seed": _integer,
     "min_8bit_size": _integer,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
-from ..messages.tables import fit
+from ..messages import tables
+from ..messages.tables import Table
 from .backends import BACKENDS
 from .cases import Case, dtype_label
 from .check import Finding, findings
@@ -40,17 +40,10 @@ _LESS_IMPORTANT = (
 )
 """The columns that are dropped first, in this order, on a narrow terminal."""
 
+_EVERYTHING = "--json has all of it."
+
 _FEW = 16
 """Maximum number of kernels whose predictions are shown."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: title, column headers, rows."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def facts_table(facts: Sequence[Facts]) -> Table:
@@ -59,7 +52,7 @@ def facts_table(facts: Sequence[Facts]) -> Table:
         *("code", "rule", "variant", "dtypes", "arch", "bytes", "floor", "width", "instr", "regs"),
         *("local", "shared", "barriers", "inexact", "warps", "KiB/SM", LIMITED_BY),
     )
-    return Table("Per element of the main path", heads, tuple(map(_facts_row, facts)))
+    return _table("Per element of the main path", heads, list(map(_facts_row, facts)))
 
 
 def _facts_row(facts: Facts) -> tuple[str, ...]:
@@ -91,15 +84,19 @@ def _limiters(facts: Facts) -> str:
 def prediction_table(facts: Sequence[Facts]) -> Table:
     """Return a table with a row per kernel and GPU."""
     heads = ("GPU", "kernel", LIMITED_BY, "of peak", "busiest unit", "latency covered")
-    rows = tuple(
+    rows = [
         (
             *(one.gpu.name, _kernel(kernel.case), one.limiter),
             *(f"{one.fraction:.0%}", f"{one.busiest:.0%}", f"{one.latency:.0f} ns"),
         )
         for kernel in facts
         for one in predictions(kernel)
-    )
-    return Table("Predicted at boost clock and peak bandwidth", heads, rows)
+    ]
+    return _table("Predicted at boost clock and peak bandwidth", heads, rows)
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    return Table(title, heads, rows, wraps=(LIMITED_BY,), drops=_LESS_IMPORTANT)
 
 
 def _kernel(case: Case) -> str:
@@ -109,11 +106,12 @@ def _kernel(case: Case) -> str:
 def show(results: Sequence[Result]) -> None:
     """Print the tables, and the errors of kernels without facts."""
     facts = [result.facts for result in results if result.facts is not None]
-    tables = [facts_table(facts)] if facts else []
-    if facts and len(facts) <= _FEW:
-        tables.append(prediction_table(facts))
-    print_tables([table for table in tables if table.rows])
     if facts:
+        tables.show(facts_table(facts), _EVERYTHING)
+        predicted = prediction_table(facts) if len(facts) <= _FEW else None
+        if predicted is not None and predicted.rows:
+            print()
+            tables.show(predicted, _EVERYTHING)
         print(
             f"Launches per step: {LAUNCHES} for each device, combination of dtypes and alignment, "
             "for any number of tensors."
@@ -121,48 +119,6 @@ def show(results: Sequence[Result]) -> None:
     for result in results:
         if result.facts is None:
             print(f"{result.case.label}: {result.error}")
-
-
-def print_tables(tables: Sequence[Table]) -> None:
-    """Print tables, in colour on a terminal with rich."""
-    if not (sys.stdout.isatty() and _print_rich(tables)):
-        print("\n\n".join(map(text_of, tables)))
-
-
-def text_of(table: Table) -> str:
-    """Return a table as text with aligned columns.
-
-    >>> print(text_of(Table("Sizes", ("name", "bytes"), (("adam", "28"), ("sgd", "12")))))
-    Sizes
-      name  bytes
-      adam  28
-      sgd   12
-    """
-    rows = (table.heads, *table.rows)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([table.title, *(f"  {line}" for line in lines)])
-
-
-def _print_rich(tables: Sequence[Table]) -> bool:
-    try:
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table as RichTable
-    except ImportError:
-        return False
-    for table in tables:
-        shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for head in table.heads:
-            shown.add_column(head, no_wrap=head != LIMITED_BY)
-        for row in table.rows:
-            shown.add_row(*row)
-        console = Console()
-        left_out = fit(console, shown, _LESS_IMPORTANT)
-        console.print(shown)
-        if left_out:
-            console.print(f"{left_out} --json has all of it.", style="dim")
-    return True
 
 
 # --- the gate ----------------------------------------------------------------------------------

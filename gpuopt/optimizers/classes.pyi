@@ -82,6 +82,9 @@ class Adadelta(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -125,6 +128,7 @@ class Adadelta(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -173,6 +177,9 @@ class Adagrad(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -218,6 +225,7 @@ class Adagrad(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -270,6 +278,9 @@ class Adam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -317,6 +328,7 @@ class Adam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -364,6 +376,9 @@ class AdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -409,6 +424,7 @@ class AdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -456,6 +472,9 @@ class Adamax(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -499,6 +518,7 @@ class Adamax(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adan(Optimizer):
@@ -554,6 +574,9 @@ class Adan(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -599,6 +622,7 @@ class Adan(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdEMAMix(Optimizer):
@@ -657,6 +681,9 @@ class AdEMAMix(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -706,6 +733,7 @@ class AdEMAMix(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ADOPT(Optimizer):
@@ -758,6 +786,9 @@ class ADOPT(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -804,6 +835,7 @@ class ADOPT(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ASGD(Optimizer):
@@ -852,6 +884,9 @@ class ASGD(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -897,6 +932,7 @@ class ASGD(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class CAdamW(Optimizer):
@@ -948,6 +984,9 @@ class CAdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -991,6 +1030,7 @@ class CAdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -1041,6 +1081,9 @@ class LAMB(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1084,6 +1127,7 @@ class LAMB(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LaProp(Optimizer):
@@ -1138,6 +1182,9 @@ class LaProp(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1181,6 +1228,7 @@ class LaProp(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -1232,6 +1280,9 @@ class LARS(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1280,6 +1331,7 @@ class LARS(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -1326,6 +1378,9 @@ class Lion(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1367,6 +1422,7 @@ class Lion(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class MARS(Optimizer):
@@ -1422,6 +1478,9 @@ class MARS(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1475,6 +1534,7 @@ class MARS(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Momentum(Optimizer):
@@ -1527,6 +1587,9 @@ class Momentum(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1571,6 +1634,7 @@ class Momentum(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -1626,6 +1690,9 @@ class NAdam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1673,6 +1740,7 @@ class NAdam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -1725,6 +1793,9 @@ class RAdam(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1770,6 +1841,7 @@ class RAdam(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSProp(Optimizer):
@@ -1824,6 +1896,9 @@ class RMSProp(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1871,6 +1946,7 @@ class RMSProp(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -1925,6 +2001,9 @@ class RMSprop(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1972,6 +2051,7 @@ class RMSprop(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Rprop(Optimizer):
@@ -2021,6 +2101,9 @@ class Rprop(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2062,6 +2145,7 @@ class Rprop(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGDScheduleFree(Modes, Optimizer):
@@ -2124,6 +2208,9 @@ class SGDScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2178,6 +2265,7 @@ class SGDScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamWScheduleFree(Modes, Optimizer):
@@ -2240,6 +2328,9 @@ class AdamWScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2292,6 +2383,7 @@ class AdamWScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdamScheduleFree(Modes, Optimizer):
@@ -2358,6 +2450,9 @@ class RAdamScheduleFree(Modes, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2410,6 +2505,7 @@ class RAdamScheduleFree(Modes, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGD(Optimizer):
@@ -2461,6 +2557,9 @@ class SGD(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2506,6 +2605,7 @@ class SGD(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SophiaG(HessianUpdates, Optimizer):
@@ -2560,6 +2660,9 @@ class SophiaG(HessianUpdates, Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2606,6 +2709,7 @@ class SophiaG(HessianUpdates, Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class StableAdamW(Optimizer):
@@ -2655,6 +2759,9 @@ class StableAdamW(Optimizer):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2698,4 +2805,5 @@ class StableAdamW(Optimizer):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...

@@ -33,6 +33,7 @@ class TailMethods:
     zero_grads = OptimizerOption()
     cautious = OptimizerOption()
     cautious_weight_decay = OptimizerOption()
+    decouple_lr = OptimizerOption()
     state_dtype = OptimizerOption("_state_dtype")
 
     _state_dtype: str | None
@@ -66,7 +67,7 @@ class TailMethods:
         return self._step_taken().tail
 
     def change(self, **numbers: float) -> None:
-        """Change ``clip_norm``, ``clip_value`` or ``ema_decay`` from the next step on.
+        """Change `clip_norm`, `clip_value`, `ema_decay` or `decouple_lr` from the next step on.
 
         Raises:
             TypeError, ValueError: the option is another, is not in use, or does not accept the

@@ -22,6 +22,7 @@ RESERVED = frozenset(
         "aside",
         "clip_norm",
         "clip_value",
+        "decouple_lr",
         "ema",
         "ema_decay",
         "ema_weight",
@@ -57,7 +58,7 @@ OPTIMIZER_NAMES = frozenset(
         *("clip_norm", "clip_value", "ema_decay", "error_if_nonfinite", "kahan_sum"),
         *("master_weights", "norm_group", "params", "seed", "skip_nonfinite", "state_dtype"),
         *("min_8bit_size", "stochastic_rounding", "zero_grads"),
-        *("cautious", "cautious_weight_decay"),
+        *("cautious", "cautious_weight_decay", "decouple_lr"),
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ..kernels.trace.operations import trace
+from ..kernels.trace.retarget import function_from
 from .registry import Rule, Stage
 from .rule import parameters_of
 
@@ -80,14 +82,39 @@ def cautious_decay_of(rule: Rule) -> Stage:
     """Return the stage that decays where the update has the sign of p.
 
     Raises:
-        ValueError: the rule's decay is not decoupled.
+        ValueError: the rule's decay is not decoupled, or is a part of its update.
     """
-    if not rule.decoupled:
-        raise ValueError(
-            f"cautious_weight_decay: expected a rule whose decay is decoupled, got {rule.name!r}"
-        )
+    _check_decoupled("cautious_weight_decay", rule)
     coefficients, values = decay_of(rule).coefficients, ("p", "aside")
     return Stage("cautious_decay", cautious_decay, ("p",), coefficients, values, behind=True)
+
+
+def _check_decoupled(option: str, rule: Rule) -> None:
+    if not rule.decoupled or rule.decays:
+        raise ValueError(f"{option}: expected a rule whose decay is decoupled, got {rule.name!r}")
+
+
+@cache
+def scheduled_decay_of(rule: Rule, stage: Stage) -> Stage:
+    """Return a decay that depends on the schedule of the learning rate, and not on its size.
+
+    Args:
+        rule: the rule.
+        stage: its decay.
+
+    Raises:
+        ValueError: the rule's decay is not decoupled, or is a part of its update.
+    """
+    _check_decoupled("decouple_lr", rule)
+    assert stage.coefficients is not None
+    names = parameters_of(stage.coefficients)
+    given = ", ".join("np.divide(lr, decouple_lr)" if name == "lr" else name for name in names)
+    name = f"scheduled_{stage.name}_coefficients"
+    source = f"def {name}({', '.join(names)}, decouple_lr):\n    return coefficients({given})\n"
+    known = {"__name__": __name__, "np": np, "coefficients": stage.coefficients}
+    return replace(
+        stage, name=f"scheduled_{stage.name}", coefficients=function_from(source, name, known)
+    )
 
 
 @cache

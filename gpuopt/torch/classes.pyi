@@ -92,6 +92,9 @@ class Adadelta(Fused, torch.optim.Adadelta):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -134,6 +137,7 @@ class Adadelta(Fused, torch.optim.Adadelta):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adagrad(Fused, torch.optim.Adagrad):
@@ -187,6 +191,9 @@ class Adagrad(Fused, torch.optim.Adagrad):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -230,6 +237,7 @@ class Adagrad(Fused, torch.optim.Adagrad):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adam(Fused, torch.optim.Adam):
@@ -288,6 +296,9 @@ class Adam(Fused, torch.optim.Adam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -333,6 +344,7 @@ class Adam(Fused, torch.optim.Adam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamW(Fused, torch.optim.AdamW):
@@ -386,6 +398,9 @@ class AdamW(Fused, torch.optim.AdamW):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -430,6 +445,7 @@ class AdamW(Fused, torch.optim.AdamW):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adamax(Fused, torch.optim.Adamax):
@@ -482,6 +498,9 @@ class Adamax(Fused, torch.optim.Adamax):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -524,6 +543,7 @@ class Adamax(Fused, torch.optim.Adamax):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Adan(Fused):
@@ -585,6 +605,9 @@ class Adan(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -629,6 +652,7 @@ class Adan(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdEMAMix(Fused):
@@ -693,6 +717,9 @@ class AdEMAMix(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -739,6 +766,7 @@ class AdEMAMix(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ADOPT(Fused):
@@ -797,6 +825,9 @@ class ADOPT(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -841,6 +872,7 @@ class ADOPT(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class ASGD(Fused, torch.optim.ASGD):
@@ -894,6 +926,9 @@ class ASGD(Fused, torch.optim.ASGD):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -937,6 +972,7 @@ class ASGD(Fused, torch.optim.ASGD):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class CAdamW(Fused):
@@ -994,6 +1030,9 @@ class CAdamW(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1037,6 +1076,7 @@ class CAdamW(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LAMB(Fused):
@@ -1093,6 +1133,9 @@ class LAMB(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1136,6 +1179,7 @@ class LAMB(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LaProp(Fused):
@@ -1196,6 +1240,9 @@ class LaProp(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1239,6 +1286,7 @@ class LaProp(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class LARS(Fused):
@@ -1296,6 +1344,9 @@ class LARS(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1341,6 +1392,7 @@ class LARS(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Lion(Fused):
@@ -1393,6 +1445,9 @@ class Lion(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1435,6 +1490,7 @@ class Lion(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class MARS(Fused):
@@ -1496,6 +1552,9 @@ class MARS(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1544,6 +1603,7 @@ class MARS(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Momentum(Fused):
@@ -1602,6 +1662,9 @@ class Momentum(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1645,6 +1708,7 @@ class Momentum(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class NAdam(Fused, torch.optim.NAdam):
@@ -1705,6 +1769,9 @@ class NAdam(Fused, torch.optim.NAdam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1749,6 +1816,7 @@ class NAdam(Fused, torch.optim.NAdam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
@@ -1806,6 +1874,9 @@ class RAdam(Fused, torch.optim.RAdam):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1849,6 +1920,7 @@ class RAdam(Fused, torch.optim.RAdam):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSProp(Fused):
@@ -1909,6 +1981,9 @@ class RMSProp(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -1954,6 +2029,7 @@ class RMSProp(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RMSprop(Fused, torch.optim.RMSprop):
@@ -2013,6 +2089,9 @@ class RMSprop(Fused, torch.optim.RMSprop):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2057,6 +2136,7 @@ class RMSprop(Fused, torch.optim.RMSprop):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class Rprop(Fused, torch.optim.Rprop):
@@ -2111,6 +2191,9 @@ class Rprop(Fused, torch.optim.Rprop):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2152,6 +2235,7 @@ class Rprop(Fused, torch.optim.Rprop):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGDScheduleFree(Modes, Fused):
@@ -2220,6 +2304,9 @@ class SGDScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2267,6 +2354,7 @@ class SGDScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class AdamWScheduleFree(Modes, Fused):
@@ -2335,6 +2423,9 @@ class AdamWScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2383,6 +2474,7 @@ class AdamWScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class RAdamScheduleFree(Modes, Fused):
@@ -2455,6 +2547,9 @@ class RAdamScheduleFree(Modes, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2503,6 +2598,7 @@ class RAdamScheduleFree(Modes, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SGD(Fused, torch.optim.SGD):
@@ -2559,6 +2655,9 @@ class SGD(Fused, torch.optim.SGD):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2602,6 +2701,7 @@ class SGD(Fused, torch.optim.SGD):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class SophiaG(HessianUpdates, Fused):
@@ -2662,6 +2762,9 @@ class SophiaG(HessianUpdates, Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2706,6 +2809,7 @@ class SophiaG(HessianUpdates, Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...
 
 class StableAdamW(Fused):
@@ -2761,6 +2865,9 @@ class StableAdamW(Fused):
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
             towards zero, or not at all (Chen et al., 2025).
+        decouple_lr: the largest learning rate of the schedule, above 0: decoupled decay then
+            shrinks p by ``weight_decay * lr / decouple_lr``, so that weight_decay need not change
+            with the learning rate (Loshchilov and Hutter, 2019; torch-optimi's ``max_lr``).
 
     Raises:
         TypeError, ValueError: an argument cannot be used; it is named.
@@ -2804,4 +2911,5 @@ class StableAdamW(Fused):
         zero_grads: bool = False,
         cautious: bool = False,
         cautious_weight_decay: bool = False,
+        decouple_lr: float | None = None,
     ) -> None: ...

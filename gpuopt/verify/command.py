@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.dispatch import BACKENDS
+from ..messages import tables
 from .plan import Plan
-from .report import Findings, data_of, line_of, markdown_of, summary_of
+from .report import Findings, data_of, line_of, markdown_of, summary_of, table_of
 from .runner import PlanError, Result, Runner
 
 REPORT = Path("gpuopt-verify.md")
@@ -48,7 +49,11 @@ def verify(
         why = f". Not seen on this machine:{unseen}" if unseen else ""
         return _fail(2, f"--only: no check of this machine has {only!r} in its name{why}")
     if not quiet:
-        print(f"\n{summary_of(found)}")
+        print()
+        if found.results:
+            tables.show(table_of(found.results))
+            print()
+        print(summary_of(found))
     written = _write(found, json_path, report_path)
     missing = [name for name in wanted if name not in {c.backend for c in found.plan.checks}]
     if missing:

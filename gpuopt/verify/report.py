@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..messages.suggest import counted
+from ..messages.tables import Table, text_of
 from .compare import Difference
 from .plan import Plan
 from .runner import DIED, DIFFERS, ERROR, HUNG, NOT_RUN, SAME, Result
@@ -57,8 +58,8 @@ def line_of(result: Result) -> str:
 
 
 def summary_of(found: Findings) -> str:
-    """Return the table, what was not seen, what is wrong, and a last line with the verdict."""
-    parts = [_aligned(_table(found.results))] if found.results else []
+    """Return what was not seen, what is wrong, and a last line with the verdict."""
+    parts = []
     if found.plan.unseen:
         parts.append("\n".join(["Not seen on this machine:", *_indented(found.plan.unseen)]))
     parts += [
@@ -105,7 +106,7 @@ def markdown_of(found: Findings) -> str:
     """Return the report that can be attached to an issue."""
     parts = [f"# gpuopt verify\n\n{verdict(found)}", *_machine(found.plan.machine)]
     if found.results:
-        parts.append("## Checks\n\n" + _block(_aligned(_table(found.results)).splitlines()))
+        parts.append("## Checks\n\n" + _block([text_of(table_of(found.results))]))
     if found.plan.unseen:
         parts.append("## Not seen\n\n" + "\n".join(f"- {one}" for one in found.plan.unseen))
     parts += [_detail(result) for result in found.bad[:DETAILED]]
@@ -125,29 +126,14 @@ def _lines_of(difference: Difference) -> Iterator[str]:
         yield f"  at {one['at']}: {one['found']}, not {one['expected']}"
 
 
-def _table(results: Sequence[Result]) -> list[list[str]]:
-    rows = [["", "checks", *COLUMNS]]
+def table_of(results: Sequence[Result]) -> Table:
+    """Return a table with the outcomes of each backend's checks."""
+    rows = []
     for target in dict.fromkeys(result.check.target for result in results):
         own = [result.outcome for result in results if result.check.target == target]
         counts = (sum(outcome in which for outcome in own) for which in COLUMNS.values())
-        rows.append([target, str(len(own)), *map(str, counts)])
-    return rows
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text: the first column to the left, the others to the right.
-
-    >>> print(_aligned([["", "same"], ["llvm", "12"]]))
-           same
-    llvm    12
-    """
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(
-        "  ".join(
-            [f"{row[0]:{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(row[1:], widths[1:]))]
-        )
-        for row in rows
-    )
+        rows.append((target, str(len(own)), *map(str, counts)))
+    return Table("", ("", "checks", *COLUMNS), rows, right=True)
 
 
 def _machine(machine: dict[str, Any]) -> Iterator[str]:

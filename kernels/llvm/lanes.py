@@ -39,28 +39,34 @@ class Lanes:
         zero = ir.Constant(vector(self._number), [0.0] * WIDTH)
         builder.store(zero, self._part(builder, lanes, 2), align=8)
 
-    def take(self, builder: Any, lanes: Any, lane: Any, values: Any, plain: bool) -> None:
-        """Add a vector of values, or their squares, to the sums from ``lane`` on."""
-        wide = convert(builder, values, DOUBLE)
-        at = self._sums(builder, lanes, lane)
-        old = builder.load(at, typ=vector(DOUBLE), align=8)
-        builder.store(builder.fadd(old, wide if plain else builder.fmul(wide, wide)), at, align=8)
-        if self._sums_only:
-            return
-        at = self._part(builder, lanes, 2)
-        old = builder.load(at, typ=vector(self._number), align=8)
-        size = intrinsic(builder, "fabs", values)
-        larger = builder.select(builder.fcmp_ordered(">", size, old), size, old)
-        builder.store(larger, at, align=8)
+    def take(self, builder: Any, lanes: Any, lane: Any, vectors: list[Any], plain: bool) -> None:
+        """Add the values of a unit, or their squares, to the sums from ``lane`` on."""
+        for j, values in enumerate(vectors):
+            wide = convert(builder, values, DOUBLE)
+            added = wide if plain else builder.fmul(wide, wide)
+            at = self._sums(builder, lanes, builder.add(lane, constant(I64, j * WIDTH)))
+            old = builder.load(at, typ=vector(DOUBLE), align=8)
+            builder.store(builder.fadd(old, added), at, align=8)
+        if not self._sums_only:
+            self._keep_largest(builder, lanes, vectors)
 
-    def count(self, builder: Any, lanes: Any, values: Any) -> None:
-        """Count the values that are infinite or NaN."""
-        nothing = builder.fsub(values, values)
-        others = builder.fcmp_unordered("uno", nothing, nothing)
-        found = intrinsic(builder, "ctpop", builder.bitcast(others, I16))
+    def _keep_largest(self, builder: Any, lanes: Any, vectors: list[Any]) -> None:
+        at = self._part(builder, lanes, 2)
+        found = builder.load(at, typ=vector(self._number), align=8)
+        for values in vectors:
+            found = self._larger(builder, intrinsic(builder, "fabs", values), found)
+        builder.store(found, at, align=8)
+
+    def count(self, builder: Any, lanes: Any, vectors: list[Any]) -> None:
+        """Count the values of a unit that are infinite or NaN."""
         at = self._part(builder, lanes, 1)
-        old = builder.load(at, typ=I64)
-        builder.store(builder.add(old, builder.zext(found, I64)), at)
+        found = builder.load(at, typ=I64)
+        for values in vectors:
+            nothing = builder.fsub(values, values)
+            others = builder.bitcast(builder.fcmp_unordered("uno", nothing, nothing), I16)
+            own = builder.zext(intrinsic(builder, "ctpop", others), I64)
+            found = builder.add(found, own)
+        builder.store(found, at)
 
     def put(self, builder: Any, lanes: Any, partials: Any) -> None:
         """Write `kernels.table.PARTIALS`."""

@@ -9,6 +9,9 @@ from .vectors import FLOAT, HALF, I8, I16, I32, bits_of, constant, convert, floa
 
 ITEMS = {"float16": HALF, "bfloat16": I16, "int8": I8, "uint8": I8, "int16": I16}
 
+TO_BFLOAT16 = ("round_bfloat16", "split16_high")
+"""The functions of `kernels.roundings` whose results bfloat16 represents, NaN as 0x7fc0."""
+
 
 def item_of(dtype: str, number: Any) -> Any:
     """Return LLVM's type of a stored element.
@@ -50,6 +53,13 @@ def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
     bits = bits_of(builder, value)  # a code, as `roundings.stochastic_code` leaves it
     moved = builder.lshr(bits, constant(bits.type, 8))
     return builder.trunc(moved, of_items(value.type, I8))
+
+
+def cut_bfloat16(builder: Any, value: Any, dtype: str, items: Any) -> Any:
+    """Return what `TO_BFLOAT16` rounded, as `encode` does, without rounding again."""
+    bits = bits_of(builder, convert(builder, value, FLOAT))
+    high = builder.lshr(bits, constant(bits.type, 16))
+    return builder.trunc(high, of_items(value.type, I16))
 
 
 def decode_bfloat16(builder: Any, stored: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ..storage import BLOCK, LEAST_SCALE, NO_SCALE, compute_dtype
+from ..storage import BLOCK, compute_dtype
 from ..table import Update
 from ..trace.operations import Trace, trace
 from . import storage
@@ -19,6 +19,7 @@ from .lanes import Lanes
 from .layout import LANES
 from .operations import emit, uniform, without
 from .philox import keys, random_words
+from .scales import largest
 from .vectors import (
     DOUBLE,
     FLOAT,
@@ -30,7 +31,6 @@ from .vectors import (
     constant,
     convert,
     intrinsic,
-    largest,
     loop,
     splat,
     vector,
@@ -67,6 +67,7 @@ class Units:
         self.scales = {scale for _, scale in update.blocked}
         self.coded = {row: scale for row, scale in update.blocked if row in update.written}
         """By the rows of the codes that it makes, the rows of their scales."""
+        self._kept_words: dict[int, Any] = {}
         self.rows = sorted({*update.read, *update.written, *self.coded.values()})
         self.lanes = [Lanes(self.number, update.wants_sums) for _ in update.watched_names]
         kinds = [POINTER] * (len(self.rows) + 1) + [I64, I64, I32]
@@ -85,7 +86,9 @@ class Units:
         builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self._prepare(builder, coefficients, valid)
         if self.coded:
-            self._kept = {row: self._memory(builder) for row in self.coded}
+            shared = set(self._update.random_streams) & set(self._update.encode_streams)
+            self._kept = {row: self._memory(builder, self.number) for row in self.coded}
+            self._kept_words = {stream: self._memory(builder, I32) for stream in shared}
 
             def group(first: Any) -> None:
                 end = builder.add(first, constant(I64, GROUP))
@@ -98,8 +101,8 @@ class Units:
             loop(builder, constant(I64, 0), count, lambda unit: self._unit(builder, unit, element))
         builder.ret_void()
 
-    def _memory(self, builder: Any) -> Any:
-        found = builder.alloca(vector(self.number, GROUP * BLOCK))
+    def _memory(self, builder: Any, item: Any) -> Any:
+        found = builder.alloca(vector(item, GROUP * BLOCK))
         found.align, found.type = 64, POINTER
         return found
 
@@ -116,6 +119,7 @@ class Units:
         ends = splat(builder, valid)
         self._valid = [builder.icmp_signed("<", own, ends) for own in places]
         self._traced = self._once(builder, update.function, update.coefficient_names)
+        self._rounded = self._bfloat16_rows()
         if update.encode_function is not None:
             self._encoding = self._once(builder, update.encode_function, update.encode_coefficients)
 
@@ -158,6 +162,7 @@ class Units:
             if row in update.read
         }
         coded: dict[int, list[Any]] = {row: [] for row in self.coded}
+        watched: list[list[Any]] = [[] for _ in self.lanes]
         for j in range(VECTORS):
             results = self._updated(builder, j, stored, scales, words)
             for row, result in zip(update.written, results):
@@ -165,13 +170,15 @@ class Units:
                     coded[row].append(self._counted(builder, j, result))
                 else:
                     self._store(builder, row, at[row], j, result)
-            for i, seen in enumerate(results[len(update.written) :]):
-                self._watch(builder, i, j, lane, self._counted(builder, j, seen))
-        for row, scale in self.coded.items():
-            for j, values in enumerate(coded[row]):
-                builder.store(values, self._kept_at(builder, row, unit, j), align=4)
-            found = self._measured(builder, coded[row])
-            builder.store(found, self._at(builder, self._lists[scale], unit, FLOAT), align=4)
+            for vectors, values in zip(watched, results[len(update.written) :]):
+                vectors.append(self._counted(builder, j, values))
+        for i, vectors in enumerate(watched):
+            self._watch(builder, i, lane, vectors)
+        for row in self.coded:
+            self._keep(builder, self._kept[row], unit, coded[row])
+        self._store_scales(builder, unit, coded)
+        for stream, memory in self._kept_words.items():
+            self._keep(builder, memory, unit, words[stream])
 
     def _element(self, builder: Any, unit: Any, element: Any) -> Any:
         return builder.add(element, builder.mul(unit, constant(I64, BLOCK)))
@@ -183,14 +190,20 @@ class Units:
         at = self._at(builder, self._lists[row], unit, FLOAT)
         return convert(builder, builder.load(at, typ=FLOAT, align=4), self.number)
 
-    def _kept_at(self, builder: Any, row: int, unit: Any, j: int) -> Any:
+    def _keep(self, builder: Any, memory: Any, unit: Any, vectors: list[Any]) -> None:
+        """Store the vectors of a unit for `_encode`."""
+        for j, values in enumerate(vectors):
+            at = self._kept_at(builder, memory, unit, j, values.type.element)
+            builder.store(values, at, align=4)
+
+    def _taken(self, builder: Any, memory: Any, unit: Any, item: Any) -> list[Any]:
+        """Load what `_keep` stored."""
+        places = [self._kept_at(builder, memory, unit, j, item) for j in range(VECTORS)]
+        return [builder.load(at, typ=vector(item), align=4) for at in places]
+
+    def _kept_at(self, builder: Any, memory: Any, unit: Any, j: int, item: Any) -> Any:
         first = builder.mul(builder.and_(unit, constant(I64, GROUP - 1)), constant(I64, BLOCK))
-        return self._at(
-            builder,
-            self._kept[row],
-            builder.add(first, constant(I64, j * WIDTH)),
-            self.number,
-        )
+        return self._at(builder, memory, builder.add(first, constant(I64, j * WIDTH)), item)
 
     def _updated(
         self,
@@ -213,46 +226,56 @@ class Units:
         results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
         return [splat(builder, result) for result in results]
 
+    def _bfloat16_rows(self) -> frozenset[int]:
+        """Return the lists whose new values are rounded to bfloat16 already."""
+        traced, _, _ = self._traced
+        rounded = {o.result for o in traced.operations if o.name in storage.TO_BFLOAT16}
+        results = zip(self._update.written, traced.results)
+        return frozenset(row for row, result in results if result in rounded)
+
     def _encode(self, builder: Any, unit: Any, element: Any) -> None:
         """Make the codes of a unit."""
         update = self._update
         element = self._element(builder, unit, element)
-        words = self._words(builder, update.encode_streams, element)
+        new = tuple(k for k in update.encode_streams if k not in self._kept_words)
+        words = self._words(builder, new, element)
+        for stream, memory in self._kept_words.items():
+            words[stream] = self._taken(builder, memory, unit, I32)
+        kept = [self._taken(builder, memory, unit, self.number) for memory in self._kept.values()]
         scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
         traced, arguments, known = self._encoding
         for j in range(VECTORS):
-            kept = [
-                builder.load(self._kept_at(builder, row, unit, j), typ=vector(self.number), align=4)
-                for row in self.coded
+            values = [
+                *(vectors[j] for vectors in kept),
+                *scales,
+                *(words[k][j] for k in update.encode_streams),
             ]
-            values = [*kept, *scales, *(words[k][j] for k in update.encode_streams)]
             results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
             for row, result in zip(self.coded, results):
                 at = self._elements_at(builder, row, unit)
                 self._store(builder, row, at, j, splat(builder, result))
 
-    def _measured(self, builder: Any, vectors: list[Any]) -> Any:
-        """Return the scale of a unit; the bits of a NaN are above those of all numbers."""
-        sizes = [
-            builder.and_(bits, constant(bits.type, 0x7FFFFFFF))
-            for bits in (bits_of(builder, convert(builder, v, FLOAT)) for v in vectors)
-        ]
-        scale = largest(builder, intrinsic(builder, "umax", *sizes))
-        least = constant(FLOAT, float(LEAST_SCALE))
-        above = builder.select(builder.fcmp_ordered(">", scale, least), scale, least)
-        is_scale = builder.fcmp_ordered("<", scale, constant(FLOAT, float(NO_SCALE)))
-        return builder.select(is_scale, above, constant(FLOAT, float("nan")))
+    def _store_scales(self, builder: Any, unit: Any, coded: Mapping[int, list[Any]]) -> None:
+        """Store the scales of a unit; the bits of a NaN are above those of all numbers."""
+        sizes = []
+        for vectors in coded.values():
+            bits = [bits_of(builder, convert(builder, v, FLOAT)) for v in vectors]
+            bits = [builder.and_(x, constant(x.type, 0x7FFFFFFF)) for x in bits]
+            sizes.append(intrinsic(builder, "umax", *bits))
+        for row, found in zip(self.coded.values(), largest(builder, sizes)):
+            at = self._at(builder, self._lists[row], unit, FLOAT)
+            builder.store(found, at, align=4)
 
     def _counted(self, builder: Any, j: int, values: Any) -> Any:
         """Return values with zeros in the place of those that do not count."""
         return builder.select(self._valid[j], values, constant(values.type, 0.0))
 
-    def _watch(self, builder: Any, i: int, j: int, lane: Any, values: Any) -> None:
+    def _watch(self, builder: Any, i: int, lane: Any, vectors: list[Any]) -> None:
         lanes, at = self.lanes[i], self._lanes_at[i]
         plain = i >= len(self.lanes) - getattr(self._update, "n_plain", 0)
-        lanes.take(builder, at, builder.add(lane, constant(I64, j * WIDTH)), values, plain)
+        lanes.take(builder, at, lane, vectors, plain)
         if self._update.wants_counts or not self._update.wants_sums:
-            lanes.count(builder, at, values)
+            lanes.count(builder, at, vectors)
 
     # --- memory -------------------------------------------------------------------------------
 
@@ -272,4 +295,6 @@ class Units:
     def _store(self, builder: Any, row: int, at: Any, j: int, value: Any) -> None:
         item, align = self.item(row), storage.itemsize(self._dtypes[row])
         at = self._at(builder, at, j * WIDTH, item)
-        builder.store(storage.encode(builder, value, self._dtypes[row], ITEMS), at, align=align)
+        exact = self._dtypes[row] == "bfloat16" and row in self._rounded
+        encode = storage.cut_bfloat16 if exact else storage.encode
+        builder.store(encode(builder, value, self._dtypes[row], ITEMS), at, align=align)

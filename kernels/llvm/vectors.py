@@ -62,17 +62,6 @@ def intrinsic(builder: Any, name: str, *operands: Any) -> Any:
     return builder.call(builder.module.declare_intrinsic(full, fnty=kind), operands)
 
 
-def largest(builder: Any, bits: Any) -> Any:
-    """Return the float32 with the largest of a vector's bits, as integers without a sign."""
-    while bits.type.count > 4:
-        bits = intrinsic(builder, "umax", *halves(builder, bits))
-    for step in (2, 1):  # in a vector still, so that it stays in the same registers
-        places = ir.Constant(vector(I32, 4), [i ^ step for i in range(4)])
-        other = builder.shuffle_vector(bits, ir.Constant(bits.type, ir.Undefined), places)
-        bits = intrinsic(builder, "umax", bits, other)
-    return builder.extract_element(float_of(builder, bits), constant(I32, 0))
-
-
 def halves(builder: Any, values: Any) -> list[Any]:
     """Return the first and the second half of a vector."""
     width = values.type.count // 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from itertools import combinations
@@ -19,8 +20,12 @@ from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
 from benchmarks.scaling import __main__ as scaling
 from benchmarks.suites import SUITES, groups, memory
+from tests.gpu.stages import measuring
+from tests.gpu.stages.plans import Settings as Asked
+from tests.helpers.console import words
 
 ROOT = Path(__file__).parents[2]
+ON_GPU = Asked(Path("out"))
 QUICK = ("--model", "tiny500", "--tensors", "3", "--steps", "4")
 
 
@@ -248,10 +253,8 @@ def test_pictures_without_matplotlib_are_refused_before_the_work(
 @pytest.mark.parametrize("option", ["--rounds", "--threads", "--tensors", "--steps"])
 @pytest.mark.parametrize("given", ["0", "-1", "x", "1.5"])
 def test_a_number_that_is_none_says_what_is_expected(capsys, no_work, option, given):
-    with pytest.raises(SystemExit):
-        command.main([f"{option}={given}"])
-    said = capsys.readouterr().err
-    assert f"{option}: expected a whole number of at least 1, got {given!r}" in said
+    assert command.main([f"{option}={given}"]) == 2
+    assert f"Invalid value for '{option}': " in words(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -259,12 +262,80 @@ def test_a_number_that_is_none_says_what_is_expected(capsys, no_work, option, gi
     [
         (["--peers", "optimi", "apex"], "--peers: not available on cpu: apex"),
         (["render", "run.json"], "expected --plot FOLDER, --report FILE, or both"),
+        (["--suite", "references", "--rule", "adam"], "--rule: suite references does not measure"),
+        (["--device", "cuda", "--warm-cache"], "--warm-cache: on a CUDA device the cache is"),
+        (["--device", "cuda", "--processor-time"], "--processor-time: on a CUDA device the time"),
+        (["--model", "gpt2", "gpt3"], "'--model': "),
+        (["--size", "16m", "1x"], "'--size': expected a size or range, 16m or 1k..1G, got '1x'"),
+        (["gpt2"], "No such command 'gpt2'"),
     ],
 )
 def test_what_would_be_ignored_is_refused(capsys, no_work, arguments, why):
-    with pytest.raises(SystemExit):
-        command.main(arguments)
-    assert why in capsys.readouterr().err
+    assert command.main(arguments) == 2
+    assert why in words(capsys.readouterr().err)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What a command would measure."""
+    found = []
+
+    def note(suites, settings, count, arguments):
+        found.append((suites, settings, count))
+        return Run(lines.facts("", "cpu", 1, 1, None), [])
+
+    monkeypatch.setattr(command, "_measured", note)
+    monkeypatch.setattr(command, "_cuda_problem", lambda: None)
+    monkeypatch.setattr(command, "_write", lambda *given: 0)
+    return found
+
+
+def test_an_option_takes_several_values(asked):
+    several = ("--suite", "update", "tail", "--peers", "torch fused", "optimi", "--rounds", "3")
+    sizes = ("--size", "1k..100k", "16m", "--tensors", "1", "3", "--dtype", "bf16", "float32")
+    assert command.main([*several, *sizes, "--model", "gpt2", "--model", "tiny500"]) == 0
+    ((suites, settings, _),) = asked
+    assert suites == ["update", "tail"]
+    assert settings.peers == ["torch fused", "optimi"]
+    assert settings.rounds == 3
+    assert settings.tensors == [1, 3]
+    assert settings.dtypes == ["bfloat16", "float32"]
+    assert list(settings.models) == ["1k", "8k", "64k", "100k", "16m", "gpt2", "tiny500"]
+
+
+def test_without_options_the_defaults_are_measured(asked):
+    assert command.main([]) == 0
+    ((suites, settings, _),) = asked
+    assert (suites, settings.rules, settings.dtypes) == (["update"], ["adam"], ["float32"])
+    assert list(settings.models) == ["16m", *command.DEFAULT_MODELS]
+    assert (settings.peers, settings.device) == (list(PEERS["cpu"]), "cpu")
+    assert (settings.rounds, settings.tensors, settings.steps) == (9, (1, 148, 500, 5000), 100)
+    assert (settings.cold, settings.processor) == (True, False)
+
+
+def recorded():
+    """The commands that the published data and pictures were made by."""
+    for file in sorted((ROOT / "docs/benchmarks").glob("*.json")):
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and "command" in data:
+            for text in data["command"].split("; "):
+                yield pytest.param(shlex.split(text)[3:], id=f"{file.stem} {text[21:60]}")
+
+
+@pytest.mark.parametrize("arguments", list(recorded()))
+def test_recorded_commands_can_be_given_again(asked, arguments):
+    assert command.main(arguments) == 0
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    run for stage in ("bench", "compile") for step in getattr(measuring, stage)(ON_GPU)
+    if (run := step.command[3:])[0] not in ("compare", "render")
+], ids=" ".join)  # fmt: skip
+def test_the_commands_of_the_gpu_stages_are_understood(asked, tmp_path, arguments):
+    at = arguments.index("--json")
+    assert command.main([*arguments[:at], *arguments[at + 2 :]]) == 0
+    assert asked[0][1].device == "cuda"
 
 
 def test_a_dtype_without_a_tail_is_named(run):
@@ -399,9 +470,9 @@ def test_a_run_with_figures_for_a_picture_is_rendered(run, tmp_path, capsys):
 
 def test_on_a_narrow_terminal_columns_go_before_names_are_cut(run, capsys, monkeypatch):
     pytest.importorskip("rich")
-    for name, value in (("COLUMNS", "40"), ("TTY_COMPATIBLE", "1"), ("NO_COLOR", "1")):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in (("COLUMNS", "40"), ("TERM", "xterm"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FORCE_COLOR", "1")
     run("--size", "10", "--peers", "textbook NumPy")
     out = capsys.readouterr().out
     assert "…" not in out and "..." not in out

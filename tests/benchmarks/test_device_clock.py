@@ -271,18 +271,6 @@ def test_the_tail_is_beside_a_copy_and_counts_its_own_bytes(device_run, torch, m
     )
 
 
-def test_processor_time_is_refused_on_a_device(device_run, capsys):
-    with pytest.raises(SystemExit):
-        device_run("--processor-time")
-    assert "--processor-time: on a CUDA device the time is the device's" in capsys.readouterr().err
-
-
-def test_a_warm_cache_is_refused_on_a_device(device_run, capsys):
-    with pytest.raises(SystemExit):
-        device_run("--warm-cache")
-    assert "--warm-cache: on a CUDA device the cache is always flushed" in capsys.readouterr().err
-
-
 def test_memory_that_is_not_there_leaves_out_a_group_alone(device_run, monkeypatch):
     whole = measure.SharedBuffers
 

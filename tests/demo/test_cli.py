@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +14,12 @@ from gpuopt.demo import comparison, data, views
 from gpuopt.demo.methods import DEFAULT, METHODS
 from gpuopt.engine.dispatch import BACKENDS, Backend, forced
 from tests.helpers.backends import REFERENCE
+from tests.helpers.console import words
 from tests.helpers.scripts import run_script
 from tests.tolerances import assert_close
 
 QUICK = ("--epochs", "1", "--backend", REFERENCE)
 LABELS = [method.label for method in DEFAULT]
-
-
-def words(text):
-    """The words of an error, whatever box is drawn around it and wherever its lines end."""
-    return " ".join(text.replace("│", " ").split())
 
 
 @pytest.fixture
@@ -405,6 +403,27 @@ def test_without_llvmlite_the_reference_is_used():
         GPUOPT_BACKEND=None,
     )
     assert found == "numpy\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "inspect", "warm", "cache"}),
+        ("gpuopt in", {"inspect"}),
+        ("gpuopt inspect --s", {"--sample", "--source"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, expected):
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "gpuopt"],
+        env={**os.environ, **asked, "_GPUOPT_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cautious updates and cautious decay beside their papers' formulas, in float64."""
+"""Cautious updates, and decay that is cautious or apart from lr, by their papers' formulas."""
 
 import numpy as np
 import pytest
@@ -119,3 +119,53 @@ def test_a_rule_with_sums_cannot_be():
         assert not subtracts(rule)
     finally:
         del RULES["halved"]
+
+
+# --- decay by the schedule of lr alone ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"cautious_weight_decay": True}])
+@pytest.mark.parametrize("name", UPDATES)
+def test_decay_follows_the_schedule_and_not_its_size(name, options):
+    """With a tenth of the peak, p shrinks by a tenth of weight_decay, whatever the peak."""
+    p, gradients = problem()
+    x = p.copy()
+    opt = getattr(gpuopt, name)(
+        [p], lr=LR, weight_decay=DECAY, decouple_lr=LR / 0.1, **UPDATES[name], **options
+    )
+    for g, u in zip(gradients, updates_of(name, gradients)):
+        opt.step([g])
+        shrink = 1 / (1 + 0.1 * DECAY) if name == "Adan" else 1 - 0.1 * DECAY
+        if options:
+            x = np.where(u * x >= 0, shrink * x, x) - u
+        else:
+            x = shrink * (x - u) if name == "Adan" else shrink * x - u
+    assert_close(p, x, "a few cancellations float64")
+
+
+def test_the_peak_may_change_and_zero_decay_changes_nothing():
+    p, q, g = np.ones(3), np.ones(3), np.zeros(3)
+    opt = gpuopt.AdamW([p, q], lr=0.5, weight_decay=0.25, decouple_lr=0.5)
+    opt.step([g, g])
+    opt.change(decouple_lr=1.0)
+    opt.step([g, g])
+    assert (p == 0.75 * 0.875).all()
+    opt.param_groups[0]["weight_decay"] = 0.0
+    opt.step([g, g])
+    assert (p == 0.75 * 0.875).all()
+
+
+@pytest.mark.parametrize("option", [{"decouple_lr": 0.1}, {"cautious_weight_decay": True}])
+@pytest.mark.parametrize("name", ["Adam", "LAMB", "LARS"])
+def test_options_of_a_decoupled_decay_are_refused_where_there_is_none(name, option):
+    p = np.ones(2, np.float32)
+    opt = getattr(gpuopt, name)([p], lr=0.1, **option)
+    (used,) = option
+    with pytest.raises(ValueError, match=f"{used}: expected a rule whose decay is decou"):
+        opt.step([np.ones(2, np.float32)])
+    assert (p == 1).all()
+
+
+def test_a_peak_is_above_zero():
+    with pytest.raises(ValueError, match="decouple_lr: expected None or a number above 0, got 0"):
+        gpuopt.AdamW([np.ones(2)], decouple_lr=0)

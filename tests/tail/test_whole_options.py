@@ -32,10 +32,16 @@ EVERY = {
     "zero_grads": True,
     "cautious": True,
     "cautious_weight_decay": True,
+    "decouple_lr": 0.5,
     "state_dtype": "bfloat16",
     "norm_group": "world",
 }
-CHANGEABLE = ("clip_norm", "clip_value", "ema_decay")
+CHANGEABLE = ("clip_norm", "clip_value", "ema_decay", "decouple_lr")
+NEEDED = {
+    "error_if_nonfinite": {"clip_norm": 0.5},
+    "cautious_weight_decay": {"decoupled_weight_decay": True},
+    "decouple_lr": {"decoupled_weight_decay": True},
+}
 OF_BOTH = sorted(EVERY.keys() - {"norm_group"})
 ALONE = sorted(EVERY.keys() - {"state_dtype"})
 """What a group cannot have of its own: test_state_dtype_of_groups.py has the other."""
@@ -137,7 +143,7 @@ def test_a_group_of_a_drop_in_later(option, steps):
 @pytest.mark.parametrize("option", ALONE)
 def test_a_group_may_repeat_the_value_of_the_optimizer(option):
     """ZeroRedundancyOptimizer writes all arguments of the constructor into the groups."""
-    needed = {"clip_norm": 0.5} if option == "error_if_nonfinite" else {}
+    needed = NEEDED.get(option, {})
     opt = of_torch(**needed, **{option: EVERY[option]})
     opt.param_groups[0][option] = EVERY[option]
     saved = opt.state_dict()

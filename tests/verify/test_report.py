@@ -3,6 +3,7 @@
 import json
 
 from gpuopt.doctor import report as examine
+from gpuopt.messages.tables import text_of
 from gpuopt.verify.checks import Check
 from gpuopt.verify.plan import Plan
 from gpuopt.verify.report import (
@@ -13,6 +14,7 @@ from gpuopt.verify.report import (
     line_of,
     markdown_of,
     summary_of,
+    table_of,
     verdict,
 )
 from gpuopt.verify.runner import DIED, DIFFERS, ERROR, HUNG, NOT_RUN, SAME, Result
@@ -58,7 +60,7 @@ def test_lines_begin_with_the_outcome():
 
 
 def test_the_table_counts_each_backend():
-    rows = [" ".join(line.split()) for line in summary_of(found()).splitlines()[:3]]
+    rows = [" ".join(line.split()) for line in text_of(table_of(RESULTS)).splitlines()[:3]]
     assert rows == [
         "checks same differ failed not run",
         "triton, torch tensors 2 1 1 0 0",

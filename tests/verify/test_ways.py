@@ -31,7 +31,7 @@ def test_every_rule_in_every_dtype_and_with_a_tail():
 
 def test_every_option_of_a_tail():
     given = {option for check in FULL for option in check.options}
-    some = {"cautious", "cautious_weight_decay"}  # not for every rule
+    some = {"cautious", "cautious_weight_decay", "decouple_lr"}  # not for every rule
     known = {field.name for field in fields(Tail)} - {"error_if_nonfinite"} - some
     assert given >= known | {"state_dtype", "weight_decay", "maximize", "scale"}
 

@@ -20,6 +20,7 @@ MODULES = {
     "xdist": "the tests in parallel workers (pytest-xdist)",
     "hypothesis": "the tests with random shapes",
     "safetensors": "the tests of files",
+    "typer": "the benchmarks",
     "matplotlib": "the pictures of the benchmarks",
 }
 """What needs each module. Nothing else is imported, least of all what `make lint` needs."""

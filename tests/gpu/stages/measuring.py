@@ -33,7 +33,8 @@ def bench(asked):
             folder / f"{name}.json" for folder in (asked.before, asked.out / "bench") if folder
         ]
         if len(files) == 2 and all(file.exists() for file in files):
-            yield python(f"compare-{name}", 30, "benchmarks", "compare", *files)
+            command = ("benchmarks", "compare", *files)
+            yield python(f"compare-{name}", 30, *command, needs=("typer",))
 
 
 def compile(asked):
@@ -51,14 +52,15 @@ def _run(asked, stage, name, seconds, arguments, dtypes, peers=PEERS):
     suite = () if "--suite" in arguments else ("--suite", name)
     command = ("benchmarks", "--device", asked.device, *suite, *arguments.split(), *dtypes)
     file = asked.out / stage / f"{name}.json"
-    return python(name, seconds, *command, "--peers", *peers, "--json", file, needs=("torch",))
+    command = (*command, "--peers", *peers, "--json", file)
+    return python(name, seconds, *command, needs=("torch", "typer"))
 
 
 def _render(asked, folder):
     """Return the step that draws all runs that there are."""
     pictures = () if "matplotlib" in asked.missing else ("--plot", folder / "pictures")
     command = ("benchmarks", "render", *sorted(folder.glob("*.json")), *pictures)
-    return python("render", 60, *command, "--report", folder / "report.md")
+    return python("render", 60, *command, "--report", folder / "report.md", needs=("typer",))
 
 
 METRICS = (

@@ -1,4 +1,4 @@
-"""What the README says of the tail, run as it stands there."""
+"""What the page on the tail writes to TensorBoard, run as it stands there."""
 
 from pathlib import Path
 from unittest import mock
@@ -10,12 +10,12 @@ torch = pytest.importorskip("torch")
 from gpuopt.torch import Adam  # noqa: E402
 from tests.tolerances import assert_close  # noqa: E402
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tail.md"
 
 
-def test_the_lines_of_the_readme_write_statistics():
+def test_the_lines_of_the_page_write_statistics():
     """Of a frozen parameter, an empty one and one that stays zero, too."""
-    found = README.read_text(encoding="utf-8").partition("In TensorBoard:")[2]
+    found = PAGE.read_text(encoding="utf-8").partition("In TensorBoard:")[2]
     lines = found.partition("```python\n")[2].partition("```")[0]
     params = {name: torch.ones(2, requires_grad=True) for name in ("moves", "frozen", "zero")}
     params["empty"] = torch.ones(0, requires_grad=True)

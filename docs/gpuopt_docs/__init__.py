@@ -1,0 +1,1 @@
+"""What builds the pages: those written from definitions, pictures, equations, and checks."""

@@ -1,0 +1,65 @@
+"""What an optimizer keeps and moves, counted from its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.contest import bytes_of
+from gpuopt.engine.compose import compose
+from gpuopt.engine.update import bytes_of as bytes_of_lists
+from gpuopt.rules.definitions import Definition
+from gpuopt.rules.registry import Rule
+
+STORAGES = (
+    ("float32", None),
+    ("float32", "bfloat16"),
+    ("float32", "8bit"),
+    ("bfloat16", None),
+    ("bfloat16", "bfloat16"),
+    ("bfloat16", "8bit"),
+)
+"""Dtypes of parameters and gradients, and values of ``state_dtype``."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes an element.
+
+    Attributes:
+        param: the dtype of parameters and gradients.
+        state_dtype: as optimizers take it.
+        moved: by a step, in all its passes.
+        kept: of states, from step to step.
+    """
+
+    param: str
+    state_dtype: str | None
+    moved: float
+    kept: float
+
+
+def costs(rule: Rule) -> Iterator[Cost]:
+    """Yield the cost of a rule in each storage."""
+    for param, state_dtype in STORAGES:
+        options = {} if state_dtype is None else {"state_dtype": state_dtype}
+        moved = bytes_of(rule.name, param, options)
+        yield Cost(param, state_dtype, moved, kept(rule, param, state_dtype))
+
+
+def kept(rule: Rule, param: str, state_dtype: str | None) -> float:
+    """Return the bytes of all states of an element, scales included."""
+    update = compose(rule).for_params(param)
+    stored = update.stored_states(param, state_dtype)
+    update = update.for_states(stored)
+    dtypes = [param, param, *update.dtypes_of_lists(stored)]
+    return bytes_of_lists(update.blocked, dtypes, range(2, len(dtypes)))
+
+
+def alike(definition: Definition) -> list[list[Rule]]:
+    """Return an optimizer's rules, those with the same states and costs together."""
+    groups: dict[object, list[Rule]] = {}
+    for rule in definition.all_rules:
+        key = (rule.states, rule.wide, rule.not_in_8_bits, tuple(costs(rule)))
+        groups.setdefault(key, []).append(rule)
+    return list(groups.values())
