@@ -6,30 +6,31 @@
 The digits are `gpuopt sweep`'s network and training, over seeds; the characters are the transformer
 of `benchmarks.quality`. Learning rates are 1 and 3 times powers of ten, around the method's own and
 on to both sides as far as they are of use: 95% of the test digits are recognised, or the loss of
-the held-out text is at most `TOLERANCE` above the optimizer's best. All other options are defaults.
+the held-out text is at most 0.1 above the optimizer's best. All other options are defaults.
 
 It replaces the named optimizers in docs/benchmarks/quality/which.json. ``--render`` trains none: it
-writes the picture beside that file and the table of docs/which_optimizer.md.
+writes the picture beside that file. `python -m benchmarks.tables` writes the table.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from math import inf, isnan
 from pathlib import Path
 from statistics import fmean
 from time import process_time
-from typing import Any
+from typing import Annotated, Any
 
 from gpuopt.demo import data
 from gpuopt.demo.comparison import TARGET_ACCURACY, Settings, Trial, run
 from gpuopt.demo.methods import Method as Demo
 from gpuopt.rules.definitions import DEFINITIONS
 
-from ..arguments import known_threads, positive
+from ..arguments import known_threads, writable
 from ..buffers import import_torch
+from ..command_line import Exit, names, option, single, texts
+from ..command_line import run as run_command
 from .families import MEMBERS, ORDER, label_of
 from .grid import explored
 from .methods import STORAGES, Method
@@ -38,66 +39,62 @@ from .results import TOLERANCE, Results, read
 from .tasks import TASKS
 from .training import trained
 from .which_picture import which_figure
-from .which_table import filled
 
-DOCS = Path(__file__).parents[2] / "docs"
-FILE, PAGE = DOCS / "benchmarks" / "quality" / "which.json", DOCS / "which_optimizer.md"
+FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "quality" / "which.json"
 
 STEPS, EPOCHS, SEEDS = 400, 30, 5
 """Of the transformer's training, of the digits', and how many of these there are."""
 
+Optimizers = Annotated[
+    list[names(MEMBERS)] | None, option(metavar="OPTIMIZER", help=", ".join(MEMBERS))
+]
+Steps = Annotated[int, option(min=1, metavar="N", help=f"of the transformer; default: {STEPS}")]
+Epochs = Annotated[int, option(min=1, metavar="N", help=f"of the digits; default: {EPOCHS}")]
+Seeds = Annotated[int, option(min=1, metavar="N", help=f"of the digits; default: {SEEDS}")]
+Json = Annotated[Path, option(metavar="FILE", help="instead of that in docs")]
+Render = Annotated[bool, option("--render", help="draw what the file has")]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.which",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--optimizers", nargs="+", choices=MEMBERS, default=list(MEMBERS))
-    parser.add_argument("--steps", type=positive, default=STEPS, help="of the transformer")
-    parser.add_argument("--epochs", type=positive, default=EPOCHS, help="of the digits")
-    parser.add_argument("--seeds", type=positive, default=SEEDS, help="of the digits")
-    parser.add_argument("--json", type=Path, default=FILE, metavar="FILE")
-    parser.add_argument("--render", action="store_true", help="train none")
-    given = parser.parse_args(arguments)
+    """Run the command; return its exit code."""
+    return run_command(single(measure, __doc__), "benchmarks.quality.which", arguments)
+
+
+def measure(
+    optimizers: Optimizers = None,
+    steps: Steps = STEPS,
+    epochs: Epochs = EPOCHS,
+    seeds: Seeds = SEEDS,
+    json: Json = FILE,
+    render: Render = False,
+) -> None:
+    """Train the optimizers and write what was found; or draw it."""
+    if render:
+        which_figure(read(json)).savefig(json.with_suffix(".png"))
+        return
     threads = known_threads()
-    if threads is None:
-        return 2
-    if given.render:
-        return _render(given.json)
+    if threads is None or not writable([json if json.exists() else None]):
+        raise Exit(2)
     import_torch().set_num_threads(threads)
-    for name in given.optimizers:  # after every optimizer: a run takes long
-        _save(given.json, _measured(MEMBERS[name], given), given)
-    return 0
-
-
-def _render(file: Path) -> int:
-    """Write the picture and the table; return 1 if matplotlib is not installed."""
-    results = read(file)
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
-    try:
-        which_figure(results).savefig(file.with_suffix(".png"))
-    except ModuleNotFoundError as error:
-        print(f"No picture: {error}", file=sys.stderr)
-        return 1
-    return 0
+    settings = {"epochs": epochs, "seeds": seeds, "steps": steps}
+    for name in texts(optimizers) or MEMBERS:  # after every optimizer: a run takes long
+        _save(json, _measured(MEMBERS[name], settings), settings)
 
 
 # --- measuring ------------------------------------------------------------------------------------
 
 
-def _measured(method: Demo, given: argparse.Namespace) -> dict[str, Any]:
+def _measured(method: Demo, settings: Mapping[str, int]) -> dict[str, Any]:
     """Return what the file has of a method."""
     start = process_time()
-    digits = _digits(method, given.epochs, given.seeds)
+    digits = _digits(method, settings["epochs"], settings["seeds"])
     best = min(digits, key=lambda rate: _mean(digits[rate]["losses"]))
     own = {
         "name": label_of(method),
         "optimizer": method.optimizer,
         "options": dict(method.options),
         "digits": {f"{rate:g}": found for rate, found in digits.items()},
-        "transformer": _transformer(method, best, given.steps),
+        "transformer": _transformer(method, best, settings["steps"]),
     }
     print(
         f"{own['name']}: best lr of the digits {best:g}, {process_time() - start:.0f} s", flush=True
@@ -152,9 +149,8 @@ def _mean(losses: Sequence[float | None]) -> float:
     return inf if None in losses else fmean(loss for loss in losses if loss is not None)
 
 
-def _save(file: Path, own: Mapping[str, Any], given: argparse.Namespace) -> None:
+def _save(file: Path, own: Mapping[str, Any], settings: Mapping[str, int]) -> None:
     """Write a method's line in place of its last; lines of other settings are dropped."""
-    settings = {name: getattr(given, name) for name in ("epochs", "seeds", "steps")}
     before = read(file) if file.exists() else Results(settings, [], [])
     kept = before.optimizers if before.settings == settings else []
     lines = {line["name"]: line for line in [*kept, own]}

@@ -31,7 +31,7 @@ LEAST = 5
 
 TITLES = {"digits": "Digits: training loss", "transformer": "Characters: held-out loss"}
 
-BAR_TICKS = {"digits": (1e-4, 1e-3, 0.01, 0.1, 1.0), "transformer": (2.0, 2.2, 2.5, 3.0)}
+BAR_TICKS = {"digits": (1e-4, 0.01, 1.0), "transformer": (2.0, 2.2, 2.5, 3.0)}
 
 LIGHTEST = {"digits": LOSS_OF_GUESSING, "transformer": 3.2}
 """The losses of the lightest colour: that of guessing, and of characters by their frequency."""

@@ -10,30 +10,14 @@ from .families import MEMBERS
 from .results import Results
 from .which_picture import loss_text
 
-MARKED = re.compile(
-    r"(<!-- which: written by python -m benchmarks.quality.which --render -->\n)"
-    r".*?(<!-- end of which -->)",
-    re.DOTALL,
-)
-
 HEAD = (
     *("", "optimizer", "source", "kept", "moved"),
     *("digits: best", "at lr", "95% for lr", "characters: best", "at lr", "within 0.1 for lr"),
 )
 
 
-def filled(page: str, results: Results) -> str:
-    """Return the text of a page, its table written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}{table(results)}\n{found[2]}", page)
-
-
-def table(results: Results) -> str:
-    """Return the table in Markdown."""
-    lines = [HEAD, ("---",) * len(HEAD), *_rows(results)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _rows(results: Results) -> Iterator[tuple[str, ...]]:
+def rows(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield the rows, below `HEAD`."""
     for family, members in results.families().items():
         for i, name in enumerate(members):
             yield (
