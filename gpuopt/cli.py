@@ -1,4 +1,4 @@
-"""The command line: gpuopt compare, sweep, doctor, verify, inspect, warm and cache."""
+"""The command line: gpuopt compare, sweep, doctor, verify, run, inspect, warm and cache."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gpuopt.command import VERSION, plain, version_line
 from gpuopt.command import doctor as examine_machine
+from gpuopt.command import run as run_script
 from gpuopt.command import verify as verify_machine
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ EXTRAS = {"inspect": "inspect", "warm": "cpu", "cache": "cpu"}
 def main() -> None:
     """Run the command line; if a library is missing, print how to install it."""
     arguments = sys.argv[1:]
+    if arguments[:1] == ["run"]:
+        run_script(arguments[1:])  # what the script raises is not for us to catch
+        return
     try:
         code = plain(arguments)
         if code is not None:
@@ -40,7 +44,8 @@ def main() -> None:
 def _needs(missing: str | None, command: str) -> str:
     install = f"pip install 'gpuopt[{EXTRAS.get(command, 'demo')}]'"
     return (
-        f"The gpuopt command needs {missing}: {install} (doctor, verify and --version do without)"
+        f"The gpuopt command needs {missing}: {install} "
+        "(doctor, verify, run and --version do without)"
     )
 
 
@@ -90,7 +95,7 @@ def application() -> "typer.Typer":
         ),
     ]
 
-    # argparse reads the options of these two, so that they run without typer, too.
+    # argparse reads the options of these three, so that they run without typer, too.
     by_argparse = app.command(
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
@@ -105,6 +110,11 @@ def application() -> "typer.Typer":
     def verify(context: typer.Context) -> None:
         """Compare every usable backend with NumPy, bit for bit, in less than a minute."""
         raise typer.Exit(verify_machine(context.args))
+
+    @by_argparse
+    def run(context: typer.Context) -> None:
+        """Run a script in which torch.optim's classes make gpuopt's drop-ins."""
+        run_script(context.args)
 
     @app.command()
     def inspect(

@@ -1,8 +1,9 @@
-"""The commands that run without typer: ``gpuopt doctor``, ``verify`` and ``--version``."""
+"""The commands that run without typer: ``gpuopt doctor``, ``verify``, ``run`` and ``--version``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,3 +97,30 @@ def verify(arguments: Sequence[str]) -> int:
     from gpuopt.verify.command import verify as check_machine
 
     return check_machine(given.only, given.require, given.json, given.report)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run ``gpuopt run``: a script in which torch.optim's classes make drop-ins.
+
+    Raises:
+        SystemExit: an option is invalid, ``--help`` was given, or the script exits; whatever else
+            the script raises is raised, too.
+    """
+    parser = argparse.ArgumentParser(
+        prog="gpuopt run",
+        usage="%(prog)s [-h] [-m] script ...",
+        description="Run a script as Python runs it, after gpuopt.torch.install(): torch.optim's "
+        "classes make gpuopt's drop-ins. torchrun takes it as a module: torchrun -m gpuopt run "
+        "train.py. A process that the script starts anew (torch.multiprocessing.spawn, Lightning's "
+        "ddp) runs without it; write install() into such a script.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-m", dest="module", action="store_true", help="script is a module's name")
+    parser.add_argument("script", help="a path, or with -m the name of a module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of the script")
+    given = parser.parse_args(arguments)
+    if not (given.module or os.path.isfile(given.script)):
+        parser.error(f"script: expected a file, got {given.script!r}")
+    from gpuopt.torch.script import run as run_script
+
+    run_script(given.script, given.arguments, given.module)

@@ -67,7 +67,7 @@ def test_what_needs_typer_says_so_and_what_does_not(only):
     said = python([only(numpy_alone)], "-m", "gpuopt", "inspect", code=2)
     assert said == (
         "The gpuopt command needs typer: pip install 'gpuopt[inspect]' "
-        "(doctor, verify and --version do without)\n"
+        "(doctor, verify, run and --version do without)\n"
     )
 
 

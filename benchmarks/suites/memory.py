@@ -1,5 +1,7 @@
 """Peak memory: of gradients, with the step after the backward pass and inside it; of states.
 
+Gradients are looked at whenever one is complete, in batches of one and of several backward passes.
+
 The states of each storage are those of Adam over NumPy arrays of each model's shapes: what is kept
 of them, and the most that a step, ``state_dict`` and ``load_state_dict`` allocate besides. Of a
 large model, what is kept is computed, and some of its tensors are measured.
@@ -18,8 +20,14 @@ from ..models import Shapes
 from ..state_memory import STORAGES, kept, peaks, sampled
 from . import Settings
 
-LAYERS, WIDTH = 16, 1024
+LAYERS, WIDTH, MICRO = 16, 1024, 4
 AFTER, INSIDE = "step after backward", "step inside backward"
+EXACT, MOMENTS = (f"{INSIDE}, {MICRO} a batch, {kind}" for kind in ("exact", "moments"))
+INSIDE_OPTIONS = {
+    INSIDE: {},
+    EXACT: {"accumulation_steps": MICRO},
+    MOMENTS: {"accumulation_steps": MICRO, "accumulation": "moments"},
+}
 
 
 def run(settings: Settings) -> Iterator[Group]:
@@ -66,7 +74,7 @@ def _of_gradients(settings: Settings) -> Iterator[Group]:
         return
     size = LAYERS * (WIDTH * WIDTH + WIDTH)
     lines = [
-        Line(place, name, name == INSIDE, 2 * LAYERS, size, extra_bytes=count)
+        Line(place, name, name != AFTER, 2 * LAYERS, size, extra_bytes=count)
         for name, count in found.items()
     ]
     yield Group(place, lines, {}, ["the extra bytes are those of the gradients"])
@@ -77,13 +85,15 @@ def largest_gradients(layers: int, width: int, device: str = "cpu") -> dict[str,
     torch = import_torch()
     import gpuopt.torch as ours
 
-    held = {AFTER: False, INSIDE: True}
+    given = {AFTER: None, **INSIDE_OPTIONS}
     return {
-        name: _most(torch, ours, inside, layers, width, device) for name, inside in held.items()
+        name: _most(torch, ours, options, layers, width, device) for name, options in given.items()
     }
 
 
-def _most(torch: Any, ours: Any, inside: bool, layers: int, width: int, device: str) -> int:
+def _most(
+    torch: Any, ours: Any, inside: dict[str, Any] | None, layers: int, width: int, device: str
+) -> int:
     modules = (torch.nn.Linear(width, width, device=device) for _ in range(layers))
     model = torch.nn.Sequential(*modules)
     params = list(model.parameters())
@@ -95,10 +105,12 @@ def _most(torch: Any, ours: Any, inside: bool, layers: int, width: int, device: 
 
     for param in params:
         param.register_post_accumulate_grad_hook(look)
-    optimizer = ours.StepInBackward(params, ours.AdamW) if inside else ours.AdamW(params)
-    for _ in range(2):
+    optimizer = (
+        ours.AdamW(params) if inside is None else ours.StepInBackward(params, ours.AdamW, **inside)
+    )
+    for _ in range(2 * MICRO):
         model(torch.ones(4, width, device=device)).sum().backward()
-        if not inside:
+        if inside is None:
             optimizer.step()
             optimizer.zero_grad()
     return most

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..arrays import is_torchs, scalars
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch
+from .launch import Launch, Walked
 from .staging import Staged
 from .table import Table, grad_address
 
@@ -70,6 +70,18 @@ class DeviceLaunch(Launch):
         self.memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
         copies = [copy for each in staged for _, _, copy in each.copies]
         self.memory.hold_also([array for array in (*states, *copies) if is_torchs(array)])
+
+    @property
+    def walked(self) -> Walked:
+        """What it does to each element, and with what."""
+        table = self.table
+        name = self._module.__name__
+        return Walked(name, table.device, table.update, table.dtypes, bool(self._staged))
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of its parameters."""
+        return int(self.table.sizes.sum())
 
     @property
     def captured(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..arrays import Memory, describe
 from ..errors import BackendError
-from ..messages.suggest import did_you_mean
+from ..messages.suggest import counted, did_you_mean
 from ..messages.warn import warn
 from ..variables import BACKEND as VARIABLE
 
@@ -222,30 +222,77 @@ def _missing(kind: str) -> str:
 
 
 @dataclass(frozen=True)
+class Launched:
+    """Arrays that a step of an optimizer updates in the same way.
+
+    Attributes:
+        backend: what updates them.
+        device: where they lie.
+        update: the rule, and the stages around it.
+        arrays: their names.
+        elements: of all of them.
+        dtypes: of the parameters, the gradients and each state, by name.
+        passes: over them in a step, each with the bytes an element that it moves.
+        launches: in which a pass goes over them: one, if a table holds them all.
+        strided: whether they have gaps, or differ from their gradients or states in memory order.
+    """
+
+    backend: str
+    device: str
+    update: str
+    arrays: tuple[str, ...]
+    elements: int
+    dtypes: Mapping[str, str]
+    passes: Mapping[str, float]
+    launches: int = 1
+    strided: bool = False
+
+    @property
+    def bytes_per_element(self) -> float:
+        """The least memory traffic of a step, in bytes an element: of all passes."""
+        return sum(self.passes.values())
+
+    def __str__(self) -> str:
+        """Return it as text, one line."""
+        shown = ", ".join(self.arrays[:3]) + ", ..." * (len(self.arrays) > 3)
+        parts = [f"{name} {bytes_:g}" for name, bytes_ in self.passes.items()]
+        return (
+            f"{self.backend} on {self.device}, {counted(self.launches, 'launch', 'launches')}: "
+            f"{self.update} of {counted(len(self.arrays), 'array')} ({shown}), "
+            f"{self.elements:,} elements, {self.bytes_per_element:g} bytes an element"
+            + f" ({', '.join(parts)})" * (len(parts) > 1)
+            + "; with gaps, or of several memory orders" * self.strided
+        )
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The backend of each device, and why it and no other is chosen.
 
     Attributes:
         chosen: by device, the name of the backend.
         reasons: by device and backend, why it is chosen or not.
+        launched: of an optimizer, what its last step has updated, and how.
     """
 
     chosen: Mapping[str, str]
     reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    launched: tuple[Launched, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain dicts and strings."""
+        """Return what is chosen, and why, as plain dicts and strings."""
         return {
             device: {"chosen": self.chosen[device], "reasons": dict(self.reasons[device])}
             for device in self.chosen
         }
 
     def __str__(self) -> str:
-        """Return it as text, one line for each backend."""
+        """Return it as text, one line for each backend and for what is updated alike."""
         lines = []
         for device, name in self.chosen.items():
             lines.append(f"arrays on {device}: {name}")
             lines += [f"  {other}: {why}" for other, why in self.reasons[device].items()]
+        lines += map(str, self.launched)
         return "\n".join(lines)
 
 

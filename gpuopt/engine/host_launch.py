@@ -14,7 +14,7 @@ from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch
+from .launch import Launch, Walked
 from .measure import Measure
 from .table import Table
 from .update import Sums, Update
@@ -39,6 +39,18 @@ class HostLaunch(Launch):
         self._measures: dict[Measure, Callable[[], None]] = {}
         self._carried: npt.NDArray[np.float64] | None = None
         self._sums: Callable[[], None] | None = None
+
+    @property
+    def walked(self) -> Walked:
+        """What it does to each element, and with what."""
+        table = self.table
+        name = self._module.__name__
+        return Walked(name, table.device, table.update, table.dtypes, False)
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of its parameters."""
+        return int(self.table.sizes.sum())
 
     def point_to(self, gradients: Gradients) -> None:
         """Write the addresses into the table, from which the kernel reads them."""

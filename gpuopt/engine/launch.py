@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,20 @@ import numpy.typing as npt
 from .gradients import Gradients
 from .groups import Groups
 from .measure import Measure
+from .update import Update
+
+
+class Walked(NamedTuple):
+    """What a launch does to each element, and with what."""
+
+    module: str
+    """The kernel module of its backend."""
+    device: str
+    update: Update
+    dtypes: tuple[str, ...]
+    """Of the update's lists."""
+    strided: bool
+    """Whether it has an array with gaps, or arrays that differ in memory order."""
 
 
 class Launch(ABC):
@@ -30,6 +44,16 @@ class Launch(ABC):
     """
 
     tensors: npt.NDArray[np.int64]
+
+    @property
+    @abstractmethod
+    def walked(self) -> Walked:
+        """What it does to each element, and with what."""
+
+    @property
+    @abstractmethod
+    def elements(self) -> int:
+        """The number of elements of its parameters."""
 
     @property
     def captured(self) -> bool:

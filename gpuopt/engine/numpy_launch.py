@@ -14,7 +14,7 @@ from ..kernels.storage import compute_dtype
 from ..kernels.table import PARTIALS, stored_rows
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch
+from .launch import Launch, Walked
 from .measure import Measure
 from .table import Entry
 
@@ -47,6 +47,18 @@ class NumpyLaunch(Launch):
         self._next_carried = carried
         self._partials = np.zeros((len(entry.update.watched_names), len(PARTIALS)))
         self._measured = np.zeros(len(PARTIALS))
+
+    @property
+    def walked(self) -> Walked:
+        """What it does to each element, and with what."""
+        entry = self._entry
+        device = entry.memory[0].device
+        return Walked(blocks.__name__, device, entry.update, entry.dtypes, not entry.flat)
+
+    @property
+    def elements(self) -> int:
+        """The number of elements of its parameter."""
+        return self._entry.memory[0].size
 
     def point_to(self, gradients: Gradients) -> None:
         """Note where the gradient lies, if there is one."""

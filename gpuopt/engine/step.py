@@ -7,6 +7,7 @@ kernels compiled. Only then does the first element change.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from ..arrays import LazyError, bare, is_lazy, mark_written, resolved, scalars
 from ..kernels.table import PARTIALS
 from ..variables import warn_of_unknown_variables
 from .compose import NO_TAIL
-from .dispatch import Place, place_of
+from .dispatch import Explanation, Place, explain_places, place_of
+from .explanation import launched
 from .gradients import Gradients
 from .groups import Group, Groups
 from .launches import Launches
@@ -119,6 +121,13 @@ class FusedStep:
     def backends(self) -> tuple[str, ...]:
         """The backends that update the parameters: that of each place, and of strided arrays."""
         return self._launches.backends
+
+    def explain(self) -> Explanation:
+        """Return which backend updates the parameters, and how the last step did."""
+        names, measures = self.gradients.parameters.names, self.tail.measures
+        return replace(
+            explain_places(self.places), launched=launched(self._launches, names, measures)
+        )
 
     def load(
         self,

@@ -24,13 +24,13 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
 """Names in papers and other libraries, with gpuopt's names in order of preference."""
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun.
 
-    >>> counted(1, "array"), counted(2, "array")
-    ('1 array', '2 arrays')
+    >>> counted(1, "array"), counted(2, "array"), counted(2, "launch", "launches")
+    ('1 array', '2 arrays', '2 launches')
     """
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def did_you_mean(given: str, known: Collection[str]) -> str:

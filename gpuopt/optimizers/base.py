@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from ..arrays import scalars
-from ..engine.dispatch import Explanation, explain_places
 from ..engine.groups import Groups
 from ..engine.locks import StepLock
 from ..engine.step import FusedStep
@@ -147,15 +146,6 @@ class Optimizer(TailMethods):
     def param_groups(self) -> tuple[Options, ...]:
         """The options of each group, as dicts that check what is assigned."""
         return self._param_groups
-
-    @property
-    def backend(self) -> str:
-        """What updates the arrays: ``"llvm"``, or several names joined by ``+``."""
-        return "+".join(self._fused.backends)
-
-    def explain(self) -> Explanation:
-        """Say which backend updates the arrays, and why each other one does not."""
-        return explain_places(self._fused.places)
 
     @property
     def state(self) -> Mapping[Key, Mapping[str, Any]]:

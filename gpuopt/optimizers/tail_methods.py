@@ -1,4 +1,4 @@
-"""Methods and attributes that all optimizers have for their tail: norm, statistics, EMA."""
+"""Methods and attributes of all optimizers: of their backends, and of their tail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..engine.dispatch import Explanation
 from ..engine.stats import TensorStats
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
@@ -16,7 +17,10 @@ from .whole import OptimizerOption, how_to_set
 
 
 class TailMethods:
-    """The norm, the statistics and the EMA of an optimizer; `Tail` describes their options."""
+    """The norm, the statistics and the EMA of an optimizer, and what updates its parameters.
+
+    `Tail` describes the options.
+    """
 
     __slots__ = ()
 
@@ -60,6 +64,29 @@ class TailMethods:
     def _fixed(self) -> Container[int]:
         """Return the indices of the parameters whose memory has views, and must stay theirs."""
         return ()
+
+    @property
+    def backend(self) -> str:
+        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
+        with self._locked():
+            return "+".join(self._step_taken().backends)
+
+    def explain(self) -> Explanation:
+        """Say which backend updates the parameters, and why each other one does not.
+
+        After a step it also says which launches that had, over which parameters, and how many bytes
+        an element each moves: `Explanation.launched`.
+
+        >>> import gpuopt, numpy as np
+        >>> with gpuopt.use_backend("numpy"):
+        ...     opt = gpuopt.Adam([np.ones(8, np.float32)], clip_norm=1.0)
+        ...     opt.step([np.ones(8, np.float32)])
+        ...     print(opt.explain().launched[0])
+        numpy on cpu, 1 launch: adam_clip_gradient of 1 array (params[0]), 8 elements,
+        32 bytes an element (the norm 4, the update 28)
+        """
+        with self._locked():
+            return self._step_taken().explain()
 
     @property
     def tail(self) -> Tail:

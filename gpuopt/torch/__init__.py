@@ -28,8 +28,10 @@ from . import classes
 from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
 from .foreign_states import from_bitsandbytes, from_torchao
 from .in_backward import StepInBackward
+from .installation import install, uninstall
+from .wrappers import of
 
-__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao"]
+__all__ = ["StepInBackward", "from_bitsandbytes", "from_torchao", "install", "of", "uninstall"]
 __all__ += classes.__all__
 
 

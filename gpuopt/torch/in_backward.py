@@ -2,39 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch
 
-from .coded import with_state
+from ..engine.dispatch import Explanation
+from ..engine.explanation import together
+from .accumulation import EXACT, Accumulation
 from .fused import Fused
+from .in_backward_checks import check_moments, check_no_ddp, checked_groups, checked_optimizer
+from .in_backward_dicts import OF_GROUPS, merged, parts_of
 from .state_dict_checks import check_state_dict
 
 
-class StepInBackward:
-    """Updates each parameter as soon as its gradient is complete, and frees the gradient.
+class StepInBackward(torch.optim.Optimizer):
+    r"""Updates each parameter as soon as its gradient is complete, and frees the gradient.
 
-    Only a few gradients are in memory at a time, and ``loss.backward()`` is the whole step. So
-    there is no ``optimizer.step()`` for GradScaler to call, no clipping by the norm of all
-    gradients, and no accumulation over several backward passes. A frozen parameter is updated as
-    soon as it requires gradients again. Copies and pickles hook the parameters that are copied
-    with them.
+    Only a few gradients are in memory at a time, and ``loss.backward()`` is the whole step. It is
+    an optimizer in all else: schedulers, checkpoints and frameworks take it, its groups are those
+    of ``params``, and its state dict is that of ``optimizer`` over all parameters, which loads it,
+    too. `step` and `zero_grad` find nothing left to do. There is no clipping by the norm of all
+    gradients, and no GradScaler. A frozen parameter is updated as soon as it requires gradients
+    again. Copies and pickles hook the parameters that are copied with them.
+
+    Under DistributedDataParallel, which keeps all gradients until the backward pass ends, it is
+    refused; under FSDP2 it works on the shards. Shard the model first.
+
+    Over several micro-batches, with :math:`g_1, \dots, g_N` the gradients that are accumulated,
+
+    .. math::
+        \text{exact:} \quad g = g_1 + \dots + g_N, \qquad
+        \text{moments:} \quad m_k = \beta_1 m_{k-1} + (1-\beta_1) g_k, \quad
+        v_k = \beta_2 v_{k-1} + (1-\beta_2) g_k^2,
+
+    and the parameter moves at the last one. ``"exact"`` is gradient accumulation, and keeps the
+    gradients in between; ``"moments"`` keeps none: each gradient is added to the states and freed,
+    and counts as a step in their bias corrections, as in optimi's optimizer accumulation. It takes
+    an average of the gradients where ``"exact"`` takes their sum: do not divide its losses by N.
 
     Args:
         params: the parameters, or groups as dicts, as an optimizer takes them.
-        optimizer: called with a list of one group, returns an optimizer: `gpuopt.torch.Adam`, say.
+        optimizer: called with a list of groups, returns an optimizer: `gpuopt.torch.Adam`, say.
+        accumulation: ``"exact"`` or ``"moments"``; what a backward pass does that is not the last
+            of a batch. ``"moments"`` needs a drop-in with states that are averages of gradients.
+        accumulation_steps: the backward passes of a batch, at least 1. Accelerate and Hugging
+            Face's Trainer say themselves which is the last: leave it at 1 there. One in the closure
+            of `step` always is. If a parameter may lack a gradient in some of them, call `step` at
+            the end of a batch.
         options: of the optimizer; neither ``clip_norm`` nor ``skip_nonfinite``.
 
     Attributes:
-        optimizers: one for each parameter, in order. A scheduler needs each of them.
+        optimizers: one for each parameter, in order; each has the options of its parameter's group.
+        accumulating: whether backward passes only accumulate; None, the default, goes by
+            ``accumulation_steps`` and the framework.
 
     Raises:
         TypeError: ``optimizer`` is not callable, or does not return an optimizer; or ``params`` is
             a tensor.
-        ValueError: a parameter is given twice, or an option needs all gradients at once.
+        ValueError: a parameter is given twice, or an option or ``accumulation`` cannot be used.
+        RuntimeError: a parameter belongs to a DistributedDataParallel, or to FSDP1.
 
     >>> from gpuopt.torch import SGD
     >>> w = torch.ones(2, requires_grad=True)
@@ -48,77 +80,195 @@ class StepInBackward:
         self,
         params: Iterable[Any],
         optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        accumulation: str = EXACT,
+        accumulation_steps: int = 1,
         **options: Any,
     ) -> None:
         """Make an optimizer for each parameter, and hook them."""
-        given: Any = optimizer
-        if not callable(given):
-            raise TypeError(
-                "optimizer: expected a class such as gpuopt.torch.AdamW, followed by its options "
-                f"(lr=1e-3), got an object of class {type(given).__name__}"
-            )
-        global_ones = [n for n in ("clip_norm", "skip_nonfinite") if options.get(n)]
-        if global_ones:
-            raise ValueError(
-                f"{global_ones[0]}: needs all gradients at once, but a step in the backward pass "
-                "has only one"
-            )
-        self.optimizers = [optimizer([group], **options) for group in _one_by_one(params)]
-        if any(not isinstance(one, torch.optim.Optimizer) for one in self.optimizers):
-            raise TypeError(
-                "optimizer: expected a class of gpuopt.torch or torch.optim, or a function that "
-                f"makes such an optimizer, got {given!r:.80}"
-            )
-        for i, one in enumerate(self.optimizers):
-            _take_seed(i, one)
-        self._hooks = self._hook_all()
+        self._accumulation = Accumulation(accumulation, accumulation_steps)
+        whole = checked_optimizer(optimizer, checked_groups(params), options)
+        if accumulation != EXACT:
+            check_moments(whole)
+        self.optimizers: list[torch.optim.Optimizer] = []
+        self._group_of: list[int] = []
+        self._hooks: list[Any] = []
+        self._hooked = False
+        self._make: Any = lambda groups: optimizer(groups, **options)
+        self._checked = False
+        # The scaler calls the step of such an optimizer, which can then refuse it.
+        self._step_supports_amp_scaling = True
+        super().__init__(whole.param_groups, whole.defaults)
+        check_no_ddp(self._params())
+        self._hooks, self._hooked = self._hook(self.optimizers), True
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickles and deep copies have."""
-        return {"optimizers": self.optimizers, "hooked": bool(self._hooks)}
+    # --- groups -----------------------------------------------------------------------------------
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Hook the copied optimizers to their parameters, if the originals were hooked."""
-        self.optimizers = state["optimizers"]
-        self._hooks = self._hook_all() if state["hooked"] else []
-
-    def state_dict(self, *, decoded: bool = True) -> dict[str, Any]:
-        """Return the state dicts of all optimizers; those of drop-ins have codes or values."""
-        options = {} if decoded else {"decoded": False}
-        return {
-            "optimizers": [
-                one.state_dict(**options) if isinstance(one, Fused) else one.state_dict()
-                for one in self.optimizers
-            ]
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` returned.
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as torch does, and hook its parameters.
 
         Raises:
-            TypeError, ValueError: it is something else, or of another number of parameters; nothing
-                has been changed.
+            TypeError, ValueError: as the optimizer's own; nothing has been changed.
+            RuntimeError: this is a copy, which does not know how its optimizers were made.
         """
-        saved = state_dict.get("optimizers") if isinstance(state_dict, dict) else None
-        if not isinstance(saved, list):
-            raise TypeError("state_dict: expected what StepInBackward.state_dict() returned")
-        if len(saved) != len(self.optimizers):
-            raise ValueError(
-                f"state_dict: expected {len(self.optimizers)} optimizers, got {len(saved)}"
+        if self._make is None:
+            raise RuntimeError("add_param_group: only the original can make further optimizers")
+        super().add_param_group(param_group)
+        try:
+            own = self._made_for(self.param_groups[-1])
+        except BaseException:
+            self.param_groups.pop()
+            raise
+        self.optimizers += own
+        self._group_of += [len(self.param_groups) - 1] * len(own)
+        if self._hooked:  # not in the constructor
+            self._hooks += self._hook(own)
+
+    def _made_for(self, group: dict[str, Any]) -> list[torch.optim.Optimizer]:
+        """Return an optimizer for each parameter of a group."""
+        options = {name: value for name, value in group.items() if name not in OF_GROUPS}
+        params = group["params"]
+        given = list(zip(group["param_names"], params)) if "param_names" in group else params
+        made = [self._make([{**options, "params": [each]}]) for each in given]
+        for i, one in enumerate(made, len(self.optimizers)):
+            _take_seed(i, one)
+        return made
+
+    def _params(self) -> list[torch.Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _check_params(self) -> None:
+        params = list(map(_param_of, self.optimizers))
+        if len(params) != len(self._params()) or any(
+            p is not q for p, q in zip(params, self._params())
+        ):
+            raise RuntimeError(
+                "param_groups: the parameters are others than StepInBackward was made with, which "
+                "it has hooked; make it after the model was sharded or moved"
             )
-        for i, own in enumerate(saved):
-            _check_one_parameter(i, own)
-        for one, own in zip(self.optimizers, saved):
-            if isinstance(one, Fused) and not one._optimizer_load_state_dict_pre_hooks:
-                check_state_dict(one, own)
-        for one, own in zip(self.optimizers, saved):
-            one.load_state_dict(own)
+
+    def _follow(self, i: int) -> torch.optim.Optimizer:
+        """Return the optimizer of a parameter, with the options that its group has by now."""
+        one, group = self.optimizers[i], self.param_groups[self._group_of[i]]
+        own = one.param_groups[0]
+        own.update((name, value) for name, value in group.items() if name not in OF_GROUPS)
+        return one
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    @property
+    def accumulating(self) -> bool | None:
+        """Whether backward passes only accumulate; None goes by the count and the framework."""
+        return self._accumulation.asked
+
+    @accumulating.setter
+    def accumulating(self, value: bool | None) -> None:
+        self._accumulation.ask(value)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update what still has a gradient: after a backward pass that was a step, nothing.
+
+        Gradients of a batch that ended early are used here, as are all after `remove`.
+
+        Args:
+            closure: evaluates the model again and returns the loss; a backward pass in it updates
+                the parameters.
+
+        Raises:
+            RuntimeError: a GradScaler calls it; its parameters were replaced; or backward passes
+                both before it and in its closure have updated them.
+        """
+        if hasattr(self, "grad_scale"):
+            del self.grad_scale, self.found_inf  # which the scaler only takes back after a step
+            raise RuntimeError(
+                "GradScaler: the gradients that it would unscale have been used in the backward "
+                "pass already; train in bfloat16, or with the optimizer itself"
+            )
+        self._check_params()
+        loss = None
+        with self._accumulation.of_step():
+            if closure is not None:
+                with torch.enable_grad():
+                    loss = closure()
+        if not self.accumulating:
+            self._step_rest()
+        return loss
+
+    def _step_rest(self) -> None:
+        for i, one in enumerate(self.optimizers):
+            param = _param_of(one)
+            if param.grad is not None:
+                self._follow(i).step()
+                if self._hooked:
+                    _free(param)
+        self._accumulation.counts.clear()
+
+    def _take(self, i: int, param: torch.Tensor) -> None:
+        """Use the gradient of a parameter, which is complete."""
+        if not self._checked:
+            check_no_ddp(self._params())
+            self._checked = True
+        waits = self._accumulation.waits(i)
+        if waits and self._accumulation.kind == EXACT:
+            return
+        one = self._follow(i)
+        if waits:
+            held = param.detach().clone()
+            one.step()
+            with torch.no_grad():
+                param.copy_(held)
+        else:
+            one.step()
+        self._opt_called = True  # for schedulers, which expect a step before theirs
+        _free(param)
+
+    # --- what it tells ----------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> str:
+        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
+        found = [name for one in self._drop_ins().values() for name in one.backend.split("+")]
+        return "+".join(dict.fromkeys(found))
+
+    def explain(self) -> Explanation:
+        """Say which backend updates the parameters and why, as a drop-in's `explain` does.
+
+        Raises:
+            TypeError: the optimizers are torch's.
+        """
+        told = {i: one.explain() for i, one in self._drop_ins().items()}
+        chosen = {device: name for each in told.values() for device, name in each.chosen.items()}
+        reasons = {device: why for each in told.values() for device, why in each.reasons.items()}
+        names = [
+            name
+            for group in self.param_groups
+            for name in group.get("param_names", [None] * len(group["params"]))
+        ]
+        found = [
+            replace(own, arrays=(names[i] or f"params[{i}]",))
+            for i, each in told.items()
+            for own in each.launched
+        ]
+        return Explanation(chosen, reasons, together(found))
+
+    def _drop_ins(self) -> dict[int, Fused]:
+        """Return the optimizer of each parameter.
+
+        Raises:
+            TypeError: it is torch's.
+        """
+        for one in self.optimizers:
+            if not isinstance(one, Fused):
+                raise TypeError(f"{type(one).__name__}: of torch, which has one backend")
+        return {i: one for i, one in enumerate(self.optimizers) if isinstance(one, Fused)}
+
+    # --- hooks ------------------------------------------------------------------------------------
 
     def remove(self) -> None:
-        """Remove the hooks: backward passes keep gradients again."""
+        """Remove the hooks: backward passes keep gradients again, and `step` uses them."""
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
+        self._hooks, self._hooked = [], False
 
     def __enter__(self) -> StepInBackward:
         """Return this object; its hooks are removed at the end of the block."""
@@ -133,30 +283,94 @@ class StepInBackward:
         """Remove the hooks."""
         self.remove()
 
-    def _hook_all(self) -> list[Any]:
-        return [hook for one in self.optimizers for hook in _hooked(one)]
+    def _hook(self, optimizers: Sequence[torch.optim.Optimizer]) -> list[Any]:
+        """Hook the last of the optimizers to their parameters."""
+        first = len(self.optimizers) - len(optimizers)
+        return [
+            hook
+            for i, one in enumerate(optimizers, first)
+            for hook in _hooked_to(_param_of(one), partial(self._take, i))
+        ]
+
+    # --- states and copies ------------------------------------------------------------------------
+
+    @property
+    # torch has a plain attribute here, of one optimizer
+    def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
+        """The states of each parameter, by torch's names; waits for devices."""
+        found: defaultdict[torch.Tensor, Any] = defaultdict(dict)
+        for one in self.optimizers:
+            found.update(one.state)
+        return found
+
+    @state.setter
+    def state(self, state: Mapping[torch.Tensor, Any]) -> None:
+        for one in self.optimizers:
+            param = _param_of(one)
+            one.state = defaultdict(dict, {param: state[param]} if param in state else {})
+
+    def state_dict(self, *, decoded: bool = True) -> dict[str, Any]:
+        """Return the state dict of one optimizer over all parameters, as torch's are.
+
+        Args:
+            decoded: as the drop-ins' `state_dict` takes it.
+        """
+        saved: dict[str, Any] = super().state_dict()
+        return saved if decoded else merged(saved, list(map(_coded, self.optimizers)))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned, or that of one optimizer over all parameters.
+
+        Raises:
+            TypeError, ValueError: it is something else, or of other groups or parameters; nothing
+                has been changed.
+        """
+        saved: Any = state_dict
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            saved = hook(self, saved) or saved
+        parts = parts_of(saved, self.param_groups)
+        for one, own in zip(self.optimizers, parts):
+            if isinstance(one, Fused) and not one._optimizer_load_state_dict_pre_hooks:
+                check_state_dict(one, own)
+        for one, own in zip(self.optimizers, parts):
+            one.load_state_dict(own)
+        for group, theirs in zip(self.param_groups, deepcopy(saved["param_groups"])):
+            group.update((n, value) for n, value in theirs.items() if n not in OF_GROUPS)
+        self._accumulation.counts.clear()
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles and deep copies have."""
+        return {name: getattr(self, name) for name in _PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hook the copied optimizers to their parameters, if the originals were hooked."""
+        super().__setstate__({**state, "_hooks": [], "_make": None, "_checked": False})
+        if self._hooked:
+            self._hooks = self._hook(self.optimizers)
 
 
-def _one_by_one(params: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return a group for each parameter.
+_PICKLED = (
+    "optimizers",
+    "param_groups",
+    "defaults",
+    "_group_of",
+    "_hooked",
+    "_accumulation",
+    "_step_supports_amp_scaling",
+)
+"""The attributes in pickles and copies."""
 
-    Raises:
-        TypeError: a tensor is given in place of an iterable.
-        ValueError: a parameter is given twice.
-    """
-    if isinstance(params, torch.Tensor):
-        raise TypeError(f"params: expected an iterable of tensors or dicts, got {params.type()}")
-    listed = list(params)
-    grouped = bool(listed) and isinstance(listed[0], dict)
-    groups = [
-        {**group, "params": [param]}
-        for group in (listed if grouped else [{"params": listed}])
-        for param in _several(group["params"])
-    ]
-    given = [id(p[1] if isinstance(p, tuple) else p) for group in groups for p in group["params"]]
-    if len(set(given)) != len(given):
-        raise ValueError("params: a parameter is given twice")
-    return groups
+
+def _param_of(one: torch.optim.Optimizer) -> torch.Tensor:
+    param: torch.Tensor = one.param_groups[0]["params"][0]
+    return param
+
+
+def _coded(one: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the state dict of an optimizer, with the codes of a drop-in's states."""
+    return one.state_dict(decoded=False) if isinstance(one, Fused) else one.state_dict()
 
 
 def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
@@ -169,35 +383,17 @@ def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
         one._tail = one._tail_at_first = replace(tail, seed=(tail.seed + i) % 2**32)
 
 
-def _several(params: Any) -> Iterable[Any]:
-    return [params] if isinstance(params, torch.Tensor) else params
-
-
-def _hooked(optimizer: torch.optim.Optimizer) -> list[Any]:
-    """Return the hook of an optimizer on its parameter; none if that can have no gradient."""
-
-    def update(param: torch.Tensor) -> None:
-        optimizer.step()
-        param.grad = None
-
-    (param,) = optimizer.param_groups[0]["params"]
+def _hooked_to(param: torch.Tensor, take: Callable[[torch.Tensor], None]) -> list[Any]:
+    """Return the hook on a parameter; none if it can have no gradient."""
     if not (param.is_floating_point() or param.is_complex()):
         return []
     frozen = not param.requires_grad
     try:
         param.requires_grad_(True)  # torch refuses to hook a frozen one
-        return [param.register_post_accumulate_grad_hook(update)]
+        return [param.register_post_accumulate_grad_hook(take)]
     finally:
         param.requires_grad_(not frozen)
 
 
-def _check_one_parameter(i: int, saved: Any) -> None:
-    """Check that a state dict at index ``i`` is one of a single parameter."""
-    groups = saved.get("param_groups") if isinstance(saved, dict) else None
-    if not groups or "state" not in with_state(saved):
-        raise TypeError(f"state_dict: expected an optimizer's state dict at {i}, got {saved!r:.80}")
-    counts = [len(group["params"]) for group in groups]
-    if counts != [1]:
-        raise ValueError(
-            f"state_dict: expected one group of one parameter at {i}, got groups of {counts}"
-        )
+def _free(param: torch.Tensor) -> None:
+    param.grad = None

@@ -199,6 +199,8 @@ def test_a_step_inside_the_backward_pass_holds_fewer_gradients():
     one = (8 * 8 + 8) * 4
     assert found[memory.AFTER] == 4 * one
     assert found[memory.INSIDE] <= one
+    assert found[memory.MOMENTS] == found[memory.INSIDE]
+    assert found[memory.EXACT] == 4 * one
 
 
 def test_without_torch_the_rest_runs(tmp_path):

@@ -35,6 +35,20 @@ def ddp_is_trained_as_one_process(folder):
     assert train_loss.isfinite().all()
 
 
+def a_step_in_the_backward_pass_is_refused_under_ddp(folder):
+    one = network()
+    many = DistributedDataParallel(network())
+    error = error_of(RuntimeError, lambda: ours.StepInBackward(many.parameters(), ours.Adam))
+    assert "use FSDP2" in error
+    inner = network()
+    opt = ours.StepInBackward(inner.parameters(), ours.Adam)
+    wrapped = DistributedDataParallel(inner)
+    error = error_of(RuntimeError, lambda: wrapped(torch.ones(2, 7)).sum().backward())
+    assert "use FSDP2" in error
+    assert_equal(inner.parameters(), one.parameters())
+    opt.remove()
+
+
 def zero_is_trained_as_one_process(folder):
     one, many, theirs = network(), DistributedDataParallel(network()), network()
     opt = ours.Adam(one.parameters(), lr=0.05)
@@ -203,6 +217,7 @@ def a_wrong_group_is_refused(folder):
 
 CHECKS = [
     ddp_is_trained_as_one_process,
+    a_step_in_the_backward_pass_is_refused_under_ddp,
     zero_is_trained_as_one_process,
     the_norm_is_that_of_all_processes,
     an_infinity_skips_the_step_of_all_owners,

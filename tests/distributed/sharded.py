@@ -7,6 +7,10 @@ from unittest import mock
 import torch
 import torch.distributed as dist
 from gpuopt.kernels.torch_memory import TorchMemory
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
@@ -105,6 +109,46 @@ def a_step_in_the_backward_pass_is_that_of_one_process(folder):
             expected = averages
     assert_equal(many.parameters(), one.parameters())
     assert_equal(averages, expected)
+
+
+def gradients_accumulate_in_the_backward_pass_as_in_one_process(folder):
+    for kind, make in (("exact", ours.AdamW), ("moments", ours.Lion)):
+        one, many = network(), sharded(network())
+        for model in (one, many):
+            params = list(model.parameters())
+            options = {"accumulation": kind, "accumulation_steps": 2, "lr": 0.05}
+            opt = ours.StepInBackward(params, make, **options)
+            schedule = torch.optim.lr_scheduler.StepLR(opt, 1, 0.5)
+            for step in range(6):
+                model(batch(step)).square().mean().backward()
+                held = [p.grad is not None for p in params]
+                assert held == [kind == "exact" and step % 2 == 0] * len(params)
+                if step % 2:
+                    opt.step()
+                    schedule.step()
+        assert_equal(many.parameters(), one.parameters())
+
+
+def what_steps_in_the_backward_pass_is_saved_as_an_optimizer(folder):
+    """By torch.distributed.checkpoint's functions, which torchtitan calls."""
+    first, second, third = (sharded(network()) for _ in range(3))
+    opts = [ours.StepInBackward(m.parameters(), ours.AdamW, lr=0.05) for m in (first, second)]
+    for step in range(3):
+        first(batch(step)).square().mean().backward()
+    saved = get_optimizer_state_dict(first, opts[0])
+    set_optimizer_state_dict(second, opts[1], saved)
+    plain = ours.AdamW(third.parameters(), lr=0.5)
+    set_optimizer_state_dict(third, plain, saved)
+    assert opts[1].param_groups[0]["lr"] == plain.param_groups[0]["lr"] == 0.05
+    for model in (second, third):
+        for p, q in zip(model.parameters(), first.parameters()):
+            with torch.no_grad():
+                p.copy_(q)
+    for model in (first, second, third):
+        model(batch(3)).square().mean().backward()
+    plain.step()
+    assert_equal(second.parameters(), first.parameters())
+    assert_equal(third.parameters(), first.parameters())
 
 
 def frozen_and_missing_gradients_differ_among_processes(folder):
@@ -534,6 +578,8 @@ CHECKS = [
     mixed_precision_is_torchs_under_the_same_sharding,
     every_optimizer_steps_shards_of_any_dimension,
     a_step_in_the_backward_pass_is_that_of_one_process,
+    gradients_accumulate_in_the_backward_pass_as_in_one_process,
+    what_steps_in_the_backward_pass_is_saved_as_an_optimizer,
     frozen_and_missing_gradients_differ_among_processes,
     a_copy_and_a_group_added_later_know_all_processes,
     complex_parameters_are_sharded_too,

@@ -327,12 +327,12 @@ def test_all_of_many_are_checked_before_one_is_loaded():
     one = StepInBackward(params, ours.Adam, lr=0.01, state_dtype="8bit")
     sum((p * p).sum() for p in params).backward()
     saved = copy.deepcopy(one.state_dict(decoded=False))
-    before = saved["optimizers"][0]["coded_state"][0]["exp_avg"].clone()
-    saved["optimizers"][0]["coded_state"][0]["exp_avg"].zero_()
-    saved["optimizers"][1]["orders"] = {0: [3]}
+    before = saved["coded_state"][0]["exp_avg"].clone()
+    saved["coded_state"][0]["exp_avg"].zero_()
+    saved["orders"] = {1: [3]}
     with pytest.raises(ValueError, match="in 'orders'"):
         one.load_state_dict(saved)
-    now = one.state_dict(decoded=False)["optimizers"][0]["coded_state"][0]["exp_avg"]
+    now = one.state_dict(decoded=False)["coded_state"][0]["exp_avg"]
     assert torch.equal(now, before)
 
 
@@ -392,7 +392,7 @@ def test_steps_in_backward():
     twins, two = made()
     sum((p * p).sum() for p in params).backward()
     saved = through_a_file(one.state_dict(decoded=False))
-    assert saved["optimizers"][0]["coded_state"][0]["exp_avg"].dtype is torch.int8
+    assert saved["coded_state"][0]["exp_avg"].dtype is torch.int8
     two.load_state_dict(saved)
     with torch.no_grad():
         for p, q in zip(params, twins):

@@ -132,8 +132,8 @@ def test_the_step_inside_the_backward_pass():
     helper.remove()
     inside(torch.ones(2, 16)).sum().backward()
     assert all(p.grad is not None for p in inside.parameters())
-    with pytest.raises(ValueError, match="expected 8 optimizers, got 1"):
-        again.load_state_dict({"optimizers": [1]})
+    with pytest.raises(ValueError, match=r"expected groups of \[8\] parameters, got .* \[2\]"):
+        again.load_state_dict(ours.Adam(list(layers().parameters())[:2]).state_dict())
 
 
 def test_groups_inside_the_backward_pass():
@@ -188,22 +188,31 @@ def test_copies_of_what_steps_inside_the_backward_pass(copied, hooked):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (lambda _: 5, "expected what StepInBackward.state_dict"),
-        (lambda _: {}, "expected what StepInBackward.state_dict"),
-        (lambda saved: {"optimizers": [saved[0], 1]}, "expected an optimizer's state dict at 1"),
+        (lambda _: 5, "expected that of an optimizer, with 'state' and 'param_groups', got int"),
+        (lambda _: {}, "expected that of an optimizer, .* got one with nothing"),
+        (lambda saved: {**saved, "state": [1]}, "expected that of an optimizer"),
+        (lambda saved: {**saved, "param_groups": [1]}, r"groups of \[2\] .* got groups of \[0\]"),
+        (
+            lambda _: ours.SGD(list(layers().parameters())).state_dict(),
+            r"expected groups of \[2\] parameters, got groups of \[8\]",
+        ),
         (
             lambda saved: {
-                "optimizers": [saved[0], ours.SGD(list(layers().parameters())).state_dict()]
+                **saved,
+                "state": {**saved["state"], 1: {"momentum_buffer": torch.ones(5)}},
             },
-            r"expected one group of one parameter at 1, got groups of \[8\]",
+            "momentum_buffer",
         ),
     ],
 )
 def test_state_dicts_that_do_not_fit_change_nothing(bad, message):
     params = [torch.ones(3, requires_grad=True) for _ in range(2)]
-    helper = ours.StepInBackward(params, ours.SGD, lr=0.5)
-    saved = copy.deepcopy(helper.state_dict()["optimizers"])
-    saved[0]["param_groups"][0]["lr"] = 9.0
+    helper = ours.StepInBackward(params, ours.SGD, lr=0.5, momentum=0.5)
+    sum(p.sum() for p in params).backward()
+    saved = copy.deepcopy(helper.state_dict())
+    saved["param_groups"][0]["lr"] = 9.0
+    saved["state"][0]["momentum_buffer"].zero_()
     with pytest.raises((TypeError, ValueError), match=message):
         helper.load_state_dict(bad(saved))
-    assert helper.optimizers[0].param_groups[0]["lr"] == 0.5
+    assert helper.param_groups[0]["lr"] == helper.optimizers[0].param_groups[0]["lr"] == 0.5
+    assert helper.state[params[0]]["momentum_buffer"].tolist() == [1.0] * 3

@@ -120,10 +120,10 @@ def test_states_stepped_in_the_backward_pass_round_by_chances_of_their_own(dtype
     with StepInBackward(params, gpuopt.torch.Adam, **options, **held) as one:
         if loaded:  # narrow states of a run that knew no seeds
             saved = one.state_dict()
-            for own in saved["optimizers"]:
+            for i in range(2):
                 zeros = torch.zeros(2000, dtype=getattr(torch, dtype))
                 names = ("exp_avg", "exp_avg_sq")
-                own["state"] = {0: {"step": torch.tensor(1.0), **{n: zeros for n in names}}}
+                saved["state"][i] = {"step": torch.tensor(1.0), **{n: zeros for n in names}}
             one.load_state_dict(saved)
         sum(param.sum() for param in params).backward()
     first, second = (opt.state[p]["exp_avg"] for opt, p in zip(one.optimizers, params))

@@ -1,0 +1,68 @@
+"""Which launches a step has, and what each moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ..kernels.storage import STORAGE
+from .dispatch import BACKENDS, Launched
+from .launch import Launch, Walked
+
+
+def launched(
+    launches: Iterable[Launch], names: Sequence[str], measures: bool
+) -> tuple[Launched, ...]:
+    """Return what the launches of a step update, those that are alike as one.
+
+    Args:
+        launches: of an optimizer.
+        names: of its parameters.
+        measures: whether a step reads the gradients once more, for their norm.
+    """
+    alike: dict[Walked, list[Launch]] = {}
+    for launch in launches:
+        alike.setdefault(launch.walked, []).append(launch)
+    return tuple(_of(walked, own, names, measures) for walked, own in alike.items())
+
+
+def together(found: Iterable[Launched]) -> tuple[Launched, ...]:
+    """Return what several optimizers have launched, with those that are alike as one."""
+    alike: dict[tuple[object, ...], list[Launched]] = {}
+    for each in found:
+        lists = *each.dtypes.items(), *each.passes.items()
+        key = each.backend, each.device, each.update, each.strided, lists
+        alike.setdefault(key, []).append(each)
+    return tuple(
+        replace(
+            own[0],
+            arrays=tuple(name for each in own for name in each.arrays),
+            elements=sum(each.elements for each in own),
+            launches=sum(each.launches for each in own),
+        )
+        for own in alike.values()
+    )
+
+
+def _of(
+    walked: Walked, launches: Sequence[Launch], names: Sequence[str], measures: bool
+) -> Launched:
+    update, dtypes = walked.update, walked.dtypes
+    backends = {backend.module: name for name, backend in BACKENDS.items()}
+    passes: dict[str, float] = {}
+    if measures:
+        passes["the norm"] = STORAGE[dtypes[1]].itemsize
+    if update.sums:
+        passes["sums of each array"] = update.sums.bytes_per_element(dtypes)
+    passes["the update"] = update.bytes_per_element(dtypes)
+    return Launched(
+        backend=backends[walked.module],
+        device=walked.device,
+        update=update.name.removeprefix("update_"),
+        arrays=tuple(names[i] for launch in launches for i in launch.tensors.tolist()),
+        elements=sum(launch.elements for launch in launches),
+        dtypes=dict(zip(update.lists, dtypes)),
+        passes=passes,
+        launches=len(launches),
+        strided=walked.strided,
+    )
