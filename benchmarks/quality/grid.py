@@ -8,8 +8,8 @@ from math import floor, inf, log10
 AROUND = 2
 """How far the first rates lie from the start, on either side."""
 
-MOST = 13
-"""Rates that are tried."""
+LOWEST, MOST = -10, 13
+"""The index of the lowest rate that is tried, 1e-5, and how many are."""
 
 
 def rate_of(index: int) -> float:
@@ -53,11 +53,11 @@ def explored(
 
 def _next(losses: Mapping[int, float], useful: Callable[[float, float], bool]) -> int | None:
     """Return the index of the next rate to try, if there is one."""
-    best = min(losses.values())
-    if best == inf:
-        return min(losses) - 1
-    ends = {min(losses): -1, max(losses): 1}
-    for end, step in ends.items():
-        if losses[end] == best or useful(rate_of(end), losses[end] - best):
-            return end + step
-    return None
+    best, low, high = min(losses.values()), min(losses), max(losses)
+
+    def goes_on(end: int) -> bool:
+        return losses[end] == best or useful(rate_of(end), losses[end] - best)
+
+    if low > LOWEST and (best == inf or goes_on(low)):
+        return low - 1
+    return high + 1 if best < inf and goes_on(high) else None

@@ -86,20 +86,21 @@ def measure(
 
 def _measured(method: Demo, settings: Mapping[str, int]) -> dict[str, Any]:
     """Return what the file has of a method."""
-    start = process_time()
+    began = process_time()
     digits = _digits(method, settings["epochs"], settings["seeds"])
-    best = min(digits, key=lambda rate: _mean(digits[rate]["losses"]))
+    losses = {rate: _mean(found["losses"]) for rate, found in digits.items()}
+    best = min(losses, key=losses.__getitem__)
+    start = method.lr if losses[best] == inf else best
     own = {
         "name": label_of(method),
         "optimizer": method.optimizer,
         "options": dict(method.options),
         "digits": {f"{rate:g}": found for rate, found in digits.items()},
-        "transformer": _transformer(method, best, settings["steps"]),
+        "transformer": _transformer(method, start, settings["steps"]),
+        "seconds": round(process_time() - began),
     }
-    print(
-        f"{own['name']}: best lr of the digits {best:g}, {process_time() - start:.0f} s", flush=True
-    )
-    return {**own, "seconds": round(process_time() - start)}
+    print(f"{own['name']}: lr {start:g} for the digits, {own['seconds']} s", flush=True)
+    return own
 
 
 def _digits(method: Demo, epochs: int, seeds: int) -> dict[float, dict[str, list[float | None]]]:

@@ -99,14 +99,26 @@ OTHERS = (
     ),
 )
 
-TUNED: dict[str, float] = {
+TUNED = {
+    "Adadelta": 10.0,
+    "Adamax": 0.03,
+    "AdamWScheduleFree": 0.03,
+    "Adan": 0.01,
+    "AdEMAMix": 0.01,
+    "ADOPT": 0.01,
+    "ASGD": 0.3,
+    "CAdamW": 0.003,
+    "LAMB": 0.003,
+    "LaProp": 0.01,
     "LARS": 1.0,
-    "Lion": 3e-4,
-    "AdamWScheduleFree": 0.01,
-    "RAdamScheduleFree": 0.01,
-    "Adamax": 0.01,
-    "LAMB": 0.01,
-    "SophiaG": 3e-3,
+    "Lion": 0.0003,
+    "MARS": 0.01,
+    "NAdam": 0.01,
+    "RAdam": 0.003,
+    "RAdamScheduleFree": 0.1,
+    "SGDScheduleFree": 1.0,
+    "SophiaG": 0.001,
+    "StableAdamW": 0.01,
 }
 """The learning rates of further optimizers, found in the same way; others have their defaults."""
 

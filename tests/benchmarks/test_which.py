@@ -61,10 +61,17 @@ def test_the_rates_go_on_on_both_sides_while_they_are_of_use():
     assert len(found) == MOST
 
 
-def test_where_all_diverge_smaller_rates_are_tried():
-    found = explored(lambda rate: inf if rate > 1e-4 else rate, 0.1, lambda rate, above: False)
-    assert max(found) == 1.0
-    assert min(found) < 1e-4
+def test_where_all_diverge_smaller_rates_are_tried_but_not_for_ever():
+    found = explored(lambda rate: inf if rate > 1e-3 else rate, 0.1, lambda rate, above: False)
+    assert (min(found), max(found)) == (1e-5, 1.0)
+    found = explored(lambda rate: inf, 0.1, lambda rate, above: False)
+    assert (min(found), max(found)) == (1e-5, 1.0)
+
+
+def test_a_rate_that_does_not_matter_ends_the_search():
+    found = explored(lambda rate: 1.0, 1e-4, lambda rate, above: True)
+    assert len(found) == MOST
+    assert min(found) == 1e-5
 
 
 # --- families -------------------------------------------------------------------------------------
@@ -257,7 +264,7 @@ def test_the_command_adds_a_line_for_each_optimizer(tmp_path, monkeypatch, capsy
         assert {len(found.losses(name, task)) >= 5 for task in ("digits", "transformer")} == {True}
         best, _ = found.best(name, "digits")
         assert best in found.losses(name, "transformer")
-    assert "AdamW: best lr of the digits" in capsys.readouterr().out
+    assert "AdamW: lr 0.0" in capsys.readouterr().out
     few[1] = "2"
     assert which.main(["--optimizers", "AdamW", *few]) == 0
     assert [one["name"] for one in read(file).optimizers] == ["AdamW"]
