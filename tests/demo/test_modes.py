@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.demo import mlp, training
+from gpuopt.demo import mlp, modes, training
 from gpuopt.demo.comparison import Settings, Trial, run
 from gpuopt.demo.methods import METHODS
 from gpuopt.demo.modes import HESSIAN_EVERY, drawn_labels
@@ -77,6 +77,17 @@ def test_the_hessian_is_of_drawn_labels_and_leaves_the_order_of_the_images(notes
         np.testing.assert_allclose(one, other, atol=1e-6)
     ((_, _, grads),) = hessians
     assert (grads[0] != found[0]).any()
+
+
+def test_the_gradients_of_a_hessian_are_of_the_drawn_labels(few_digits, monkeypatch):
+    labels = np.arange(32) % 10
+    monkeypatch.setattr(modes, "drawn_labels", lambda logits, rng: labels)
+    params = mlp.initialise((64, 8, 10), 0)
+    optimizer = gpuopt.SophiaG(params, betas=(0.5, 0.0))
+    values = mlp.forward(params, few_digits.train.images[:32])
+    modes.HessianEstimate(optimizer, 0).before_step(params, values)
+    for i, grad in enumerate(mlp.backward(params, values, labels)):
+        assert (optimizer.state[i]["hessian"] == grad * grad).all()
 
 
 def test_labels_are_drawn_by_their_probabilities():
