@@ -134,12 +134,14 @@ def test_make_interpret_old_takes_the_oldest_triton_that_gpuopt_takes():
 
 def test_every_group_and_extra_that_is_installed_by_name_is_there():
     files = [ROOT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml")]
-    files += (ROOT / ".github/workflows").glob("*.yml")
+    files += [*(ROOT / ".github/workflows").glob("*.yml"), ROOT / "examples/gpu_runner.yml"]
     text = "".join(file.read_text(encoding="utf-8") for file in files)
     groups = set(re.findall(r"--group (\w+)", text))
     assert {"test", "interpret", "dev", "package"} <= groups <= set(GROUPS)
-    extras = set(re.findall(r"(?:gpuopt|\.|whl\))\[(\w+)\]", text))
-    assert {"demo", "cpu"} <= extras <= set(PROJECT["project"]["optional-dependencies"])
+    lists = re.findall(r"(?:gpuopt|\.|whl\))\[([\w,]+)\]", text)
+    extras = {extra for listed in lists for extra in listed.split(",")}
+    known = set(PROJECT["project"]["optional-dependencies"])
+    assert {"demo", "cpu", "torch", "triton"} <= extras <= known
 
 
 def test_make_installs_a_pip_that_knows_groups_before_it_installs_one():

@@ -13,6 +13,8 @@ from tests.helpers.schemas import by_schema
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+SHOWN = ROOT / "examples/gpu_runner.yml"
+"""One for other projects to copy."""
 
 
 def test_all_workflows_are_there():
@@ -24,7 +26,7 @@ def check(file):
     return by_schema("github-workflows", file)
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, SHOWN], ids=lambda file: file.name)
 def test_a_workflow_keeps_the_schema_of_workflows(file):
     pytest.importorskip("check_jsonschema")
     done = check(file)
@@ -51,7 +53,7 @@ def test_every_target_of_make_is_there(file):
     assert {target for line in named for target in line.split()} - {"$"} <= known
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, SHOWN], ids=lambda file: file.name)
 def test_gpuopt_knows_the_variables_that_are_set(file):
     """It warns of any other, and warnings are errors."""
     assert set(re.findall(r"GPUOPT_\w+", file.read_text(encoding="utf-8"))) <= set(KNOWN)
@@ -104,7 +106,7 @@ def test_every_system_that_the_wheel_is_for_is_tested(system):
 # --- what they may do -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, SHOWN], ids=lambda file: file.name)
 def test_every_action_is_one_commit_whose_version_is_named(file):
     used = re.findall(r"uses: (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     assert used
@@ -113,7 +115,7 @@ def test_every_action_is_one_commit_whose_version_is_named(file):
 
 
 def test_an_action_has_the_same_commit_everywhere():
-    text = "".join(file.read_text(encoding="utf-8") for file in WORKFLOWS)
+    text = "".join(file.read_text(encoding="utf-8") for file in [*WORKFLOWS, SHOWN])
     pins = set(re.findall(r"uses: ([\w-]+/[\w-]+)(?:/[\w/-]+)?@(.*)$", text, re.MULTILINE))
     assert len(pins) == len(dict(pins))
 
@@ -124,7 +126,7 @@ MORE = {"release.yml": {"attest": [READ, "id-token: write", "attestations: write
 """What jobs may do besides reading."""
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, SHOWN], ids=lambda file: file.name)
 def test_a_workflow_reads_and_ends(file):
     """It may write nothing, has a limit for every job, and does not run twice at once."""
     text = file.read_text(encoding="utf-8")

@@ -35,6 +35,7 @@ class CoefficientTrace(Trace):
         f"{ALLOWED}, and power(base, step) of gpuopt.rules, and its real_power(base, exponent)"
     )
     instead_of_constants: ClassVar[str] = "write the number"
+    instead_of_powers: ClassVar[str] = "write power"
 
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""

@@ -83,6 +83,7 @@ class Trace:
     subject: ClassVar[str] = "a rule"
     allowed: ClassVar[str] = ALLOWED
     instead_of_constants: ClassVar[str] = "make its result a coefficient"
+    instead_of_powers: ClassVar[str] = "write x * x, or make the power a coefficient"
 
     def refuse(self, what: str) -> NoReturn:
         """Raise `RuleError` for something that the function must not use."""
@@ -109,9 +110,11 @@ class Trace:
             return operand.name
         if isinstance(operand, float) and _exact_in_float32(operand):
             return operand
+        whole = type(operand) is int and _exact_in_float32(operand)
+        instead = f"write {operand}.0" if whole else "make it a coefficient"
         self.refuse(
             f"the constant {operand!r} as an operand of {name} (only floats that are exact in "
-            "float32, such as 0.0, 0.5 or 2.0, are allowed; make it a coefficient)"
+            f"float32, such as 0.0, 0.5 or 2.0, are allowed; {instead})"
         )
 
     def result(self, value: object) -> str:
@@ -172,7 +175,6 @@ class Value:
 
     __pos__ = _refused("the operator +x")
     __truediv__ = __rtruediv__ = _refused("the operator / (write np.divide)")
-    __pow__ = __rpow__ = _refused("the operator **")
     __floordiv__ = __rfloordiv__ = _refused("the operator //")
     __mod__ = __rmod__ = _refused("the operator %")
     __matmul__ = __rmatmul__ = _refused("the operator @")
@@ -188,6 +190,11 @@ class Value:
     __bool__ = _refused("a value as a condition (write np.where)")
     __float__ = __int__ = __index__ = _refused("a value as a Python number")
     __iter__ = __getitem__ = __len__ = _refused("a value as a sequence")
+
+    def __pow__(self, other: object) -> NoReturn:
+        self.trace.refuse(f"the operator ** ({self.trace.instead_of_powers})")
+
+    __rpow__ = __pow__
 
     def __getattr__(self, name: str) -> NoReturn:
         self.trace.refuse(f"the attribute .{name} of a value")

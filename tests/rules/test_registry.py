@@ -105,12 +105,14 @@ def test_the_names_of_the_stages_are_reserved():
     held += vars(rules.rounding).values()
     held += [*rules.tail.COMPENSATE.values(), *rules.tail.ROUND.values()]
     held += [*rules.split.JOIN.values(), *rules.split.SPLIT.values()]
+    adamw = RULES["adamw"]
+    held.append(rules.stages.scheduled_decay_of(adamw, rules.stages.decay_of(adamw)))
     stages = [value for value in held if isinstance(value, Stage)]
     taken = {name for s in stages for name in s.coefficient_names}
     taken |= {n for s in stages if s.coefficients for n in signature_of(s.coefficients)}
     taken |= {s.state.name for s in stages if s.state}
     taken |= {name for s in stages for name in (*s.carried, *s.values, *s.results)}
-    assert len(stages) == 22
+    assert len(stages) == 23
     taken = {"element" if stage_streams(name) else name for name in taken}
     assert taken - {"lr", "step", "p", "g"} == RESERVED - {"seed"}
 
@@ -169,7 +171,8 @@ REFUSED = [
     ("math.exp", lambda p, g, lr: p - lr * math.exp(g)),
     ("math.pi", lambda p, g, lr: p - lr * math.pi),
     ("numpy.sqrt", lambda p, g, lr: p - lr * numpy.sqrt(g)),
-    ("the operator **", lambda p, g, lr: p - lr * g**2),
+    ("the operator ** (write x * x, or make", lambda p, g, lr: p - lr * g**2),
+    ("the operator ** (write x * x, or make", lambda p, g, lr: p - lr * 2.0**g),
     ("the operator /", lambda p, g, lr: p - g / lr),
     ("the operator /", lambda p, g, lr: p - lr * (1.0 / g)),
     ("the operator //", lambda p, g, lr: p - g // lr),
@@ -224,6 +227,21 @@ def test_an_operation_that_is_not_exact_is_refused_by_name(used, update):
     assert "refused" not in RULES
 
 
+@pytest.mark.parametrize(
+    ("instead", "update"),
+    [
+        ("write 1.0)", lambda p, g, lr: (1 - lr) * p - g),
+        ("make it a coefficient)", lambda p, g, lr: p - lr * (0.1 * g)),
+        ("make it a coefficient)", lambda p, g, lr: p - lr * (16777217 * g)),
+        ("make it a coefficient)", lambda p, g, lr: p - lr * (g * True)),
+    ],
+    ids=["1", "0.1", "2**24 + 1", "True"],
+)
+def test_a_constant_that_is_refused_says_what_to_write(instead, update):
+    with pytest.raises(RuleError, match=re.escape(instead)):
+        register("refused", update, only_lr, hyperparameters={"lr": 0.1})
+
+
 def test_variables_of_an_enclosing_function_are_refused():
     factor = 0.5
     with pytest.raises(RuleError, match=r"variables of an enclosing function \('factor',\)"):
@@ -239,7 +257,7 @@ def double_of(lr):
 
 
 REFUSED_COEFFICIENTS = [
-    ("the operator **", lambda step, lr: (lr**step,)),
+    ("the operator ** (write power)", lambda step, lr: (lr**step,)),
     ("the operator /", lambda step, lr: (lr / step,)),
     ("np.exp", lambda step, lr: (np.exp(lr),)),
     ("np.power", lambda step, lr: (np.power(lr, step),)),
