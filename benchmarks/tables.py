@@ -20,6 +20,7 @@ from gpuopt.rules.definitions import DEFINITIONS
 from .cases import OTHERS
 from .lines import Group, Line, Run, read
 from .names import contender_name, model_name
+from .quality import results, which_table
 from .quality.verdicts import BASE, verdict
 from .report import Row, described, seconds_text
 
@@ -383,6 +384,11 @@ def _means() -> str:
     return table(("rule", *dtypes), rows)
 
 
+def _which() -> str:
+    found = results.read(DATA / "quality" / "which.json")
+    return table(which_table.HEAD, which_table.rows(found)) + f"\n\n*{found.origin}*"
+
+
 # --- more than one device ------------------------------------------------------------------------
 
 SHARDED = (
@@ -484,6 +490,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hard": _hard,
     "drift": _drift,
     "means": _means,
+    "which": _which,
     "sharded": _sharded,
     "processes": _processes,
     "compare": _compare,
