@@ -408,7 +408,7 @@ def test_without_llvmlite_the_reference_is_used():
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "inspect", "warm", "cache"}),
+        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "run", "inspect", "warm", "cache"}),
         ("gpuopt in", {"inspect"}),
         ("gpuopt inspect --s", {"--sample", "--source"}),
     ],
@@ -435,8 +435,8 @@ def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys, ar
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2
-    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify "
-    assert capsys.readouterr().err == f"{said}and --version do without)\n"
+    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify, "
+    assert capsys.readouterr().err == f"{said}run and --version do without)\n"
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
