@@ -23,6 +23,11 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+_BASELINE = "+64bit,+sse2"
+"""What every processor has that runs x86-64's code. LLVM takes a name that it does not know for a
+processor of 32 bits, and ends the process."""
+
+
 @cache
 def processor() -> tuple[str, str]:
     """Return the name and the features of the processor that code is compiled for.
@@ -30,7 +35,10 @@ def processor() -> tuple[str, str]:
     They are this machine's, or those of the processor that GPUOPT_CPU names.
     """
     name = os.environ.get("GPUOPT_CPU")
-    return (name, "") if name else (llvm.get_host_cpu_name(), _features())
+    if not name:
+        return llvm.get_host_cpu_name(), _features()
+    is_x86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
+    return name, _BASELINE if is_x86 else ""
 
 
 def _features() -> str:

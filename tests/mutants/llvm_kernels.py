@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant(
         "a key lacks the processor",
         "kernels/llvm/keys.py",
-        "*processor(), *digests)",
+        "get_process_triple(), *processor(), *digests)",
         "*digests)",
         "tests/backends/test_kernels_on_disk.py -k 'key_changes_with_what or another_processor'",
     ),
