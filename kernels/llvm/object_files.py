@@ -9,7 +9,11 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
+
+if llvm.llvm_version_info < (20,):  # an older one does not read what `walk` writes
+    raise ImportError(f"llvmlite {llvmlite.__version__} is too old: 0.45 is the first with LLVM 20")
 
 compiling = RLock()
 """Held while code is compiled and loaded. A fork waits for it: in the child, the locks of LLVM
