@@ -58,6 +58,7 @@ class Drawn:
     random_streams = (3,)
     blocked = encode_streams = encode_coefficients = ()
     encode_function = None
+    n_plain = 0
     wants_sums, wants_counts = False, True
 
 
