@@ -31,7 +31,8 @@ def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
 
 @cache
 def _environment() -> tuple[Any, ...]:
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()]
+    files = sources() if has_sources() else []
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     versions = llvmlite.__version__, llvm_version_info
     return (*versions, get_process_triple(), *processor(), *digests)
 
@@ -39,6 +40,15 @@ def _environment() -> tuple[Any, ...]:
 def sources() -> list[Path]:
     """Return the files that decide what an update is compiled to."""
     return sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / name for name in _OTHERS)))
+
+
+@cache
+def has_sources() -> bool:
+    """Return whether those files are there; otherwise a key does not say what code it is of.
+
+    A frozen application has none, nor has one that is imported from an archive.
+    """
+    return all(path.is_file() for path in sources())
 
 
 _OTHERS = ("roundings.py", "storage.py", "table.py", "trace/operations.py", "trace/retarget.py")

@@ -307,6 +307,22 @@ def test_without_a_usable_disk_kernels_are_compiled_and_nothing_fails(
     assert not [file for file in folder.rglob("*") if file.is_file()]
 
 
+@pytest.mark.parametrize("where", ["folder", "archive.zip"])
+def test_without_sources_kernels_are_compiled_and_not_kept(folder, tmp_path, where):
+    """As in a frozen application: no entry could be told from one of another version."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "archive.zip").touch()
+    code = f"""
+    from pathlib import Path
+    from gpuopt.kernels.llvm import keys
+    keys.sources = lambda: [Path({str(tmp_path / where / "units.py")!r})]
+    """
+    step = STEP.format(tail="plain")
+    found = run_script(code + step)
+    assert not entries(folder)
+    assert found == run_script(step)
+
+
 def full(*args, **kwargs):
     raise OSError(28, "No space left on device")
 
