@@ -123,7 +123,7 @@ def _jitted(source: list[str], name: str) -> Any:
     try:
         import numba
     except ImportError as error:
-        raise Unavailable(f"the copy loop needs Numba: {error}") from None
+        raise Unavailable(f"the copy loop needs Numba: {error}; pip install numba") from None
     namespace: dict[str, Any] = {}
     exec("\n".join(source), namespace)  # generated above
     return numba.njit(nogil=True)(namespace[name])

@@ -15,13 +15,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from gpuopt.engine.compose import within
+from gpuopt.engine.tail import tail_of
+from gpuopt.engine.update import bytes_of as bytes_of_lists
 from gpuopt.rules.definitions import DEFINITIONS
+from gpuopt.rules.registry import RULES
 
 from .cases import OTHERS
 from .lines import Group, Line, Run, read
 from .names import contender_name, model_name
+from .quality import results, which_table
 from .quality.verdicts import BASE, verdict
 from .report import Row, described, seconds_text
+from .suites.storage import STORAGES
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = DOCS / "benchmarks"
@@ -49,7 +55,8 @@ def write(check: bool = False) -> None:
 
 def pages() -> list[Path]:
     """Return the pages that have tables."""
-    return [page for page in sorted(DOCS.glob("*.md")) if MARKED.search(page.read_text("utf-8"))]
+    found = (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))
+    return [page for page in found if MARKED.search(page.read_text("utf-8"))]
 
 
 def filled(page: Path) -> str:
@@ -261,6 +268,42 @@ def _storage(name: str) -> str:
     return table(head, [*rows, *theirs], name)
 
 
+README_ROWS = (
+    ("float32", "torch fused", "**torch**, float32"),
+    ("float32", "float32", "**gpuopt**, float32"),
+    ("float32", "8bit", "... with 8-bit states"),
+    ("bfloat16", "torch fused", "**torch**, bfloat16, float32 masters by hand"),
+    ("bfloat16", "float32 masters", "**gpuopt**, bfloat16, float32 masters"),
+    ("bfloat16", "split16", "... 32-bit weights in 16 + 16 bits"),
+    ("bfloat16", "split8, 8bit", "... 24-bit weights, 8-bit states"),
+)
+"""Of the table in README: the parameters' dtype, the contender, and what the row is called."""
+
+
+def _readme() -> str:
+    head = ("AdamW on GPT-2, 124M parameters", "bytes kept", "bytes moved", "speed on the CPU")
+    rows = []
+    for dtype, contender, label in README_ROWS:
+        (group,) = [g for g in groups("storage", dtype=dtype) if "tail" not in g.place.model]
+        line = group.line(contender)
+        speed = "1" if contender == "torch fused" else _ratio(line, "torch fused")
+        rows.append((label, _kept(dtype, contender), _bytes(group, contender), speed))
+    return table(head, rows, "storage")
+
+
+def _kept(dtype: str, contender: str) -> str:
+    """Return the bytes of a parameter and its states, without its gradient."""
+    own = "float32 masters" if (dtype, contender) == ("bfloat16", "torch fused") else contender
+    options = dict(STORAGES[dtype].get(own, {}))
+    state_dtype = options.pop("state_dtype", None)
+    update = within(RULES["adamw"], tail_of(**options)).for_params(dtype)
+    stored = update.stored_states(dtype, state_dtype)
+    update = update.for_states(stored)
+    dtypes = [dtype, dtype, *update.dtypes_of_lists(stored)]
+    kept = [row for row in range(len(dtypes)) if row != 1]  # 1: the gradient
+    return f"{bytes_of_lists(update.blocked, dtypes, kept):g}"
+
+
 def _whole_tail() -> str:
     (group,) = [g for g in groups("storage-one-core") if g.place.model.endswith("whole tail")]
     peers = ("torch calls", "torch calls, grad_scale")
@@ -383,6 +426,11 @@ def _means() -> str:
     return table(("rule", *dtypes), rows)
 
 
+def _which() -> str:
+    found = results.read(DATA / "quality" / "which.json")
+    return table(which_table.HEAD, which_table.rows(found)) + f"\n\n*{found.origin}*"
+
+
 # --- more than one device ------------------------------------------------------------------------
 
 SHARDED = (
@@ -467,6 +515,7 @@ def _warnings() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "readme": _readme,
     "speed": _speed,
     "extra": _extra,
     "rules": _rules,
@@ -484,6 +533,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hard": _hard,
     "drift": _drift,
     "means": _means,
+    "which": _which,
     "sharded": _sharded,
     "processes": _processes,
     "compare": _compare,

@@ -55,16 +55,9 @@ pygments_dark_style = "github-dark"
 def setup(app):
     """Write what is generated before the pages are read, and see to what others wrote."""
     app.connect("builder-inited", lambda app: write_all(DOCS))
-    app.connect("source-read", without_missing_pages)
     app.connect("source-read", with_classes)
     app.connect("autodoc-process-docstring", without_references)
     app.connect("autodoc-process-docstring", without_types, priority=400)  # before napoleon
-
-
-def without_missing_pages(app, name, source):
-    """Leave a page that is not written yet out of the navigation."""
-    if name == root_doc and not (DOCS / "which_optimizer.md").exists():
-        source[0] = source[0].replace("\nwhich_optimizer\n", "\n")
 
 
 def with_classes(app, name, source):

@@ -117,7 +117,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("-m", dest="module", action="store_true", help="script is a module's name")
     parser.add_argument("script", help="a path, or with -m the name of a module")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of the script")
+    own = "the script's own options"
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help=own)
     given = parser.parse_args(arguments)
     if not (given.module or os.path.isfile(given.script)):
         parser.error(f"script: expected a file, got {given.script!r}")

@@ -13,14 +13,17 @@ import typer
 from gpuopt.demo import options
 from gpuopt.demo.comparison import Settings, Trial
 from gpuopt.demo.extra import imports_of
-from gpuopt.demo.methods import METHODS, OTHERS, chosen
+from gpuopt.demo.methods import ALL, DEFAULT, METHODS, chosen
 from gpuopt.demo.sweep import EPOCHS, RATES, trials
 
 ALL_RATES = ",".join(f"{rate:g}" for rate in RATES)
 OWN = "each method's own"
-MORE = ", ".join(method.name for method in OTHERS)
+MORE = ", ".join(name for name, method in METHODS.items() if method not in DEFAULT)
+KNOWN = (*METHODS, ALL)
 
-Also = Annotated[str, typer.Option(help=f"Comma-separated further methods: {MORE}.")]
+Also = Annotated[
+    str, typer.Option(help=f"Comma-separated further methods: {MORE}; or {ALL} of them.")
+]
 WHOLE: dict[str, Any] = {"parser": options.whole, "metavar": "<int>"}
 REAL: dict[str, Any] = {"parser": options.real, "metavar": "<float>"}
 Epochs = Annotated[int, typer.Option(help="Passes over the training images.", **WHOLE)]
@@ -54,7 +57,7 @@ Rates = Annotated[
 Betas = Annotated[
     str,
     typer.Option(
-        help="Comma-separated betas of Momentum and RMSProp, or first betas of Adam.",
+        help="Comma-separated betas of Momentum and RMSProp, or first betas of Adam and others.",
         show_default=OWN,
     ),
 ]
@@ -94,7 +97,7 @@ def compare(
         from gpuopt.demo.views import comparison_view
 
     rate = None if lr is None else options.learning_rate("--lr", lr)
-    methods = chosen(options.names("--also", also, METHODS))
+    methods = chosen(options.names("--also", also, KNOWN))
     job = Job(
         trials=[Trial(method, rate) for method in methods],
         settings=settings(seed, epochs, batch_size, stats),
@@ -130,7 +133,7 @@ def sweep(
 
     rates = options.numbers("--lr", lr, options.learning_rate)
     betas = options.numbers("--beta", beta, options.decay) if beta else ()
-    methods = chosen(options.names("--also", also, METHODS))
+    methods = chosen(options.names("--also", also, KNOWN))
     job = Job(
         trials=trials(methods, rates, betas),
         settings=settings(seed, epochs, batch_size),

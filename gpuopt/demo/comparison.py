@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gpuopt.demo import mlp
+from gpuopt.demo import mlp, modes
 from gpuopt.demo.data import CLASSES, Digits
 from gpuopt.demo.device import wait_for
 from gpuopt.demo.methods import Method
@@ -111,6 +111,7 @@ def warm_up(trial: Trial, params: Sequence[Array], stats: bool) -> None:
     """Step once with copies, so that compilation is not timed."""
     copies = [param.copy() for param in params]
     optimizer = trial.method.build(copies, trial.lr, trial.beta, stats)
+    modes.train(optimizer)
     optimizer.step([np.zeros_like(p) for p in copies])
 
 

@@ -7,8 +7,20 @@ from math import isfinite, lcm
 from typing import TYPE_CHECKING
 
 from gpuopt.demo.comparison import Result
+from gpuopt.demo.rows_picture import COMPARISON_TITLE as TITLE
+from gpuopt.demo.rows_picture import final_figure, labels
 from gpuopt.demo.scales import ZeroRows, accuracy_scale, upright_decades, zero_rows
-from gpuopt.demo.style import CROSS, GREY, RING, STYLES, Entry, look_of, page
+from gpuopt.demo.style import (
+    CROSS,
+    GREY,
+    MOST_LINES,
+    RING,
+    Entry,
+    Style,
+    look_of,
+    page,
+    styles_of,
+)
 from gpuopt.demo.training import Epoch
 from gpuopt.demo.watch import OVERFITTING
 
@@ -17,12 +29,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
 
-TITLE = "Gradient descent and its relatives learn handwritten digits"
 Quantity = Callable[[Epoch], float]
 
 
 def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
-    """Draw losses and accuracy by epoch, and below them the gradient norm of each layer."""
+    """Draw losses and accuracy by epoch, and below them the gradient norm of each layer.
+
+    Of more than `MOST_LINES` results, rows with the final losses and accuracy are drawn.
+    """
+    if len(results) > MOST_LINES:
+        return final_figure(results, origin)
     with page(TITLE, origin) as sheet:
         sheet.legend(legend_entries(results))
         layers = len(results[0].final.gradient_norms)
@@ -38,7 +54,7 @@ def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
 
 def legend_entries(results: Sequence[Result]) -> list[Entry]:
     """Return entries for the methods, and for rings and crosses if there are any."""
-    looks = [look_of(STYLES[result.trial.method.name]) for result in results]
+    looks = map(look_of, styles(results))
     entries = list(zip(looks, labels(results), strict=True))
     mark = {"color": GREY, "linestyle": ""}
     if any(overfitted(results)):
@@ -48,13 +64,11 @@ def legend_entries(results: Sequence[Result]) -> list[Entry]:
     return entries
 
 
-def labels(results: Sequence[Result]) -> list[str]:
-    """Return the names of the methods, with learning rates if these differ."""
-    rates = [result.trial.learning_rate for result in results]
-    names = [result.trial.method.label for result in results]
-    if len(set(rates)) == 1:
-        return names
-    return [f"{name}, lr {rate:g}" for name, rate in zip(names, rates, strict=True)]
+def styles(results: Sequence[Result]) -> list[Style]:
+    """Return the style of each result."""
+    names = [result.trial.method.name for result in results]
+    of_name = styles_of(names)
+    return [of_name[name] for name in names]
 
 
 def finite(result: Result, value: Quantity) -> list[tuple[int, float]]:
@@ -88,8 +102,8 @@ def course_panel(
     zeros: ZeroRows | None = None,
 ) -> None:
     """Draw a quantity of all results by epoch, with a cross where a method ended with NaN."""
-    for index, result in enumerate(results):
-        look = look_of(STYLES[result.trial.method.name])
+    for index, (result, style) in enumerate(zip(results, styles(results), strict=True)):
+        look = look_of(style)
         points = finite(result, value)
         if zeros:
             points = [(number, zeros.height(index, y)) for number, y in points]
@@ -101,11 +115,11 @@ def course_panel(
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def overfitted(results: Sequence[Result]) -> list[tuple[Result, Epoch]]:
-    """Return the results with overfitting, and the epoch of the warning."""
+def overfitted(results: Sequence[Result]) -> list[tuple[Style, Epoch]]:
+    """Return the style of each result with overfitting, and the epoch of the warning."""
     return [
-        (result, result.epochs[finding.epoch])
-        for result in results
+        (style, result.epochs[finding.epoch])
+        for result, style in zip(results, styles(results), strict=True)
         for finding in result.findings
         if finding.kind == OVERFITTING
     ]
@@ -113,8 +127,7 @@ def overfitted(results: Sequence[Result]) -> list[tuple[Result, Epoch]]:
 
 def mark_overfitting(panel: Axes, results: Sequence[Result]) -> None:
     """Draw a ring at each warning of overfitting."""
-    for result, epoch in overfitted(results):
-        colour, _ = STYLES[result.trial.method.name]
+    for (colour, _), epoch in overfitted(results):
         panel.plot(epoch.number, epoch.test_loss, color=colour, clip_on=False, zorder=3, **RING)
 
 

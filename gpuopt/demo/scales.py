@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACCURACY_TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
+LEVEL_TICKS = (0.5, 0.9, 0.98)  # of those, what has room side by side
 USUAL_ACCURACY, BEST_ACCURACY = 0.99, 0.999  # minimum and maximum of the scale's upper limit
 MOST_DECADES = 6  # tick labels on a horizontal axis
 ROW = 0.04  # the distance between two rows of zeros, relative to the range of the values
@@ -96,12 +97,23 @@ def with_a_decade(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high >= 10 * low else (10 ** floor(log10(low)), 10 ** ceil(log10(high)))
 
 
-def accuracy_scale(panel: Axes) -> None:
-    """Give the panel a scale on which halving the error is a constant step."""
-    panel.set_yscale("function", functions=(error_halvings, lambda steps: 1 - 2.0**-steps))
-    panel.set_yticks(ACCURACY_TICKS, [f"{100 * tick:g}%" for tick in ACCURACY_TICKS])
-    panel.set_ylim(0, max(USUAL_ACCURACY, min(panel.dataLim.ymax, BEST_ACCURACY)))
-    panel.axhline(TARGET_ACCURACY, **LIMIT)
+def accuracy_scale(panel: Axes, level: bool = False) -> None:
+    """Give the panel a scale on which halving the error is a constant step; upright or level."""
+    functions = (error_halvings, lambda steps: 1 - 2.0**-steps)
+    highest = panel.dataLim.xmax if level else panel.dataLim.ymax
+    limits = 0, max(USUAL_ACCURACY, min(highest, BEST_ACCURACY))
+    ticks = LEVEL_TICKS if level else ACCURACY_TICKS
+    names = [f"{100 * tick:g}%" for tick in ticks]
+    if level:
+        panel.set_xscale("function", functions=functions)
+        panel.set_xticks(ticks, names)
+        panel.set_xlim(limits)
+        panel.axvline(TARGET_ACCURACY, **LIMIT)
+    else:
+        panel.set_yscale("function", functions=functions)
+        panel.set_yticks(ticks, names)
+        panel.set_ylim(limits)
+        panel.axhline(TARGET_ACCURACY, **LIMIT)
 
 
 def error_halvings(accuracy: Any) -> Any:

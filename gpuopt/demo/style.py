@@ -6,7 +6,7 @@ is created, and needs no display.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
 from textwrap import wrap
@@ -42,6 +42,15 @@ STYLES: dict[str, Style] = {  # methods of one family share a colour
     "adamw_amsgrad": (RED, "-."),
     "adagrad": (BLUE, "-"),
 }
+INDIGO, WINE, OLIVE, TEAL = "#332288", "#882255", "#999933", "#44aa99"  # Paul Tol's, likewise
+FURTHER: list[Style] = [
+    (colour, line) for line in ("-", "--", ":", "-.") for colour in (INDIGO, WINE, OLIVE, TEAL)
+]
+"""The styles of other methods, in the order in which a picture has them."""
+
+MOST_LINES = len(FURTHER)
+"""Of a picture: more methods are shown as rows."""
+
 SETTINGS = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -170,6 +179,13 @@ def page(title: str, caption: str, room: float = TALL) -> Iterator[Page]:
 
     with matplotlib.rc_context(SETTINGS):
         yield Page(title, caption, room)
+
+
+def styles_of(names: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each method, by name; there may be `MOST_LINES` of them."""
+    unique = dict.fromkeys(names)
+    further = iter(FURTHER)
+    return {name: STYLES.get(name) or next(further) for name in unique}
 
 
 def look_of(style: Style) -> dict[str, Any]:

@@ -7,20 +7,23 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 from gpuopt.demo.comparison import Result
+from gpuopt.demo.rows_picture import SWEEP_TITLE as TITLE
+from gpuopt.demo.rows_picture import rows_figure
 from gpuopt.demo.scales import accuracy_scale, level_decades, plain
 from gpuopt.demo.style import (
     CROSS,
     FLAT,
     GREY,
     LIMIT,
+    MOST_LINES,
     SHADE,
-    STYLES,
     TALL,
     Entry,
     Style,
     look_of,
     no_ticks,
     page,
+    styles_of,
 )
 from gpuopt.demo.sweep import Curve
 from gpuopt.demo.training import LOSS_OF_GUESSING
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLE = "How much the learning rate matters"
 TITLE_WITH_BETA = "Final training loss by learning rate and beta"
 PANELS_IN_A_ROW, DECADES_IN_A_ROW = 3, 11
 ROW_HEIGHT = 2.0  # inches
@@ -40,15 +42,21 @@ LIGHTEST = 0.4  # intensity of a method's colour for the smallest beta
 
 
 def sweep_figure(curves: Sequence[Curve], origin: str) -> Figure:
-    """Draw the final training loss by learning rate; a panel per method if there are betas."""
+    """Draw the final training loss by learning rate; a panel per method if there are betas.
+
+    Of more than `MOST_LINES` curves without betas, each is a row.
+    """
     with_beta = [curve for curve in curves if curve.beta is not None]
-    return beta_figure(curves, origin) if with_beta else rate_figure(curves, origin)
+    if with_beta:
+        return beta_figure(curves, origin)
+    figure = rows_figure if len(curves) > MOST_LINES else rate_figure
+    return figure(curves, origin)
 
 
 def rate_figure(curves: Sequence[Curve], origin: str) -> Figure:
     """Draw the losses of all methods into one panel, and the accuracies into another."""
     with page(TITLE, origin, FLAT) as sheet:
-        styles = [STYLES[curve.method.name] for curve in curves]
+        styles = own_styles(curves)
         sheet.legend([(look_of(s), c.label) for s, c in zip(styles, curves, strict=True)])
         loss, accuracy = sheet.figure.subplots(1, 2)
         loss_panel(loss, "Final training loss", curves, styles)
@@ -79,7 +87,10 @@ def beta_figure(curves: Sequence[Curve], origin: str) -> Figure:
 def beta_entries(curves: Sequence[Curve]) -> list[Entry]:
     """Return entries for the methods without beta, and for the betas in shades of grey."""
     without = [curve for curve in curves if curve.beta is None]
-    named = [(look_of(STYLES[curve.method.name]), curve.label) for curve in without]
+    named = [
+        (look_of(style), curve.label)
+        for style, curve in zip(own_styles(without), without, strict=True)
+    ]
     betas = sorted({curve.beta for curve in curves if curve.beta is not None})
     shaded = shades((GREY, "-"), len(betas))
     return named + [
@@ -109,9 +120,14 @@ def by_method(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
 
 def group_styles(curves: Sequence[Curve]) -> list[Style]:
     """Return each method's style, or its shades if there are betas."""
-    if curves[0].beta is None:
-        return [STYLES[curve.method.name] for curve in curves]
-    return shades(STYLES[curves[0].method.name], len(curves))
+    own = own_styles(curves)
+    return own if curves[0].beta is None else shades(own[0], len(curves))
+
+
+def own_styles(curves: Sequence[Curve]) -> list[Style]:
+    """Return each method's style."""
+    of_name = styles_of(curve.method.name for curve in curves)
+    return [of_name[curve.method.name] for curve in curves]
 
 
 def shades(style: Style, count: int) -> list[Style]:

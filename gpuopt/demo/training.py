@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpuopt.demo import mlp
+from gpuopt.demo import mlp, modes
 from gpuopt.demo.data import CLASSES, Digits, Split
 from gpuopt.demo.mlp import Array
+from gpuopt.demo.modes import HessianEstimate
 from gpuopt.engine.stats import TensorStats
 
 LOSS_OF_GUESSING = log(CLASSES)
@@ -120,11 +121,15 @@ def pass_over(
     batch_size: int,
     rng: np.random.Generator,
     clock: StepClock,
+    hessian: HessianEstimate,
 ) -> None:
     """Train for one epoch: one step per batch."""
+    modes.train(optimizer)
     for batch in batches(digits, batch_size, rng):
         values = mlp.forward(params, batch.images)
+        hessian.before_step(params, values)
         clock.step(optimizer, mlp.backward(params, values, batch.labels))
+    modes.evaluate(optimizer)
 
 
 def train(
@@ -142,9 +147,10 @@ def train(
     The order of the images depends only on the seed, so it is the same for every method.
     """
     rng = np.random.default_rng(seed)
+    hessian = HessianEstimate(optimizer, seed)
     epoch = measure(0, params, digits)
     yield epoch
     while epoch.number < epochs and epoch.finite:
-        pass_over(digits.train, params, optimizer, batch_size, rng, clock)
+        pass_over(digits.train, params, optimizer, batch_size, rng, clock, hessian)
         epoch = measure(epoch.number + 1, params, digits)
         yield epoch

@@ -121,10 +121,11 @@ class DeviceLaunch(Launch):
         if everything or groups is not self._groups:
             self.memory.send_options(groups.matrix(self.table.update.option_names))
             self._groups = groups
+        names = self.table.update.option_names
         for rows, name, tensor in groups.followed:
-            if scalars.on_host(tensor) == (self.table.device == "cpu"):
-                self.memory.follow(rows, self.table.update.option_names.index(name), tensor)
-            # else its value is among the options already
+            if name in names and scalars.on_host(tensor) == (self.table.device == "cpu"):
+                self.memory.follow(rows, names.index(name), tensor)
+            # else it is not used, or its value is among the options already
         for staged in self._active:
             staged.fill(grads[staged.entry.index])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ..messages.suggest import did_you_mean
 from ..rules.ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
 
 
@@ -101,9 +102,14 @@ class Tail:
             TypeError, ValueError: the option is not in use, or does not accept the value.
         """
         if name not in CHANGEABLE:
-            raise ValueError(f"{name}: expected one of {', '.join(CHANGEABLE)}")
-        if getattr(self, name) is None or value is None:
-            raise ValueError(f"{name}: it is in use from the beginning or never, got {value!r}")
+            hint = did_you_mean(name, CHANGEABLE) or "; options of a group are set in param_groups"
+            raise ValueError(f"change: expected one of {', '.join(CHANGEABLE)}, got {name!r}{hint}")
+        if getattr(self, name) is None:
+            raise ValueError(
+                f"{name}: the optimizer was made without it, which cannot be changed, got {value!r}"
+            )
+        if value is None:
+            raise ValueError(f"{name}: expected a number, since it cannot be turned off, got None")
         return replace(self, **{name: _CHECKS[name](name, value)})
 
 
@@ -138,7 +144,7 @@ def tail_of(**options: Any) -> Tail:
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)}: expected one of them at most")
     if tail.error_if_nonfinite and tail.clip_norm is None:
-        raise ValueError("error_if_nonfinite: expected a clip_norm beside it, got none")
+        raise ValueError("error_if_nonfinite: expected clip_norm beside it, got none")
     return tail
 
 
@@ -151,11 +157,10 @@ def _integer(name: str, value: Any) -> int:
 
 
 def _masters(name: str, value: Any) -> bool | str:
-    if isinstance(value, str):
-        if value not in SPLITS:
-            raise ValueError(f"{name}: expected True, False, 'split16' or 'split8', got {value!r}")
+    if value is True or value is False or (isinstance(value, str) and value in SPLITS):
         return value
-    return boolean(name, value)
+    error = ValueError if isinstance(value, str) else TypeError
+    raise error(f"{name}: expected True, False, 'split16' or 'split8', got {value!r}")
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {

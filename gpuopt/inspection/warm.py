@@ -26,10 +26,10 @@ _INSTALL = {"triton": BACKENDS["triton"].install}
 _INSTALL |= {name: dispatch.BACKENDS[name].install for name in ("cupy", "llvm")}
 
 CPU = "llvm"
+"""The backend that needs no architecture: it compiles for the processor that it runs on."""
 
 _PACKAGE = {CPU: "llvmlite"}
 """The packages of backends that have another name."""
-"""The backend that needs no architecture: it compiles for the processor that it runs on."""
 
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:

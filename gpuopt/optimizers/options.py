@@ -24,7 +24,11 @@ def checked_state_dtype(value: Any) -> str | None:
     known = (*FLOATS, IN_8_BITS, *FORMATS)
     if value is None or (isinstance(value, str) and value in known):
         return value
-    raise ValueError(f"state_dtype: expected None or one of {', '.join(known)}, got {value!r}")
+    as_string = str(value).removeprefix("torch.")
+    hint = f"; write {as_string!r}, a string" if as_string in known else ""
+    raise ValueError(
+        f"state_dtype: expected None or one of {', '.join(known)}, got {value!r}{hint}"
+    )
 
 
 def accepted(option: Option, value: Any) -> Any:

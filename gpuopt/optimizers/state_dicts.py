@@ -110,7 +110,10 @@ class Reader:
             )
         theirs = [group.get("params") for group in groups]
         if theirs != ours:
-            raise ValueError(f"state_dict: expected groups of the arrays {ours}, got {theirs}")
+            raise ValueError(
+                f"state_dict: expected groups of the arrays {ours}, got {theirs} "
+                "(names for a dict of arrays, indices for a list)"
+            )
         return tuple(_options(self.definition, group) for group in groups)
 
     def _state(
@@ -222,7 +225,7 @@ def _check_shape(state_dict: Mapping[str, Any], optimizer: str) -> None:
         raise ValueError(f"{expected}, got one with {list(state_dict)}{torchs}")
     if state_dict["optimizer"] != optimizer:
         raise ValueError(
-            f"state_dict: expected one of {optimizer}, as gpuopt.{optimizer} makes, got one of "
+            f"state_dict: expected that of {optimizer}, as gpuopt.{optimizer} makes, got that of "
             f"{state_dict['optimizer']!r}"
         )
 

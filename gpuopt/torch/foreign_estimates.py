@@ -58,7 +58,7 @@ def _converted(state_dict: Any, optimizer: Any, name: str) -> dict[str, Any]:
     shared = optimizer._definition.shared
     missing = [number for number in shared if groups and number not in groups[0]]
     if missing:
-        raise ValueError(f"state_dict: expected one of {name}, got groups without {missing[0]!r}")
+        raise ValueError(f"state_dict: expected that of {name}, got groups without {missing[0]!r}")
     if any(group.get("slice_p", 1) != 1 for group in groups):
         raise ValueError("state_dict: expected slice_p=1: the sums here are of all elements")
     numbers = {number: float(groups[0][number]) for number in shared} if groups else {}

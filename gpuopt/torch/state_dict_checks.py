@@ -47,7 +47,7 @@ def check_state_dict(
 
 def _checked_groups(optimizer: CheckedParamGroups, state_dict: Any) -> list[dict[str, Any]]:
     """Return the groups of a state dict, with the options that torch adds to older ones."""
-    expected = f"state_dict: expected one of {name_of(optimizer)}, with 'state' and 'param_groups'"
+    expected = f"state_dict: expected that of {name_of(optimizer)}, with 'state' and 'param_groups'"
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"{expected}, got {type(state_dict).__name__}")
     if not {"state", "param_groups"} <= state_dict.keys():
@@ -123,8 +123,10 @@ def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str
         theirs = " or ".join(f"Optimizer(rule={rule!r})" for rule in rules)
     if isinstance(state_dict.get("optimizer"), str):
         theirs = f"gpuopt.{state_dict['optimizer']}"
-    like = f" that looks like one of {theirs}" if theirs and own not in theirs.split(" or ") else ""
-    return f"state_dict: expected one of {own}, got one{like}"
+    like = (
+        f" that looks like that of {theirs}" if theirs and own not in theirs.split(" or ") else ""
+    )
+    return f"state_dict: expected that of {own}, got one{like}"
 
 
 @cache

@@ -62,7 +62,8 @@ def plan() -> Plan:
         full.add(backend)
         if LIBRARIES[library].lacks("bfloat16"):
             label = LIBRARIES[library].label
-            made.unseen.append(f"{backend}: bfloat16 in {label}: ml_dtypes is not installed")
+            lacking_it = "ml_dtypes is not installed; to install it: pip install ml_dtypes"
+            made.unseen.append(f"{backend}: bfloat16 in {label}: {lacking_it}")
     made.unseen.extend(_of_devices(made.checks))
     return made
 

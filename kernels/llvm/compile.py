@@ -34,9 +34,10 @@ def assembly(update: Update, dtypes: tuple[str, ...]) -> str:
 
 def optimized(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
     """Return LLVM's module of an update's walk; see `object_file`."""
-    if "float16" in dtypes and not _converts_float16():
+    text = str(module_of(update, dtypes, name))
+    if re.search(r"\bhalf\b", text) and not _converts_float16():
         raise ValueError("float16: this processor cannot convert it (F16C); use bfloat16, or NumPy")
-    module = llvm.parse_assembly(str(module_of(update, dtypes, name)))
+    module = llvm.parse_assembly(text)
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = options.slp_vectorization = False
     builder = llvm.create_pass_builder(target_machine(), options)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite
-from llvmlite.binding import llvm_version_info
+from llvmlite.binding import get_process_triple, llvm_version_info
 
 from ..table import Update
 from ..trace.operations import trace
@@ -23,7 +23,7 @@ def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
     """Return a key for the walk of an update.
 
     It depends on the operations and the shape of the update, on the dtypes, on the sources of this
-    backend, on the versions of llvmlite and LLVM, and on the processor.
+    backend, on the versions of llvmlite and LLVM, on the platform, and on the processor.
     """
     parts = (_environment(), dtypes, *_shape(update))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
@@ -31,13 +31,24 @@ def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
 
 @cache
 def _environment() -> tuple[Any, ...]:
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()]
-    return (llvmlite.__version__, llvm_version_info, *processor(), *digests)
+    files = sources() if has_sources() else []
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    versions = llvmlite.__version__, llvm_version_info
+    return (*versions, get_process_triple(), *processor(), *digests)
 
 
 def sources() -> list[Path]:
     """Return the files that decide what an update is compiled to."""
     return sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / name for name in _OTHERS)))
+
+
+@cache
+def has_sources() -> bool:
+    """Return whether those files are there; otherwise a key does not say what code it is of.
+
+    A frozen application has none, nor has one that is imported from an archive.
+    """
+    return all(path.is_file() for path in sources())
 
 
 _OTHERS = ("roundings.py", "storage.py", "table.py", "trace/operations.py", "trace/retarget.py")

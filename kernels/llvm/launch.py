@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .. import disk_cache
 from ..table import Update
 from ..threads import for_each_share
-from .keys import key_of
+from .keys import has_sources, key_of
 from .layout import CHUNK
 from .object_files import compiling, load
 
@@ -32,7 +32,10 @@ def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., None]:
 
 
 def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
-    """Return the object file of an update's loop; compile it unless it is on disk."""
+    """Return the object file of an update's loop; compile it unless it is on disk.
+
+    Without the sources of this backend, nothing is kept on disk.
+    """
     entry = entry_of(update, dtypes)
 
     def make() -> bytes:
@@ -40,7 +43,7 @@ def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
 
         return object_file(update, dtypes, f"walk_{entry.stem}")
 
-    return disk_cache.kept(entry, make)
+    return disk_cache.kept(entry, make) if has_sources() else make()
 
 
 def entry_of(update: Update, dtypes: tuple[str, ...]) -> Path:

@@ -9,7 +9,11 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
+
+if llvm.llvm_version_info < (20,):  # an older one does not read what `walk` writes
+    raise ImportError(f"llvmlite {llvmlite.__version__} is too old: 0.45 is the first with LLVM 20")
 
 compiling = RLock()
 """Held while code is compiled and loaded. A fork waits for it: in the child, the locks of LLVM
@@ -23,6 +27,11 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+_BASELINE = "+64bit,+sse2"
+"""What every processor has that runs x86-64's code. LLVM takes a name that it does not know for a
+processor of 32 bits, and ends the process."""
+
+
 @cache
 def processor() -> tuple[str, str]:
     """Return the name and the features of the processor that code is compiled for.
@@ -30,7 +39,10 @@ def processor() -> tuple[str, str]:
     They are this machine's, or those of the processor that GPUOPT_CPU names.
     """
     name = os.environ.get("GPUOPT_CPU")
-    return (name, "") if name else (llvm.get_host_cpu_name(), _features())
+    if not name:
+        return llvm.get_host_cpu_name(), _features()
+    is_x86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
+    return name, _BASELINE if is_x86 else ""
 
 
 def _features() -> str:

@@ -39,7 +39,11 @@ def decode(builder: Any, stored: Any, dtype: str, number: Any) -> Any:
 
 
 def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
-    """Return values as stored elements; float64 is rounded to float32 first."""
+    """Return values as stored elements; float64 is rounded to float32 before 16 bits.
+
+    Integers are what `kernels.roundings` makes for them: of 16 bits `split16_low`, of 8 bits
+    ``stochastic_code_0`` to ``stochastic_code_3``.
+    """
     if dtype in ("float32", "float64"):
         return convert(builder, value, items[dtype])
     value = convert(builder, value, FLOAT)
@@ -50,7 +54,7 @@ def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
     if dtype == "int16":
         whole = builder.fptosi(value, of_items(value.type, I32))
         return builder.trunc(whole, of_items(value.type, I16))
-    bits = bits_of(builder, value)  # a code, as `roundings.stochastic_code` leaves it
+    bits = bits_of(builder, value)  # a code, as `roundings._stochastic_code` leaves it
     moved = builder.lshr(bits, constant(bits.type, 8))
     return builder.trunc(moved, of_items(value.type, I8))
 

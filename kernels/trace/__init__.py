@@ -1,1 +1,1 @@
-"""A rule as a list of exact operations, printed as C++ or as NumPy calls."""
+"""A rule as a list of exact operations, for LLVM, or printed as C++ or as NumPy calls."""

@@ -32,10 +32,11 @@ class CoefficientTrace(Trace):
 
     subject: ClassVar[str] = "a function of coefficients"
     allowed: ClassVar[str] = (
-        f"{ALLOWED}, and power(base, step) of gpuopt.rules, and its real_power(base, exponent)"
+        f"{ALLOWED}, and power(base, step) and real_power(base, exponent), "
+        "by `from gpuopt.rules import power, real_power`"
     )
     instead_of_constants: ClassVar[str] = "write the number"
-    instead_of_powers: ClassVar[str] = "write power"
+    instead_of_powers: ClassVar[str] = "write power(base, step)"
 
     def record(self, name: str, *operands: object) -> Value:
         """Append an operation and return its result."""

@@ -1,7 +1,7 @@
 """Trace a rule: call it with symbolic values and record a list of exact operations.
 
-The CUDA C is generated from the list. Tracing also proves that a rule uses only exactly rounded
-operations: any other raises `RuleError` with its name.
+LLVM's code, the CUDA C and NumPy's calls are made from the list. Tracing also proves that a rule
+uses only exactly rounded operations: any other raises `RuleError` with its name.
 """
 
 from __future__ import annotations

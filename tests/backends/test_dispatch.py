@@ -39,7 +39,7 @@ def test_the_first_that_can_run_is_chosen():
     assert gpuopt.explain(ARRAY).chosen == {"cpu": FIRST}
 
 
-def test_numba_comes_before_numpy():
+def test_llvm_comes_before_numpy():
     names = [name for name, backend in BACKENDS.items() if "cpu" in backend.devices]
     assert names.index("llvm") < names.index("numpy")
 

@@ -23,6 +23,10 @@ keys = pytest.importorskip("gpuopt.kernels.llvm.keys")
 
 DTYPES = ("float32",) * 4
 
+only_x86 = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="names x86-64's processors"
+)
+
 STEP = """
     import sys
     import numpy as np
@@ -190,6 +194,7 @@ def stored(rule, state_dtype):
         ("llvmlite.__version__", "99.0"),
         ("llvm_version_info", (99, 0, 0)),
         ("processor", lambda: ("z80", "")),
+        ("get_process_triple", lambda: "z80-unknown-linux-gnu"),  # "generic" is of all platforms
         ("sources", lambda: []),
     ],
     ids=lambda change: change[0],
@@ -302,6 +307,22 @@ def test_without_a_usable_disk_kernels_are_compiled_and_nothing_fails(
     assert not [file for file in folder.rglob("*") if file.is_file()]
 
 
+@pytest.mark.parametrize("where", ["folder", "archive.zip"])
+def test_without_sources_kernels_are_compiled_and_not_kept(folder, tmp_path, where):
+    """As in a frozen application: no entry could be told from one of another version."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "archive.zip").touch()
+    code = f"""
+    from pathlib import Path
+    from gpuopt.kernels.llvm import keys
+    keys.sources = lambda: [Path({str(tmp_path / where / "units.py")!r})]
+    """
+    step = STEP.format(tail="plain")
+    found = run_script(code + step)
+    assert not entries(folder)
+    assert found == run_script(step)
+
+
 def full(*args, **kwargs):
     raise OSError(28, "No space left on device")
 
@@ -369,9 +390,8 @@ def test_what_a_killed_writer_left_goes(folder):
     assert [file.suffix for file in (folder / "cpu").iterdir()] == [".o"]
 
 
+@only_x86
 def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder):
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        pytest.skip("others convert it")
     code = """
         import numpy as np, gpuopt
         param = np.ones(5, np.float16)
@@ -383,6 +403,31 @@ def test_a_processor_that_cannot_convert_float16_is_an_error_and_no_abort(folder
     said = run_script(code, GPUOPT_CPU="x86-64")
     assert said.startswith("float16: this processor cannot convert it")
     assert said.endswith("[1.0, 1.0, 1.0, 1.0, 1.0]\n")
+
+
+@only_x86
+def test_a_rule_that_rounds_to_float16_is_no_abort_either(folder):
+    """Beside lists of other dtypes."""
+    code = """
+        from gpuopt.kernels.llvm.compile import object_file
+        from gpuopt.engine.compose import compose
+        from gpuopt import RULES
+        from gpuopt.rules.tail import ROUND
+        update = compose(RULES["gradient_descent"], (), (ROUND["float16"],))
+        try:
+            object_file(update, ("float32",) * 2, "walk")
+        except ValueError as error:
+            print(error)
+    """
+    assert run_script(code, GPUOPT_CPU="x86-64").startswith("float16: this processor cannot")
+
+
+@only_x86
+@pytest.mark.parametrize("name", ["no_such_processor", "i386"])
+def test_a_processor_of_another_kind_is_no_abort(folder, name):
+    _, *bits = run_script(STEP.format(tail="plain")).split()
+    said = run_script(STEP.format(tail="plain"), quiet=False, GPUOPT_CPU=name).split()
+    assert said[-len(bits) :] == bits
 
 
 def test_a_child_that_is_forked_while_a_kernel_is_compiled_can_compile(folder):

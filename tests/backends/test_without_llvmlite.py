@@ -27,6 +27,10 @@ HIDDEN = {
                 raise OSError("Could not find/load shared object file")
     sys.meta_path.insert(0, Broken)
     """,
+    "too old": """
+    import llvmlite.binding
+    llvmlite.binding.llvm_version_info = (15, 0, 7)
+    """,
 }
 
 

@@ -114,7 +114,7 @@ def test_a_size_is_one_tensor(run):
 
 def test_errors_are_small_and_ours_are_the_same_on_every_backend(run):
     pytest.importorskip("torch")
-    pytest.importorskip("numba")
+    pytest.importorskip("llvmlite")
     (group,) = run("--suite", "accuracy", "--steps", "20", "--rule", "adam")["groups"]
     errors = {line["contender"]: line["ulps"] for line in group["lines"]}
     assert errors["llvm"] == errors["numpy"] == errors["llvm, drop-in"]

@@ -40,7 +40,7 @@ def needs(contender):
     if "torch" in contender or "drop-in" in contender:
         pytest.importorskip("torch")
     if contender.startswith("llvm"):
-        pytest.importorskip("numba")
+        pytest.importorskip("llvmlite")
 
 
 def measured(case, contenders):

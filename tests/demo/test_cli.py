@@ -121,6 +121,18 @@ def test_also_adds_methods_whatever_their_spelling(numbers):
     assert [result["method"] for result in found["results"]] == expected
 
 
+def test_also_takes_every_optimizer_by_its_class_and_all_of_them(command, numbers):
+    found = numbers("compare", "--also", "AdEMAMix, AdamWScheduleFree,SophiaG")
+    own = [(result["method"], result["optimizer"]) for result in found["results"][6:]]
+    names = ("AdEMAMix", "AdamWScheduleFree", "SophiaG")
+    assert own == [(name.lower(), name) for name in names]
+    found = numbers("sweep", "--also", "all", "--lr", "0.001")
+    assert [result["method"] for result in found["results"]] == [*METHODS]
+    help_text = words(command("compare", "--help").out)
+    assert all(name in help_text for name in METHODS if name not in {m.name for m in DEFAULT})
+    assert "or all of them" in help_text
+
+
 def test_the_options_reach_the_training(numbers):
     found = numbers("compare", "--lr", "0.125", "--batch-size", "50", "--seed", "7")
     assert (found["settings"]["seed"], found["settings"]["epochs"]) == (7, 1)
@@ -396,7 +408,7 @@ def test_without_llvmlite_the_reference_is_used():
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "inspect", "warm", "cache"}),
+        ("gpuopt ", {"compare", "sweep", "doctor", "verify", "run", "inspect", "warm", "cache"}),
         ("gpuopt in", {"inspect"}),
         ("gpuopt inspect --s", {"--sample", "--source"}),
     ],
@@ -423,8 +435,8 @@ def test_without_typer_one_sentence_says_what_to_install(monkeypatch, capsys, ar
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2
-    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify "
-    assert capsys.readouterr().err == f"{said}and --version do without)\n"
+    said = f"The gpuopt command needs typer: pip install 'gpuopt[{extra}]' (doctor, verify, "
+    assert capsys.readouterr().err == f"{said}run and --version do without)\n"
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])

@@ -127,16 +127,18 @@ def test_the_tables_on_the_pages_are_those_of_the_data():
 
 
 def test_every_table_is_on_one_page():
-    text = "".join(page.read_text(encoding="utf-8") for page in tables.DOCS.glob("*.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in tables.pages())
     names = re.findall(r"<!-- table: (.*?) -->", text)
     assert sorted(names) == sorted(tables.TABLES)
     assert text.count("<!-- end of table -->") == len(names)
 
 
 def test_a_number_that_is_changed_by_hand_is_noticed(tmp_path, monkeypatch, capsys):
-    page = tmp_path / "page.md"
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    (tmp_path / "README.md").write_text("no table\n", encoding="utf-8")
     page.write_text("<!-- table: drift -->\n| old |\n<!-- end of table -->\n", encoding="utf-8")
-    monkeypatch.setattr(tables, "DOCS", tmp_path)
+    monkeypatch.setattr(tables, "DOCS", page.parent)
     assert tables.main(["--check"]) == 1
     assert "not up to date" in capsys.readouterr().out
     assert tables.main([]) == 0

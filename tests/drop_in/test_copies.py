@@ -191,7 +191,7 @@ def test_a_shallow_copy_that_loads_the_states_of_both_has_others(loading):
 def test_a_shallow_copy_whose_loading_fails_stays_the_same():
     params, optimizer = begun("Adam")
     other = copy.copy(optimizer)
-    with pytest.raises(ValueError, match="expected one of Adam"):
+    with pytest.raises(ValueError, match="expected that of Adam"):
         other.load_state_dict(begun("SGD")[1].state_dict())
     take(params, other, 2)
     take(params, optimizer, 3)

@@ -99,7 +99,7 @@ def test_what_is_no_such_state_dict_is_refused(name):
         convert({}, getattr(ours, other)(params(torch.float64)))
     adam = torch.optim.Adam(own := params(torch.float64))
     train(own, adam, 1)
-    with pytest.raises(ValueError, match=f"expected one of {name}, got groups without 'd'"):
+    with pytest.raises(ValueError, match=f"expected that of {name}, got groups without 'd'"):
         convert(adam.state_dict(), opt)
     numbers = dict.fromkeys(opt._definition.shared, 1.0)
     groups = [{"params": [0, 1], **numbers}]

@@ -109,7 +109,7 @@ MISSING = {
 @pytest.mark.parametrize("theirs", [True, False])
 def test_what_is_missing_is_named(saved, loading, theirs):
     _, other = trained(of(saved) if theirs else getattr(ours, saved))
-    words = (f"expected one of {loading}, got one that looks like one of {like(saved)}:",)
+    words = (f"expected that of {loading}, got one that looks like that of {like(saved)}:",)
     refuses(loading, other.state_dict(), *words, *MISSING[saved, loading])
 
 
@@ -120,8 +120,8 @@ def test_every_class_takes_only_what_it_can_step_with(name):
         state_dict = trained(of(saved))[1].state_dict()
         if not has_all_of(saved, name):
             same = name in SAME_OPTIONS and saved in SAME_OPTIONS
-            seen = "" if same else f" that looks like one of {like(saved)}"
-            refuses(name, state_dict, f"expected one of {name}, got one{seen}:")
+            seen = "" if same else f" that looks like that of {like(saved)}"
+            refuses(name, state_dict, f"expected that of {name}, got one{seen}:")
             continue
         params, optimizer = trained(getattr(ours, name))
         optimizer.load_state_dict(state_dict)
@@ -132,13 +132,13 @@ def test_every_class_takes_only_what_it_can_step_with(name):
 @pytest.mark.parametrize("name", ["SparseAdam", "Adafactor", "LBFGS"])
 def test_classes_that_only_torch_has(name):
     other = getattr(torch.optim, name)(parameters(torch.float32))
-    refuses("SGD", other.state_dict(), f"looks like one of {name}: param_groups[0] without")
+    refuses("SGD", other.state_dict(), f"looks like that of {name}: param_groups[0] without")
 
 
 def test_a_state_dict_of_the_array_api():
     arrays = [p.detach().numpy() for p in parameters(torch.float32)]
     other = gpuopt.RMSProp(arrays)
-    refuses("SGD", other.state_dict(), "looks like one of gpuopt.RMSProp", "'dampening'")
+    refuses("SGD", other.state_dict(), "looks like that of gpuopt.RMSProp", "'dampening'")
     other = gpuopt.Adam(arrays)
     other.step([array.copy() for array in arrays])
     what = "state 'exp_avg' of params[0]: expected a tensor, got array"
@@ -203,7 +203,7 @@ SHAPELESS = [
 
 @pytest.mark.parametrize(("given", "error", "words"), SHAPELESS)
 def test_what_is_no_state_dict(given, error, words):
-    expected = "state_dict: expected one of SGD, with 'state' and 'param_groups', "
+    expected = "state_dict: expected that of SGD, with 'state' and 'param_groups', "
     refuses("SGD", given, expected + words, error=error)
 
 

@@ -39,6 +39,13 @@ MUTANTS = (
         "tests/tail/test_combinations.py -k 'statement and llvm and state_dtype'",
     ),
     Mutant(
+        "a NaN equals what it is compared with",
+        "kernels/llvm/operations.py",
+        'builder.fcmp_unordered if name == "!=" else',
+        'builder.fcmp_ordered if name == "!=" else',
+        "tests/backends/test_random_rules.py -k each_operation",
+    ),
+    Mutant(
         "the maximum loses a NaN",
         "kernels/llvm/operations.py",
         "return builder.select(builder.or_(beyond, is_nan), a, b)",
@@ -97,7 +104,7 @@ MUTANTS = (
     Mutant(
         "a key lacks the processor",
         "kernels/llvm/keys.py",
-        "*processor(), *digests)",
+        "get_process_triple(), *processor(), *digests)",
         "*digests)",
         "tests/backends/test_kernels_on_disk.py -k 'key_changes_with_what or another_processor'",
     ),

@@ -207,6 +207,12 @@ def test_state_dtypes_that_are_none(dtype):
             make(name, arrays(0), state_dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.dtype("float16"), "torch.float16"])
+def test_a_state_dtype_that_is_no_string_is_told_so(dtype):
+    with pytest.raises(ValueError, match=r"; write 'float16', a string$"):
+        make("Adam", arrays(0), state_dtype=dtype)
+
+
 @pytest.mark.parametrize(
     ("scale", "error"),
     [

@@ -157,7 +157,7 @@ def test_every_optimizer_refuses_the_states_of_every_other(numpy_backend, name):
         if other != name:
             optimizer = make(other, arrays(0), **options)
             optimizer.step(gradients(0))
-            with pair.refuses(ValueError, "state_dict: expected one of", name, repr(other)):
+            with pair.refuses(ValueError, "state_dict: expected that of", name, repr(other)):
                 pair.optimizer.load_state_dict(optimizer.state_dict())
 
 
@@ -327,7 +327,7 @@ def test_a_file_of_another_optimizer(saved):
     """The error says whose it is, and which file it is in."""
     _, path = saved
     pair = Pair(optimizer="SGD")
-    words = f"{path}: state_dict: expected one of SGD, as gpuopt.SGD makes, got one of 'Adam'"
+    words = f"{path}: state_dict: expected that of SGD, as gpuopt.SGD makes, got that of 'Adam'"
     with pair.refuses(ValueError, words):
         pair.optimizer.load(path)
 

@@ -643,9 +643,9 @@ def test_gradients_are_never_written(backend, name, options):
 @pytest.fixture
 def compilations():
     """How often a kernel has been compiled, as a function."""
-    numba_cpu = pytest.importorskip("gpuopt.kernels.llvm.launch")
+    llvm_cpu = pytest.importorskip("gpuopt.kernels.llvm.launch")
     with gpuopt.use_backend("llvm"):
-        yield lambda: numba_cpu.compile.cache_info().misses
+        yield lambda: llvm_cpu.compile.cache_info().misses
 
 
 CHANGES = {

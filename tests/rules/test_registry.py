@@ -257,7 +257,7 @@ def double_of(lr):
 
 
 REFUSED_COEFFICIENTS = [
-    ("the operator ** (write power)", lambda step, lr: (lr**step,)),
+    ("the operator ** (write power(base, step))", lambda step, lr: (lr**step,)),
     ("the operator /", lambda step, lr: (lr / step,)),
     ("np.exp", lambda step, lr: (np.exp(lr),)),
     ("np.power", lambda step, lr: (np.power(lr, step),)),
@@ -295,7 +295,7 @@ def test_coefficients_that_are_not_exact_are_refused_by_name(used, function):
     message = str(caught.value)
     assert message.startswith(f"<lambda> uses {used}")
     assert "a function of coefficients may use only" in message
-    assert "power(base, step) of gpuopt.rules" in message
+    assert "by `from gpuopt.rules import power, real_power`" in message
     assert "refused" not in RULES
 
 

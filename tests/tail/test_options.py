@@ -27,8 +27,10 @@ BAD = [
     ({"seed": -1}, ValueError, "seed: expected an integer"),
     ({"seed": 2**32}, ValueError, "seed: expected an integer"),
     ({"seed": 0.5}, TypeError, "seed: expected an integer"),
-    ({"error_if_nonfinite": True}, ValueError, "error_if_nonfinite: expected a clip_norm"),
+    ({"error_if_nonfinite": True}, ValueError, "error_if_nonfinite: expected clip_norm beside it"),
     ({"master_weights": True, "kahan_sum": True}, ValueError, "master_weights and kahan_sum"),
+    ({"master_weights": 8}, TypeError, "True, False, 'split16' or 'split8', got 8"),
+    ({"master_weights": "split4"}, ValueError, "True, False, 'split16' or 'split8', got 'split4'"),
     ({"clipnorm": 1.0}, TypeError, "clipnorm"),
 ]
 
@@ -47,14 +49,16 @@ def test_numbers_change_and_nothing_else_does():
     opt = SGD([np.ones(2, np.float32)], lr=0.1, clip_norm=1.0)
     opt.change(clip_norm=2.0)
     assert opt.tail.clip_norm == 2.0
-    for bad, error in (
-        ({"clip_norm": -1.0}, ValueError),
-        ({"ema_decay": 0.5}, ValueError),
-        ({"clip_norm": None}, ValueError),
-        ({"stats": True}, ValueError),
-        ({"lr": 0.5}, ValueError),
+    accepts = "change: expected one of clip_norm, clip_value, ema_decay, decouple_lr, got "
+    for bad, message in (
+        ({"clip_norm": -1.0}, "clip_norm: expected None or a number of at least 0, got -1.0"),
+        ({"ema_decay": 0.5}, "ema_decay: the optimizer was made without it"),
+        ({"clip_norm": None}, "clip_norm: expected a number, since it cannot be turned off"),
+        ({"stats": True}, f"{accepts}'stats'"),
+        ({"lr": 0.5}, f"{accepts}'lr'; options of a group are set in param_groups"),
+        ({"clip_nrm": 0.5}, f"{accepts}'clip_nrm'; did you mean clip_norm?"),
     ):
-        with pytest.raises(error, match=re.escape(next(iter(bad)))):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
             opt.change(**bad)
     assert opt.tail.clip_norm == 2.0
 

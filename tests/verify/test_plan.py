@@ -99,7 +99,8 @@ def test_a_library_that_raises_when_it_is_imported_is_named(on, monkeypatch, tmp
 def test_without_ml_dtypes_bfloat16_is_not_seen(on, monkeypatch):
     pytest.importorskip("llvmlite")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "llvm: bfloat16 in NumPy arrays: ml_dtypes is not installed" in on(1).unseen
+    said = "ml_dtypes is not installed; to install it: pip install ml_dtypes"
+    assert f"llvm: bfloat16 in NumPy arrays: {said}" in on(1).unseen
 
 
 def test_a_plan_goes_through_json(on):

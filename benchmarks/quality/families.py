@@ -1,0 +1,84 @@
+"""Families of optimizers, told apart by what their rules keep and sum, and their members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpuopt.demo.methods import METHODS as DEMOS
+from gpuopt.demo.methods import Method
+from gpuopt.rules.definitions import Definition
+from gpuopt.rules.registry import Rule
+
+
+@dataclass(frozen=True)
+class Family:
+    """Optimizers that are alike.
+
+    Attributes:
+        name: in tables and pictures.
+        example: the class of which a path is drawn.
+        has: whether an optimizer with its defaults is one of them.
+    """
+
+    name: str
+    example: str
+    has: Callable[[Definition, Rule], bool]
+
+
+_TORCHS = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam"}
+
+_AVERAGES = {"exp_avg", "exp_avg_fast", "exp_avg_sq", "exp_inf"}
+
+FAMILIES = (
+    Family("lr estimated", "Prodigy", lambda d, rule: bool(getattr(rule, "shared", ()))),
+    Family("schedule-free", "AdamWScheduleFree", lambda d, rule: "train" in d.passes),
+    Family("scaled by norms", "LAMB", lambda d, rule: "of_p" in rule.sums),
+    Family(
+        "Adam, changed",
+        "Adan",
+        lambda d, rule: len({*rule.states} & _AVERAGES) > 1 and d.name not in _TORCHS,
+    ),
+    Family("Adam in torch.optim", "AdamW", lambda d, rule: len({*rule.states} & _AVERAGES) > 1),
+    Family(
+        "signs, clipped",
+        "Lion",
+        lambda d, rule: bool({"exp_avg", "step_size"} & {*rule.states}),
+    ),
+    Family("squares alone", "RMSProp", lambda d, rule: bool({*rule.nonnegative} - {"exp_avg_sq"})),
+    Family("SGD, momentum", "Momentum", lambda d, rule: True),
+)
+"""All families; an optimizer is of the first that has it."""
+
+ORDER = tuple(reversed(FAMILIES))
+"""The families as they are shown, from the simplest on."""
+
+
+def family_of(definition: Definition) -> Family:
+    """Return the family of an optimizer with its defaults."""
+    rule = definition.rule_for(definition.defaults)
+    return next(family for family in FAMILIES if family.has(definition, rule))
+
+
+OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
+"""The members that differ from their class by an option."""
+
+
+def _members() -> dict[str, Method]:
+    """Return a method for each class, and those with `OPTIONS`, by label and in families."""
+    found = [
+        method
+        for name, method in DEMOS.items()
+        if name in OPTIONS or (not method.options and method.batch_size is None)
+    ]
+    found.sort(key=lambda method: ORDER.index(family_of(method.definition)))
+    return {label_of(method): method for method in found}
+
+
+def label_of(method: Method) -> str:
+    """Return the name of a method: its class's where no option is another."""
+    return method.label if method.options else method.optimizer
+
+
+MEMBERS = _members()
+"""The methods that are compared, by label."""
