@@ -197,7 +197,7 @@ MUTANTS = (
         "gpuopt/engine/shared.py",
         "if self._launch is None and not norm.skips(skip):",
         "if self._launch is None:",
-        "tests/backends/test_totals.py -k 'tail_around and llvm and all'",
+        "tests/backends/test_totals.py -k 'device_skips and triton'",
     ),
     Mutant(
         "totals are of a process's own shards",
