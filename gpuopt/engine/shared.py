@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.device_totals import DeviceTotals
 from ..kernels.table import PARTIALS
 from ..kernels.trace.retarget import function_from
 from ..rules.registry import Rule
@@ -27,6 +26,9 @@ from .norm import Norm
 from .sharding import Sharding
 from .table import EMPTY, Table
 from .update_coefficients import parameters_of
+
+if TYPE_CHECKING:
+    from ..kernels.device_totals import DeviceTotals
 
 
 class Advance:
@@ -164,6 +166,8 @@ class Shared:
             self._launch = self._on_device(on_device[0], groups)
             into = self._launch.memory
         n = len(rule.totals)
+        from ..kernels.device_totals import DeviceTotals  # of a device alone
+
         self._totals = {key: DeviceTotals(tables, n, into) for key, tables in places.items()}
 
     def _on_device(self, launch: DeviceLaunch, groups: Groups) -> DeviceLaunch:

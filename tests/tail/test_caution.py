@@ -100,6 +100,8 @@ def test_all_other_rules_can_be():
         *("asgd", "cautious_adamw", "stable_adamw", "mars"),
         *("lamb", "lars", "lars_nesterov"),  # whose update depends on the parameter
         *("sgd_schedule_free", "adamw_schedule_free", "radam_schedule_free"),
+        *("dadapt_adam", "dadapt_adamw"),  # nothing moves before there is an estimate
+        *("prodigy", "prodigy_l2", "prodigy_one_pass", "prodigy_l2_one_pass"),
     }
     refused = {name for name, rule in RULES.items() if not subtracts(rule)}
     assert refused == more_than_a_subtraction

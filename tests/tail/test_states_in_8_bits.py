@@ -92,6 +92,12 @@ WIDER = {
     "adamw_schedule_free": {"z"},
     "radam_schedule_free": {"z"},
     "sophiag": {"hessian"},
+    "dadapt_adam": {"s"},
+    "dadapt_adamw": {"s"},
+    "prodigy": {"p0", "s"},
+    "prodigy_l2": {"p0", "s"},
+    "prodigy_one_pass": {"p0", "s"},
+    "prodigy_l2_one_pass": {"p0", "s"},
 }
 
 
