@@ -1,5 +1,7 @@
 """Totals over all tensors, and the numbers that these share, on every backend."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from gpuopt.kernels import device_totals
@@ -8,6 +10,7 @@ import gpuopt
 from gpuopt.engine.step import FusedStep
 from tests.helpers.bits import assert_same_bits
 from tests.helpers.stepping import groups
+from tests.helpers.tensors import tensor_of, torch
 from tests.helpers.values import DTYPES, values
 from tests.tolerances import assert_close
 
@@ -82,31 +85,75 @@ def test_a_tail_around_them(backend, case, tail):
     check(backend, case, ("bfloat16",) if tail in ("narrow", "all") else ("float32",), TAILS[tail])
 
 
-class TwoShards:
-    """This process's shard, and one like it in another process."""
+class First:
+    """The process of the first shard; the other's step runs while it waits for its partials."""
 
     whole = False
 
     def combine(self, partials):
-        return np.concatenate([2 * partials[..., :1], partials[..., 1:]], axis=-1)
+        self.partials = partials
+        self.step_of_the_other()
+        return self.partials
+
+
+class Second:
+    """The process of the other shard."""
+
+    whole = False
+
+    def __init__(self, first):
+        self.first = first
+
+    def combine(self, partials):
+        self.first.partials = self.first.partials + partials
+        return self.first.partials
+
+
+def in_shards(rule, drawn, lay=np.copy, skips=(None,) * 4):
+    """A tensor's halves and the tensor after steps with gradients of one sign, and the steps."""
+    (group,) = groups(rule, {"lr": 0.5, "d0": 0.1})
+    params, *grads = [list(map(lay, (x[:4], x[4:], x))) for x in drawn]
+    first = First()
+    halves = [
+        FusedStep([param], ["p"], [0], process_groups=[process])
+        for param, process in zip(params, (first, Second(first)))
+    ]
+    whole = FusedStep([params[2]], ["p"], [0])
+    for (grad, of_the_other, of_whole), skip in zip(grads, skips, strict=True):
+        first.step_of_the_other = partial(halves[1].run, [of_the_other], [group], skip)
+        halves[0].run([grad], [group], skip)
+        whole.run([of_whole], [group], skip)
+    return params, (*halves, whole)
+
+
+def of_one_sign(count):
+    """A tensor, and gradients that let an estimate of it grow."""
+    drawn = [values("ordinary", (9, 30), "float32", i) for i in range(count)]
+    return [drawn[0], *(1 + 0.1 * grad for grad in drawn[1:])]
 
 
 @pytest.mark.parametrize("rule", ["dadapt_adam", "prodigy", "prodigy_one_pass"])
 def test_totals_are_those_of_all_shards(any_backend, rule):
-    """Two shards of the same values step as a tensor that has all of them twice."""
-    half = [values("ordinary", (4, 30), "float32", i) for i in range(5)]
-    params, whole = half[0].copy(), np.concatenate([half[0], half[0]])
-    one = FusedStep([params], ["p"], [0], process_groups=[TwoShards()])
-    all_ = FusedStep([whole], ["p"], [0])
-    (group,) = groups(rule, {"lr": 0.5, "d0": 0.1})
     with gpuopt.use_backend(any_backend):
-        for grad in half[1:]:
-            one.run([1 + 0.1 * grad], [group])
-            all_.run([1 + 0.1 * np.concatenate([grad, grad])], [group])
-    assert one.shared["d"] > 0.1
-    assert_close(one.shared["d"], all_.shared["d"], "totals of a backend")
-    assert_close(params, whole[:4], "totals of a backend")
-    assert one.shared["k"] == 4
+        params, (*halves, whole) = in_shards(rule, of_one_sign(5))
+    assert whole.shared["d"] > 0.1
+    for half in halves:
+        assert_close(half.shared["d"], whole.shared["d"], "totals of a backend")
+        assert half.shared["k"] == 4
+    assert_close(np.concatenate(params[:2]), params[2], "totals of a backend")
+
+
+@pytest.mark.parametrize("rule", ["dadapt_adam", "prodigy", "prodigy_one_pass"])
+def test_a_step_that_the_device_skips_moves_no_shared_number(device, rule, monkeypatch):
+    """Whether the device advances them, or the host, which does not look before: of shards."""
+    drawn, skips = of_one_sign(4), [torch.tensor(number) for number in (0.0, 1.0, 1.0)]
+    with gpuopt.use_backend(device), monkeypatch.context() as patch:
+        patch.setattr("gpuopt.arrays.scalars.on_host", lambda array: False)
+        _, expected = in_shards(rule, drawn[:2], tensor_of, skips[:1])
+        _, steps = in_shards(rule, drawn, tensor_of, skips)
+        for one, wanted in zip(steps, expected):
+            assert one.shared == wanted.shared
+            assert one.shared["k"] == one.steps.tolist()[0] == 1
 
 
 @pytest.mark.parametrize("case", ["dadapt", "prodigy", "one_pass"])

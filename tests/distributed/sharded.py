@@ -96,6 +96,35 @@ def every_optimizer_steps_shards_of_any_dimension(folder):
             assert_equal(many, one)
 
 
+def estimates_are_of_all_shards(folder):
+    """Gradients of one sign let them grow. A rank without gradients takes part."""
+    for name, options in (("DAdaptAdam", {}), ("Prodigy", {}), ("Prodigy", {"one_pass": True})):
+        kinds = ([Shard(0)], mesh()), ([Replicate()], mesh()), ()
+        one, many = (
+            [p for kind in own for p in tensors(*kind, shapes=((8, 6),))]
+            for own in ([()] * 3, kinds)
+        )
+        opts = [getattr(ours, name)(params, d0=0.125, **options) for params in (one, many)]
+        for step in range(5):
+            for params, opt in zip((one, many), opts):
+                give_gradients(params, step)
+                for p in params:
+                    p.grad = 2.0 + p.grad
+                if step == 4 and dist.get_rank() > 0:
+                    params[0].grad = None
+                with CommDebugMode() as heard:
+                    opt.step()
+                assert heard.get_total_counts() == (params is many)
+            if step < 4:
+                assert_close(opts[1].d, opts[0].d, "totals of a backend")
+                for mine, other in zip(many, one):
+                    assert_close(whole(mine), whole(other), "totals of a backend")
+        assert opts[1].d > 0.125
+        estimates = [torch.zeros((), dtype=torch.float64) for _ in range(dist.get_world_size())]
+        dist.all_gather(estimates, torch.tensor(opts[1].d, dtype=torch.float64))
+        assert len(set(map(float, estimates))) == 1
+
+
 def a_step_in_the_backward_pass_is_that_of_one_process(folder):
     one, many = network(), sharded(network())
     for model in (one, many):
@@ -577,6 +606,7 @@ CHECKS = [
     offloaded_shards_are_those_of_one_process,
     mixed_precision_is_torchs_under_the_same_sharding,
     every_optimizer_steps_shards_of_any_dimension,
+    estimates_are_of_all_shards,
     a_step_in_the_backward_pass_is_that_of_one_process,
     gradients_accumulate_in_the_backward_pass_as_in_one_process,
     what_steps_in_the_backward_pass_is_saved_as_an_optimizer,
@@ -615,6 +645,7 @@ COMPILED = [
 
 ON_A_DEVICE = [
     steps_are_those_of_tables_on_a_device,
+    estimates_are_of_all_shards,
     a_rank_without_gradients_waits_for_nothing,
     what_is_known_of_all_is_known_of_mixed_parameters,
     plain_parameters_of_one_process_count_in_all,

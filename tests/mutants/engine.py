@@ -192,4 +192,32 @@ MUTANTS = (
         "self._due.clear()",
         "tests/faults/test_interrupts.py -k handlers_run_after",
     ),
+    Mutant(
+        "a skipped step moves the shared numbers",
+        "gpuopt/engine/shared.py",
+        "if self._launch is None and not norm.skips(skip):",
+        "if self._launch is None:",
+        "tests/backends/test_totals.py -k 'device_skips and triton'",
+    ),
+    Mutant(
+        "totals are of a process's own shards",
+        "gpuopt/engine/shared.py",
+        "                partials = process_groups.combine(partials)\n",
+        "                pass\n",
+        "tests/backends/test_totals.py -k 'all_shards and llvm'",
+    ),
+    Mutant(
+        "shared numbers start anew behind a checkpoint",
+        "gpuopt/engine/shared.py",
+        "self._known = {name: x for own in reversed(carried) for name, x in own.items()}",
+        "self._known = {}",
+        "tests/backends/test_totals.py -k 'checkpoint and llvm'",
+    ),
+    Mutant(
+        "None is a number of every option",
+        "gpuopt/optimizers/plan.py",
+        "        if name not in self._optional:\n            return column\n",
+        "",
+        "tests/drop_in/test_many_groups.py -k not_accepted",
+    ),
 )

@@ -150,4 +150,11 @@ MUTANTS = (
         "used = (decay,) if decays else ()",
         "tests/optimizers/test_bugs_of_others.py -k become_neutral",
     ),
+    Mutant(
+        "totals are sums of squares",
+        "kernels/llvm/units.py",
+        "self.plain = [i >= count - update.n_plain for i in range(count)]",
+        "self.plain = [False for i in range(count)]",
+        "tests/backends/test_totals.py -k 'llvm and of_the_reference'",
+    ),
 )
