@@ -478,7 +478,7 @@ BAD = {
     ),
     "no codes": (lambda s, own: own.pop("exp_avg"), ValueError, "without 'exp_avg'"),
     "no state": (lambda s, own: s["coded_state"].pop(0), TypeError, "expected a tensor"),
-    "no states at all": (lambda s, own: s.pop("coded_state"), ValueError, "expected one of"),
+    "no states at all": (lambda s, own: s.pop("coded_state"), ValueError, "expected that of"),
     "codes without a format": (
         lambda s, own: s["formats"].pop(0),
         TypeError,

@@ -102,7 +102,7 @@ def test_a_checkpoint_continues_with_the_same_bits(tmp_path):
         optimizer.step(gradients(1, SHAPES))
     assert everything(first, params) == everything(second, resumed)
     other = gpuopt.Optimizer(arrays(0, SHAPES), rule="momentum")
-    with pytest.raises(ValueError, match=r"expected one of Optimizer\(rule='momentum'\)"):
+    with pytest.raises(ValueError, match=r"expected that of Optimizer\(rule='momentum'\)"):
         other.load_state_dict(first.state_dict())
 
 
