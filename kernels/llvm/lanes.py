@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from .layout import LANES
-from .vectors import DOUBLE, I16, I64, WIDTH, constant, convert, halves, intrinsic, vector
+from .vectors import DOUBLE, I16, I32, I64, WIDTH, constant, convert, halves, intrinsic, vector
 
 
 class Lanes:
@@ -24,7 +24,7 @@ class Lanes:
         self.type = ir.LiteralStructType(kinds)
 
     def _part(self, builder: Any, lanes: Any, part: int) -> Any:
-        zero, index = constant(ir.IntType(32), 0), constant(ir.IntType(32), part)
+        zero, index = constant(I32, 0), constant(I32, part)
         return builder.gep(lanes, [zero, index], source_etype=self.type)
 
     def _sums(self, builder: Any, lanes: Any, lane: Any) -> Any:
@@ -97,7 +97,7 @@ class Lanes:
         """Combine the two halves of a vector until one number is left."""
         while values.type.count > 1:
             values = combine(builder, *halves(builder, values))
-        return builder.extract_element(values, constant(ir.IntType(32), 0))
+        return builder.extract_element(values, constant(I32, 0))
 
 
 def write(builder: Any, partials: Any, values: tuple[Any, ...]) -> None:

@@ -5,22 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from ..storage import STORAGE
-from .vectors import FLOAT, HALF, I8, I16, I32, bits_of, constant, convert, float_of, of_items
+from .vectors import (
+    DOUBLE,
+    FLOAT,
+    HALF,
+    I8,
+    I16,
+    I32,
+    bits_of,
+    constant,
+    convert,
+    float_of,
+    of_items,
+)
 
-ITEMS = {"float16": HALF, "bfloat16": I16, "int8": I8, "uint8": I8, "int16": I16}
+ITEMS = {
+    "float64": DOUBLE,
+    "float32": FLOAT,
+    "float16": HALF,
+    "bfloat16": I16,
+    "int8": I8,
+    "uint8": I8,
+    "int16": I16,
+}
+"""LLVM's types of stored elements."""
 
 TO_BFLOAT16 = ("round_bfloat16", "split16_high")
 """The functions of `kernels.roundings` whose results bfloat16 represents, NaN as 0x7fc0."""
-
-
-def item_of(dtype: str, number: Any) -> Any:
-    """Return LLVM's type of a stored element.
-
-    Args:
-        dtype: of the element.
-        number: the types of ``"float32"`` and ``"float64"``, by name.
-    """
-    return ITEMS.get(dtype) or number[dtype]
 
 
 def itemsize(dtype: str) -> int:
@@ -38,14 +49,14 @@ def decode(builder: Any, stored: Any, dtype: str, number: Any) -> Any:
     return convert(builder, value, number)
 
 
-def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
+def encode(builder: Any, value: Any, dtype: str) -> Any:
     """Return values as stored elements; float64 is rounded to float32 before 16 bits.
 
     Integers are what `kernels.roundings` makes for them: of 16 bits `split16_low`, of 8 bits
     ``stochastic_code_0`` to ``stochastic_code_3``.
     """
     if dtype in ("float32", "float64"):
-        return convert(builder, value, items[dtype])
+        return convert(builder, value, ITEMS[dtype])
     value = convert(builder, value, FLOAT)
     if dtype == "float16":
         return convert(builder, value, HALF)
@@ -59,7 +70,7 @@ def encode(builder: Any, value: Any, dtype: str, items: Any) -> Any:
     return builder.trunc(moved, of_items(value.type, I8))
 
 
-def cut_bfloat16(builder: Any, value: Any, dtype: str, items: Any) -> Any:
+def cut_bfloat16(builder: Any, value: Any) -> Any:
     """Return what `TO_BFLOAT16` rounded, as `encode` does, without rounding again."""
     bits = bits_of(builder, convert(builder, value, FLOAT))
     high = builder.lshr(bits, constant(bits.type, 16))

@@ -21,7 +21,6 @@ from .operations import emit, uniform, without
 from .philox import keys, random_words
 from .scales import largest
 from .vectors import (
-    DOUBLE,
     FLOAT,
     I32,
     I64,
@@ -43,8 +42,6 @@ GROUP = 8
 """The units that are updated before the codes of the first are made. A unit's codes wait for its
 scale; meanwhile, the processor goes on with the next ones."""
 
-ITEMS = {"float32": FLOAT, "float64": DOUBLE}
-
 
 class Units:
     """A function of LLVM: ``units(lists..., coefficients, count, element, valid, lanes...)``.
@@ -63,7 +60,7 @@ class Units:
             dtypes: of each list.
         """
         self._update, self._dtypes = update, dtypes
-        self.number = ITEMS[compute_dtype(dtypes[0])]
+        self.number = storage.ITEMS[compute_dtype(dtypes[0])]
         self.scales = {scale for _, scale in update.blocked}
         self.coded = {row: scale for row, scale in update.blocked if row in update.written}
         """By the rows of the codes that it makes, the rows of their scales."""
@@ -117,9 +114,11 @@ class Units:
         }
         if update.random_streams or update.encode_streams:
             self._keys = keys(builder, self._coefficients)
-        places = [ir.Constant(vector(I32), list(range(b, b + WIDTH))) for b in (0, WIDTH)]
         ends = splat(builder, valid)
-        self._valid = [builder.icmp_signed("<", own, ends) for own in places]
+        self._valid = [
+            builder.icmp_signed("<", ir.Constant(vector(I32), [*range(b, b + WIDTH)]), ends)
+            for b in range(0, BLOCK, WIDTH)
+        ]
         self._traced = self._once(builder, update.function, update.coefficient_names)
         self._rounded = self._bfloat16_rows()
         if update.encode_function is not None:
@@ -245,6 +244,7 @@ class Units:
             words[stream] = self._taken(builder, memory, unit, I32)
         kept = [self._taken(builder, memory, unit, self.number) for memory in self._kept.values()]
         scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
+        at = {row: self._elements_at(builder, row, unit) for row in self.coded}
         traced, arguments, known = self._encoding
         for j in range(VECTORS):
             values = [
@@ -254,8 +254,7 @@ class Units:
             ]
             results = emit(builder, traced, {**known, **dict(zip(arguments, values))}, self.number)
             for row, result in zip(self.coded, results):
-                at = self._elements_at(builder, row, unit)
-                self._store(builder, row, at, j, splat(builder, result))
+                self._store(builder, row, at[row], j, splat(builder, result))
 
     def _store_scales(self, builder: Any, unit: Any, coded: Mapping[int, list[Any]]) -> None:
         """Store the scales of a unit; the bits of a NaN are above those of all numbers."""
@@ -282,7 +281,7 @@ class Units:
 
     def item(self, row: int) -> Any:
         """Return the type of a list's items."""
-        return storage.item_of(self._dtypes[row], ITEMS)
+        return storage.ITEMS[self._dtypes[row]]
 
     def _elements_at(self, builder: Any, row: int, unit: Any) -> Any:
         first = builder.mul(unit, constant(I64, BLOCK))
@@ -296,6 +295,8 @@ class Units:
     def _store(self, builder: Any, row: int, at: Any, j: int, value: Any) -> None:
         item, align = self.item(row), storage.itemsize(self._dtypes[row])
         at = self._at(builder, at, j * WIDTH, item)
-        exact = self._dtypes[row] == "bfloat16" and row in self._rounded
-        encode = storage.cut_bfloat16 if exact else storage.encode
-        builder.store(encode(builder, value, self._dtypes[row], ITEMS), at, align=align)
+        if self._dtypes[row] == "bfloat16" and row in self._rounded:
+            stored = storage.cut_bfloat16(builder, value)
+        else:
+            stored = storage.encode(builder, value, self._dtypes[row])
+        builder.store(stored, at, align=align)

@@ -14,7 +14,7 @@ from llvmlite import ir
 WIDTH = 16
 """Elements of a vector. LLVM splits it into the processor's own vectors."""
 
-I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT, DOUBLE, HALF = ir.FloatType(), ir.DoubleType(), ir.HalfType()
 POINTER = ir.PointerType()
 

@@ -15,7 +15,7 @@ from . import storage
 from .lanes import erase
 from .layout import CHUNK, TABLE
 from .units import Units
-from .vectors import I32, I64, POINTER, constant, loop, vector
+from .vectors import DOUBLE, I32, I64, POINTER, constant, loop, vector
 
 
 def module_of(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
@@ -166,4 +166,4 @@ class _Walk:
         builder = self._builder
         rows = builder.mul(k, constant(I64, len(self._lanes) * len(PARTIALS)))
         first = builder.add(rows, constant(I64, i * len(PARTIALS)))
-        return builder.gep(self._table["partials"], [first], source_etype=ir.DoubleType())
+        return builder.gep(self._table["partials"], [first], source_etype=DOUBLE)
