@@ -21,9 +21,14 @@ from .rule import Stage
 # --- the parameter is y, where gradients are taken; z is the state, and x the average ------------
 
 
+def averaged(p, z, direction, average_weight, y_rate, lr):
+    """y = y + c*(z-y) + lr*(b*(1-c)-1)*u ; z = z - lr*u."""
+    return p + average_weight * (z - p) + y_rate * direction, z - lr * direction
+
+
 def sgd_schedule_free(p, g, z, average_weight, y_rate, lr):
     """y = y + c*(z-y) + lr*(b*(1-c)-1)*g ; z = z - lr*g."""
-    return p + average_weight * (z - p) + y_rate * g, z - lr * g
+    return averaged(p, z, g, average_weight, y_rate, lr)
 
 
 def adamw_schedule_free(
@@ -44,8 +49,8 @@ def adamw_schedule_free(
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
     direction = np.divide(g, denominator) + decay * p
-    p = p + average_weight * (z - p) + y_rate * direction
-    return p, z - lr * direction, exp_avg_sq
+    p, z = averaged(p, z, direction, average_weight, y_rate, lr)
+    return p, z, exp_avg_sq
 
 
 def radam_schedule_free(
@@ -67,18 +72,13 @@ def radam_schedule_free(
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
     direction = np.divide(g, np.where(adaptive != 0.0, denominator, 1.0)) + decay * p
-    p = p + average_weight * (z - p) + y_rate * direction
-    return p, z - lr * direction, exp_avg_sq
+    p, z = averaged(p, z, direction, average_weight, y_rate, lr)
+    return p, z, exp_avg_sq
 
 
-def train(p, z, one_minus_beta):
-    """y = x + (1-b)*(z-x)."""
-    return p + one_minus_beta * (z - p)
-
-
-def evaluate(p, z, one_minus_inverse):
-    """x = y + (1-1/b)*(z-y)."""
-    return p + one_minus_inverse * (z - p)
+def towards_z(p, z, share):
+    """y = x + (1-b)*(z-x), or back: x = y + (1-1/b)*(z-y)."""
+    return p + share * (z - p)
 
 
 # --- coefficients --------------------------------------------------------------------------------
@@ -190,12 +190,12 @@ def sgd_eval_coefficients(momentum):
 
 _BOTH = ("p", "z")
 _PASSES = {
-    "train": Stage("train", train, ("p",), train_coefficients, _BOTH),
-    "eval": Stage("eval", evaluate, ("p",), eval_coefficients, _BOTH),
+    "train": Stage("train", towards_z, ("p",), train_coefficients, _BOTH),
+    "eval": Stage("eval", towards_z, ("p",), eval_coefficients, _BOTH),
 }
 _SGD_PASSES = {
-    "train": Stage("train", train, ("p",), sgd_train_coefficients, _BOTH),
-    "eval": Stage("eval", evaluate, ("p",), sgd_eval_coefficients, _BOTH),
+    "train": Stage("train", towards_z, ("p",), sgd_train_coefficients, _BOTH),
+    "eval": Stage("eval", towards_z, ("p",), sgd_eval_coefficients, _BOTH),
 }
 _CARRIED = {"weight_sum": 0.0, "lr_max": -1.0}
 _Z = ("z",)
