@@ -10,7 +10,9 @@ from typing import Any
 from gpuopt.kernels.storage import STORAGE
 
 from gpuopt.engine.compose import within
-from gpuopt.engine.tail import tail_of
+from gpuopt.engine.tail import Tail, tail_of
+from gpuopt.engine.update import Update
+from gpuopt.engine.update_calls import bytes_of as bytes_of_lists
 from gpuopt.rules.registry import RULES
 
 from .copyloop import move_lists
@@ -131,13 +133,28 @@ def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
     >>> bytes_of("adam", "float32", {"clip_norm": 1.0}), bytes_of("lamb", "float32", {})
     (32.0, 44.0)
     """
+    update, dtypes, tail = _stored(rule, dtype, options)
+    measured = STORAGE[dtype].itemsize * tail.measures  # which reads the gradients alone
+    summed = sum(one.bytes_per_element(dtypes) for one in update.in_front)
+    return measured + summed + update.bytes_per_element(dtypes)
+
+
+def kept_bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
+    """Return the bytes an element that its states keep, with masters and scales.
+
+    >>> kept_bytes_of("adamw", "float32", {}), kept_bytes_of("adam", "bfloat16", {})
+    (8.0, 8.0)
+    """
+    update, dtypes, _ = _stored(rule, dtype, options)
+    return bytes_of_lists(update.blocked, dtypes, range(2, len(dtypes)))
+
+
+def _stored(rule: str, dtype: str, options: Mapping[str, Any]) -> tuple[Update, list[str], Tail]:
+    """Return an update, the dtypes of its lists, and the tail that it is within."""
     given = dict(options)
     state_dtype = given.pop("state_dtype", None)
     tail = tail_of(**given)
     update = within(RULES[rule], tail).for_params(dtype)
     stored = update.stored_states(dtype, state_dtype)
     update = update.for_states(stored)
-    dtypes = [dtype, dtype, *update.dtypes_of_lists(stored)]
-    measured = STORAGE[dtype].itemsize * tail.measures  # which reads the gradients alone
-    summed = sum(one.bytes_per_element(dtypes) for one in update.in_front)
-    return measured + summed + update.bytes_per_element(dtypes)
+    return update, [dtype, dtype, *update.dtypes_of_lists(stored)], tail

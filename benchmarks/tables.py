@@ -15,13 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gpuopt.engine.compose import within
-from gpuopt.engine.tail import tail_of
-from gpuopt.engine.update import bytes_of as bytes_of_lists
+from gpuopt.kernels.storage import STORAGE
+
 from gpuopt.rules.definitions import DEFINITIONS
-from gpuopt.rules.registry import RULES
 
 from .cases import OTHERS
+from .contest import kept_bytes_of
 from .lines import Group, Line, Run, read
 from .names import contender_name, model_name
 from .quality import results, which_table
@@ -294,14 +293,8 @@ def _readme() -> str:
 def _kept(dtype: str, contender: str) -> str:
     """Return the bytes of a parameter and its states, without its gradient."""
     own = "float32 masters" if (dtype, contender) == ("bfloat16", "torch fused") else contender
-    options = dict(STORAGES[dtype].get(own, {}))
-    state_dtype = options.pop("state_dtype", None)
-    update = within(RULES["adamw"], tail_of(**options)).for_params(dtype)
-    stored = update.stored_states(dtype, state_dtype)
-    update = update.for_states(stored)
-    dtypes = [dtype, dtype, *update.dtypes_of_lists(stored)]
-    kept = [row for row in range(len(dtypes)) if row != 1]  # 1: the gradient
-    return f"{bytes_of_lists(update.blocked, dtypes, kept):g}"
+    states = kept_bytes_of("adamw", dtype, STORAGES[dtype].get(own, {}))
+    return f"{STORAGE[dtype].itemsize + states:g}"
 
 
 def _whole_tail() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..contest import bytes_of
+from ..contest import bytes_of, kept_bytes_of
 from .families import MEMBERS
 from .results import Results
 from .which_picture import loss_text
@@ -34,8 +34,9 @@ def _of_definition(name: str) -> tuple[str, str, str]:
     own = {k: v for k, v in method.options.items() if k in definition.defaults}
     tail = {k: v for k, v in method.options.items() if k not in own}
     rule = definition.rule_for({**definition.defaults, **own})
-    kept = 4 * len(rule.states)
-    return short(definition.source), f"{kept}", f"{bytes_of(rule.name, 'float32', tail):g}"
+    own_bytes = (of(rule.name, "float32", tail) for of in (kept_bytes_of, bytes_of))
+    kept, moved = (f"{count:g}" for count in own_bytes)
+    return short(definition.source), kept, moved
 
 
 def short(source: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.contest import bytes_of
-from gpuopt.engine.compose import compose
-from gpuopt.engine.update_calls import bytes_of as bytes_of_lists
+from benchmarks.contest import bytes_of, kept_bytes_of
 from gpuopt.rules.definitions import Definition
 from gpuopt.rules.registry import Rule
 
@@ -44,16 +42,8 @@ def costs(rule: Rule) -> Iterator[Cost]:
     for param, state_dtype in STORAGES:
         options = {} if state_dtype is None else {"state_dtype": state_dtype}
         moved = bytes_of(rule.name, param, options)
-        yield Cost(param, state_dtype, moved, kept(rule, param, state_dtype))
-
-
-def kept(rule: Rule, param: str, state_dtype: str | None) -> float:
-    """Return the bytes of all states of an element, scales included."""
-    update = compose(rule).for_params(param)
-    stored = update.stored_states(param, state_dtype)
-    update = update.for_states(stored)
-    dtypes = [param, param, *update.dtypes_of_lists(stored)]
-    return bytes_of_lists(update.blocked, dtypes, range(2, len(dtypes)))
+        kept = kept_bytes_of(rule.name, param, options)
+        yield Cost(param, state_dtype, moved, kept)
 
 
 def alike(definition: Definition) -> list[list[Rule]]:
