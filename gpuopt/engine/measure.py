@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .reading import Reading
 from .tail import Tail
 
 
@@ -15,7 +16,7 @@ def no_coefficients(step):  # type: ignore[no-untyped-def]  # as above
     return ()
 
 
-class Measure:
+class Measure(Reading):
     """An update that writes nothing and watches the gradients; see `update.Update`.
 
     Attributes:
@@ -30,16 +31,7 @@ class Measure:
     wants_counts = True
     lists = ("params", "grads")
     read = (1,)
-    written = ()
     watched_names = ("gradient",)
-    n_plain = 0
-    totals = None
-    random_streams = ()
-    blocked = ()
-    encode_function = None
-    sums = None
-    encode_streams = ()
-    encode_coefficients = ()
     coefficient_names = ()
     carried_names = ()
     option_names = ()

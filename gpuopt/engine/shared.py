@@ -23,6 +23,7 @@ from .groups import Groups
 from .launch import Launch
 from .measure import measure
 from .norm import Norm
+from .reading import Reading
 from .sharding import Sharding
 from .table import EMPTY, Table
 from .update_coefficients import parameters_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..kernels.device_totals import DeviceTotals
 
 
-class Advance:
+class Advance(Reading):
     """The step of the shared numbers, as an update of a tensor without elements.
 
     They are its carried numbers, and behind them are the totals; see `kernels.table.Update`.
@@ -39,18 +40,9 @@ class Advance:
 
     lists = ("params", "grads")
     read = (1,)
-    written = ()
     watched_names = ("gradient",)
-    n_plain = 0
     wants_sums = False
     wants_counts = True
-    sums = None
-    totals = None
-    random_streams = ()
-    blocked = ()
-    encode_function = None
-    encode_streams = ()
-    encode_coefficients = ()
     coefficient_names = ()
     function = staticmethod(measure)
 

@@ -8,11 +8,12 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.retarget import function_from
+from .reading import Reading
 from .update_calls import Call, UpdateCalls, bytes_of, call_of, lines_of
 from .update_coefficients import parameters_of
 
 
-class Sums:
+class Sums(Reading):
     """The pass over a tensor in front of an update that finds sums: it writes nothing.
 
     It has the lists and the coefficients of the update; its function takes all of these, and
@@ -23,15 +24,8 @@ class Sums:
         n_plain: how many of them are not of squares: all or none.
     """
 
-    written = ()
-    random_streams = ()
-    encode_function = None
-    encode_streams = ()
-    encode_coefficients = ()
     wants_sums = True
     wants_counts = False
-    sums = None
-    totals = None
 
     def __init__(
         self,
