@@ -1,19 +1,15 @@
 """README: one screen, whose examples run as printed, each in a new interpreter."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from gpuopt.rules.definitions import DEFINITIONS
+from tests.helpers.scripts import ROOT, run_script
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-SHOWN = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("switching", "torch")}
+SWITCHING = (ROOT / "docs" / "switching.md").read_text(encoding="utf-8")
 
 
 def test_it_is_one_screen():
@@ -27,18 +23,9 @@ def test_an_example_runs(place, tmp_path):
         pytest.importorskip("torch")
     if ".save(" in code:
         pytest.importorskip("safetensors")
-    (tmp_path / "example.py").write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "example.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    said = run_script(code, cwd=tmp_path, timeout=300)
     if "print" in code:
-        loss, backend = re.fullmatch(r"loss (\S+), by (\w+)\n", done.stdout).groups()
+        loss, backend = re.fullmatch(r"loss (\S+), by (\w+)\n", said).groups()
         assert float(loss) < 0.3
         assert backend in ("llvm", "numpy")
 
@@ -49,7 +36,7 @@ def test_what_frameworks_take_is_what_the_pages_run():
     table = {where: re.findall(r"`([^`]+)`", code) for where, code in rows}
     for where in ("Hugging Face Trainer", "Lightning", "Accelerate"):
         first = table[where][0]
-        assert first in SHOWN["switching"], first
+        assert first in SWITCHING, first
     assert any("nanoGPT" in where for where in table)
 
 
