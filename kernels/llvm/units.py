@@ -15,7 +15,7 @@ from ..storage import BLOCK, compute_dtype
 from ..table import Update
 from ..trace.operations import Trace, trace
 from . import storage
-from .lanes import Lanes
+from .lanes import Lanes, counted
 from .layout import LANES
 from .operations import emit, uniform, without
 from .philox import keys, random_words
@@ -168,11 +168,11 @@ class Units:
             results = self._updated(builder, j, stored, scales, words)
             for row, result in zip(update.written, results):
                 if row in coded:
-                    coded[row].append(self._counted(builder, j, result))
+                    coded[row].append(counted(builder, self._valid[j], result))
                 else:
                     self._store(builder, row, at[row], j, result)
             for vectors, values in zip(watched, results[len(update.written) :]):
-                vectors.append(self._counted(builder, j, values))
+                vectors.append(counted(builder, self._valid[j], values))
         for i, vectors in enumerate(watched):
             self._watch(builder, i, lane, vectors)
         for row in self.coded:
@@ -266,10 +266,6 @@ class Units:
         for row, found in zip(self.coded.values(), largest(builder, sizes)):
             at = self._at(builder, self._lists[row], unit, FLOAT)
             builder.store(found, at, align=4)
-
-    def _counted(self, builder: Any, j: int, values: Any) -> Any:
-        """Return values with zeros in the place of those that do not count."""
-        return builder.select(self._valid[j], values, constant(values.type, 0.0))
 
     def _watch(self, builder: Any, i: int, lane: Any, vectors: list[Any]) -> None:
         lanes, at, plain = self.lanes[i], self._lanes_at[i], self.plain[i]

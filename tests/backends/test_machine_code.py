@@ -9,6 +9,7 @@ from gpuopt.kernels.trace.operations import trace
 
 from gpuopt import RULES
 from gpuopt.engine.compose import within
+from gpuopt.engine.measure import MEASURE
 from gpuopt.engine.tail import Tail
 from tests.helpers.stepping import ALL_STAGES, groups
 
@@ -85,6 +86,21 @@ def test_another_processor(dtype):
     assert re.search(r"\bfdiv\tv\d+\.4s", text) and re.search(r"\bfsqrt\tv\d+\.4s", text)
     assert not re.search(r"\bf(?:n?m(?:add|sub)|ml[as]|recp\w*|rsqrt\w*)\b", text)
     assert set(re.findall(r"\bbl\t(\w+)", text)) == {"units"}
+
+
+@pytest.mark.parametrize(
+    "update", [MEASURE, within(RULES["lars"], Tail()).sums], ids=["norm", "lars"]
+)
+def test_no_masked_load_converts(update):
+    """They are slow on Zen 4: the norms of LARS took four times as long."""
+    llvm = pytest.importorskip("llvmlite.binding")
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    module = llvm.parse_assembly(str(compile.module_of(update, ("float32",) * 3, "walk")))
+    target = llvm.Target.from_triple("x86_64-linux-gnu").create_target_machine("znver4", opt=3)
+    text = target.emit_assembly(module)
+    assert "vcvtps2pd" in text
+    assert not re.search(r"\bvcvtps2pd\t.*\(.*\{%k", text)
 
 
 def coded(rule):
