@@ -96,8 +96,8 @@ MUTANTS = (
     ),
     Mutant(
         "elements beyond the end of a tensor are in its norm",
-        "kernels/llvm/units.py",
-        "return builder.select(self._valid[j], values, constant(values.type, 0.0))",
+        "kernels/llvm/lanes.py",
+        "return builder.select(valid, values, constant(values.type, 0.0))",
         "return values",
         "tests/backends/test_codes.py -k llvm",
     ),
