@@ -46,6 +46,34 @@ def test_an_array_with_gaps_has_the_sums_of_a_dense_one(backend, rule):
     check(backend, problem(rule, shapes=[(5, 20), (7,)]), lambda array, role: gapped(array))
 
 
+@pytest.fixture
+def counting():
+    """A rule that subtracts the number of a tensor's elements: a sum of ones."""
+
+    def update(p, g, count):
+        return p - count
+
+    def coefficients(step, of_ones, lr):
+        return (lr * of_ones,)
+
+    def ones(g):
+        return (g - g + 1.0,)
+
+    name, sums = "counting", {"sums": ("of_ones",), "summed": ones}
+    gpuopt.register(name, update, coefficients, hyperparameters={"lr": 1.0}, **sums)
+    yield name
+    del RULES[name]
+
+
+def test_elements_beyond_the_end_have_no_part(any_backend, counting):
+    """A kernel computes them beside the others: of zeros, which is 1 here."""
+    sizes = (1, 7, 31, 33, 130 * 130, 40_001)
+    params = [np.zeros(size, np.float32) for size in sizes]
+    with gpuopt.use_backend(any_backend):
+        gpuopt.Optimizer(params, rule=counting).step([np.ones_like(p) for p in params])
+    assert [np.unique(p).tolist() for p in params] == [[-float(size)] for size in sizes]
+
+
 class TwoShards:
     """This process's shard, and one like it in another process."""
 

@@ -95,11 +95,11 @@ MUTANTS = (
         "tests/backends/test_kernels_on_disk.py -k every_function_that",
     ),
     Mutant(
-        "elements beyond the end of a tensor are in its norm",
+        "elements beyond the end of a tensor are in its sums",
         "kernels/llvm/lanes.py",
         "return builder.select(valid, values, constant(values.type, 0.0))",
         "return values",
-        "tests/backends/test_codes.py -k llvm",
+        "tests/backends/test_sums.py -k 'beyond_the_end and llvm'",
     ),
     Mutant(
         "a key lacks the processor",
