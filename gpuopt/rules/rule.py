@@ -14,7 +14,7 @@ WEIGHT_DECAY = "weight_decay"
 """The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rule:
     """An elementwise update: ``p, *states = update(p, g, *states, *coefficients)``.
 
@@ -86,6 +86,14 @@ class Rule:
     totalled: Callable[..., Any] | None = None
     advance: Callable[..., Any] | None = None
     totals_first: bool = False
+
+    def __repr__(self) -> str:
+        """Return its name, states and hyperparameters.
+
+        >>> Rule("halve", lambda p, g: 0.5 * p, lambda step: (), ("count",))
+        Rule('halve', states=('count',), hyperparameters={})
+        """
+        return f"Rule({self.name!r}, states={self.states}, hyperparameters={self.hyperparameters})"
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, float]:

@@ -6,7 +6,7 @@ torch compares an argument with a number, and raises what Python says of that co
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -46,6 +46,18 @@ def check_arguments(
         more = (*definition.defaults, *FLAGS) if definition.registered else ()
         refuse_unknown(type(optimizer), unknown, (*more, *OWN))
     check_numbers(optimizer._definition, {**dict(zip(names or (), args)), **options})
+
+
+def check_each_once(params: Iterable[Any]) -> None:
+    """Raise ValueError if a parameter is given twice."""
+    first: dict[int, int] = {}
+    for i, param in enumerate(params):
+        before = first.setdefault(id(param), i)
+        if before != i:
+            raise ValueError(
+                f"params: a parameter is given twice, at {before} and at {i}, of shape "
+                f"{tuple(param.shape)}"
+            )
 
 
 def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:

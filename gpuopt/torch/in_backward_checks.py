@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .arguments import check_each_once
 from .fused import Fused
 
 _NEED_ALL = ("clip_norm", "skip_nonfinite")
@@ -37,8 +38,7 @@ def checked_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
         for group in (listed if grouped else [{"params": listed}])
     ]
     given = [p[1] if isinstance(p, tuple) else p for group in groups for p in group["params"]]
-    if len(set(map(id, given))) != len(given):
-        raise ValueError("params: a parameter is given twice")
+    check_each_once(given)
     if any(getattr(p, "_is_flat_param", getattr(p, "_fsdp_flattened", False)) for p in given):
         raise RuntimeError(
             "params: FullyShardedDataParallel's parameters have no gradient at which a step could "

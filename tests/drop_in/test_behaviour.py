@@ -405,8 +405,10 @@ def test_tied_parameters_of_a_model_are_updated_once():
 
 def test_one_parameter_given_twice_is_refused():
     param = torch.zeros(3, requires_grad=True)
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="given twice"):
-        ours.SGD([param, param], lr=1.0)
+    other = torch.zeros(2, requires_grad=True)
+    said = r"params: a parameter is given twice, at 0 and at 2, of shape \(3,\)"
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match=said):
+        ours.SGD([param, other, param], lr=1.0)
 
 
 # --- memory --------------------------------------------------------------------------------------
