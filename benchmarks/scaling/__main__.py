@@ -33,7 +33,10 @@ Measure = Annotated[
     list[int] | None,
     option(min=0, metavar="PROCESSES", help="default: 1, 2; 0 leaves the measured page out"),
 ]
-Model = Annotated[names(MODELS), option(help="of the measured page; default: gpt2")]
+Models = Annotated[
+    list[names(MODELS)] | None,
+    option(metavar="MODEL", help=f"of the measured page: {', '.join(MODELS)}; default: gpt2"),
+]
 Rounds = Annotated[int, option(min=1, metavar="N", help="default: 9")]
 
 
@@ -47,7 +50,7 @@ def pages(
     ranks: Ranks = None,
     gpu: Gpu = "H100",
     measure: Measure = None,
-    model: Model = "gpt2",
+    model: Models = None,
     rounds: Rounds = 9,
     json: File = None,
 ) -> None:
@@ -58,9 +61,11 @@ def pages(
     show_computed(texts(large) or list(LARGE), ranks or RANKS, gpu.value)
     if processes := list(filter(None, MEASURED if measure is None else measure)):
         show_machine(load_average(), threads)
-        rows = show_measured(model.value, processes, rounds)
+        models = texts(model) or ["gpt2"]
+        rows = show_measured(models, processes, rounds)
         if json is not None:
-            command = f"python -m benchmarks.scaling --model {model.value} --rounds {rounds}"
+            given = f"--model {' '.join(models)} --rounds {rounds}"
+            command = f"python -m benchmarks.scaling {given}"
             found = {"date": date.today().isoformat(), "command": command, "rows": rows}
             json.write_text(dumps(found, indent=1) + "\n", encoding="utf-8")
 

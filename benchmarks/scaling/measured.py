@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 from gpuopt.system.search_path import module_command
@@ -138,11 +139,11 @@ def _params(shapes: Shapes, dtype: Any, mesh: Any) -> list[Any]:
     return made
 
 
-def show_measured(model: str, ranks: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+def show_measured(models: Sequence[str], ranks: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     """Print the measurements of processes on this CPU, and return them."""
     head = ("", "processes", "elements", "AdamW", "step", "x gpuopt", "bytes an element")
     rows, data = [], []
-    for n in ranks:
+    for model, n in product(models, ranks):
         found = {name: measure(name, model, n, rounds) for name in OPTIMIZERS}
         first = next(iter(found.values()))
         for name, own in found.items():
