@@ -184,17 +184,26 @@ def _bytes(group: Group, contender: str) -> str:
 
 
 def _references() -> str:
-    peers = ("pytorch_optimizer", "pytorch_optimizer, foreach", "optimi", "optimi, foreach")
-    head = ("", "bytes", "a step", "of the copy loop", *peers)
+    head = ("", "bytes", "a step", "of the copy loop", "times as fast as", "with its `foreach`")
     rows = []
     for group in groups("references"):
         line = group.line("gpuopt, drop-in")
         assert line is not None
         name = OTHERS[group.place.rule].name
-        ratios = (_ratio(line, peer) for peer in peers)
         part = f"{line.of_copy:.0%}" if line.of_copy else ""
-        rows.append((name, _bytes(group, line.contender), _time(line), part, *ratios))
+        theirs = (_theirs(line, foreach) for foreach in (False, True))
+        rows.append((name, _bytes(group, line.contender), _time(line), part, *theirs))
     return table(head, rows, "references")
+
+
+def _theirs(line: Line, foreach: bool) -> str:
+    """Return how many times as fast as each package a step is, with its foreach or without."""
+    ratios = {
+        peer.removesuffix(", foreach"): f"{ratio:.2f}"
+        for peer, ratio in line.times_as_fast_as.items()
+        if peer.endswith(", foreach") == foreach
+    }
+    return ", ".join(f"{peer} {ratio}" for peer, ratio in ratios.items())
 
 
 def _host() -> str:
