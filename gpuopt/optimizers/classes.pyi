@@ -1167,8 +1167,8 @@ class LAMB(Optimizer):
         u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
         p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 
-    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The reference's
-    ``max_grad_norm=1.0`` is ``clip_norm=1.0`` here, and off by default.
+    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
+    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with

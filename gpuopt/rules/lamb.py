@@ -101,7 +101,8 @@ u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \
 p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 """,
         remarks="m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The "
-        "reference's ``max_grad_norm=1.0`` is ``clip_norm=1.0`` here, and off by default.",
+        "paper's algorithm does not clip; for apex's ``max_grad_norm=1.0``, which is its default, "
+        "pass ``clip_norm=1.0``.",
         source='You et al., "Large Batch Optimization for Deep Learning", 2020',
         example="""
 >>> w = np.full(4, 2.0, np.float32)

@@ -1213,8 +1213,8 @@ class LAMB(Fused):
         u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
         p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 
-    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The reference's
-    ``max_grad_norm=1.0`` is ``clip_norm=1.0`` here, and off by default.
+    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
+    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
