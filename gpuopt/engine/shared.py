@@ -7,80 +7,24 @@ next shared numbers by itself, and the host does not wait. Otherwise the host do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..kernels.table import PARTIALS
-from ..kernels.trace.retarget import function_from
 from ..rules.registry import Rule
 from ..rules.rule import next_name
+from .advance import advance_of
 from .device_launch import DeviceLaunch, DevicePlace
 from .groups import Groups
 from .launch import Launch
-from .measure import measure
 from .norm import Norm
-from .reading import Reading
 from .sharding import Sharding
 from .table import EMPTY, Table
-from .update_coefficients import parameters_of
 
 if TYPE_CHECKING:
     from ..kernels.device_totals import DeviceTotals
-
-
-class Advance(Reading):
-    """The step of the shared numbers, as an update of a tensor without elements.
-
-    They are its carried numbers, and behind them are the totals; see `kernels.table.Update`.
-    """
-
-    lists = ("params", "grads")
-    read = (1,)
-    watched_names = ("gradient",)
-    wants_sums = False
-    wants_counts = True
-    coefficient_names = ()
-    function = staticmethod(measure)
-
-    def __init__(self, rule: Rule) -> None:
-        """Take the rule."""
-        assert rule.advance is not None
-        self._advance = rule.advance
-        self.name = f"advance_{rule.name}"
-        self.kept_names = tuple(rule.shared)
-        self.carried_names = (*rule.shared, *rule.totals)
-        self.option_names = parameters_of(rule.advance)[len(self.carried_names) :]
-
-    @cached_property
-    def coefficients_function(self) -> FunctionType:
-        """The function of step, carried numbers and options to the next carried numbers."""
-        takes, n = parameters_of(self._advance), len(self.kept_names)
-        new = [f"c{i}" for i in range(n)]
-        source = "\n    ".join(
-            (
-                f"def coefficients({', '.join(('step', *takes))}):",
-                f"({', '.join(new)},) = advance({', '.join(takes)})",
-                f"return ({', '.join((*new, *self.carried_names[n:]))},)\n",
-            )
-        )
-        names = {"__name__": __name__, "advance": self._advance}
-        return function_from(source, "coefficients", names)
-
-    def after(
-        self, numbers: Sequence[float], totals: Sequence[float], options: Mapping[str, float]
-    ) -> list[float]:
-        """Return the shared numbers after a step."""
-        given = (options[name] for name in self.option_names)
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
-            found = self._advance(*map(np.float64, (*numbers, *totals, *given)))
-        return list(map(float, found))
-
-
-advance_of = cache(Advance)
 
 
 class Shared:
@@ -174,7 +118,7 @@ class Shared:
             update,  # type: ignore[arg-type]  # as `kernels.table.Update` has it
             device,
             library,
-            ("float64", "float64"),
+            update.dtypes,
             False,
             nothing,
             np.full((2, 1), EMPTY, np.int64),
