@@ -54,6 +54,7 @@ def application() -> "typer.Typer":
     import typer
 
     from gpuopt.demo.commands import compare, sweep
+    from gpuopt.inspection.cases import VARIANTS
 
     app = typer.Typer(
         no_args_is_help=True,
@@ -89,9 +90,7 @@ def application() -> "typer.Typer":
     Variants = Annotated[
         str,
         typer.Option(
-            help="Comma-separated variants, or all: plain, decay, scale, scale_decay, misaligned; "
-            "with a tail: clip_ema, master, split16, split8, rounding, kahan, zero_grads, stats, "
-            "whole, measure, sums."
+            help=f"Comma-separated variants, or all; of these a rule has: {', '.join(VARIANTS)}."
         ),
     ]
 

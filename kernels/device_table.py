@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .device import Kernels, Launch, Memory
-from .table import PARTIALS, SUBTOTAL_ROWS, Table, Update
+from .table import PARTIALS, SUBTOTAL_ROWS, Table, Update, layout_of_sums
 
 
 class DeviceTable:
@@ -83,9 +83,8 @@ class DeviceTable:
         firsts = np.searchsorted(table.chunks[:, 0], np.arange(count + 1)).astype(np.int64)
         starts = memory.upload(firsts)
         self._arrays = (*self._arrays, starts)
-        n_sums, n_numbers = len(sums.watched_names), len(PARTIALS)
-        numbers = n_sums, table.carried.shape[1], n_numbers * n_sums, n_numbers, count
-        return [*launches, self._kernels.sums((partials, starts, of_tensors[2], *numbers))]
+        arrays = partials, starts, of_tensors[2]
+        return [*launches, self._kernels.sums((*arrays, *layout_of_sums(table.update), count))]
 
     def _before_totals(self, table: Table, of_tensors: tuple[Any, ...]) -> tuple[Any, list[Launch]]:
         """Return the partials that totals are made of, and the launches of a pass for them."""

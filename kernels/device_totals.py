@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .device import Launch
 from .device_table import DeviceTable
-from .table import PARTIALS, SUBTOTAL_ROWS
+from .table import SUBTOTAL_ROWS, layout_of_subtotals, layout_of_totals
 
 
 class DeviceTotals:
@@ -55,8 +55,8 @@ class DeviceTotals:
                 begin += count
         ends = memory.upload(np.array([0, sum(rows)], np.int64))
         self._arrays = (*self._arrays, ends, self._totals)
-        numbers = n, int(self._totals.shape[1]), n, 1, 1
-        launches.append(self._kernels.sums((subtotals, ends, self._totals, *numbers)))
+        layout = layout_of_totals(n, int(self._totals.shape[1]))
+        launches.append(self._kernels.sums((subtotals, ends, self._totals, *layout, 1)))
         return launches
 
     def _adding(self, table: DeviceTable, count: int, into: Any) -> Launch:
@@ -65,8 +65,8 @@ class DeviceTotals:
         firsts = np.minimum(np.arange(count + 1) * SUBTOTAL_ROWS, n_chunks).astype(np.int64)
         starts, partials = self._memory.upload(firsts), table._total_partials
         self._arrays = (*self._arrays, starts)
-        numbers = int(partials.shape[1]) * len(PARTIALS), len(PARTIALS), count
-        return self._kernels.sums((partials, starts, into, self._n, self._n, *numbers))
+        layout = layout_of_subtotals(self._n, int(partials.shape[1]))
+        return self._kernels.sums((partials, starts, into, *layout, count))
 
     def add_up(self) -> None:
         """Add up what the last pass of the tables has found."""

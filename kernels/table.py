@@ -137,6 +137,26 @@ class Update(Hashable, Protocol):
         """The names of its options."""
 
 
+def layout_of_sums(update: Update) -> tuple[int, int, int, int]:
+    """Return what `device.Kernels.sums` is told of the sums of tensors, but for their number."""
+    n_sums, n_numbers = len(update.sums.watched_names), len(PARTIALS)
+    return n_sums, len(update.carried_names), n_numbers * n_sums, n_numbers
+
+
+def layout_of_subtotals(n_totals: int, n_watched: int) -> tuple[int, int, int, int]:
+    """Return the same of totals, which are the last watched values, added to subtotals.
+
+    >>> layout_of_subtotals(n_totals=2, n_watched=5)
+    (2, 2, 15, 3)
+    """
+    return n_totals, n_totals, len(PARTIALS) * n_watched, len(PARTIALS)
+
+
+def layout_of_totals(n_totals: int, n_carried: int) -> tuple[int, int, int, int]:
+    """Return the same of subtotals, added to the last of ``n_carried`` numbers."""
+    return n_totals, n_carried, n_totals, 1
+
+
 def items_of(update: Update, row: int, size: int) -> int:
     """Return the number of items in a list for a tensor of a size: elements, or scales."""
     scales = {scale for _, scale in update.blocked}

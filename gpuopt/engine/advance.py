@@ -9,7 +9,7 @@ from types import FunctionType
 import numpy as np
 
 from ..kernels.trace.retarget import function_from
-from ..rules.rule import Rule
+from ..rules.registry import Rule
 from .measure import measure
 from .reading import Reading
 from .update_coefficients import parameters_of
@@ -28,6 +28,8 @@ class Advance(Reading):
     wants_counts = True
     coefficient_names = ()
     function = staticmethod(measure)
+    dtypes = ("float64", "float64")
+    """Of its lists, whose only tensor has no elements: the first says in which it computes."""
 
     def __init__(self, rule: Rule) -> None:
         """Take the rule."""

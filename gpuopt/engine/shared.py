@@ -118,7 +118,7 @@ class Shared:
             update,  # type: ignore[arg-type]  # as `kernels.table.Update` has it
             device,
             library,
-            ("float64", "float64"),
+            update.dtypes,
             False,
             nothing,
             np.full((2, 1), EMPTY, np.int64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..kernels.storage import compute_dtype
-from .cases import Case
+from ..kernels.table import SUBTOTAL_ROWS
 
 MEANINGS = {
     "addresses": "[n_lists, n_tensors], row-major: the addresses of the arrays of each list; "
@@ -20,6 +20,19 @@ MEANINGS = {
     "step; updated by the kernel",
     "groups": "[n_tensors]: the group of each tensor",
     "options": "[n_groups, n_options], row-major",
+    "firsts": "[n_tensors + 1]: the first row of partials of each tensor, and behind them their "
+    "number",
+    "subtotals": "[ceil(n_rows / rows of a block), 3], row-major: partials, too",
+    "given": "one number: unless it is 0, the step is skipped",
+    "total": "[3]: the partials of everything",
+    "skipped": "one number: how many steps were skipped",
+    "n_rows": "the number of rows of partials",
+    "how": "a sum of flags: 1, overwrite the total; 2, write `skip`, and count a skipped step; 4, "
+    "skip the step if a gradient is not finite",
+    "n_sums": "the number of sums, which are the last numbers of their rows",
+    "n_carried": "the length of a row of `carried`",
+    "row": "numbers of a row of partials",
+    "step": "numbers from one sum of a row of partials to the next",
 }
 """Descriptions, for launching the kernels without gpuopt."""
 
@@ -31,21 +44,55 @@ _ARRAYS = {
     "coefficients": (
         *("addresses", "steps", "carried", "groups", "options", "coefficients", "skip"),
     ),
+    "sums": ("partials", "firsts", "carried"),
+    "subtotals": ("partials", "subtotals"),
+    "total": ("partials", "given", "total", "skip", "skipped"),
 }
+
+NUMBERS = {
+    "update": ("n_tensors",),
+    "coefficients": ("n_tensors",),
+    "sums": ("n_sums", "n_carried", "row", "step", "n_tensors"),
+    "subtotals": ("n_rows",),
+    "total": ("n_rows", "how"),
+}
+"""The numbers behind the arrays; those of ``"sums"`` are constants in Triton."""
 
 _DTYPES = {
     "chunks": "int32",
     "carried": "float64",
     "options": "float64",
     "partials": "float64",
+    "subtotals": "float64",
+    "total": "float64",
     "skip": "float32",
+    "given": "float32",
 }
 
 
-def arrays_of(case: Case) -> dict[str, str]:
+def arrays_of(kernel: str, param: str = "float32") -> dict[str, str]:
     """Return the arrays that a kernel takes, in order, with their dtypes.
 
-    The number of tensors follows them.
+    Args:
+        kernel: as in `Case`.
+        param: the dtype of parameters; coefficients have the one that is computed in.
     """
-    dtypes = {**_DTYPES, "coefficients": compute_dtype(case.dtypes[0])}
-    return {name: dtypes.get(name, "int64") for name in _ARRAYS[case.kernel]}
+    dtypes = {**_DTYPES, "coefficients": compute_dtype(param)}
+    return {name: dtypes.get(name, "int64") for name in _ARRAYS[kernel]}
+
+
+def grid_of(kernel: str, threads: int) -> str:
+    """Return the number of blocks of a launch, of so many threads, as an expression."""
+    grids = {
+        "update": "n_chunks",
+        "sums": "n_tensors",
+        "subtotals": f"ceil(n_rows / {SUBTOTAL_ROWS})",
+        "total": "1",
+    }
+    return grids.get(kernel, f"ceil(n_tensors / {threads})")
+
+
+def elements_of(kernel: str, chunk: int, threads: int) -> int:
+    """Return what a block has: elements of a chunk, tensors, or rows of partials (0: all)."""
+    own = {"update": chunk, "sums": 1, "subtotals": SUBTOTAL_ROWS, "total": 0}
+    return own.get(kernel, threads)

@@ -17,11 +17,15 @@ _FOLDER = Path(__file__).parent
 _KERNELS = Path(str(kernels.__file__)).parent
 _RULE_FILES = sorted(_FOLDER.glob("../rules/*.py"))
 _COMPOSED = (
+    "advance.py",
     "compose.py",
     "low_precision.py",
     "measure.py",
+    "reading.py",
+    "sums.py",
     "tail.py",
     "update.py",
+    "update_calls.py",
     "update_coefficients.py",
 )
 _RULES = (
@@ -81,6 +85,7 @@ BACKENDS = {
             (
                 "roundings.py",
                 "storage.py",
+                "table.py",
                 "trace/retarget.py",
                 "triton/blocks.py",
                 "triton/constants.py",
@@ -103,6 +108,7 @@ BACKENDS = {
                 *(f"cuda/{name}" for name in cuda_c.DRIVER),
                 "roundings.py",
                 "storage.py",
+                "table.py",
                 "trace/c.py",
                 "trace/coefficients.py",
                 "trace/operations.py",

@@ -10,7 +10,17 @@ from ..kernels.storage import STORAGE
 from ..rules.formats import IN_8_BITS
 from ..rules.registry import RULES
 from .backends import BACKENDS
-from .cases import ARCHS, DTYPES, Case, cases_for, dtype_label, dtypes_of, is_held_in_8_bits
+from .cases import (
+    ARCHS,
+    DTYPES,
+    PARTS,
+    PASSES,
+    Case,
+    cases_for,
+    dtype_label,
+    dtypes_of,
+    is_held_in_8_bits,
+)
 from .facts import Facts
 from .gpus import ARCH
 from .predict import LIMITERS, predictions
@@ -42,6 +52,9 @@ WITH_HBM = (80, 90, 100)
 
 COEFFICIENTS = 360
 """Maximum instructions of the kernel of the coefficients; unrolled powers would take 550."""
+
+ADDERS = 700
+"""The same for the kernels that add up partials."""
 
 REAL_COEFFICIENTS = 680
 """The same for the rules of `_REAL_POWERS`; unrolled, these would take 1,600."""
@@ -149,10 +162,19 @@ def few_instructions(facts: Facts) -> Iterator[str]:
 
 
 def short_coefficients(facts: Facts) -> Iterator[str]:
-    """The code of the coefficients, which runs once a step and is not in the cache, is short."""
-    limit = REAL_COEFFICIENTS if facts.case.rule in _REAL_POWERS else COEFFICIENTS
-    if facts.case.kernel == "coefficients" and facts.length > limit:
+    """Code that runs once a step, and is not in the cache by then, is short."""
+    limit = _longest(facts.case)
+    if limit is not None and facts.length > limit:
         yield f"{facts.length} instructions, at most {limit}"
+
+
+def _longest(case: Case) -> int | None:
+    if case.kernel == "update":
+        return None
+    if case.adds_up:
+        return ADDERS
+    real = case.rule in _REAL_POWERS and case.variant not in PARTS
+    return REAL_COEFFICIENTS if real else COEFFICIENTS
 
 
 def memory_bound(facts: Facts) -> Iterator[str]:
@@ -223,8 +245,9 @@ EXEMPTIONS = (
     *(
         Exemption(
             check,
-            lambda case: case.kernel == "coefficients",
-            "each thread has a tensor, and reads and writes its rows of the tables: once a step",
+            lambda case: case.kernel != "update",
+            "each thread has a tensor, or a chunk's partials, and reads and writes its rows of the "
+            "tables: once a step",
         )
         for check in ("sectors", "masked sectors")
     ),
@@ -249,7 +272,7 @@ EXEMPTIONS = (
     ),
     Exemption(
         "memory-bound",
-        lambda case: case.arch in WITH_HBM and (case.blocked or "int8" in case.list_dtypes),
+        lambda case: case.arch in WITH_HBM and (case.blocked or "int8" in case.moved_dtypes),
         "8-bit codes and their random numbers take more instructions than a GPU with HBM issues "
         "while it moves the few bytes of an element: a third of its peak bandwidth at worst (B200)",
     ),
@@ -284,9 +307,8 @@ EXEMPTIONS = (
     ),
     Exemption(
         "exactness",
-        lambda case: case.reduces,
-        "sums of squares use a float64 fma, which rounds once, to nearest; no result of the update "
-        "depends on them",
+        lambda case: case.squares,
+        "sums of squares use a float64 fma, which rounds once, to nearest",
         "not exactly rounded: fma.rn.f64",
     ),
 )
@@ -328,7 +350,7 @@ class Scope:
     """Cases that are checked together.
 
     Attributes:
-        kernel: ``"update"`` or ``"coefficients"``.
+        kernel: ``"update"`` or ``"coefficients"``; parts of steps have their own.
         variants: of each rule; empty for the rule's default.
         dtypes: as `dtypes_of` reads them.
         archs: architectures.
@@ -351,6 +373,10 @@ NARROW_STATES = (
 
 CODED_STATES = ("float32:float32:8bit", "bfloat16:bfloat16:8bit")
 """Dtypes with states in codes of 8 bits, whose blocks share scales."""
+
+WHOLE_PASSES = tuple(variant for variant, own in PASSES.items() if not own.tail.narrow)
+KEEPING_PASSES = tuple(variant for variant, own in PASSES.items() if own.tail.narrow)
+"""The passes of rules, and those that keep what rounding cuts off of 16-bit parameters."""
 
 SCOPES = (
     Scope("update", (), DTYPES, ARCHS),
@@ -376,6 +402,14 @@ SCOPES = (
     Scope("update", (), CODED_STATES[:1], ARCHS),
     Scope("update", ("split16", "split8"), DTYPES[1:2], ARCHS),
     Scope("update", ("split8",), CODED_STATES[1:], ARCHS),
+    Scope("update", WHOLE_PASSES, (*DTYPES, *CODED_STATES[:1]), ARCHS),
+    Scope("update", KEEPING_PASSES, DTYPES[1:2], ARCHS),
+    Scope("update", ("train_split8", "eval_split8"), CODED_STATES[1:], ARCHS),
+    Scope("update", ("norm_subtotals", "norm_total"), DTYPES[:1], ARCHS, ("adam",)),
+    Scope("update", ("sums_of_tensors",), DTYPES[:1], ARCHS, ("lamb", "mars")),
+    Scope("update", ("totals_of_tables", "totals_of_all"), DTYPES[:1], ARCHS, ("prodigy",)),
+    Scope("update", ("advance",), DTYPES[:1], ARCHS),
+    Scope("coefficients", WHOLE_PASSES, DTYPES[:1], (75, 90, 120)),
     Scope(
         "coefficients", ("plain",), (NARROW_STATES[0], CODED_STATES[0]), (75, 90, 120), ("adam",)
     ),
@@ -393,6 +427,9 @@ SCOPES = (
 _SOME = ("gradient_descent", "adam", "adamw", "nadam")
 """Rules without states, with decay of both kinds, and with a carried number."""
 
+_WITH_PASSES = ("adamw_schedule_free", "sophiag")
+"""Rules with passes over states, and over gradients."""
+
 SAMPLE = (
     Scope("update", (), DTYPES[:1], (90,)),
     Scope("update", (), DTYPES[1:], (80, 120), _SOME),
@@ -406,6 +443,13 @@ SAMPLE = (
     Scope("update", ("split16", "split8"), DTYPES[1:2], (120,), ("adamw",)),
     Scope("update", ("split8",), CODED_STATES[1:], (90, 120), ("adamw",)),
     Scope("update", ("sums",), DTYPES[:1], (90,), ("lamb", "prodigy")),
+    Scope("update", WHOLE_PASSES, DTYPES[:1], (90,), _WITH_PASSES),
+    Scope("update", KEEPING_PASSES, DTYPES[1:2], (120,), _WITH_PASSES),
+    Scope("update", ("norm_subtotals", "norm_total"), DTYPES[:1], (90,), ("adam",)),
+    Scope("update", ("sums_of_tensors",), DTYPES[:1], (90,), ("lamb",)),
+    Scope(
+        "update", ("totals_of_tables", "totals_of_all", "advance"), DTYPES[:1], (90,), ("prodigy",)
+    ),
     Scope("coefficients", ("scale_decay",), DTYPES[:1], (90,), _SOME),
     Scope("coefficients", ("plain",), NARROW_STATES[:1], (90,), ("adam",)),
     Scope("coefficients", ("clip_ema", "kahan"), DTYPES[1:2], (90,), ("adam",)),

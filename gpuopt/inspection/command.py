@@ -101,7 +101,7 @@ def cases_of(request: Request) -> list[Case]:
     """
     backends = _backends(request)
     rules = _rules(request.rules)
-    variants = _names("--variant", request.variants, tuple(VARIANTS))
+    variants = _names("--variant", request.variants, VARIANTS)
     archs = _chosen("--arch", request.archs, ARCHS, _arch, ", ".join(map(arch_text, ARCHS)))
     dtypes = _chosen(
         "--dtype", request.dtypes, [dtypes_of(one) for one in DTYPES], dtypes_of, FORMS
@@ -116,7 +116,11 @@ def cases_of(request: Request) -> list[Case]:
     rules = rules or (list(RULES) if request.check else ["adam"])
     cases = [c for name in backends for c in cases_for(name, rules, variants, dtypes, archs)]
     if request.dump is not None:
-        cases += [case.coefficients for case in cases if not case.measures]
+        steps = [case for case in cases if case.kernel == "update" and not case.measures]
+        cases += [case.coefficients for case in steps]
+    if not cases:
+        got, of = ", ".join(variants), ", ".join(rules)
+        raise BadOptionError(f"--variant: got {got}, which none of these rules has: {of}")
     return list(dict.fromkeys(cases))
 
 

@@ -61,9 +61,11 @@ def _dump_one(case: Case, code: Code, folder: Path) -> dict[str, Any]:
         "grid": [code.grid, 1, 1],
         "threads": code.threads,
         "dynamic_shared_bytes": code.shared,
-        "coefficients": list(case.walked.coefficient_names),
-        "coefficients_dtype": compute_dtype(case.dtypes[0]),
     }
+    if case.adds_up:
+        return common
+    common["coefficients"] = list(case.walked.coefficient_names)
+    common["coefficients_dtype"] = compute_dtype(case.list_dtypes[0])
     return {**common, **(_of_update if case.kernel == "update" else _of_coefficients)(case, code)}
 
 
@@ -81,4 +83,4 @@ def _of_update(case: Case, code: Code) -> dict[str, Any]:
 
 
 def _of_coefficients(case: Case, code: Code) -> dict[str, Any]:
-    return {"options": list(case.update.option_names)}
+    return {"options": list(case.walked.option_names)}

@@ -1,4 +1,4 @@
-"""`gpuopt warm`: compile ahead of time into the caches that a first step reads.
+"""`gpuopt warm`: compile ahead of time into the caches that a first step, or pass, reads.
 
 Neither a GPU nor a driver is needed. The cache keys must equal those of a step, so the inputs are
 the same: `triton.compile` gets the source, target and options of Triton's JIT, and the kernels of
@@ -10,16 +10,19 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..doctor import compute_capabilities
 from ..engine import dispatch
+from ..engine.advance import Advance, advance_of
+from ..engine.low_precision import KEEPING
 from ..engine.measure import measure_for
 from ..kernels import disk_cache
+from ..kernels.table import Update
 from .backends import BACKENDS
-from .cases import Case
+from .cases import PARTS, Case, default_variant, layouts_of, passes_of
 from .command import ALL, BadOptionError, Request, cases_of
 
 _INSTALL = {"triton": BACKENDS["triton"].install}
@@ -33,7 +36,7 @@ _PACKAGE = {CPU: "llvmlite"}
 
 
 def warm(rule: str, dtype: str, arch: str, variant: str, backend: str) -> int:
-    """Compile the kernels of a first step, and print the time of each.
+    """Compile the kernels of a first step and of the rule's passes, and print the time of each.
 
     Args:
         rule: comma-separated rules, or ``all``.
@@ -86,13 +89,20 @@ def _cases(
 ) -> list[Case]:
     """Return the cases of all backends, those of the CPU first."""
     devices = tuple(name for name in backends if name != CPU)
-    found = []
+    found: list[Case] = []
     if CPU in backends:
         alike = cases_of(Request(rules, dtypes, ("90",), variants))
         found += [replace(case, backend=CPU, arch=0) for case in alike]
     if devices:
         found += cases_of(Request(rules, dtypes, (arch or _here(),), variants, devices))
-    return found
+    return list(dict.fromkeys(map(_whole, found)))
+
+
+def _whole(case: Case) -> Case:
+    """Return the case of the steps that a part belongs to; others are whole."""
+    if case.variant not in PARTS:
+        return case
+    return replace(case, kernel="update", variant=default_variant(case.rule))
 
 
 def _here() -> str:
@@ -118,21 +128,85 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
+# --- what an optimizer compiles -------------------------------------------------------------------
+
+
+_Walk = tuple[Update, tuple[str, ...]]
+"""What is applied to elements, and the dtypes of its lists."""
+
+
+class _Table(NamedTuple):
+    """An update with the dtypes of its lists, and the passes in front of it."""
+
+    update: Update
+    dtypes: tuple[str, ...]
+    in_front: tuple[_Walk, ...] = ()
+
+    @property
+    def walks(self) -> tuple[_Walk, ...]:
+        """All that is applied to elements."""
+        return (self.update, self.dtypes), *self.in_front
+
+
+def _tables(case: Case) -> list[_Table]:
+    """Return the tables of a case's steps, and those of the passes of its rule."""
+    update, dtypes = case.update, case.list_dtypes
+    in_front: list[_Walk] = [(sums, dtypes) for sums in update.in_front]
+    if case.tail.measures:
+        in_front.append((measure_for(case.tail), dtypes[:2]))
+    passes = [_Table(one.update, one.list_dtypes) for one in _passes(case)]
+    return [_Table(update, dtypes, tuple(in_front)), *passes]
+
+
+def _passes(case: Case) -> list[Case]:
+    """Return the passes of a rule, which keep what is rounded off as the steps of a case do."""
+    rule, narrow = case.update.rule, case.tail.narrow
+
+    def kept(name: str) -> str:
+        return narrow if narrow in KEEPING and "p" in rule.passes[name].results else ""
+
+    return [
+        replace(case, variant=variant)
+        for variant, own in passes_of(rule).items()
+        if own.tail.narrow == kept(own.name)
+    ]
+
+
+def _advance(case: Case) -> Advance | None:
+    """Return what computes the next shared numbers of a case's steps, if there are any."""
+    rule = case.update.rule
+    return advance_of(rule) if rule.shared else None
+
+
 # --- Triton -------------------------------------------------------------------------------------
 
 
 def _triton(case: Case) -> None:
-    """Compile both kernels of a step."""
+    """Compile all kernels."""
     import triton
     from triton.backends.compiler import GPUTarget
 
-    from . import triton_code
-
     target = GPUTarget("cuda", case.arch, 32)
-    for kernel in (case.coefficients, case):
-        source, options = triton_code.source_of(kernel), triton_code.options_of(kernel)
+    for kernel in _kernels(case):
+        source, options = kernel.source, kernel.options
         source.attrs = _attributes_at_a_launch(source, options, target)
         triton.compile(source, target=target, options=options)
+
+
+def _kernels(case: Case) -> Iterator[Any]:
+    from .triton_code import adder, coefficients, walk
+
+    for table in _tables(case):
+        yield coefficients(table.update, table.dtypes)
+        for update, dtypes in table.walks:
+            yield walk(update, dtypes, case.vectors)
+    if case.tail.measures:
+        yield from map(adder, ("subtotals", "total"))
+    for layout in layouts_of(case.update).values():
+        yield adder("sums", layout)
+    advance = _advance(case)
+    if advance is not None:
+        yield coefficients(advance, advance.dtypes)
 
 
 def _attributes_at_a_launch(source: Any, options: dict[str, Any], target: Any) -> dict[Any, Any]:
@@ -155,28 +229,38 @@ def _attributes_at_a_launch(source: Any, options: dict[str, Any], target: Any) -
 
 
 def _cupy(case: Case) -> None:
-    """Compile the module of a step."""
+    """Compile all modules."""
     from ..kernels.cuda import cubin
-    from ..kernels.cuda import source as cuda_c
 
-    cubin.cubin(cuda_c.source(case.update, case.list_dtypes, case.vectors), case.arch)
+    for text in _modules(case):
+        cubin.cubin(text, case.arch)
     problem = disk_cache.problem()
     if problem is not None:
         raise OSError(problem)
+
+
+def _modules(case: Case) -> Iterator[str]:
+    from ..kernels.cuda import source as cuda_c
+
+    for table in _tables(case):
+        yield cuda_c.source(table.update, table.dtypes, case.vectors)
+        for update, dtypes in table.in_front:
+            yield cuda_c.source(update, dtypes, case.vectors, (cuda_c.UPDATE,))
+    if case.tail.measures or layouts_of(case.update):
+        yield cuda_c.total_source()
+    advance = _advance(case)
+    if advance is not None:
+        yield cuda_c.source(advance, advance.dtypes, False)
 
 
 # --- LLVM ---------------------------------------------------------------------------------------
 
 
 def _llvm(case: Case) -> None:
-    """Compile the walk of a step, and that of the norm where the step needs it."""
+    """Compile all walks."""
     from ..kernels.llvm.launch import entry_of, object_file_of
 
-    walks = [(case.walked, case.list_dtypes)]
-    if case.tail.measures:
-        walks.append((measure_for(case.tail), case.list_dtypes[:2]))
-    walks += [(sums, case.list_dtypes) for sums in case.update.in_front]
-    for update, dtypes in walks:
+    for update, dtypes in (walk for table in _tables(case) for walk in table.walks):
         object_file_of(update, dtypes)
         if disk_cache.read(entry_of(update, dtypes)) is None:
             raise OSError(disk_cache.problem() or "it could not be written")

@@ -118,9 +118,9 @@ def source(
 
 
 @cache
-def total_source() -> str:
-    """Return the CUDA C of the kernels that add partials."""
-    return f"{driver()}\n{_TOTAL_KERNELS}"
+def total_source(kernels: tuple[str, ...] = (SUBTOTALS, SUMS, TOTAL)) -> str:
+    """Return the CUDA C of kernels that add partials."""
+    return "\n".join((driver(), *map(_TOTAL_KERNELS.__getitem__, kernels)))
 
 
 @cache
@@ -288,26 +288,30 @@ extern "C" __global__ void __launch_bounds__(COEFFICIENT_THREADS) {COEFFICIENTS}
 """
 
 
-_TOTAL_KERNELS = f"""\
+_TOTAL_KERNELS = {
+    SUBTOTALS: f"""\
 extern "C" __global__ void __launch_bounds__(THREADS) {SUBTOTALS}(
     const double* partials, double* subtotals, int64 n_rows)
 {{
     add_subtotals(partials, subtotals, n_rows);
 }}
-
+""",
+    SUMS: f"""\
 extern "C" __global__ void __launch_bounds__(THREADS) {SUMS}(
     const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
     int64 row, int64 step, int64 n_tensors)
 {{
     add_sums(partials, firsts, carried, n_sums, n_carried, row, step);
 }}
-
+""",
+    TOTAL: f"""\
 extern "C" __global__ void __launch_bounds__(THREADS) {TOTAL}(
     const double* partials, const float* given, double* total, float* skip, int64* skipped,
     int64 n_rows, int64 how)
 {{
     add_up(partials, given, total, skip, skipped, n_rows, how);
 }}
-"""
+""",
+}
 
 _ENTRIES = {UPDATE: _update_kernel, COEFFICIENTS: _coefficients_kernel}

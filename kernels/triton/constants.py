@@ -11,7 +11,7 @@ from typing import Any
 import triton.language as tl
 
 from ..storage import STORAGE, compute_dtype
-from ..table import Update
+from ..table import SUBTOTAL_ROWS, Update
 from .maths import jit
 
 CHUNK = 8192
@@ -108,3 +108,19 @@ def coefficients_constants(update: Update) -> dict[str, Any]:
         "N_COEFFICIENTS": len(update.coefficient_names),
         "BLOCK": COEFFICIENT_BLOCK,
     }
+
+
+def total_constants() -> dict[str, int]:
+    """Return the compile-time arguments of `multi_tensor_total`."""
+    return {"BLOCK": TOTAL_BLOCK}
+
+
+def subtotals_constants() -> dict[str, int]:
+    """Return the compile-time arguments of `multi_tensor_subtotals`."""
+    return {"ROWS": SUBTOTAL_ROWS, "BLOCK": TOTAL_BLOCK}
+
+
+def sums_constants(n_sums: int, n_carried: int, row: int, step: int) -> dict[str, int]:
+    """Return the compile-time arguments of `multi_tensor_sums`."""
+    numbers = {"N_SUMS": n_sums, "N_CARRIED": n_carried, "ROW": row, "STEP": step}
+    return {**numbers, "BLOCK": TOTAL_BLOCK}

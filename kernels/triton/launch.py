@@ -24,8 +24,10 @@ from .constants import (
     COEFFICIENT_BLOCK,
     COEFFICIENT_OPTIONS,
     OPTIONS,
-    TOTAL_BLOCK,
     coefficients_constants,
+    subtotals_constants,
+    sums_constants,
+    total_constants,
     update_constants,
     update_options,
 )
@@ -102,19 +104,18 @@ class _Kernels:
         return _launch(multi_tensor_update, (n_chunks,), arguments, constants)
 
     def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
-        constants = {"ROWS": SUBTOTAL_ROWS, "BLOCK": TOTAL_BLOCK, **OPTIONS}
         grid = (triton.cdiv(arguments[-1], SUBTOTAL_ROWS),)
+        constants = {**subtotals_constants(), **OPTIONS}
         return _launch(multi_tensor_subtotals, grid, arguments, constants)
 
     def sums(self, arguments: tuple[Any, ...]) -> Launch:
         *arrays, n_sums, n_carried, row, step, n_tensors = arguments
-        numbers = {"N_SUMS": n_sums, "N_CARRIED": n_carried, "ROW": row, "STEP": step}
-        constants = {**numbers, "BLOCK": TOTAL_BLOCK, **OPTIONS}
+        constants = {**sums_constants(n_sums, n_carried, row, step), **OPTIONS}
         return _launch(multi_tensor_sums, (n_tensors,), tuple(arrays), constants)
 
 
 def _total(arguments: tuple[Any, ...]) -> Launch:
-    return _launch(multi_tensor_total, (1,), arguments, {"BLOCK": TOTAL_BLOCK, **OPTIONS})
+    return _launch(multi_tensor_total, (1,), arguments, {**total_constants(), **OPTIONS})
 
 
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:

@@ -18,6 +18,7 @@ TAILS = {
     "stochastic": {"stochastic_rounding": True, "seed": 3},
     "states in 16 bits": {"state_dtype": "bfloat16"},
     "states in 8 bits": {"state_dtype": "8bit", "min_8bit_size": 1},
+    "both in 8 bits": {"master_weights": "split8", "state_dtype": "8bit", "min_8bit_size": 1},
     "tail": {
         "clip_value": 0.5,
         "ema_decay": 0.5,
@@ -28,10 +29,10 @@ TAILS = {
 }
 
 
-def drawn(seed, dtype, layout="C"):
+def drawn(seed, dtype, layout="C", shapes=SHAPES):
     """Arrays of which no two are alike, in a memory layout."""
     found = []
-    for i, shape in enumerate(SHAPES):
+    for i, shape in enumerate(shapes):
         array = values("ordinary", shape, dtype, 10 * seed + i)
         if layout != "C" and array.ndim:
             wide = np.zeros((*shape[:-1], 2 * shape[-1]), array.dtype)
@@ -41,16 +42,16 @@ def drawn(seed, dtype, layout="C"):
     return found
 
 
-def trained(backend, name, dtype, layout="C", **options):
+def trained(backend, name, dtype, layout="C", shapes=SHAPES, **options):
     """All that some steps and passes leave; one array has a gradient in none of them."""
     options = {"betas": (0.5, 0.75)} | options if name != "SGDScheduleFree" else options
-    params = drawn(0, dtype, layout)
+    params = drawn(0, dtype, layout, shapes)
     groups = [{"params": params[:1], "lr": 0.25}, {"params": params[1:]}]
     with gpuopt.use_backend(backend):
         optimizer = getattr(gpuopt, name)(groups, lr=0.5, **options)
         seen = []
         for step in range(1, 7):
-            first, *rest = drawn(step, dtype, layout)
+            first, *rest = drawn(step, dtype, layout, shapes)
             grads = [[first], [*rest[:-1], None]]
             if name == "SophiaG":
                 if step % 2:
@@ -86,6 +87,24 @@ def test_steps_and_passes(backend, name, dtype):
 @pytest.mark.parametrize("name", ["AdamWScheduleFree", "SophiaG"])
 def test_beside_a_tail(backend, name, tail):
     options = TAILS[tail]
+    mine = trained(backend, name, "bfloat16", **options)
+    assert_same(mine, trained("numpy", name, "bfloat16", **options))
+
+
+@pytest.mark.parametrize("tail", ["masters", "kahan", "states in 8 bits"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_of_other_dtypes_beside_a_tail(backend, dtype, tail):
+    """Masters of float16, and states in 8 bits beside whole weights."""
+    options = TAILS[tail]
+    mine = trained(backend, "AdamWScheduleFree", dtype, **options)
+    assert_same(mine, trained("numpy", "AdamWScheduleFree", dtype, **options))
+
+
+@pytest.mark.parametrize("tail", ["plain", "both in 8 bits"])
+@pytest.mark.parametrize("name", ["AdamWScheduleFree", "SophiaG"])
+def test_arrays_of_several_chunks(backend, name, tail):
+    """Whole ones, and a last one that is not."""
+    options = {"shapes": ((3, 5500), (8192,), (1,)), **TAILS[tail]}
     mine = trained(backend, name, "bfloat16", **options)
     assert_same(mine, trained("numpy", name, "bfloat16", **options))
 

@@ -12,7 +12,7 @@ from gpuopt.kernels.cuda import source as cuda_c
 
 from gpuopt.cli import application
 from gpuopt.inspection import backends, check
-from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS
+from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS, has_variant
 from gpuopt.inspection.command import Request, cases_of, inspect
 from gpuopt.inspection.ptx import parse
 from gpuopt.rules import power, real_power
@@ -38,9 +38,18 @@ def test_without_options_adam_for_one_architecture():
 
 def test_all_of_everything():
     cases = cases_of(Request(("all",), ("all",), ("all",), ("all",)))
-    summing = sum(rule.reads_first for rule in RULES.values())
-    variants = len(RULES) * (len(VARIANTS) - 1) + summing  # "sums" is theirs alone
+    variants = sum(has_variant(rule, variant) for rule in RULES.values() for variant in VARIANTS)
     assert len(cases) == variants * len(DTYPES) * len(ARCHS)
+
+
+def test_a_variant_is_of_the_rules_that_have_it():
+    asked = Request(("all",), archs=("90",), variants=("eval", "update_hessian", "advance"))
+    found = {(case.rule, case.variant, case.kernel) for case in cases_of(asked)}
+    averaging = {f"{name}_schedule_free" for name in ("sgd", "adamw", "radam")}
+    assert {rule for rule, variant, _ in found if variant == "eval"} == averaging
+    assert {rule for rule, variant, _ in found if variant == "update_hessian"} == {"sophiag"}
+    sharing = {name for name, rule in RULES.items() if rule.shared}
+    assert {rule for rule, _, kernel in found if kernel == "coefficients"} == sharing
 
 
 def test_names_with_commas_in_one_or_several_options():
@@ -112,6 +121,10 @@ def test_adamw_is_inspected_with_its_decay():
         ({"dtypes": ("bf15",)}, "--dtype: got 'bf15', expected one of float64"),
         ({"dtypes": ("float32:float32",)}, "--dtype: got 'float32:float32'"),
         ({"variants": ("fast",)}, "--variant: got 'fast', expected one of plain"),
+        (
+            {"rules": ("adam", "lamb"), "variants": ("train", "advance")},
+            "--variant: got train, advance, which none of these rules has: adam, lamb",
+        ),
         ({"backends": ("llvm",)}, "--backend: got 'llvm', expected one of triton"),
         ({"rules": (",",)}, "--rule: no name in ','"),
         (
@@ -290,11 +303,18 @@ def test_the_cuda_c_that_is_compiled(capsys):
     assert "new_exp_avg / (sqrt(new_exp_avg_sq)" in shown
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_the_rule_that_triton_compiles(capsys, rule):
+SHOWN = [
+    *((rule, "scale_decay") for rule in RULES),
+    *(("adamw_schedule_free", variant) for variant in ("train", "eval")),
+    ("sophiag", "update_hessian_scale"),
+]
+
+
+@pytest.mark.parametrize("rule, variant", SHOWN)
+def test_the_rule_that_triton_compiles(capsys, rule, variant):
     """The text that is shown, run with NumPy, is the update."""
-    shown = source_of(capsys, source=rule, variants=("scale_decay",))
-    (case,) = cases_of(Request(rules=(rule,), variants=("scale_decay",)))
+    shown = source_of(capsys, source=rule, variants=(variant,))
+    (case,) = cases_of(Request(rules=(rule,), variants=(variant,)))
     update = case.update
     names = {"np": np, "power": power, "real_power": real_power}
     exec(shown, names)
@@ -311,6 +331,14 @@ def test_source_of_all_backends_needs_no_compiler(capsys, monkeypatch):
     shown = source_of(capsys, source="gradient_descent", backends=("all",))
     assert "def gradient_descent(" in shown
     assert "void update_gradient_descent(" in shown
+
+
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_source_of_the_parts_of_steps(capsys, backend):
+    parts = ("sums", "totals_of_all", "norm_total", "advance")
+    shown = source_of(capsys, source="prodigy", variants=parts, backends=(backend,))
+    assert "growth_rate" in shown if backend == "triton" else "void coefficients_of_" in shown
+    assert "multi_tensor_sums" in shown and "multi_tensor_total" in shown
 
 
 def test_the_help_names_every_variant():

@@ -9,6 +9,7 @@ from gpuopt.inspection.cache import entry_of, read_facts
 from gpuopt.inspection.compile import compile_cases
 from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
+from tests.test_architecture import imported, modules
 
 from .conftest import case_of
 
@@ -86,7 +87,6 @@ HOST_ALONE = {
     "numpy/coded.py",
     "numpy/partials.py",
     "trace/numpy_calls.py",
-    "table.py",
     "float_mode.py",
 }
 HOST_ALONE |= {"thread_count.py", "threads.py"}
@@ -106,6 +106,17 @@ def test_every_source_of_the_code_makes_another_entry(name):
     """
     names = {m.removeprefix("gpuopt.kernels.").replace(".", "/") for m in run_script(code).split()}
     assert {f"{name}.py" for name in names} - UNRELATED[name] <= set(compiler.sources)
+
+
+def test_every_module_that_composes_updates_makes_another_entry():
+    """Those of the engine that the cases import, and that these do."""
+    files, found, new = modules("gpuopt"), set(), {"gpuopt.inspection.cases"}
+    while new:
+        names = {name for module in new for name in imported(module, files[module])}
+        names |= {name.rpartition(".")[0] for name in names}
+        new = {n for n in names & files.keys() if n.startswith("gpuopt.engine.")} - found
+        found |= new
+    assert {f"{name.rpartition('.')[2]}.py" for name in found} == set(backends._COMPOSED)
 
 
 def test_entries_differ_wherever_cases_do():
@@ -208,12 +219,13 @@ for dtype in ("float32", "float64"):
     gpuopt.Adam(tensors).step([torch.ones_like(one) for one in tensors])
     for kernel in ("update", "coefficients"):
         case = case_of(dtype=dtype, kernel=kernel)
-        source = triton_code.source_of(case)
+        made = triton_code.kernel_of(case)
+        source = made.source
         signature, constants, attributes, options = asked.pop(source.name)
         assert list(signature.items()) == list(source.signature.items()), signature
         assert constants == source.constants, constants
         assert {place: one for place, one in attributes.items() if one} == source.attrs, attributes
-        wanted = triton_code.options_of(case)
+        wanted = made.options
         assert {name: getattr(options, name) for name in wanted} == wanted
 print("same")
 """

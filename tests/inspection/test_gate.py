@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from gpuopt.engine.low_precision import KEEPING
 from gpuopt.inspection import ptx
-from gpuopt.inspection.cases import ARCHS, default_variant, dtype_label
+from gpuopt.inspection.cases import ARCHS, default_variant, dtype_label, passes_of
 from gpuopt.inspection.check import EXEMPTIONS, INSTRUCTIONS, SAMPLE, findings, scope_cases
 from gpuopt.inspection.facts import facts_of
 from gpuopt.inspection.flow import Instruction
@@ -277,7 +278,7 @@ def test_every_rule_is_checked_on_every_architecture():
         for dtype in ("float32", "bfloat16", "float64"):
             archs = {case.arch for case in of_rule if case.dtypes[0] == dtype}
             assert archs == set(ARCHS), (rule, dtype)
-        assert {case.kernel for case in of_rule} == {"update", "coefficients"}
+        assert {case.kernel for case in of_rule} >= {"update", "coefficients"}
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])
@@ -335,8 +336,9 @@ TAILS = {
 @pytest.mark.parametrize("backend", ["triton", "cupy"])
 def test_tails_are_checked_with_their_bytes(backend):
     cases = scope_cases(backend, ["adam", "amsgrad"])
-    adams = [case_ for case_ in cases if case_.rule == "adam" and case_.dtypes[2] == "float32"]
-    found = {(c.variant, c.dtypes[0]): c.floor for c in adams if (c.variant, c.dtypes[0]) in TAILS}
+    adams = [one for one in cases if one.rule == "adam" and one.dtypes[2] == "float32"]
+    found = {(one.variant, one.dtypes[0]): one.floor for one in adams if one.kernel == "update"}
+    found = {key: floor for key, floor in found.items() if key in TAILS}
     assert found == TAILS
     assert {c.rule for c in cases if c.variant in dict(TAILS)} <= {"adam", "amsgrad"}
     of_one = {v for v, _ in TAILS} - {"split16", "split8"}
@@ -359,6 +361,148 @@ def test_tails_pass_and_fail_when_broken(compiled, backend, variant, dtype):
     if facts.main is not None:
         assert broken(main=replace(facts.main, loaded=facts.main.loaded + 2)) == {"bytes"}
     assert ("shared memory" in broken(shared=64)) == (variant not in ("stats", "whole", "measure"))
+
+
+# --- passes outside of steps ----------------------------------------------------------------------
+
+AVERAGED, SOPHIA = "adamw_schedule_free", "sophiag"
+PASS_BYTES = {
+    **{(AVERAGED, name, "float32"): 3 * 4 for name in ("train", "eval")},  # p twice, and z
+    **{(AVERAGED, name, "bfloat16"): 2 * 2 + 4 for name in ("train", "eval")},
+    (AVERAGED, "train", "float64"): 3 * 8,
+    (AVERAGED, "eval", "float32:float32:8bit"): 3 * 4,
+    (AVERAGED, "train_master", "bfloat16"): 2 + 2 * 4 + 4,  # the parameter is only written
+    (AVERAGED, "eval_split16", "bfloat16"): 2 * 2 + 2 * 2 + 4,
+    (AVERAGED, "train_split8", "bfloat16"): 2 * 2 + 2 * 1 + 4,
+    (AVERAGED, "eval_split8", "bfloat16:bfloat16:8bit"): 2 * 2 + 2 * 1 + 4,
+    (AVERAGED, "train_kahan", "bfloat16"): 2 * 2 + 2 * 2 + 4,
+    (SOPHIA, "update_hessian", "float32"): 4 + 2 * 4,  # g, and the Hessian twice
+    (SOPHIA, "update_hessian_scale", "bfloat16"): 2 + 2 * 4,
+    (SOPHIA, "update_hessian", "float32:float32:8bit"): 4 + 2 * 4,
+}
+"""The bytes that an element of a pass costs at least."""
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+def test_every_pass_is_checked_on_every_architecture_with_its_bytes(backend):
+    cases = scope_cases(backend, list(RULES))
+    found = {}
+    for one in cases:
+        if one.of_pass and one.kernel == "update":
+            found.setdefault((one.rule, one.variant, dtype_label(one.dtypes)), []).append(one)
+    assert all({one.arch for one in same} == set(ARCHS) for same in found.values())
+    for key, floor in PASS_BYTES.items():
+        assert {one.floor for one in found[key]} == {floor}, key
+    for name, rule in RULES.items():
+        checked = {(one.variant, one.kernel) for one in cases if one.rule == name}
+        for wanted in rule.passes:
+            assert {(wanted, "update"), (wanted, "coefficients")} <= checked, (name, wanted)
+
+
+def test_passes_that_keep_what_is_rounded_off_do_so_in_every_way():
+    """As an optimizer with such a tail has them."""
+    for name, rule in RULES.items():
+        for wanted, stage in rule.passes.items():
+            ways = [own for own in passes_of(rule).values() if own.name == wanted]
+            kept = {own.tail.narrow for own in ways}
+            assert kept - {""} == (KEEPING if "p" in stage.results else set()), name
+            assert any(own.stages for own in ways) == ("g" in stage.values), name
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+@pytest.mark.parametrize(("rule", "variant", "dtype"), PASS_BYTES)
+def test_passes_pass_and_fail_when_broken(compiled, backend, rule, variant, dtype):
+    case, code = compiled(backend=backend, rule=rule, variant=variant, dtype=dtype)
+    facts = facts_of(case, code)
+
+    def broken(**changes):
+        found = findings(replace(facts, **changes))
+        return {one.check for one in found if not one.exempt}
+
+    assert broken() == set()
+    assert facts.main.total_bytes == PASS_BYTES[rule, variant, dtype]
+    assert broken(main=replace(facts.main, loaded=facts.main.loaded + 4)) == {"bytes"}
+    assert broken(local=8) == {"local memory"}
+    assert broken(shared=64) == {"shared memory"}
+    assert broken(inexact=("fma.rn.f32",)) == {"exactness"}
+
+
+def test_a_pass_that_moves_a_list_it_does_not_need(compiled, monkeypatch):
+    """The step's average of squares, in the pass from y to x and back."""
+    case, code = compiled(rule=AVERAGED, variant="train", backend="cupy")
+    rule = RULES[AVERAGED]
+
+    def both(p, z, exp_avg_sq, share):
+        return p + share * (z - p) + 0.0 * exp_avg_sq
+
+    values = ("p", "z", "exp_avg_sq")
+    more = replace(rule.passes["train"], function=both, values=values)
+    monkeypatch.setitem(RULES, AVERAGED, replace(rule, passes={"train": more}))
+    other = pytest.importorskip("gpuopt.inspection.cuda_code").compile_case(case)
+    monkeypatch.undo()
+    assert failed(case, other) == {"bytes"}
+    assert failed(case, code) == set()
+
+
+# --- what adds up partials, and what comes of totals ----------------------------------------------
+
+SMALL = [
+    ("adam", "norm_subtotals", "subtotals"),
+    ("adam", "norm_total", "total"),
+    ("lamb", "sums_of_tensors", "sums"),
+    ("prodigy", "totals_of_tables", "sums"),
+    ("prodigy", "totals_of_all", "sums"),
+    ("prodigy", "advance", "coefficients"),
+    ("dadapt_adam", "advance", "coefficients"),
+]
+
+
+@pytest.mark.parametrize("backend", ["triton", "cupy"])
+@pytest.mark.parametrize(("rule", "variant", "kernel"), SMALL)
+def test_small_kernels_pass_and_fail_when_broken(compiled, backend, rule, variant, kernel):
+    case, code = compiled(backend=backend, rule=rule, variant=variant, kernel=kernel)
+    facts = facts_of(case, code)
+
+    def broken(**changes):
+        found = findings(replace(facts, **changes))
+        return {one.check for one in found if not one.exempt}
+
+    assert case in scope_cases(backend, list(RULES))
+    assert (broken(), case.floor, facts.main) == (set(), 0, None)
+    assert facts.inexact == ()
+    assert broken(inexact=("fma.rn.f64",)) == {"exactness"}  # of no square, so that it is none
+    assert broken(local=8) == broken(spills=1) == {"local memory"}
+    assert broken(length=facts.length + 600) == {"code"}
+    adds_up = kernel != "coefficients"
+    assert bool(facts.barriers) == bool(facts.shared) == adds_up
+    assert broken(shared=64, barriers=1) == (set() if adds_up else {"shared memory"})
+    mutant = re.sub(r"(add|mul|div|sqrt)\.rn\.f64", r"\1.f64", code.ptx, count=1)
+    assert failed(case, replace(code, ptx=mutant)) >= {"exactness"}
+
+
+def test_every_rule_with_shared_numbers_has_its_advance_checked_on_every_architecture():
+    cases = scope_cases("triton", list(RULES))
+    found = {(one.rule, one.arch) for one in cases if one.variant == "advance"}
+    sharing = [name for name, rule in RULES.items() if rule.shared]
+    assert sharing
+    assert found == {(name, arch) for name in sharing for arch in ARCHS}
+
+
+@pytest.mark.parametrize(
+    ("what", "may"),
+    [
+        ({"variant": "stats"}, True),
+        ({"variant": "measure"}, True),
+        ({"rule": "lamb", "variant": "sums"}, True),
+        ({"rule": "prodigy", "variant": "sums"}, False),
+        ({"rule": "prodigy_one_pass"}, False),
+        ({"variant": "stats", "kernel": "coefficients"}, False),
+    ],
+)
+def test_only_sums_of_squares_may_fuse(what, may):
+    case = case_of(**what)
+    fused = [one for one in EXEMPTIONS if one.message.endswith("fma.rn.f64")]
+    assert any(one.applies(case) for one in fused) == may
 
 
 @pytest.mark.parametrize("backend", ["triton", "cupy"])

@@ -31,7 +31,7 @@ def options_of(update):
 
 def run(case, steps, groups, options, carried, text=""):
     """Launch the kernel, which changes what is counted and carried; return the coefficients."""
-    update, n = case.update, len(steps)
+    update, n = case.walked, len(steps)
     kernel = kernels(text or ptx_of(case))[COEFFICIENTS]
     addresses = np.ones((len(update.lists), n), np.int64)
     found = np.full((n, len(update.coefficient_names)), 7.0, np.float32)
@@ -88,6 +88,26 @@ ORDERS = {
 @pytest.mark.parametrize("rule", ["adam", "nadam", "asgd", "radam"])
 def test_every_step_has_numpys_bits(backend, rule, arch, order):
     check(case_of(backend, rule, arch), ORDERS[order])
+
+
+@pytest.mark.parametrize("rule", ["dadapt_adam", "prodigy", "prodigy_l2_one_pass"])
+def test_the_next_shared_numbers_have_numpys_bits(backend, rule):
+    """As a device computes them from the totals: each row of numbers, with the options of each."""
+    case = Case(backend, "coefficients", rule, "advance", ("float32",) * 3, 90)
+    advance, rng = case.walked, np.random.default_rng(8)
+    n_options, n_carried = len(advance.option_names), len(advance.carried_names)
+    options = [rng.uniform(0.1, 0.9, (3, n_options)), np.tile(EXTREME, (n_options, 1)).T]
+    options = np.ascontiguousarray(np.concatenate(options))
+    rows = [rng.uniform(0.1, 2.0, (40, n_carried)), rng.choice(EXTREME, (60, n_carried))]
+    carried = np.tile(np.concatenate(rows), (len(options), 1))
+    before, steps = carried.copy(), np.zeros(len(carried), np.int64)
+    groups = np.repeat(np.arange(len(options)), len(carried) // len(options))
+    run(case, steps, groups, options, carried)
+    n = len(advance.kept_names)
+    named = [dict(zip(advance.option_names, row)) for row in options.tolist()]
+    wanted = [advance.after(row[:n], row[n:], named[group]) for row, group in zip(before, groups)]
+    assert_same_bits(carried, np.concatenate([np.array(wanted), before[:, n:]], axis=1), rule)
+    assert (carried[:, :n] != before[:, :n]).any(axis=0).all()
 
 
 SPOILT = {

@@ -7,7 +7,7 @@ import pytest
 from gpuopt.kernels.cuda.source import CHUNK
 
 from gpuopt import RULES
-from gpuopt.inspection.cases import Case
+from gpuopt.inspection.cases import Case, passes_of
 
 from . import build
 from .run import Fault
@@ -40,6 +40,21 @@ def test_every_rule_moves_each_byte_once(backend, rule):
 @pytest.mark.parametrize("mix", MIXES, ids="-".join)
 def test_every_width_moves_each_byte_once(backend, mix, arch):
     check(Case(backend, "update", "amsgrad", "scale_decay", mix, arch))
+
+
+PASSES = [
+    pytest.param(rule, variant, dtypes, id=f"{rule}-{variant}-{dtypes[0]}")
+    for rule in ("adamw_schedule_free", "sophiag")
+    for variant, own in passes_of(RULES[rule]).items()
+    for dtypes in [("float32",) * 3, *MIXES[:2]]
+    if dtypes[0] != "float32" or not own.tail.narrow
+]
+
+
+@pytest.mark.parametrize("rule, variant, dtypes", PASSES)
+def test_every_pass_moves_each_byte_once(backend, rule, variant, dtypes):
+    """And none of the lists that it leaves alone."""
+    check(Case(backend, "update", rule, variant, dtypes, 90))
 
 
 def test_misaligned_tensors_move_each_byte_once(backend):

@@ -31,10 +31,10 @@ def ptx_of(case):
     import triton
     from triton.backends.compiler import GPUTarget
 
-    from gpuopt.inspection.triton_code import options_of, source_of
+    from gpuopt.inspection.triton_code import kernel_of
 
-    target = GPUTarget("cuda", case.arch, 32)
-    return triton.compile(source_of(case), target=target, options=options_of(case)).asm["ptx"]
+    kernel, target = kernel_of(case), GPUTarget("cuda", case.arch, 32)
+    return triton.compile(kernel.source, target=target, options=kernel.options).asm["ptx"]
 
 
 def replaced(pattern, by, count=1):
