@@ -15,9 +15,9 @@ from ..rules.registry import RULES
 from . import report
 from .backends import BACKENDS
 from .cases import ARCHS, DTYPES, VARIANTS, Case, cases_for, dtypes_of
-from .check import SAMPLE, SCOPES, scope_cases
 from .compile import compile_cases
 from .dump import dump
+from .scopes import SAMPLE, SCOPES, scope_cases
 from .source import text_of
 from .spelling import FAMILY, arch_of, arch_text, expanded, families
 

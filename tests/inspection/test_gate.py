@@ -8,9 +8,12 @@ import pytest
 from gpuopt.engine.low_precision import KEEPING
 from gpuopt.inspection import ptx
 from gpuopt.inspection.cases import ARCHS, default_variant, dtype_label, passes_of
-from gpuopt.inspection.check import EXEMPTIONS, INSTRUCTIONS, SAMPLE, findings, scope_cases
+from gpuopt.inspection.check import findings
+from gpuopt.inspection.checks import INSTRUCTIONS
+from gpuopt.inspection.exemptions import EXEMPTIONS
 from gpuopt.inspection.facts import facts_of
 from gpuopt.inspection.flow import Instruction
+from gpuopt.inspection.scopes import SAMPLE, scope_cases
 from gpuopt.rules.registry import RULES
 from tests.helpers.scripts import run_script
 

@@ -40,7 +40,7 @@ MUTANTS = (
     ),
     Mutant(
         "any traffic up to the floor is accepted",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/checks.py",
         "facts.main.total_bytes != facts.case.floor",
         "facts.main.total_bytes < facts.case.floor",
         "tests/inspection/test_gate.py -k extra_load",
@@ -61,7 +61,7 @@ MUTANTS = (
     ),
     Mutant(
         "warps may touch twice as many sectors as hold their bytes",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/checks.py",
         "return one.sectors != one.floor",
         "return one.sectors > 2 * one.floor",
         "tests/inspection/test_gate.py -k every_second_piece",
@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "what adds up partials may fuse",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/exemptions.py",
         "lambda case: case.squares,",
         "lambda case: case.reduces,",
         "tests/inspection/test_gate.py -k sums_of_squares",
@@ -145,21 +145,21 @@ MUTANTS = (
     ),
     Mutant(
         "threads may wait for each other",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/checks.py",
         "if facts.barriers:",
         "if facts.barriers and facts.shared:",
         "tests/inspection/test_gate.py -k a_barrier",
     ),
     Mutant(
         "lists beside codes may be narrow, too",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/checks.py",
         "allowed = sum(size for least, size in needed if least <= width)",
         "allowed = sum(size for least, size in needed if least <= 2 * width)",
         "tests/inspection/test_gate.py -k accesses_of_four_elements",
     ),
     Mutant(
         "kernels with codes have no limit of instructions",
-        "gpuopt/inspection/check.py",
+        "gpuopt/inspection/checks.py",
         "limits = INSTRUCTIONS.get((case.rule, case.variant, dtype_label(case.dtypes)), {})",
         "limits = INSTRUCTIONS.get((case.rule, case.variant, case.dtypes[0]), {})",
         "tests/inspection/test_gate.py -k states_in_8_bits",
