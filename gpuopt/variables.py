@@ -34,6 +34,6 @@ def unknown_variables() -> dict[str, str]:
 
 @cache
 def warn_of_unknown_variables() -> None:
-    """Warn of them, once per process."""
+    """Warn of unknown variables, once per process."""
     for name, problem in unknown_variables().items():
         warn(f"environment variable {name}: {problem}")
