@@ -1,4 +1,4 @@
-"""The arguments of torch's optimizers that are no hyperparameters."""
+"""The arguments of torch's optimizers that are not hyperparameters."""
 
 from __future__ import annotations
 
