@@ -48,7 +48,7 @@ def describe(array: Any, name: str) -> Memory:
     """Return the memory of ``array``.
 
     Args:
-        array: a NumPy array, a torch tensor, a CuPy array, or an array that supports DLPack or
+        array: a NumPy array, a torch tensor, a CuPy array, or any array that supports DLPack or
             ``__cuda_array_interface__``.
         name: its name in error messages, such as ``"params[0]"``.
 
@@ -63,22 +63,22 @@ def describe(array: Any, name: str) -> Memory:
 
 
 def describe_state(array: Any, name: str) -> Memory:
-    """Return the memory of an array that may hold a state: also one of integers."""
+    """Return the memory of an array that may hold a state, and so may have an integer dtype."""
     return _library_of(array, name).describe(array, name)
 
 
 def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
-    """Return a new array of the same library, device, shape and memory order, of a dtype."""
+    """Return a new array with this dtype, and the same library, device, shape and memory order."""
     return _library_of(array, "array").full_like(array, dtype, fill)
 
 
 def zeros(array: Any, count: int) -> Any:
-    """Return a new float32 array of ``count`` zeros, of the library and the device of ``array``."""
+    """Return a new float32 array of ``count`` zeros, with the library and device of ``array``."""
     return _library_of(array, "array").zeros(array, count)
 
 
 def copy_as(array: Any, dtype: str) -> Any:
-    """Return a copy of the same library, device and memory order, of a dtype."""
+    """Return a copy with this dtype, and the same library, device and memory order."""
     known = sharing(array) if _library_of(array, "array") is FOREIGN else array
     made = zeros_like(known, dtype)
     if isinstance(made, np.ndarray):

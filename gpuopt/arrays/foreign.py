@@ -36,7 +36,7 @@ def _speaks_dlpack(array: Any) -> bool:
 
 
 def _shared(array: Any, name: str) -> tuple[Library, Any]:
-    """Return an array of a known library over the same memory, and the library."""
+    """Return an array of a known library that shares the memory, and the library."""
     kind = array.__dlpack_device__()[0] if _speaks_dlpack(array) else _CUDA
     if kind not in (_CPU, _CUDA):
         raise TypeError(
@@ -47,12 +47,12 @@ def _shared(array: Any, name: str) -> tuple[Library, Any]:
         if _speaks_dlpack(array):
             return library, module.from_dlpack(array)
         return library, _through_interface(array, library, module)
-    except Exception as error:  # libraries differ in what they raise without such a device
+    except Exception as error:  # without such a device, libraries raise different errors
         raise TypeError(f"{name}: {module.__name__} cannot share this array: {error}") from error
 
 
 def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
-    """Return an array over the memory of ``__cuda_array_interface__``; never a copy."""
+    """Return an array that shares the memory of ``__cuda_array_interface__``; never a copy."""
     address = array.__cuda_array_interface__["data"][0]
     if library is CUPY:
         number = module.cuda.runtime.pointerGetAttributes(address).device if address else 0
@@ -66,7 +66,7 @@ def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
 
 
 def sharing(array: Any) -> Any:
-    """Return an array of a known library over the same memory."""
+    """Return an array of a known library that shares the memory."""
     return _shared(array, "array")[1]
 
 
@@ -87,11 +87,11 @@ def _describe_foreign(array: Any, name: str) -> Memory:
 
 
 def is_made_at_export(array: Any, memory: Memory) -> bool:
-    """Return whether an array makes new memory at each export: nobody would see what is written.
+    """Return whether an array exports a new copy each time, so that writes would be lost.
 
     Args:
-        array: of any library.
-        memory: of the array, as it was described.
+        array: an array of any library.
+        memory: the memory of the array, as it was described.
     """
     if memory.owner is None or memory.size == 0:
         return False

@@ -1,4 +1,4 @@
-"""Options that are arrays of one float, such as a learning rate that a captured graph rereads."""
+"""Options that are one-element arrays, such as an lr that a captured graph reads each time."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def reach(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> int:
 def offsets_and_storages(
     tensors: Sequence[Any],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return int64, each tensor's first element in its storage, and the bytes of the storage."""
+    """Return int64: each tensor's offset in its storage, and the storage's size in bytes."""
     torch: Any = sys.modules["torch"]
     held = map(torch.UntypedStorage.nbytes, map(torch.Tensor.untyped_storage, tensors))
     first = map(torch.Tensor.storage_offset, tensors)
@@ -69,7 +69,7 @@ def resolved(array: Any) -> Any:
 
 
 def bare(array: Any) -> Any:
-    """Return an array over the same memory without the lazy bits."""
+    """Return an array that shares the memory, without the lazy bits."""
     if not is_lazy(array):
         return array
     place = array.storage_offset(), array.size(), array.stride()

@@ -1,4 +1,4 @@
-"""Which launches a step has, and what each moves."""
+"""Describe the launches of a step, and the bytes that each moves."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .launch import Launch, Walked
 def launched(
     launches: Iterable[Launch], names: Sequence[str], measures: bool
 ) -> tuple[Launched, ...]:
-    """Return what the launches of a step update, those that are alike as one.
+    """Return descriptions of the launches of a step, with equal ones merged.
 
     Args:
-        launches: of an optimizer.
-        names: of its parameters.
+        launches: the launches of an optimizer.
+        names: the names of its parameters.
         measures: whether a step reads the gradients once more, for their norm.
     """
     alike: dict[Walked, list[Launch]] = {}
@@ -27,7 +27,7 @@ def launched(
 
 
 def together(found: Iterable[Launched]) -> tuple[Launched, ...]:
-    """Return what several optimizers have launched, with those that are alike as one."""
+    """Return the launches of several optimizers, with equal ones merged."""
     alike: dict[tuple[object, ...], list[Launched]] = {}
     for each in found:
         lists = *each.dtypes.items(), *each.passes.items()

@@ -1,7 +1,7 @@
-"""The interface of a launch: some parameters of a step, and what updates them.
+"""The interface of a launch: some parameters of a step, and the code that updates them.
 
-`HostLaunch` walks a table on the CPU, `DeviceLaunch` one on a device, and `NumpyLaunch` updates
-one tensor that no table holds.
+`HostLaunch` updates a table on the CPU, `DeviceLaunch` one on a device, and `NumpyLaunch` a single
+tensor that is not in a table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .update import Update
 
 
 class Walked(NamedTuple):
-    """What a launch does to each element, and with what."""
+    """The backend of a launch, its update, and the dtypes of its lists."""
 
     module: str
     """The kernel module of its backend."""
@@ -35,9 +35,9 @@ class Walked(NamedTuple):
 class Launch(ABC):
     """Some parameters of an optimizer, ready to be updated.
 
-    A step points all launches to the gradients where these moved, prepares all, measures all if
-    it needs the norm, computes the coefficients of all, and only then runs them. Lists of
-    gradients, steps and carried numbers are those of the whole optimizer: a launch picks its own.
+    A step passes the addresses of moved gradients to all launches, prepares all, measures all if it
+    needs the norm, computes the coefficients of all, and only then runs them. Lists of gradients,
+    steps and carried numbers are those of the whole optimizer: a launch selects its own.
 
     Attributes:
         tensors: int64, the indices of its parameters in the optimizer.
@@ -48,7 +48,7 @@ class Launch(ABC):
     @property
     @abstractmethod
     def walked(self) -> Walked:
-        """What it does to each element, and with what."""
+        """Its backend, update and dtypes."""
 
     @property
     @abstractmethod
@@ -57,23 +57,23 @@ class Launch(ABC):
 
     @property
     def captured(self) -> bool:
-        """Whether a graph was captured that may read its memory at any time."""
+        """Whether a captured graph may read its memory at any time."""
         return False
 
     @abstractmethod
     def point_to(self, gradients: Gradients) -> None:
-        """Take the addresses of the gradients; 0 where there is none."""
+        """Store the addresses of the gradients; 0 if there is none."""
 
     def prepare(  # noqa: B027  # most launches have nothing to prepare
         self, grads: Sequence[Any], groups: Groups, skip: Any = None
     ) -> None:
-        """Do all that may fail before any parameter changes.
+        """Do everything that may fail, before any parameter changes.
 
         Args:
             grads: for each parameter its gradient, or None.
             groups: the options of each group.
-            skip: an array of one float on a device, which skips the step there unless it is 0; what
-                the host is to skip does not come here.
+            skip: a one-element float array on a device, which skips the step unless it is 0. Steps
+                that the host skips do not get here.
         """
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64] | None:
@@ -86,7 +86,7 @@ class Launch(ABC):
     def sum_up(  # noqa: B027  # a device does it when it runs
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Find the sums of the tensors that the coefficients depend on, if there are any.
+        """Compute the tensors' sums that the coefficients depend on, if there are any.
 
         Args:
             grads: for each parameter its gradient, or None.

@@ -1,4 +1,4 @@
-"""From what a framework has in an optimizer's place to the optimizer."""
+"""Unwrap an optimizer from a framework's wrapper."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ the third; Lightning's Trainer and torchtitan's container the last, a list.
 def of(wrapper: Any) -> Any:
     """Return the optimizer of gpuopt.torch that a framework has wrapped, itself or at any depth.
 
-    Accelerate's AcceleratedOptimizer, Lightning's and Fabric's optimizers, ZeroRedundancyOptimizer,
-    learning rate schedulers, and the Trainers of Hugging Face and Lightning have one inside.
+    Supported are Accelerate's AcceleratedOptimizer, Lightning's and Fabric's optimizers,
+    ZeroRedundancyOptimizer, learning rate schedulers, and the Trainers of Hugging Face and
+    Lightning.
 
     Args:
         wrapper: one of these, or an optimizer of gpuopt.torch.
@@ -30,7 +31,7 @@ def of(wrapper: Any) -> Any:
         A drop-in, or a `StepInBackward`.
 
     Raises:
-        TypeError: there is none inside; the message names what there is.
+        TypeError: there is none inside; the message names what was found.
         ValueError: there are several.
 
     >>> import gpuopt.torch, torch
