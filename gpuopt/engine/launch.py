@@ -86,7 +86,7 @@ class Launch(ABC):
     def sum_up(  # noqa: B027  # a device does it when it runs
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Compute the tensors' sums that the coefficients depend on, if there are any.
+        """Compute the sums that the coefficients depend on, if there are any.
 
         Args:
             grads: for each parameter its gradient, or None.
@@ -97,32 +97,32 @@ class Launch(ABC):
     def total_up(  # noqa: B027  # most updates have no such pass
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Find what totals over all tensors are made of, if a pass in front of the update does.
+        """Compute partials of the totals, if a pass before the update does so.
 
         The arguments are those of `sum_up`.
         """
 
     def totals(self) -> npt.NDArray[np.float64] | None:
-        """Return its part of the totals; None if a `DeviceTotals` adds those of its device."""
+        """Return its part of the totals; None if a `DeviceTotals` adds them up on its device."""
         return None
 
     def take_numbers(  # noqa: B027  # the host computes with the groups' own
         self, numbers: Mapping[str, float]
     ) -> None:
-        """Take options that all groups share and that differ in each step."""
+        """Store options that all groups share and that change at each step."""
 
     @abstractmethod
     def read_sums(self) -> npt.NDArray[np.float64]:
-        """Return the sums of its tensors, and behind them their sizes; waits for a device."""
+        """Return the sums of its tensors, followed by their sizes; synchronizes with a device."""
 
     @abstractmethod
     def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
-        """Take sums and sizes of whole tensors in place of those of shards."""
+        """Replace the sums and sizes of shards by those of whole tensors."""
 
     def compute(  # noqa: B027  # a device computes its own
         self, steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Compute the coefficients of the step; nothing else changes yet.
+        """Compute the coefficients of the step; nothing else changes.
 
         Args:
             steps: the updates that each parameter has had.
@@ -139,16 +139,16 @@ class Launch(ABC):
 
     @abstractmethod
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
-        """Return the partials of each parameter, [n_tensors, 3, 3]; waits for a device.
+        """Return the partials of each parameter, [n_tensors, 3, 3]; synchronizes with a device.
 
         Args:
-            measured: take the gradients' partials from `measure`, which also reads the gradients
-                of a skipped step.
+            measured: take the gradients' partials from `measure`, which also reads the
+                gradients of a skipped step.
         """
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:  # noqa: B027  # the host counts
-        """Write the counts that a device keeps into ``steps``; waits for it."""
+        """Write a device's step counts into ``steps``; synchronizes."""
 
     @abstractmethod
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
-        """Write the carried numbers of its parameters into ``carried``; waits for a device."""
+        """Write its carried numbers into ``carried``; synchronizes with a device."""

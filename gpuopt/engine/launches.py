@@ -1,4 +1,4 @@
-"""The launches of an optimizer: when they are built anew, and what is kept of the old ones."""
+"""The launches of an optimizer: when they are rebuilt, and what is kept of the old ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Launches:
     """The launches that update the parameters of an optimizer.
 
     Attributes:
-        active: bool, for each parameter whether it has a gradient.
+        active: bool, whether each parameter has a gradient.
         tensors: the torch tensors among the active parameters.
     """
 
@@ -41,11 +41,11 @@ class Launches:
         """Start without launches.
 
         Args:
-            places: of all parameters.
-            gradients: where parameters, states and gradients lie.
-            states: of the parameters.
+            places: the places of all parameters.
+            gradients: the memory of parameters, states and gradients.
+            states: the states of the parameters.
             sharding: see `build_launches`.
-            for_totals: the same of rules that have totals.
+            for_totals: ``sharding`` for rules that have totals.
         """
         self._places, self._gradients, self._states = places, gradients, states
         self._sharding, self._for_totals = sharding, for_totals
@@ -63,10 +63,10 @@ class Launches:
         return iter(self._launches)
 
     def fit(self, changes: Changes, groups: Groups) -> bool:
-        """Accept changes of the gradients; return whether the launches were built anew.
+        """Accept changes of the gradients; return whether the launches were rebuilt.
 
         Args:
-            changes: of the arrays since the last step.
+            changes: the changes of the arrays since the last step.
             groups: the options of each group.
         """
         force = forced()
@@ -85,12 +85,12 @@ class Launches:
         return stale
 
     def forget(self) -> None:
-        """Drop the launches, and let the next step build others."""
+        """Drop the launches; the next step builds new ones."""
         self._replace([])
         self._built_for = None
 
     def outdate(self) -> None:
-        """Let the next step build its launches anew, from what these have counted."""
+        """Let the next step rebuild the launches, keeping their counts."""
         self._built_for = None
 
     def _build(self, groups: Groups) -> None:
@@ -120,19 +120,19 @@ class Launches:
             launch.point_to(self._gradients)
 
     def pull_steps(self) -> npt.NDArray[np.int64]:
-        """Return the step counts; waits for devices, which count themselves."""
+        """Return the step counts; synchronizes with devices, which count themselves."""
         for launch in self._launches:
             launch.pull_steps(self._states.steps)
         return self._states.steps
 
     def pull_carried(self) -> list[dict[str, float]]:
-        """Return the carried numbers by name; waits for devices."""
+        """Return the carried numbers by name; synchronizes with devices."""
         for launch in self._launches:
             launch.pull_carried(self._states.carried)
         return self._states.carried
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
-        """Return the partials of each parameter at the last step; waits for devices.
+        """Return the partials of each parameter at the last step; synchronizes with devices.
 
         Args:
             measured: see `Launch.read_partials`.
@@ -152,7 +152,7 @@ class Launches:
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """The backends that update the parameters: that of each place, and of strided arrays."""
+        """The backends that update the parameters of each place, and strided arrays."""
         names = [chosen(*place).name for place in self._places]
         by_numpy = any(isinstance(launch, NumpyLaunch) for launch in self._launches)
         return tuple(dict.fromkeys((*names, "numpy") if by_numpy else names))

@@ -1,4 +1,4 @@
-"""The stages by which 16-bit parameters and states lose nothing on average."""
+"""The stages that keep 16-bit parameters and states unbiased."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXACT = frozenset({"master", "kahan_comp"})
 
 
 def rounded_states(stored: Mapping[str, str]) -> tuple[Stage, ...]:
-    """Return the stages that round an update's states to the 16 bits that they are stored in.
+    """Return the stages that round an update's 16-bit states.
 
     Args:
         stored: the dtype of each state, in the update's order.

@@ -1,4 +1,4 @@
-"""Zeroing of gradients: by the kernels of a step, or by the host where it launches none."""
+"""Zeroing of gradients: by the kernels of a step, or by the host if no kernel is launched."""
 
 from __future__ import annotations
 

@@ -58,28 +58,29 @@ class Adadelta(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -153,28 +154,29 @@ class Adagrad(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -254,28 +256,29 @@ class Adam(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -352,28 +355,29 @@ class AdamW(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -448,28 +452,29 @@ class Adamax(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -550,28 +555,29 @@ class Adan(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -657,28 +663,29 @@ class AdEMAMix(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -762,28 +769,29 @@ class ADOPT(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -860,28 +868,29 @@ class ASGD(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -960,28 +969,29 @@ class CAdamW(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1068,28 +1078,29 @@ class DAdaptAdam(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1182,28 +1193,29 @@ class LAMB(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1283,28 +1295,29 @@ class LaProp(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1381,28 +1394,29 @@ class LARS(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1479,28 +1493,29 @@ class Lion(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1579,28 +1594,29 @@ class MARS(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1688,28 +1704,29 @@ class Momentum(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1791,28 +1808,29 @@ class NAdam(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1910,28 +1928,29 @@ class Prodigy(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2034,28 +2053,29 @@ class RAdam(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2137,28 +2157,29 @@ class RMSProp(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2242,28 +2263,29 @@ class RMSprop(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2342,28 +2364,29 @@ class Rprop(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2449,28 +2472,29 @@ class SGDScheduleFree(Modes, Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2569,28 +2593,29 @@ class AdamWScheduleFree(Modes, Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2691,28 +2716,29 @@ class RAdamScheduleFree(Modes, Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2798,28 +2824,29 @@ class SGD(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2901,28 +2928,29 @@ class SophiaG(HessianUpdates, Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -3000,28 +3028,29 @@ class StableAdamW(Optimizer):
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
             8 bits, and a float32 scale for each 32 of them. Rounding to "bfloat16", "float16" and
             codes is stochastic.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves

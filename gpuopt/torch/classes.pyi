@@ -68,28 +68,29 @@ class Adadelta(Fused, torch.optim.Adadelta):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -167,28 +168,29 @@ class Adagrad(Fused, torch.optim.Adagrad):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -272,28 +274,29 @@ class Adam(Fused, torch.optim.Adam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -374,28 +377,29 @@ class AdamW(Fused, torch.optim.AdamW):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -474,28 +478,29 @@ class Adamax(Fused, torch.optim.Adamax):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -581,28 +586,29 @@ class Adan(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -693,28 +699,29 @@ class AdEMAMix(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -801,28 +808,29 @@ class ADOPT(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -902,28 +910,29 @@ class ASGD(Fused, torch.optim.ASGD):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1006,28 +1015,29 @@ class CAdamW(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1120,28 +1130,29 @@ class DAdaptAdam(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1234,28 +1245,29 @@ class LAMB(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1341,28 +1353,29 @@ class LaProp(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1445,28 +1458,29 @@ class LARS(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1546,28 +1560,29 @@ class Lion(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1653,28 +1668,29 @@ class MARS(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1763,28 +1779,29 @@ class Momentum(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1870,28 +1887,29 @@ class NAdam(Fused, torch.optim.NAdam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1992,28 +2010,29 @@ class Prodigy(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2112,28 +2131,29 @@ class RAdam(Fused, torch.optim.RAdam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2219,28 +2239,29 @@ class RMSProp(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2327,28 +2348,29 @@ class RMSprop(Fused, torch.optim.RMSprop):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2429,28 +2451,29 @@ class Rprop(Fused, torch.optim.Rprop):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2542,28 +2565,29 @@ class SGDScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2661,28 +2685,29 @@ class AdamWScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2785,28 +2810,29 @@ class RAdamScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2893,28 +2919,29 @@ class SGD(Fused, torch.optim.SGD):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -3000,28 +3027,29 @@ class SophiaG(HessianUpdates, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -3103,28 +3131,29 @@ class StableAdamW(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
