@@ -95,12 +95,12 @@ define(
         "LAMB",
         single("lamb"),
         (*_OPTIONS, MAXIMIZE),
-        summary="Adam whose learning rate for a tensor follows its norm and the update's.",
+        summary="Adam with each tensor's step scaled by its norm over the update's norm.",
         equation=r"""
 u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
 p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 """,
-        remarks="m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The "
+        remarks="m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The "
         "reference's ``max_grad_norm=1.0`` is ``clip_norm=1.0`` here, and off by default.",
         source='You et al., "Large Batch Optimization for Deep Learning", 2020',
         example="""

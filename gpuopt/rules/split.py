@@ -1,6 +1,6 @@
-"""Master weights as bfloat16 parameters and what their rounding cut off: no bits are kept twice.
+"""Master weights split into a bfloat16 parameter and a remainder, which duplicates no bits.
 
-The parameter is the weight's bfloat16; a state holds the rest, in 16 bits without loss, or in 8.
+The parameter is the weight's bfloat16; a state has the remainder, in 16 bits without loss, or in 8.
 TransformerEngine and Apex have the first as ``store_param_remainders``, FlashOptim (arXiv
 2602.23349, 2026) the second, which is rounded to nearest there.
 """
@@ -32,7 +32,7 @@ BITS = {"int16": 16, "int8": 8}
 
 
 def join16(p, param_remainder):
-    """The float32 weight: the parameter's bits and the rest, which is a signed integer."""
+    """The float32 weight: the parameter's bits plus the remainder, a signed integer."""
     return join_split16(p, param_remainder)
 
 
@@ -47,7 +47,7 @@ def join8(p, param_remainder):
 
 
 def rest8(weight, p):
-    """What is missing in p, in 127ths of half a unit in its last place."""
+    """The remainder weight - p, in 127ths of half a unit in p's last place."""
     return (weight - p) * inverse_exponent_of(p) * 32512.0
 
 
