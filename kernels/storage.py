@@ -1,8 +1,8 @@
-"""Conversion between stored elements and the values that a rule computes with.
+"""Conversion between stored elements and the values in which a rule computes.
 
 A rule computes in float32 (float64 for float64 parameters) for every storage dtype. Decoding is
 exact; encoding rounds to nearest, ties to even. bfloat16 is stored as its bits in uint16, which
-needs no further package.
+needs no extra package.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
 def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[None]:
     """Submit a share to the pool; return it cancelled if no thread can be started.
 
-    The pool may raise and still keep the work in its queue, where a cancelled share does nothing.
+    If the pool raises, the work may still be in its queue, where a cancelled share does nothing.
     """
     share: Future[None] = Future()
 

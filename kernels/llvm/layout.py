@@ -1,4 +1,4 @@
-"""How a table is cut into pieces, and what a compiled walk is given."""
+"""The sizes of a table's pieces, and the argument structure of a compiled walk."""
 
 from __future__ import annotations
 

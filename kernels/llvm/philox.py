@@ -1,4 +1,4 @@
-"""Random words of a unit's elements: `kernels.roundings.random_bits` for LLVM."""
+"""Random words for a unit's elements: `kernels.roundings.random_bits` in LLVM IR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOW = 0xFFFFFFFF
 
 
 def keys(builder: Any, coefficients: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the seed and the step, of the coefficients of these names."""
+    """Return the seed and the step from the coefficients."""
     parts = [builder.fptosi(coefficients[name], I64) for name in STREAM_KEY]
     high = [builder.mul(x, constant(I64, 65536)) for x in parts[::2]]
     seed, step = (builder.add(a, b) for a, b in zip(high, parts[1::2]))
@@ -25,11 +25,11 @@ def keys(builder: Any, coefficients: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def random_words(builder: Any, element: Any, stream: int, seed: Any, step: Any) -> list[Any]:
-    """Return the words of a unit's elements, in vectors of `WIDTH`.
+    """Return the random words of a unit's elements, in vectors of `WIDTH`.
 
     Args:
-        builder: where.
-        element: the index of the first, a multiple of `BLOCK`.
+        builder: the IR builder.
+        element: the index of the first element, a multiple of `BLOCK`.
         stream: the number of the stream.
         seed: see `keys`.
         step: see `keys`.
@@ -41,7 +41,7 @@ def random_words(builder: Any, element: Any, stream: int, seed: Any, step: Any) 
     c0, c1 = builder.or_(*alike(builder, first, places)), builder.lshr(first, half)
     c2, c3 = _low(builder, step), builder.lshr(step, half)
     k0, k1 = _low(builder, seed), constant(I64, stream)
-    for _ in range(ROUNDS):  # what lies above 32 bits is not looked at
+    for _ in range(ROUNDS):  # bits above 32 are ignored
         a = _product(builder, 0xD2511F53, c0)
         b = _product(builder, 0xCD9E8D57, c2)
         c0, c1, c2, c3 = _mixed(builder, b, c1, k0), b, _mixed(builder, a, c3, k1), a
@@ -68,7 +68,7 @@ def _mixed(builder: Any, product: Any, x: Any, key: Any) -> Any:
 def _pairs(builder: Any, a: Any, b: Any) -> Any:
     """Return the low halves of two vectors as pairs of words.
 
-    Shuffled, and not shifted: LLVM would put the shift into the last product, of all 64 bits.
+    By a shuffle, not a shift, which LLVM would merge into the last 64-bit product.
     """
     words = vector(I32, 2 * _COUNTERS)
     low = 0 if sys.byteorder == "little" else 1

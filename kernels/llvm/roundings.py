@@ -1,6 +1,6 @@
-"""The functions of `kernels.roundings` for LLVM.
+"""The functions of `kernels.roundings` in LLVM IR.
 
-Where those take an element's index, these take its random word.
+These take an element's random word in place of its index.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _stochastic_float16(builder: Any, x: Any, word: Any) -> Any:
 
 
 def _stochastic_code(byte: int) -> Callable[..., Any]:
-    """Return the function that leaves a code in bits 8 to 15, where `storage.encode` expects it."""
+    """Return the function that puts a code into bits 8 to 15, where `storage.encode` expects it."""
 
     def code(builder: Any, x: Any, word: Any) -> Any:
         least = constant(x.type, float(CODE_MIN))

@@ -1,4 +1,4 @@
-"""Stored elements to values, and back; `kernels.storage` says what they mean."""
+"""Conversion between stored elements and values in LLVM IR; see `kernels.storage`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TO_BFLOAT16 = ("round_bfloat16", "split16_high")
 
 
 def itemsize(dtype: str) -> int:
-    """Return the bytes of a stored element."""
+    """Return the size of a stored element in bytes."""
     return STORAGE[dtype].itemsize
 
 
@@ -52,7 +52,7 @@ def decode(builder: Any, stored: Any, dtype: str, number: Any) -> Any:
 def encode(builder: Any, value: Any, dtype: str) -> Any:
     """Return values as stored elements; float64 is rounded to float32 before 16 bits.
 
-    Integers are what `kernels.roundings` makes for them: of 16 bits `split16_low`, of 8 bits
+    Integers come from `kernels.roundings`: 16-bit ones from `split16_low`, 8-bit ones from
     ``stochastic_code_0`` to ``stochastic_code_3``.
     """
     if dtype in ("float32", "float64"):
@@ -65,13 +65,13 @@ def encode(builder: Any, value: Any, dtype: str) -> Any:
     if dtype == "int16":
         whole = builder.fptosi(value, of_items(value.type, I32))
         return builder.trunc(whole, of_items(value.type, I16))
-    bits = bits_of(builder, value)  # a code, as `roundings._stochastic_code` leaves it
+    bits = bits_of(builder, value)  # a code from `roundings._stochastic_code`
     moved = builder.lshr(bits, constant(bits.type, 8))
     return builder.trunc(moved, of_items(value.type, I8))
 
 
 def cut_bfloat16(builder: Any, value: Any) -> Any:
-    """Return what `TO_BFLOAT16` rounded, as `encode` does, without rounding again."""
+    """Return a value that `TO_BFLOAT16` has rounded as `encode` would, without rounding again."""
     bits = bits_of(builder, convert(builder, value, FLOAT))
     high = builder.lshr(bits, constant(bits.type, 16))
     return builder.trunc(high, of_items(value.type, I16))
@@ -84,7 +84,7 @@ def decode_bfloat16(builder: Any, stored: Any) -> Any:
 
 
 def encode_bfloat16(builder: Any, value: Any) -> Any:
-    """Return the nearest bfloat16, its bits in integers of 32 bits; ties to even."""
+    """Return the bits of the nearest bfloat16 as 32-bit integers; ties to even."""
     bits = bits_of(builder, value)
     half = constant(bits.type, 16)
     odd = builder.and_(builder.lshr(bits, half), constant(bits.type, 1))

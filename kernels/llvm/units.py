@@ -1,7 +1,7 @@
-"""The loop over the units of a piece of a tensor: `BLOCK` elements, in two vectors.
+"""The loop over units: `BLOCK` consecutive elements of a tensor, in two vectors.
 
-A unit is also a block of codes that share a scale, and what the counters of one vector of random
-words make. Everything of a unit stays in registers from its loads to its stores.
+A unit is also a block of codes that share a scale, and the elements for which one vector of Philox
+counters gives random words. All values of a unit stay in registers from its loads to its stores.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ scale; meanwhile, the processor goes on with the next ones."""
 
 
 class Units:
-    """A function of LLVM: ``units(lists..., coefficients, count, element, valid, lanes...)``.
+    """An LLVM function: ``units(lists..., coefficients, count, element, valid, lanes...)``.
 
-    It updates ``count`` units from the addresses in ``lists`` on. Of the last one, the first
-    ``valid`` elements count: the others are computed, but have no part in scales and partials.
-    ``element`` is the index of the first one in its tensor.
+    It updates ``count`` units, starting at the addresses in ``lists``. Only the first ``valid``
+    elements of the last unit count: the others are computed, but ignored in scales and partials.
+    ``element`` is the index of the first element in its tensor.
     """
 
     def __init__(self, module: Any, update: Update, dtypes: tuple[str, ...]) -> None:
         """Emit the function into a module.
 
         Args:
-            module: LLVM's.
+            module: the LLVM module.
             update: the composed update.
-            dtypes: of each list.
+            dtypes: the dtype of each list.
         """
         self._update, self._dtypes = update, dtypes
         self.number = storage.ITEMS[compute_dtype(dtypes[0])]
@@ -106,7 +106,7 @@ class Units:
         return found
 
     def _prepare(self, builder: Any, coefficients: Any, valid: Any) -> None:
-        """Emit what is the same for all units."""
+        """Emit the values that are the same for all units."""
         update = self._update
         self._coefficients = {
             name: builder.load(self._at(builder, coefficients, i, self.number), typ=self.number)
@@ -127,7 +127,7 @@ class Units:
     def _once(
         self, builder: Any, function: Any, names: tuple[str, ...]
     ) -> tuple[Trace, tuple[str, ...], dict[str, Any]]:
-        """Trace a function, and emit what depends on its last arguments, coefficients, alone."""
+        """Trace a function, and emit the part that depends only on its coefficients."""
         count = function.__code__.co_argcount
         arguments = tuple(f"a{i}" for i in range(count))
         traced = trace(function, arguments)
@@ -144,7 +144,7 @@ class Units:
     # --- a unit -------------------------------------------------------------------------------
 
     def _unit(self, builder: Any, unit: Any, element: Any) -> None:
-        """Update a unit; what becomes codes is kept for `_encode`, and measured."""
+        """Update a unit; keep values to be encoded, and their maxima, for `_encode`."""
         update = self._update
         element = self._element(builder, unit, element)
         lane = builder.and_(element, constant(I64, LANES - 1))
@@ -235,7 +235,7 @@ class Units:
         return frozenset(row for row, result in results if result in rounded)
 
     def _encode(self, builder: Any, unit: Any, element: Any) -> None:
-        """Make the codes of a unit."""
+        """Compute the codes of a unit."""
         update = self._update
         element = self._element(builder, unit, element)
         new = tuple(k for k in update.encode_streams if k not in self._kept_words)
@@ -257,7 +257,7 @@ class Units:
                 self._store(builder, row, at[row], j, splat(builder, result))
 
     def _store_scales(self, builder: Any, unit: Any, coded: Mapping[int, list[Any]]) -> None:
-        """Store the scales of a unit; the bits of a NaN are above those of all numbers."""
+        """Store the scales of a unit; as integers, the bits of NaN exceed those of all numbers."""
         sizes = []
         for vectors in coded.values():
             bits = [bits_of(builder, convert(builder, v, FLOAT)) for v in vectors]

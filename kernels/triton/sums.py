@@ -8,7 +8,7 @@ import triton.language as tl
 
 @triton.jit
 def nothing_seen(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
-    """Return zeroed accumulators for each watched value and each lane."""
+    """Return zeroed accumulators for each watched value and each lane of a block."""
     sums, largest, others = (), (), ()
     for _ in tl.static_range(N_WATCHED):
         sums = sums + (tl.zeros(lanes.shape, tl.float64),)
@@ -19,7 +19,7 @@ def nothing_seen(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
 
 @triton.jit
 def _is_no_number(value):
-    """Return whether values are infinite or NaN; by their bits, so that no compiler folds it."""
+    """Return whether values are infinite or NaN, from their bits, so no compiler folds it."""
     if value.dtype == tl.float64:
         exponent = (value.to(tl.uint64, bitcast=True) >> 32).to(tl.uint32) & 0x7FF00000
         return exponent == 0x7FF00000
