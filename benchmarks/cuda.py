@@ -28,7 +28,7 @@ SAMPLE, FEWEST, MOST = 0.02, 3, 50
 
 
 def sleep(seconds: float) -> None:
-    """Let the device do nothing for at least that long; the host does not wait."""
+    """Make the device idle for at least that long, without waiting on the host."""
     import_torch().cuda._sleep(round(seconds * CYCLES))
 
 
@@ -45,13 +45,13 @@ class DeviceClock:
 
     Before the first event the device sleeps for longer than the host takes to enqueue the step, so
     that it never waits for the host between the events. This is checked at every step: when the
-    host is done, the first event must still be pending. If it is not, the step is taken again
-    behind a sleep of twice the length. Where no sleep is long enough, because the step waits for
-    the device or launches more than its queue holds, it is timed without one, and said to wait.
+    host is done, the first event must still be pending. If it is not, the step is repeated after a
+    sleep of twice the length. If no sleep is long enough, because the step waits for the device or
+    launches more than its queue holds, it is timed without one, and marked as waiting.
     """
 
     def __init__(self) -> None:
-        """Create the events and what evicts the cache."""
+        """Create the events and the buffer that evicts the cache."""
         torch = import_torch()
         self._cuda = torch.cuda
         self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -91,7 +91,7 @@ class DeviceClock:
         )
 
     def _behind_sleep(self, run: Callable[[], object], length: float) -> tuple[Taken, float]:
-        """Take a step behind a sleep, doubled until it hides the host; return its length, too."""
+        """Run a step after a sleep, doubled until it hides the host; also return its length."""
         found, longest = self._take(run, length), min(STRETCH * length, LONGEST)
         while found.waits and length < longest:
             length = min(2 * length, longest)
@@ -99,7 +99,7 @@ class DeviceClock:
         return found, length
 
     def _take(self, run: Callable[[], object], length: float) -> Taken:
-        """Take one step behind a sleep."""
+        """Run one step after a sleep."""
         self._filler.zero_()
         if length:
             sleep(length)

@@ -59,7 +59,7 @@ def pages() -> list[Path]:
 
 
 def filled(page: Path) -> str:
-    """Return the text of a page, its tables written anew."""
+    """Return the text of a page with updated tables."""
 
     def table(found: re.Match[str]) -> str:
         return f"{found[1]}{TABLES[found[2]]()}\n{found[3]}"
@@ -74,7 +74,7 @@ def run_of(name: str) -> Run:
 
 
 def groups(name: str, **place: str) -> list[Group]:
-    """Return the groups of a file that are of a place."""
+    """Return the groups of a file at a place."""
     return [
         group
         for group in run_of(name).groups
@@ -83,14 +83,14 @@ def groups(name: str, **place: str) -> list[Group]:
 
 
 def table(head: Row, rows: Iterable[Row], *sources: str) -> str:
-    """Return a table in Markdown, and below it where its data are from."""
+    """Return a table in Markdown, followed by the source of its data."""
     lines = [head, ("---",) * len(head), *rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join((text, *map(source, sources)))
 
 
 def source(name: str) -> str:
-    """Return where the data of a file are from."""
+    """Return the source of a file's data."""
     return f"*{described(run_of(name))}*"
 
 
@@ -147,9 +147,9 @@ def _rule_name(rule: str) -> str:
 
 
 def _rule(rule: str, model: str) -> str:
-    """Return the speed of a drop-in beside the copy loop's, and the best of torch's forms."""
+    """Return a drop-in's speed relative to the copy loop and to the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
-    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # its name before
+    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # the former name
     assert line is not None and line.of_copy is not None
     fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
     part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
@@ -323,7 +323,7 @@ def _nanoseconds(file: str, dtype: str, contender: str) -> str:
     (group,) = groups(file, dtype=dtype)
     line = group.line(contender)
     if file == "cache-avx2" and contender == "torch fused":
-        return ""  # torch's code does not heed the variables that take AVX-512 from Numba's
+        return ""  # torch ignores the variable that limits our code to AVX2
     return f"{line.seconds_an_element * 1e9:.2f}" if line and line.seconds_an_element else ""
 
 
@@ -377,7 +377,7 @@ def _loss_row(own: Mapping[str, Any], storages: Sequence[str]) -> Row:
 
 
 def _relative(losses: Sequence[float] | None, base: Sequence[float]) -> str:
-    """Return a median divided by float32's, in bold if it lies above all of float32's."""
+    """Return a median divided by float32's, in bold if it is above all of float32's losses."""
     if losses is None:
         return ""
     text = f"{median(losses) / median(base):.3f}"
@@ -409,7 +409,7 @@ def _drift() -> str:
 
 
 def _means() -> str:
-    """Return the largest difference of a state's mean, of each rule."""
+    """Return each rule's largest difference of a state's mean."""
     found = quality("state_dtype")
     dtypes = list(next(iter(found.values())))
     rows = [
@@ -439,7 +439,7 @@ SHARDED = (
 
 
 def _sharded() -> str:
-    """Return what a rank holds and moves: computed."""
+    """Return the computed memory and traffic of a rank."""
     from .scaling.computed import rank_row
 
     names = ("elements", "tables", "memory", "traffic", "floor")

@@ -1,4 +1,4 @@
-"""Families of optimizers, told apart by what their rules keep and sum, and their members."""
+"""Families of optimizers, distinguished by their rules' states and sums, and their members."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gpuopt.rules.registry import Rule
 
 @dataclass(frozen=True)
 class Family:
-    """Optimizers that are alike.
+    """A family of similar optimizers.
 
     Attributes:
-        name: in tables and pictures.
-        example: the class of which a path is drawn.
+        name: its name in tables and pictures.
+        example: the class whose path is drawn.
         has: whether an optimizer with its defaults is one of them.
     """
 
@@ -65,7 +65,7 @@ OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
 
 
 def _members() -> dict[str, Method]:
-    """Return a method for each class, and those with `OPTIONS`, by label and in families."""
+    """Return a method for each class, and those with `OPTIONS`, by label, ordered by family."""
     found = [
         method
         for name, method in DEMOS.items()
@@ -76,7 +76,7 @@ def _members() -> dict[str, Method]:
 
 
 def label_of(method: Method) -> str:
-    """Return the name of a method: its class's where no option is another."""
+    """Return the name of a method: its class's if all options are defaults."""
     return method.label if method.options else method.optimizer
 
 

@@ -1,4 +1,4 @@
-"""The picture of `which`: a path for each family, and beside it the losses of its members."""
+"""The picture of `which`: a path for each family, with its members' losses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def which_figure(results: Results) -> Figure:
 
 
 def task_panel(panel: Axes, task: str, names: Sequence[str], results: Results) -> Any:
-    """Draw the losses of a family, with the lowest of each row behind it."""
+    """Draw the losses of a family, followed by the lowest of each row."""
     rates = results.rates(task)
     rows = [results.losses(name, task) for name in names]
     mesh = colour_rows(panel, rows, (results.lowest(task), LIGHTEST[task]), rates)
@@ -84,7 +84,7 @@ def task_panel(panel: Axes, task: str, names: Sequence[str], results: Results) -
 
 
 def loss_text(loss: float, task: str) -> str:
-    """Return a loss in few digits."""
+    """Return a loss with a few digits."""
     return f"{loss:.2g}" if task == "digits" else f"{loss:.2f}"
 
 

@@ -52,7 +52,7 @@ def run(settings: Settings) -> Iterator[Group]:
             yield _nothing_launched(count, settings.rounds)
 
 
-# --- nothing launched ----------------------------------------------------------------------------
+# --- without launches -----------------------------------------------------------------------------
 
 
 class NoLaunch:

@@ -94,7 +94,7 @@ def take_steps(
 
 
 def compare(ours: Sequence[Any], torchs: Sequence[Any], what: str) -> None:
-    """Raise RuntimeError unless tensors are equal but for rounding."""
+    """Raise RuntimeError unless tensors are equal up to rounding."""
     torch = import_torch()
     for mine, other in zip(ours, torchs):
         if not torch.allclose(mine, other, rtol=TOLERANCE, atol=TOLERANCE):

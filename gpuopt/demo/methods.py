@@ -26,10 +26,10 @@ class Method:
         name: its name on the command line.
         label: its name in tables and plots.
         optimizer: its class in gpuopt.
-        lr: the learning rate. Of 1 and 3 times the powers of ten, the one with the lowest
+        lr: the learning rate: among 1 and 3 times powers of ten, the one with the lowest
             training loss after 30 epochs, averaged over the seeds 0 to 4.
         options: further options of the optimizer.
-        batch_size: images per gradient, 0 for all; None for that of the settings.
+        batch_size: images per gradient, 0 for all; None for the settings' number.
     """
 
     name: str
