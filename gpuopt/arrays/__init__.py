@@ -14,31 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from .cupy_arrays import CUPY
-from .foreign import FOREIGN, is_made_at_export, sharing, speaks
+from .foreign import FOREIGN, is_made_at_export, sharing, supports_exchange
 from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
-from .recognised import is_cupys, is_torchs
-from .torch_tensors import TORCH, LazyError, bare, is_lazy, resolved
+from .recognised import is_cupy_array, is_torch_tensor
+from .torch_tensors import TORCH, LazyError, is_lazy, resolved, without_lazy_bits
 
 __all__ = [
     "FLOATS",
     "LazyError",
     "Memory",
     "assign",
-    "bare",
     "copy_as",
     "copy_into",
     "describe",
     "describe_state",
     "fill",
-    "is_cupys",
+    "is_cupy_array",
     "is_lazy",
     "is_made_at_export",
-    "is_torchs",
+    "is_torch_tensor",
     "mark_written",
     "resolved",
     "to_numpy",
+    "without_lazy_bits",
     "zeros",
     "zeros_like",
 ]
@@ -116,7 +116,7 @@ def assign(target: Any, source: Any) -> None:
 
 def fill(array: Any, number: float) -> None:
     """Set every element of an array's memory to a number."""
-    plain = bare(array)
+    plain = without_lazy_bits(array)
     memory = describe(plain, "array")
     if memory.device == "cpu":
         memory.view[...] = number  # bfloat16 is viewed as uint16: only 0 has the same bits
@@ -133,11 +133,11 @@ def mark_written(tensors: Sequence[Any]) -> None:
 def _library_of(array: Any, name: str) -> Library:
     if isinstance(array, np.ndarray):
         return NUMPY
-    if is_torchs(array):
+    if is_torch_tensor(array):
         return TORCH
-    if is_cupys(array):
+    if is_cupy_array(array):
         return CUPY
-    if speaks(array):
+    if supports_exchange(array):
         return FOREIGN
     raise TypeError(
         f"{name}: expected a NumPy array, a torch tensor, a CuPy array or an array that speaks "

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import is_cupys, is_torchs
+from . import is_cupy_array, is_torch_tensor
 from .torch_tensors import offsets_and_storages, reach
 
 DTYPE, WRITEABLE = attrgetter("dtype"), attrgetter("flags.writeable")
@@ -39,7 +39,7 @@ class Snapshot:
         layout: the layout of the torch tensors; None if there are other arrays.
         signatures: one per array, if there are other arrays.
         dtypes: the dtypes of the NumPy arrays among those, and None for others.
-        still: the arrays, if all are NumPy arrays.
+        numpy_arrays: the arrays, if all are NumPy arrays.
     """
 
     places: list[int] | None = None
@@ -47,7 +47,7 @@ class Snapshot:
     layout: Layout | None = None
     signatures: list[Any] | None = None
     dtypes: list[Any] | None = None
-    still: Still | None = None
+    numpy_arrays: NumpyArrays | None = None
 
     def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Yield each tensor's position, and its address and layout."""
@@ -112,7 +112,7 @@ class Layout:
         return fits
 
 
-class Still:
+class NumpyArrays:
     """NumPy arrays, with a fast check whether others are the same objects."""
 
     def __init__(self, arrays: Sequence[Any]) -> None:
@@ -121,7 +121,7 @@ class Still:
         self._freed: list[Any] = []
         self._references = [weakref.ref(array, self._freed.append) for array in arrays]
 
-    def are(self, arrays: Sequence[Any]) -> bool:
+    def are_same(self, arrays: Sequence[Any]) -> bool:
         """Return whether these are the same arrays, with unchanged dtypes."""
         return (
             not self._freed
@@ -137,7 +137,7 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
         arrays: arrays of any library, or None.
         last: the last snapshot; None if there is none.
     """
-    if last is not None and last.still is not None and last.still.are(arrays):
+    if last is not None and last.numpy_arrays is not None and last.numpy_arrays.are_same(arrays):
         return last, NONE
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
@@ -231,9 +231,11 @@ def _guards(tensors: Sequence[Any]) -> Any:
 
 def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot, Moves]:
     signatures = [_signature(array) for array in arrays]
-    still = Still(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
+    numpy_arrays = (
+        NumpyArrays(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
+    )
     dtypes = [array.dtype if isinstance(array, np.ndarray) else None for array in arrays]
-    snapshot = Snapshot(signatures=signatures, dtypes=dtypes, still=still)
+    snapshot = Snapshot(signatures=signatures, dtypes=dtypes, numpy_arrays=numpy_arrays)
     if last is None or last.signatures is None:
         return snapshot, Moves(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)) and dtypes == last.dtypes:
@@ -249,9 +251,9 @@ def _signature(array: Any) -> Any:
         return None
     if isinstance(array, np.ndarray):
         return weakref.ref(array)  # always the same object while the array lives
-    if is_torchs(array) and array.layout is sys.modules["torch"].strided:
+    if is_torch_tensor(array) and array.layout is sys.modules["torch"].strided:
         return (array.data_ptr(), *(column[0] for column in _properties([array])))
-    if is_cupys(array):
+    if is_cupy_array(array):
         data = array.data
         return data.ptr, data.device_id, array.shape, array.strides, array.dtype
     return object()

@@ -26,25 +26,25 @@ _IMMUTABLE = ("jax", "jaxlib", "tensorflow")  # not all of them export the read-
 _CPU, _CUDA = 1, 2  # DLPack's device types
 
 
-def speaks(array: Any) -> bool:
+def supports_exchange(array: Any) -> bool:
     """Return whether an array supports one of the two protocols."""
-    return _speaks_dlpack(array) or hasattr(array, "__cuda_array_interface__")
+    return _supports_dlpack(array) or hasattr(array, "__cuda_array_interface__")
 
 
-def _speaks_dlpack(array: Any) -> bool:
+def _supports_dlpack(array: Any) -> bool:
     return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
 
 
 def _shared(array: Any, name: str) -> tuple[Library, Any]:
     """Return an array of a known library that shares the memory, and the library."""
-    kind = array.__dlpack_device__()[0] if _speaks_dlpack(array) else _CUDA
+    kind = array.__dlpack_device__()[0] if _supports_dlpack(array) else _CUDA
     if kind not in (_CPU, _CUDA):
         raise TypeError(
             f"{name}: {type(array).__name__} is on a device that is neither the CPU nor CUDA"
         )
     library, module = _library_on_cuda(array, name) if kind == _CUDA else (NUMPY, np)
     try:
-        if _speaks_dlpack(array):
+        if _supports_dlpack(array):
             return library, module.from_dlpack(array)
         return library, _through_interface(array, library, module)
     except Exception as error:  # without such a device, libraries raise different errors
@@ -102,12 +102,12 @@ def is_made_at_export(array: Any, memory: Memory) -> bool:
 def _writable(array: Any, memory: Memory) -> bool:
     if type(array).__module__.partition(".")[0] in _IMMUTABLE:
         return False
-    if not _speaks_dlpack(array):
+    if not _supports_dlpack(array):
         return not array.__cuda_array_interface__["data"][1]
-    return memory.writable or not _says_read_only(array)
+    return memory.writable or not _has_read_only_flag(array)
 
 
-def _says_read_only(array: Any) -> bool:
+def _has_read_only_flag(array: Any) -> bool:
     """Return whether the exporter's DLPack version has a read-only flag.
 
     NumPy also marks arrays from exporters without the flag (DLPack before 1.0) as read-only; only

@@ -11,11 +11,11 @@ import numpy as np
 from ..kernels.trace.retarget import function_from
 from ..rules.rule import Rule
 from .measure import measure
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .update_coefficients import parameters_of
 
 
-class Advance(Reading):
+class Advance(ReadOnlyUpdate):
     """The step of the shared numbers, in the form of an update of a tensor without elements.
 
     The shared numbers are its carried numbers, followed by the totals; see `kernels.table.Update`.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import is_torchs, scalars
+from ..arrays import is_torch_tensor, scalars
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .staging import Staged
 from .table import Table, grad_address
 
@@ -70,14 +70,14 @@ class DeviceLaunch(Launch):
         options = groups.matrix(table.update.option_names)
         self.memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
         copies = [copy for each in staged for _, _, copy in each.copies]
-        self.memory.hold_also([array for array in (*states, *copies) if is_torchs(array)])
+        self.memory.hold_also([array for array in (*states, *copies) if is_torch_tensor(array)])
 
     @property
-    def walked(self) -> Walked:
+    def info(self) -> LaunchInfo:
         """Its backend, update and dtypes."""
         table = self.table
         name = self._module.__name__
-        return Walked(name, table.device, table.update, table.dtypes, bool(self._staged))
+        return LaunchInfo(name, table.device, table.update, table.dtypes, bool(self._staged))
 
     @property
     def elements(self) -> int:
@@ -94,7 +94,7 @@ class DeviceLaunch(Launch):
         """The place where its gradients are measured."""
         return self._module, self.table.device, self.table.library
 
-    def point_to(self, gradients: Gradients) -> None:
+    def set_addresses(self, gradients: Gradients) -> None:
         """Store the addresses; `prepare` sends them if they changed."""
         addresses = gradients.addresses
         self._active = [s for s in self._staged if addresses[s.entry.index]]
@@ -154,13 +154,13 @@ class DeviceLaunch(Launch):
         if decides:
             self.memory.skip_if(total.skip)
 
-    def follow_number(self, option: str, number: Any) -> None:
+    def read_option_from(self, option: str, number: Any) -> None:
         """Read an option of all groups from a number on the device at each step."""
         if option in self.table.update.option_names:
             column = self.table.update.option_names.index(option)
             self.memory.follow(self._groups.all, column, number)
 
-    def take_numbers(self, numbers: Mapping[str, float]) -> None:
+    def set_common_options(self, numbers: Mapping[str, float]) -> None:
         """Send options that all groups share to the device."""
         names = self.table.update.option_names
         own = {names.index(name): number for name, number in numbers.items() if name in names}

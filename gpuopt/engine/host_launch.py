@@ -14,7 +14,7 @@ from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .measure import Measure
 from .sums import Sums
 from .table import Table
@@ -44,18 +44,18 @@ class HostLaunch(Launch):
         self._total_partials = table.partials
 
     @property
-    def walked(self) -> Walked:
+    def info(self) -> LaunchInfo:
         """Its backend, update and dtypes."""
         table = self.table
         name = self._module.__name__
-        return Walked(name, table.device, table.update, table.dtypes, False)
+        return LaunchInfo(name, table.device, table.update, table.dtypes, False)
 
     @property
     def elements(self) -> int:
         """The number of elements of its parameters."""
         return int(self.table.sizes.sum())
 
-    def point_to(self, gradients: Gradients) -> None:
+    def set_addresses(self, gradients: Gradients) -> None:
         """Write the addresses into the table, where the kernel reads them."""
         self.table.addresses[1] = gradients.addresses[self.tensors]
 

@@ -19,7 +19,7 @@ from .measure import Measure
 from .update import Update
 
 
-class Walked(NamedTuple):
+class LaunchInfo(NamedTuple):
     """The backend of a launch, its update, and the dtypes of its lists."""
 
     module: str
@@ -47,7 +47,7 @@ class Launch(ABC):
 
     @property
     @abstractmethod
-    def walked(self) -> Walked:
+    def info(self) -> LaunchInfo:
         """Its backend, update and dtypes."""
 
     @property
@@ -61,7 +61,7 @@ class Launch(ABC):
         return False
 
     @abstractmethod
-    def point_to(self, gradients: Gradients) -> None:
+    def set_addresses(self, gradients: Gradients) -> None:
         """Store the addresses of the gradients; 0 if there is none."""
 
     def prepare(  # noqa: B027  # most launches have nothing to prepare
@@ -106,7 +106,7 @@ class Launch(ABC):
         """Return its part of the totals; None if a `DeviceTotals` adds them up on its device."""
         return None
 
-    def take_numbers(  # noqa: B027  # the host computes with the groups' own
+    def set_common_options(  # noqa: B027  # the host computes with the groups' own
         self, numbers: Mapping[str, float]
     ) -> None:
         """Store options that all groups share and that change at each step."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import is_torchs
+from ..arrays import is_torch_tensor
 from ..kernels.table import PARTIALS
 from .build import build_launches
 from .device_launch import runs_on_device
@@ -49,7 +49,7 @@ class Launches:
         """
         self._places, self._gradients, self._states = places, gradients, states
         self._sharding, self._for_totals = sharding, for_totals
-        self._torch_indices = [i for i, param in enumerate(states.params) if is_torchs(param)]
+        self._torch_indices = [i for i, param in enumerate(states.params) if is_torch_tensor(param)]
         self._torch_params = [states.params[i] for i in self._torch_indices]
         self.active = np.zeros(len(states.params), np.bool_)
         self.tensors: list[Any] = []
@@ -89,7 +89,7 @@ class Launches:
         self._replace([])
         self._built_for = None
 
-    def outdate(self) -> None:
+    def invalidate(self) -> None:
         """Let the next step rebuild the launches, keeping their counts."""
         self._built_for = None
 
@@ -117,7 +117,7 @@ class Launches:
         active = self.active[self._torch_indices].tolist()
         self.tensors = list(compress(self._torch_params, active))
         for launch in self._launches:
-            launch.point_to(self._gradients)
+            launch.set_addresses(self._gradients)
 
     def pull_steps(self) -> npt.NDArray[np.int64]:
         """Return the step counts; synchronizes with devices, which count themselves."""

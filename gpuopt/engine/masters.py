@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FLOATS, describe, describe_state, is_torchs, mark_written, zeros_like
+from ..arrays import FLOATS, describe, describe_state, is_torch_tensor, mark_written, zeros_like
 from ..kernels.roundings import (
     nearest_code,
     round_bfloat16,
@@ -16,14 +16,14 @@ from ..kernels.roundings import (
     split16_low,
 )
 from ..kernels.storage import STORAGE, decode, decode_bfloat16, encode_bfloat16
-from ..rules.split import BITS, MASTER, REMAINDER, join8, join16, rest8
+from ..rules.split import BITS, MASTER, REMAINDER, join8, join16, remainder8
 from .flat import Flat, pieces
 
 KINDS = (MASTER, REMAINDER)
 """The states that hold what 16-bit parameters round off the weights. Of both, the first counts."""
 
 _JOIN: dict[int, Callable[..., Any]] = {16: join16, 8: join8}
-_REST: Callable[..., Any] = rest8
+_REST: Callable[..., Any] = remainder8
 
 
 def dtypes_of_state(name: str) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def kept_kind(held: Collection[str], wanted: Collection[str], params: str) -> st
     return usable[0]
 
 
-def whole_masters(param: Any, rest: Any) -> Any:
+def float32_masters(param: Any, rest: Any) -> Any:
     """Return the float32 weights of a parameter, as a new array; synchronizes with a device."""
     made = zeros_like(param, "float32")
     weights = Flat(made, param)
@@ -55,7 +55,7 @@ def whole_masters(param: Any, rest: Any) -> Any:
     return made
 
 
-def rests_of(param: Any, held: Any, dtype: str) -> Any:
+def remainders_of(param: Any, held: Any, dtype: str) -> Any:
     """Return the remainders of weights rounded to bfloat16; synchronizes with a device.
 
     Args:
@@ -72,7 +72,7 @@ def rests_of(param: Any, held: Any, dtype: str) -> Any:
 
 
 def round_to(param: Any, held: Any, dtype: str) -> None:
-    """Round weights into the parameter as `rests_of` expects it, with the same arguments.
+    """Round weights into the parameter as `remainders_of` expects it, with the same arguments.
 
     Float32 masters and ``"split8"`` round ties to even, ``"split16"`` away from zero. A float32
     master is the whole weight, whatever the parameter was.
@@ -81,7 +81,7 @@ def round_to(param: Any, held: Any, dtype: str) -> None:
     for part, weights in _weights(param, held):
         bits.values[part] = encode_bfloat16(_split(weights, dtype)[0])
     bits.write()
-    if is_torchs(param):
+    if is_torch_tensor(param):
         mark_written([param])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .tail import Tail
 
 
@@ -16,7 +16,7 @@ def no_coefficients(step):  # type: ignore[no-untyped-def]  # as above
     return ()
 
 
-class Measure(Reading):
+class Measure(ReadOnlyUpdate):
     """An update that writes nothing and watches the gradients; see `update.Update`.
 
     Attributes:

@@ -14,7 +14,7 @@ from ..kernels.storage import compute_dtype
 from ..kernels.table import PARTIALS, stored_rows
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .measure import Measure
 from .table import Entry
 
@@ -50,18 +50,18 @@ class NumpyLaunch(Launch):
         self._totals = np.zeros(len(entry.update.rule.totals))
 
     @property
-    def walked(self) -> Walked:
+    def info(self) -> LaunchInfo:
         """Its backend, update and dtypes."""
         entry = self._entry
         device = entry.memory[0].device
-        return Walked(blocks.__name__, device, entry.update, entry.dtypes, not entry.flat)
+        return LaunchInfo(blocks.__name__, device, entry.update, entry.dtypes, not entry.flat)
 
     @property
     def elements(self) -> int:
         """The number of elements of its parameter."""
         return self._entry.memory[0].size
 
-    def point_to(self, gradients: Gradients) -> None:
+    def set_addresses(self, gradients: Gradients) -> None:
         """Store the memory of the gradient, if there is one."""
         index = self._entry.index
         self._grad = gradients.grad(index) if gradients.addresses[index] else None

@@ -206,7 +206,7 @@ class Shared:
         for option, name in numbers.items():
             memory = self._launch.memory.number(table.kept_names.index(name))
             for launch in self._launches:
-                launch.follow_number(option, memory)  # type: ignore[attr-defined]  # on a device
+                launch.read_option_from(option, memory)  # type: ignore[attr-defined]  # on a device
 
     def _with_numbers(
         self, groups: Groups, current: Mapping[str, float], after: Mapping[str, float]
@@ -219,7 +219,7 @@ class Shared:
         if rule.totals_first:
             numbers.update((next_name(name), after[name]) for name in rule.shared)
         for launch in self._launches:
-            launch.take_numbers(numbers)
+            launch.set_common_options(numbers)
         return groups.with_common(numbers)
 
     def _read_totals(self) -> npt.NDArray[np.float64]:

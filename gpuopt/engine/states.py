@@ -14,7 +14,7 @@ from ..rules.formats import FORMATS, is_coded, scale_name
 from ..rules.split import REMAINDER
 from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
-from .masters import KINDS, kept_kind, rests_of, round_to, whole_masters
+from .masters import KINDS, float32_masters, kept_kind, remainders_of, round_to
 from .parameters import Parameters
 from .table import Entry
 from .update import Update
@@ -214,8 +214,8 @@ class States:
         """Return the masters of a parameter in another kind; synchronizes with a device."""
         param, held = self.params[i], self.arrays[i][kind]
         if name == REMAINDER:
-            return {name: rests_of(param, held, dtype)}, {}
-        return {name: whole_masters(param, held)}, {}
+            return {name: remainders_of(param, held, dtype)}, {}
+        return {name: float32_masters(param, held)}, {}
 
     def _replace_masters(self, i: int, name: str, made: Any) -> None:
         """Drop a parameter's old masters, and round it as the new ones expect it."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import LazyError, bare, is_lazy, mark_written, resolved, scalars
+from ..arrays import LazyError, is_lazy, mark_written, resolved, scalars, without_lazy_bits
 from ..kernels.table import PARTIALS
 from ..variables import warn_of_unknown_variables
 from .compose import NO_TAIL
@@ -178,7 +178,7 @@ class FusedStep:
 
     def check(self, grads: Sequence[Any]) -> None:
         """Raise TypeError or ValueError if the memory of gradients does not fit."""
-        self.gradients.detect_changes([bare(grad) for grad in grads])
+        self.gradients.detect_changes([without_lazy_bits(grad) for grad in grads])
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
         """Update every parameter that has a gradient, once.
@@ -249,7 +249,7 @@ class FusedStep:
         moved = parameters.detect_changes()
         if moved:
             parameters.accept(moved)
-            self._launches.outdate()
+            self._launches.invalidate()
         names = parameters.names[: len(self.params)]
         own = Pass(self.params, names, self.places, self._states, self._sharding)
         groups = passes_of(groups, name, self.tail)

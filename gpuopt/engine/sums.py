@@ -8,12 +8,12 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.retarget import function_from
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .update_calls import Call, UpdateCalls, bytes_of, call_of, lines_of
 from .update_coefficients import parameters_of
 
 
-class Sums(Reading):
+class Sums(ReadOnlyUpdate):
     """A pass before an update that computes sums over a tensor, and writes nothing.
 
     It has the lists and the coefficients of the update. Its function takes all of them, and returns

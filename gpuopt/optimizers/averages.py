@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from ..arrays import assign, copy_as, describe, is_torchs
+from ..arrays import assign, copy_as, describe, is_torch_tensor
 from ..kernels.float_mode import in_default_mode
 
 
@@ -40,7 +40,7 @@ def swap_in(
 def _swap(param: Any, average: Any, fixed: bool) -> Any:
     """Swap a parameter and its EMA, and return a function that swaps them back."""
     same = describe(param, "parameter").dtype == describe(average, "ema").dtype
-    if same and is_torchs(param) and not fixed:
+    if same and is_torch_tensor(param) and not fixed:
         return _swap_memory(param, average)
     kept = copy_as(param, describe(param, "parameter").dtype)
     if same:

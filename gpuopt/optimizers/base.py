@@ -18,7 +18,7 @@ from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
 from .constructors import REQUIRED, class_of, take_signature
-from .given import Given
+from .containers import WatchedContainers
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
 from .params import Key, parse
@@ -57,7 +57,7 @@ class Optimizer(TailMethods):
     __slots__ = (
         "__weakref__",
         "_fused",
-        "_given",
+        "_containers",
         "_lock",
         "_param_groups",
         "_plan",
@@ -97,7 +97,7 @@ class Optimizer(TailMethods):
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(self._definition, options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
-        self._given = Given(params, self._structure, arrays)
+        self._containers = WatchedContainers(params, self._structure, arrays)
         self._swapped = False
         self._plan: Plan | None = None
         self._planned_sizes: list[int] = []
@@ -127,14 +127,14 @@ class Optimizer(TailMethods):
         with self._locked():
             self._check_not_swapped("step")
             check_mode(self, self._param_groups)
-            self._given.check()
+            self._containers.check()
             self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     def _run_pass(
         self, name: str, grads: Any, among: Sequence[int] = (), grad_factor: float = 1.0
     ) -> None:
         """Run a pass of the rules: over ``grads``, or over the states of the groups ``among``."""
-        self._given.check()
+        self._containers.check()
         flat = None if grads is None else self._structure.flatten(grads)
         self._fused.run_pass(name, self._groups(grad_factor), flat, among)
 

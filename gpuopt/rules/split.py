@@ -46,7 +46,7 @@ def join8(p, param_remainder):
     return p + param_remainder * 0.007874015718698502 * (exponent_of(p) * 0.00390625)
 
 
-def rest8(weight, p):
+def remainder8(weight, p):
     """The remainder weight - p, in 127ths of half a unit in p's last place."""
     return (weight - p) * inverse_exponent_of(p) * 32512.0
 
@@ -57,13 +57,13 @@ _KEY = "seed_high, seed_low, step_high, step_low"
 split8 = function_from(
     f"def split8(p, {_ELEMENT}, seed_high, seed_low, step_high, step_low):\n"
     "    stored = round_bfloat16(p)\n"
-    f"    return stored, stochastic_code_2(rest8(p, stored), {_ELEMENT}, {_KEY})\n",
+    f"    return stored, stochastic_code_2(remainder8(p, stored), {_ELEMENT}, {_KEY})\n",
     "split8",
     {
         "__name__": __name__,
         "round_bfloat16": round_bfloat16,
         "stochastic_code_2": stochastic_code_2,
-        "rest8": rest8,
+        "remainder8": remainder8,
     },
 )
 """The bfloat16 nearest to the weight, and the rest, rounded stochastically to 8 bits.

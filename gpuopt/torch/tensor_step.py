@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..arrays import bare, fill, mark_written
+from ..arrays import fill, mark_written, without_lazy_bits
 from ..engine.groups import Groups
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
@@ -186,7 +186,7 @@ class TensorStep:
 
 def _memory_of_conjugated(grads: Sequence[Any], indices: Sequence[int]) -> dict[int, torch.Tensor]:
     """Return the memory of conjugated gradients, which the step updates copies of, by `as_real`."""
-    return {i: as_real(bare(grads[i])) for i in indices if grads[i].is_conj()}
+    return {i: as_real(without_lazy_bits(grads[i])) for i in indices if grads[i].is_conj()}
 
 
 def _zero(memories: Mapping[int, torch.Tensor], grads: Sequence[Any]) -> None:

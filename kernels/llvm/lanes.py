@@ -39,7 +39,7 @@ class Lanes:
         zero = ir.Constant(vector(self._number), [0.0] * WIDTH)
         builder.store(zero, self._part(builder, lanes, 2), align=8)
 
-    def take(self, builder: Any, lanes: Any, lane: Any, vectors: list[Any], plain: bool) -> None:
+    def add(self, builder: Any, lanes: Any, lane: Any, vectors: list[Any], plain: bool) -> None:
         """Add the values of a unit, or their squares, to the sums from ``lane`` on."""
         for j, values in enumerate(vectors):
             wide = convert(builder, values, DOUBLE)
@@ -68,15 +68,15 @@ class Lanes:
             found = builder.add(found, own)
         builder.store(found, at)
 
-    def put(self, builder: Any, lanes: Any, partials: Any) -> None:
+    def store(self, builder: Any, lanes: Any, partials: Any) -> None:
         """Write `kernels.table.PARTIALS`."""
-        total = self._folded(builder, lanes)
+        total = self._total(builder, lanes)
         others = builder.uitofp(builder.load(self._part(builder, lanes, 1), typ=I64), DOUBLE)
         rows = builder.load(self._part(builder, lanes, 2), typ=vector(self._number), align=8)
-        largest = convert(builder, self._halved(builder, rows, self._larger), DOUBLE)
+        largest = convert(builder, self._reduce_halves(builder, rows, self._larger), DOUBLE)
         write(builder, partials, (total, largest, others))
 
-    def _folded(self, builder: Any, lanes: Any) -> Any:
+    def _total(self, builder: Any, lanes: Any) -> Any:
         """Add the lanes in pairs."""
         like = vector(DOUBLE)
         parts = [
@@ -86,14 +86,14 @@ class Lanes:
         while len(parts) > 1:
             half = len(parts) // 2
             parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        return self._halved(builder, parts[0], lambda builder, a, b: builder.fadd(a, b))
+        return self._reduce_halves(builder, parts[0], lambda builder, a, b: builder.fadd(a, b))
 
     @staticmethod
     def _larger(builder: Any, a: Any, b: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
     @staticmethod
-    def _halved(builder: Any, values: Any, combine: Any) -> Any:
+    def _reduce_halves(builder: Any, values: Any, combine: Any) -> Any:
         """Combine the two halves of a vector until one number is left."""
         while values.type.count > 1:
             values = combine(builder, *halves(builder, values))

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from ..trace.operations import COMPARISONS, ROUNDINGS, Trace
 from .roundings import rounding
-from .vectors import alike, constant, intrinsic
+from .vectors import broadcast, constant, intrinsic
 
 
 def emit(builder: Any, traced: Trace, values: Mapping[str, Any], number: Any) -> list[Any]:
@@ -49,7 +49,7 @@ def without(traced: Trace, known: Sequence[str]) -> Trace:
 def _operation(builder: Any, name: str, operands: tuple[Any, ...], number: Any) -> Any:
     if name in ROUNDINGS:
         return rounding(builder, name, operands, number)
-    operands = alike(builder, *operands)
+    operands = broadcast(builder, *operands)
     if name in COMPARISONS:
         compare = builder.fcmp_unordered if name == "!=" else builder.fcmp_ordered
         return compare(name, *operands)

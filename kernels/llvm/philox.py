@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from ..roundings import ROUNDS, STREAM_KEY
 from ..storage import BLOCK
-from .vectors import I32, I64, WIDTH, alike, constant, vector
+from .vectors import I32, I64, WIDTH, broadcast, constant, vector
 
 _COUNTERS = BLOCK // 4
 _LOW = 0xFFFFFFFF
@@ -38,7 +38,7 @@ def random_words(builder: Any, element: Any, stream: int, seed: Any, step: Any) 
     first = builder.lshr(element, constant(I64, 2))
     half = constant(I64, 32)
     places = ir.Constant(like, list(range(_COUNTERS)))
-    c0, c1 = builder.or_(*alike(builder, first, places)), builder.lshr(first, half)
+    c0, c1 = builder.or_(*broadcast(builder, first, places)), builder.lshr(first, half)
     c2, c3 = _low(builder, step), builder.lshr(step, half)
     k0, k1 = _low(builder, seed), constant(I64, stream)
     for _ in range(ROUNDS):  # bits above 32 are ignored
@@ -60,8 +60,8 @@ def _product(builder: Any, factor: int, x: Any) -> Any:
 
 def _mixed(builder: Any, product: Any, x: Any, key: Any) -> Any:
     high = builder.lshr(product, constant(product.type, 32))
-    high, x = alike(builder, high, x)
-    mixed, key = alike(builder, builder.xor(high, x), key)
+    high, x = broadcast(builder, high, x)
+    mixed, key = broadcast(builder, builder.xor(high, x), key)
     return builder.xor(mixed, key)
 
 

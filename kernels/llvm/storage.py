@@ -16,7 +16,7 @@ from .vectors import (
     constant,
     convert,
     float_of,
-    of_items,
+    type_like,
 )
 
 ITEMS = {
@@ -42,9 +42,9 @@ def itemsize(dtype: str) -> int:
 def decode(builder: Any, stored: Any, dtype: str, number: Any) -> Any:
     """Return stored elements as values of the type ``number``; exact."""
     if dtype in ("int8", "int16"):
-        return builder.sitofp(stored, of_items(stored.type, number))
+        return builder.sitofp(stored, type_like(stored.type, number))
     if dtype == "uint8":
-        return builder.uitofp(stored, of_items(stored.type, number))
+        return builder.uitofp(stored, type_like(stored.type, number))
     value = decode_bfloat16(builder, stored) if dtype == "bfloat16" else stored
     return convert(builder, value, number)
 
@@ -61,25 +61,25 @@ def encode(builder: Any, value: Any, dtype: str) -> Any:
     if dtype == "float16":
         return convert(builder, value, HALF)
     if dtype == "bfloat16":
-        return builder.trunc(encode_bfloat16(builder, value), of_items(value.type, I16))
+        return builder.trunc(encode_bfloat16(builder, value), type_like(value.type, I16))
     if dtype == "int16":
-        whole = builder.fptosi(value, of_items(value.type, I32))
-        return builder.trunc(whole, of_items(value.type, I16))
+        whole = builder.fptosi(value, type_like(value.type, I32))
+        return builder.trunc(whole, type_like(value.type, I16))
     bits = bits_of(builder, value)  # a code from `roundings._stochastic_code`
     moved = builder.lshr(bits, constant(bits.type, 8))
-    return builder.trunc(moved, of_items(value.type, I8))
+    return builder.trunc(moved, type_like(value.type, I8))
 
 
 def cut_bfloat16(builder: Any, value: Any) -> Any:
     """Return a value that `TO_BFLOAT16` has rounded as `encode` would, without rounding again."""
     bits = bits_of(builder, convert(builder, value, FLOAT))
     high = builder.lshr(bits, constant(bits.type, 16))
-    return builder.trunc(high, of_items(value.type, I16))
+    return builder.trunc(high, type_like(value.type, I16))
 
 
 def decode_bfloat16(builder: Any, stored: Any) -> Any:
     """Return bfloat16 as float32."""
-    wide = builder.zext(stored, of_items(stored.type, I32))
+    wide = builder.zext(stored, type_like(stored.type, I32))
     return float_of(builder, builder.shl(wide, constant(wide.type, 16)))
 
 

@@ -119,12 +119,14 @@ class Units:
             builder.icmp_signed("<", ir.Constant(vector(I32), [*range(b, b + WIDTH)]), ends)
             for b in range(0, BLOCK, WIDTH)
         ]
-        self._traced = self._once(builder, update.function, update.coefficient_names)
+        self._traced = self._hoist(builder, update.function, update.coefficient_names)
         self._rounded = self._bfloat16_rows()
         if update.encode_function is not None:
-            self._encoding = self._once(builder, update.encode_function, update.encode_coefficients)
+            self._encoding = self._hoist(
+                builder, update.encode_function, update.encode_coefficients
+            )
 
-    def _once(
+    def _hoist(
         self, builder: Any, function: Any, names: tuple[str, ...]
     ) -> tuple[Trace, tuple[str, ...], dict[str, Any]]:
         """Trace a function, and emit the part that depends only on its coefficients."""
@@ -197,7 +199,7 @@ class Units:
             at = self._kept_at(builder, memory, unit, j, values.type.element)
             builder.store(values, at, align=4)
 
-    def _taken(self, builder: Any, memory: Any, unit: Any, item: Any) -> list[Any]:
+    def _load_kept(self, builder: Any, memory: Any, unit: Any, item: Any) -> list[Any]:
         """Load what `_keep` stored."""
         places = [self._kept_at(builder, memory, unit, j, item) for j in range(VECTORS)]
         return [builder.load(at, typ=vector(item), align=4) for at in places]
@@ -241,8 +243,10 @@ class Units:
         new = tuple(k for k in update.encode_streams if k not in self._kept_words)
         words = self._words(builder, new, element)
         for stream, memory in self._kept_words.items():
-            words[stream] = self._taken(builder, memory, unit, I32)
-        kept = [self._taken(builder, memory, unit, self.number) for memory in self._kept.values()]
+            words[stream] = self._load_kept(builder, memory, unit, I32)
+        kept = [
+            self._load_kept(builder, memory, unit, self.number) for memory in self._kept.values()
+        ]
         scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
         at = {row: self._elements_at(builder, row, unit) for row in self.coded}
         traced, arguments, known = self._encoding
@@ -269,7 +273,7 @@ class Units:
 
     def _watch(self, builder: Any, i: int, lane: Any, vectors: list[Any]) -> None:
         lanes, at, plain = self.lanes[i], self._lanes_at[i], self.plain[i]
-        lanes.take(builder, at, lane, vectors, plain)
+        lanes.add(builder, at, lane, vectors, plain)
         if not plain and (self._update.wants_counts or not self._update.wants_sums):
             lanes.count(builder, at, vectors)
 

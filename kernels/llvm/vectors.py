@@ -31,7 +31,7 @@ def constant(like: Any, value: Any) -> Any:
     return ir.Constant(like, value)
 
 
-def of_items(like: Any, item: Any) -> Any:
+def type_like(like: Any, item: Any) -> Any:
     """Return the type of ``item``, a vector if ``like`` is one."""
     return vector(item, like.count) if isinstance(like, ir.VectorType) else item
 
@@ -48,7 +48,7 @@ def splat(builder: Any, value: Any, width: int = WIDTH) -> Any:
     return builder.shuffle_vector(one, ir.Constant(like, ir.Undefined), zeros)
 
 
-def alike(builder: Any, *values: Any) -> tuple[Any, ...]:
+def broadcast(builder: Any, *values: Any) -> tuple[Any, ...]:
     """Return the values, broadcast to vectors if one of them is a vector."""
     widths = [v.type.count for v in values if isinstance(v.type, ir.VectorType)]
     return tuple(splat(builder, v, widths[0]) for v in values) if widths else values
@@ -96,7 +96,7 @@ def _suffix(like: Any) -> str:
 
 def convert(builder: Any, value: Any, number: Any) -> Any:
     """Convert floating-point values to another type, rounding to nearest."""
-    target = of_items(value.type, number)
+    target = type_like(value.type, number)
     sizes = [_bits(value.type), _bits(target)]
     if sizes[0] == sizes[1]:
         return value
@@ -110,9 +110,9 @@ def _bits(like: Any) -> int:
 
 def bits_of(builder: Any, value: Any) -> Any:
     """Return the bits of float32 values."""
-    return builder.bitcast(value, of_items(value.type, I32))
+    return builder.bitcast(value, type_like(value.type, I32))
 
 
 def float_of(builder: Any, bits: Any) -> Any:
     """Return the float32 values of bits."""
-    return builder.bitcast(bits, of_items(bits.type, FLOAT))
+    return builder.bitcast(bits, type_like(bits.type, FLOAT))

@@ -114,7 +114,7 @@ class _Walk:
             ends = {row: self._moved(row, at, done) for row, at in lists.items()}
             self._rest(ends, coefficients, builder.add(begin, done), rest)
         for i, (lanes, at) in enumerate(zip(units.lanes, self._lanes)):
-            lanes.put(builder, at, self._partials(k, i))
+            lanes.store(builder, at, self._partials(k, i))
 
     def _rest(self, lists: dict[int, Any], coefficients: Any, element: Any, count: Any) -> None:
         """Update the last elements of a tensor, less than a unit, in unit-sized buffers."""

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from .blocks import encoded, first_of_list, lanes_of
 from .memory import load, store
-from .sums import nothing_seen, put, see
+from .sums import accumulate, store_partials, zero_partials
 
 
 @triton.jit(do_not_specialize=["n_tensors"])
@@ -72,7 +72,7 @@ def multi_tensor_update(
     key = ()
     for i in tl.static_range(len(KEY)):
         key = key + (coefficients[KEY[i]],)
-    seen = nothing_seen(lanes, COMPUTE, N_WATCHED)
+    seen = zero_partials(lanes, COMPUTE, N_WATCHED)
     if left >= CHUNK:
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
@@ -96,7 +96,7 @@ def multi_tensor_update(
                     ENCODE_STREAMS,
                 )
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
-            seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED, N_PLAIN)
+            seen = accumulate(seen, results, None, False, len(WRITTEN), N_WATCHED, N_PLAIN)
     else:
         for start in range(0, CHUNK, BLOCK):
             if start < left:
@@ -124,8 +124,10 @@ def multi_tensor_update(
                         ENCODE_STREAMS,
                     )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
-                seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN)
-    put(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
+                seen = accumulate(
+                    seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN
+                )
+    store_partials(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
 
 
 @triton.jit(do_not_specialize=["n_tensors"])

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import describe, is_torchs
+from ..arrays import describe, is_torch_tensor
 from .params import Structure
 
 _MISSING = object()
 _PARAMS = itemgetter("params")
 
 
-class Given:
+class WatchedContainers:
     """The caller's lists and dicts, and the arrays that were in them.
 
     A caller who replaces an array expects the optimizer to update the new one, but it would keep
@@ -116,7 +116,9 @@ def _has_members(container: Any, arrays: Sequence[Any]) -> bool:
 
 def _may_equal_another(array: Any) -> bool:
     """Whether ``array == another`` may be True: with several elements it is an array."""
-    several = array.numel() if is_torchs(array) else array.size if type(array) is np.ndarray else 0
+    several = (
+        array.numel() if is_torch_tensor(array) else array.size if type(array) is np.ndarray else 0
+    )
     return bool(several < 2)
 
 

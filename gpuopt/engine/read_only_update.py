@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Reading:
+class ReadOnlyUpdate:
     """An update that writes nothing, and computes partials of the values it watches.
 
     `kernels.table.Update` describes the attributes.
