@@ -56,8 +56,8 @@ class Optimizer(TailMethods):
 
     __slots__ = (
         "__weakref__",
-        "_fused",
         "_containers",
+        "_fused",
         "_lock",
         "_param_groups",
         "_plan",
