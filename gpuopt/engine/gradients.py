@@ -155,7 +155,7 @@ class Gradients:
 
     def _check_writable(self, grads: Sequence[Any], snapshot: Snapshot) -> None:
         """Raise ValueError if a NumPy gradient has become read-only."""
-        if snapshot.still and all(map(WRITEABLE, grads)):
+        if snapshot.numpy_arrays and all(map(WRITEABLE, grads)):
             return
         for i, grad in enumerate(grads if snapshot.layout is None else ()):
             if isinstance(grad, np.ndarray) and not grad.flags.writeable:
