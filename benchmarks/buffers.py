@@ -19,7 +19,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 """The dtypes of parameters and gradients that ``--dtype`` accepts."""
 
 _NOISE = 1 << 22
-"""Random numbers drawn; longer lists repeat them."""
+"""The number of random numbers drawn; longer lists repeat them."""
 
 
 def state_dtype(dtype: str) -> str:

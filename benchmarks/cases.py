@@ -112,7 +112,7 @@ OTHERS: dict[str, Definition] = {
     for definition in DEFINITIONS.values()
     if (rule := definition.rule_for(definition.defaults).name) not in _TIMED
 }
-"""The optimizers that torch.optim does not have, by the rule of their defaults."""
+"""The optimizers that torch.optim lacks, by the rule of their defaults."""
 
 FAMILIES = families(
     {name: case.rule for name, case in CASES.items()} | {n: RULES[n] for n in OTHERS}

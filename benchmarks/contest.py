@@ -24,7 +24,7 @@ from .suites import Settings
 from .timing import Clock, Timing, interleaved
 
 COPY_BYTES = 28
-"""Bytes an element of `copy_of`: a step of AdamW in float32."""
+"""Bytes per element of `copy_of`: those of an AdamW step in float32."""
 
 Make = Callable[[Place, Shapes], Step]
 """Makes the step of a contender, or raises `Unavailable`."""

@@ -21,10 +21,10 @@ from .step import Step, Unavailable
 PIECE = 1 << 14
 
 _LINE = 16
-"""Elements of a line of the cache."""
+"""Elements of a cache line."""
 
 _APART = 17 * _LINE
-"""Elements between two lists: at equal offsets in their pages, a store would delay the loads."""
+"""Elements between two lists: at equal page offsets, stores would delay loads (4K aliasing)."""
 
 
 def copy_loop(case: Case, buffers: SharedBuffers) -> Step:

@@ -18,10 +18,10 @@ CYCLES = 3e9
 """Cycles per second of a clock faster than any GPU's, so that no sleep is too short."""
 
 SLACK, LONGEST = 50e-6, 0.25
-"""Seconds of a sleep beyond twice the host's, and of the longest sleep."""
+"""Seconds added to a sleep of twice the host's time, and the longest sleep."""
 
 STRETCH = 16
-"""How many times as long a sleep may become before no sleep counts as long enough."""
+"""The factor by which a sleep may grow before giving up."""
 
 SAMPLE, FEWEST, MOST = 0.02, 3, 50
 """Wall-clock seconds of a sample, and the limits of its steps."""
@@ -114,7 +114,7 @@ class DeviceClock:
 
 
 COPIED = 1 << 30
-"""The most bytes that one call of the copy moves; beyond that there are several."""
+"""The maximum bytes that one call of the copy moves; more bytes take several calls."""
 
 
 def copy_step(moved: int, device: str) -> Step:

@@ -34,7 +34,7 @@ FIELDS = {
     "power brake, us": "clocks_event_reasons_counters.hw_power_brake_slowdown",
     "power cap, us": "clocks_event_reasons_counters.sw_power_cap",
 }
-"""What is recorded, and nvidia-smi's name of it. The counters need a recent driver."""
+"""The recorded fields, and nvidia-smi's names for them. The counters need a recent driver."""
 
 CLOCKS = ("SM clock, MHz", "memory clock, MHz")
 SLOWDOWNS = (
@@ -45,7 +45,7 @@ SLOWDOWNS = (
 )
 PROCESSES = "processes"
 FELL = 0.95
-"""The part of a clock below which it counts as fallen."""
+"""The fraction of a clock below which it counts as fallen."""
 
 AWAKE = 1.0
 """Seconds for which the device is kept busy while nvidia-smi reads its clocks."""

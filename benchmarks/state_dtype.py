@@ -33,7 +33,7 @@ SLOW = ("beta", "beta1", "beta2", "beta3", "rho", "momentum")
 """The hyperparameters that are the decay rate of a state."""
 
 LIMIT = 0.03
-"""The largest relative difference of a mean that passes; the noise of 1,280 elements is below."""
+"""The largest accepted difference of a mean; the noise of 1,280 elements is smaller."""
 
 Means = list[dict[str, tuple[float, float]]]
 """The mean and the root mean square of each state, at the end of both halves."""

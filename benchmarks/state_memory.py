@@ -15,10 +15,10 @@ STORAGES = ("float32", "float16", "8bit")
 OPERATIONS = ("kept", "step", "state_dict", "load", "step after load")
 
 LIMIT = 1 << 27
-"""Elements of a model that are measured; of larger models, tensors at equal distances."""
+"""The maximum number of measured elements; larger models are sampled at equal distances."""
 
 SMALLEST, BLOCK = 4096, 32
-"""Elements of a tensor from which on states have 8 bits, and elements that share a scale."""
+"""The minimum elements of a tensor for 8-bit states, and the elements that share a scale."""
 
 
 def sampled(shapes: Shapes, limit: int = LIMIT) -> Shapes:

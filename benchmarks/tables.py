@@ -232,7 +232,7 @@ LABELS = {
     "8bit": ("float32", "8bit"),
     "float32 masters": ("bfloat16", "float32 masters"),
 }
-"""Of a contender, the parameters and what they and their states are stored in."""
+"""For each contender, the dtype of parameters, and the storage of weights and states."""
 
 
 def _label(contender: str) -> tuple[str, str]:
@@ -276,7 +276,7 @@ README_ROWS = (
     ("bfloat16", "split16", "... 32-bit weights in 16 + 16 bits"),
     ("bfloat16", "split8, 8bit", "... 24-bit weights, 8-bit states"),
 )
-"""Of the table in README: the parameters' dtype, the contender, and what the row is called."""
+"""The rows of README's table: the parameters' dtype, the contender, and the label."""
 
 
 def _readme() -> str:
@@ -435,7 +435,7 @@ SHARDED = (
     ("70B", 64),
     ("70B", 1024),
 )
-"""Sizes of models, and numbers of ranks."""
+"""Model sizes and numbers of ranks."""
 
 
 def _sharded() -> str:

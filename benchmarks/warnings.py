@@ -47,7 +47,7 @@ from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
 STOCHASTIC = "stochastic"
-"""Left out of the runs designed to fail: it takes a step for each image, and minutes."""
+"""Left out of the runs designed to fail: with a step per image, it would take minutes."""
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,8 @@ FIRST, LAST, DECIDES = 1, 2, 4
 TotalKernel = Callable[[tuple[Any, ...]], Launch]
 """Returns the launch that adds partials to a total.
 
-Its arguments: the partials, the number by which the caller skips the step, the total, the number
-by which tables skip it, the count of skipped steps, the number of rows of partials, and a sum of
-flags: `FIRST`, the total starts at these partials; `LAST`, nothing follows, so the number for the
-tables is written, and the step counted if it is skipped; `DECIDES`, a gradient that is not finite
-skips the step, too.
+Its arguments are the partials, the caller's skip flag, the total, the skip flag for the tables, the
+count of skipped steps, the number of rows of partials, and a sum of flags. `FIRST`: start the total
+from these partials. `LAST`: nothing follows, so write the tables' skip flag, and count the step if
+it is skipped. `DECIDES`: a nonfinite gradient also skips the step.
 """

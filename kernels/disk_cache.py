@@ -35,7 +35,7 @@ LIMIT = 256 << 20
 """Maximum bytes of all entries."""
 
 _STEP = LIMIT >> 4
-"""After so many bytes are written, a process looks whether the cache has grown too large."""
+"""After writing this many bytes, a process checks whether the cache is too large."""
 
 _DIGEST = 32
 """Bytes of a digest."""

@@ -18,11 +18,11 @@ STREAM = 1 << 48
 """The offset of an element's index from one stream of random words to the next."""
 
 STREAM_KEY = ("seed_high", "seed_low", "step_high", "step_low")
-"""The coefficients that, with the element's index, determine the random word."""
+"""The coefficients that determine the random word, together with the element's index."""
 
 
 CODE_MIN = np.float32(-128.0)
-"""The least code, which stands for NaN too; of bytes without a sign, the same bits are 128."""
+"""The smallest code, which also stands for NaN; as unsigned bytes, the same bits are 128."""
 
 
 def quotient(a: Any, b: Any) -> Any:

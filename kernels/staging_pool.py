@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 READY = 4
-"""How many steps can be captured between two ordinary ones: each keeps a buffer for itself."""
+"""The number of steps that can be captured between two ordinary ones: each keeps a buffer."""
 
 
 class StagingPool:

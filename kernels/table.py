@@ -12,14 +12,14 @@ from .storage import BLOCK
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
-and the number of elements that are infinite or NaN. Of the last `Update.n_plain` watched values
-there is the plain sum alone, and zeros."""
+and the number of elements that are infinite or NaN. For the last `Update.n_plain` watched values:
+the plain sum, and zeros."""
 
 SUBTOTAL_ROWS = 2048
-"""Rows of partials that one program adds before the subtotals are added: so no program has many
-rounds, whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. An
-estimate, not measured: ten rounds of under a microsecond and a launch more, in place of a
-millisecond of one program."""
+"""Rows of partials that one program reduces to a subtotal, so that no program needs many rounds,
+whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. Estimated, not
+measured: ten rounds of under a microsecond and one more launch, instead of a millisecond in a
+    single program."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from .float_mode import set_default_mode
 from .thread_count import thread_count
 
 SMALL = 1 << 16
-"""Below this number of elements, one thread is faster."""
+"""Below this number of elements, a single thread is faster."""
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None

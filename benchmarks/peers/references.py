@@ -68,4 +68,4 @@ REFERENCES: dict[str, Package] = {
 DIFFERENT: dict[str, str] = {
     "LAMB": "pytorch_optimizer's has no bias corrections",
 }
-"""Optimizers that pytorch_optimizer has in another form, which are timed unchecked."""
+"""Optimizers that differ in pytorch_optimizer, and are timed without a check."""

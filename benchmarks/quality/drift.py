@@ -26,7 +26,7 @@ from .methods import STORAGES, Method
 
 ELEMENTS = 4096
 RUNS = {0.999: 5_000, 0.9999: 40_000}
-"""By beta2, the steps of a half."""
+"""For each beta2, the number of steps per half."""
 
 Run = Callable[[float, int], list[float]]
 """``means = run(beta2, steps)``, after both halves."""

@@ -48,10 +48,10 @@ FAMILIES = (
     Family("squares alone", "RMSProp", lambda d, rule: bool({*rule.nonnegative} - {"exp_avg_sq"})),
     Family("SGD, momentum", "Momentum", lambda d, rule: True),
 )
-"""All families; an optimizer is of the first that has it."""
+"""All families; an optimizer belongs to the first that matches."""
 
 ORDER = tuple(reversed(FAMILIES))
-"""The families as they are shown, from the simplest on."""
+"""The families in the order of display, starting with the simplest."""
 
 
 def family_of(definition: Definition) -> Family:
@@ -61,7 +61,7 @@ def family_of(definition: Definition) -> Family:
 
 
 OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
-"""The members that differ from their class by an option."""
+"""Members that differ from their class by an option."""
 
 
 def _members() -> dict[str, Method]:
@@ -81,4 +81,4 @@ def label_of(method: Method) -> str:
 
 
 MEMBERS = _members()
-"""The methods that are compared, by label."""
+"""The compared methods, by label."""

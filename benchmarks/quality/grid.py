@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from math import floor, inf, log10
 
 AROUND = 2
-"""How far the first rates lie from the start, on either side."""
+"""The number of first rates on either side of the start."""
 
 LOWEST, MOST = -10, 13
-"""The index of the lowest rate that is tried, 1e-5, and how many are."""
+"""The index of the lowest rate to try, 1e-5, and the maximum number of rates."""
 
 
 def rate_of(index: int) -> float:

@@ -32,7 +32,7 @@ CONTENDERS = (
 )
 
 Gradients = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]
-"""The gradient of a step, by random numbers and the step's index."""
+"""Returns the gradient of a step, from a random generator and the step's index."""
 
 _EVERY_32ND = np.arange(ELEMENTS) % 32 == 0
 _SIZES = 10.0 ** np.random.default_rng(7).uniform(-6, 0, ELEMENTS)

@@ -18,10 +18,10 @@ from .grid import rate_of
 STEPS, SEEDS, NOISE = 100, 4, 2.0
 START, LOWEST_AT = (-1.6, 0.2), (1.0, 1.0)
 CURVATURES, TURNED = (1.0, 30.0), 25.0
-"""Of the bowl, along its axes, and the angle of the flat one."""
+"""The curvatures along the bowl's axes, and the angle of the flat axis."""
 
 RATES = tuple(map(rate_of, range(-8, 5)))
-"""The learning rates that are tried, from 0.0001 to 100."""
+"""The learning rates to try, from 0.0001 to 100."""
 
 Array = npt.NDArray[np.float64]
 

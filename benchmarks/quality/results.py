@@ -15,10 +15,10 @@ from gpuopt.demo.comparison import TARGET_ACCURACY
 from .families import MEMBERS, ORDER, family_of
 
 TOLERANCE = 0.1
-"""Of a loss of the transformer above the optimizer's best: a perplexity that is 10.5% larger."""
+"""The tolerated difference from the transformer's best loss: a 10.5% larger perplexity."""
 
 Losses = Mapping[float, float | None]
-"""By learning rate; None where the training diverged."""
+"""Losses by learning rate; None if the training diverged."""
 
 
 @dataclass(frozen=True)

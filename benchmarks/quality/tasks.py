@@ -17,13 +17,13 @@ Tensors = tuple[Any, Any]
 """Inputs and labels."""
 
 HELD_OUT = 0.1
-"""The part of the text, at its end, that no batch comes from."""
+"""The fraction of the text, at its end, that is held out."""
 
 WIDTH, HEADS, CONTEXT, LAYERS = 64, 4, 32, 2
-"""Of the transformer."""
+"""The dimensions of the transformer."""
 
 WINDOWS = 512
-"""Windows of held-out text whose mean loss counts."""
+"""The number of windows of held-out text for the final loss."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from statistics import median
 BASE = "float32"
 
 Losses = Mapping[str, Sequence[float]]
-"""By storage, the loss of each seed; NaN of a training that diverged."""
+"""For each storage, the loss of each seed; NaN if the training diverged."""
 
 HEAD = ("task, steps", "optimizer", "storage", "median", "band", "to float32", "verdict")
 

@@ -44,7 +44,7 @@ from .which_picture import which_figure
 FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "quality" / "which.json"
 
 STEPS, EPOCHS, SEEDS = 400, 30, 5
-"""Of the transformer's training, of the digits', and how many of these there are."""
+"""Steps of the transformer's training, epochs of the digits' training, and its seeds."""
 
 Optimizers = Annotated[
     list[names(MEMBERS)] | None, option(metavar="OPTIMIZER", help=", ".join(MEMBERS))

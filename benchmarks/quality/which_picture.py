@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 TITLE = "What the learning rate does to each optimizer"
 LEAST = 5
-"""Rows that a family has room for, so that its path has, too."""
+"""The minimum number of rows per family, to leave room for its path."""
 
 TITLES = {"digits": "Digits: training loss", "transformer": "Characters: held-out loss"}
 
 BAR_TICKS = {"digits": (1e-4, 0.01, 1.0), "transformer": (2.0, 2.2, 2.5, 3.0)}
 
 LIGHTEST = {"digits": LOSS_OF_GUESSING, "transformer": 3.2}
-"""The losses of the lightest colour: that of guessing, and of characters by their frequency."""
+"""The losses of the lightest colour: of guessing, and of predicting character frequencies."""
 
 WIDTHS = (1.9, 3.0, 3.0)
-"""Of the columns, as parts."""
+"""The relative widths of the columns."""
 
 X, Y = (-2.0, 2.2), (-0.6, 1.8)
-"""The part of the bowl that is drawn."""
+"""The limits of the drawn part of the bowl."""
 
 
 def which_figure(results: Results) -> Figure:

@@ -33,8 +33,8 @@ OURS = "gpuopt, drop-in"
 DTYPE = "float32"
 
 TOLERANCE = 1e-2
-"""Of the largest change of a weight: the packages differ by less in the place of eps and in
-rounding, and by more if a correction or a decay is missing."""
+"""Relative to the largest change of a weight. Different placement of eps and rounding give smaller
+differences; a missing correction or decay gives larger ones."""
 
 Params = Callable[[Place, Shapes], list[Any]]
 

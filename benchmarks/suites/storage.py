@@ -31,7 +31,7 @@ from .tail import compare, take_steps
 TORCHS, DEEPSPEEDS = "torch fused", "DeepSpeed"
 LR = 1e-4
 COMPARED = ("grad_norm", "grad_max", "update_norm", "update_max", "param_norm", "param_max")
-"""gpuopt's statistics that torch's calls have."""
+"""gpuopt's statistics that torch's calls also compute."""
 
 Options = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ TORCH_TAILS = {
     SCALES: TorchTail(**STATS, in_step=True),
     f"{SCALES}, {PLAIN}": TorchTail(**WHOLE, in_step=True),
 }
-"""The same of torch's calls."""
+"""The same for torch's calls."""
 
 
 def run(settings: Settings) -> Iterator[Group]:

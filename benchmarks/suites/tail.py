@@ -24,7 +24,7 @@ DTYPES = ("float32", "bfloat16")
 TORCH_TAIL = TorchTail(clip_norm=LARGEST, ema_decay=DECAY)
 
 TOLERANCE = 1e-5
-"""Between both after a step in float32, since they round in different orders."""
+"""The tolerated difference after a float32 step, since both round in different orders."""
 
 
 def run(settings: Settings) -> Iterator[Group]:

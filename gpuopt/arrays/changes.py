@@ -23,7 +23,7 @@ from . import is_cupy_array, is_torch_tensor
 from .torch_tensors import offsets_and_storages, reach
 
 DTYPE, WRITEABLE = attrgetter("dtype"), attrgetter("flags.writeable")
-"""In a map, the fastest way to what can be set of a NumPy array."""
+"""The fastest way, in a map, to read the mutable properties of NumPy arrays."""
 
 _NONE = np.zeros(0, np.int64)
 

@@ -15,7 +15,7 @@ ALL = "all"
 """Stands for all methods."""
 
 BETAS = ("beta", "betas")
-"""The options that --beta sets, of all optimizers that have one."""
+"""The options that --beta sets, if an optimizer has one."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ TUNED = {
     "SophiaG": 0.001,
     "StableAdamW": 0.01,
 }
-"""The learning rates of further optimizers, found in the same way; others have their defaults."""
+"""The learning rates of further optimizers, found in the same way; others use their defaults."""
 
 
 def _further(listed: Collection[Method]) -> Iterator[Method]:

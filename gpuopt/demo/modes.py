@@ -11,7 +11,7 @@ from gpuopt.demo import mlp
 from gpuopt.demo.mlp import Array, Labels
 
 HESSIAN_EVERY = 10
-"""Steps from one estimate of the Hessian to the next."""
+"""The number of steps between estimates of the Hessian."""
 
 
 def train(optimizer: Any) -> None:

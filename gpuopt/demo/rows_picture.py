@@ -87,7 +87,7 @@ def rows_figure(curves: Sequence[Curve], origin: str) -> Figure:
 
 
 Losses = Mapping[float, float | None]
-"""The loss of each learning rate; None where the training diverged."""
+"""The loss of each learning rate; None if the training diverged."""
 
 
 def colour_rows(

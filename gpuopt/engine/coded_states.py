@@ -17,7 +17,7 @@ from ..rules.formats import Format, scale_name
 from .flat import Flat, pieces
 
 Arrays = dict[str, Any]
-"""The arrays of a state by name: of its codes, and of the scales of its blocks."""
+"""The arrays of a state by name: its codes, and its blocks' scales."""
 
 
 def new_coded(param: Any, name: str, own: Format, start: float = 0.0) -> Arrays:

@@ -20,7 +20,7 @@ from .table import Table
 from .update import Update
 
 FEW = 3
-"""Up to so many rows, one call of Python for each is no slower than columns."""
+"""Up to this many rows, one Python call per row is as fast as columns."""
 
 _Doubles = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from ..kernels.device_total import DeviceTotal
 
 SQUARES = "sum_of_squares"
-"""The option that holds the square of the norm of all gradients."""
+"""The option for the squared norm of all gradients."""
 
 DevicePlace = tuple[ModuleType, str, str]
-"""A backend, a device, and the library whose stream is used: what can be measured in one pass."""
+"""A backend, a device, and the library whose stream is used; one pass measures all its
+gradients."""
 
 
 def runs_on_device(module: ModuleType) -> bool:

@@ -18,14 +18,14 @@ except ImportError:  # another Python than CPython
     from signal import signal as _setsignal
 
 _NUMBERS = sorted(signal.valid_signals(), key=lambda number: number == signal.SIGINT)
-"""All signals; the one of Ctrl-C last, so that its handler is the last one to be put back."""
+"""All signals; Ctrl-C's is last, so that its handler is restored last."""
 
 _Handler = Callable[[int, "FrameType | None"], Any]
 
 
 _main = threading.main_thread()
 _known: tuple[list[Any], list[tuple[int, _Handler]]] = [], []
-"""The handlers of all signals as they were found last, and those of Python's among them."""
+"""The handlers of all signals at the last check, and those among them that are Python's."""
 
 
 def _python_handlers() -> list[tuple[int, _Handler]]:

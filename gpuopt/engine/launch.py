@@ -27,7 +27,7 @@ class LaunchInfo(NamedTuple):
     device: str
     update: Update
     dtypes: tuple[str, ...]
-    """Of the update's lists."""
+    """The dtypes of the update's lists."""
     strided: bool
     """Whether it has an array with gaps, or arrays that differ in memory order."""
 

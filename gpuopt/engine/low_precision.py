@@ -12,10 +12,10 @@ from ..rules.tail import ADD_COMPENSATION, COMPENSATE, KEEP_MASTER, ROUND, TAKE_
 BITS_16 = ("float16", "bfloat16")
 
 Around = tuple[tuple[Stage, ...], ...]
-"""Stages in front of all others, right behind the rule, and behind all others."""
+"""Stages before all others, directly after the rule, and after all others."""
 
 EXACT = frozenset({"master", "kahan_comp"})
-"""The states that hold what rounding cuts off: stochastic rounding would spoil them."""
+"""States that store rounding errors exactly, and must not be rounded stochastically."""
 
 
 def rounded_states(stored: Mapping[str, str]) -> tuple[Stage, ...]:
@@ -63,7 +63,7 @@ NARROW: dict[str, Callable[[str], Around]] = {
     "stochastic_rounding": _by_chance,
     "rounded": _rounded,
 }
-"""The stages around the updates of 16-bit parameters of a dtype."""
+"""For each option, the stages around updates of 16-bit parameters, by their dtype."""
 
 KEEPING = frozenset({"master_weights", "split16", "split8", "kahan_sum"})
-"""Those that keep what rounding cuts off, to add it again."""
+"""The options that keep rounding errors, and add them again."""

@@ -20,7 +20,7 @@ from ..rules.split import BITS, MASTER, REMAINDER, join8, join16, remainder8
 from .flat import Flat, pieces
 
 KINDS = (MASTER, REMAINDER)
-"""The states that hold what 16-bit parameters round off the weights. Of both, the first counts."""
+"""The states with full weights or remainders; if both exist, the first is used."""
 
 _JOIN: dict[int, Callable[..., Any]] = {16: join16, 8: join8}
 _REST: Callable[..., Any] = remainder8

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from ..kernels.device_total import DeviceTotal
 
 _Where = tuple[DevicePlace, int]
-"""What is measured in one pass: on one device, of the process groups of an index of `Sharding`."""
+"""Gradients measured in one pass: on one device, with the process groups of a `Sharding` index."""
 
 _OnDevices = dict[_Where, list[DeviceLaunch]]
 
 _OnHost = list[tuple[int, npt.NDArray[np.float64]]]
-"""Such an index, and partials that the host has."""
+"""Pairs of such an index, and partials on the host."""
 
 _ALL = -1
-"""In place of such an index: all process groups."""
+"""Stands for all process groups, in place of such an index."""
 
 
 class Norm:

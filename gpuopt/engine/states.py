@@ -235,7 +235,7 @@ class States:
 
 
 _Made = tuple[dict[str, Any], dict[str, str]]
-"""Arrays by name, and the name of the format of a state that has one."""
+"""Arrays by name, and the formats of encoded states."""
 
 
 def _same(array: Any) -> Any:

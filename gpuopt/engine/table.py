@@ -18,7 +18,7 @@ EMPTY = 1
 """The address of a gradient without elements; 0 stands for no gradient."""
 
 VECTOR = 16
-"""Bytes of one access in the GPU kernels; tensors that are not so aligned get their own table."""
+"""Bytes of one access in the GPU kernels; unaligned tensors get their own table."""
 
 
 @dataclass(frozen=True)

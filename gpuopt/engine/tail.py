@@ -115,7 +115,7 @@ class Tail:
 
 
 OPTIONS = tuple(field.name for field in fields(Tail))
-"""The keyword arguments that every optimizer takes besides its own."""
+"""The keyword arguments of the tail, which every optimizer takes."""
 
 CHANGEABLE = ("clip_norm", "clip_value", "ema_decay", "decouple_lr")
 """The options that `Tail.changed` accepts."""

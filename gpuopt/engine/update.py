@@ -19,16 +19,16 @@ from .update_calls import UpdateCalls, bytes_of, lines_of
 from .update_coefficients import parameters_of
 
 ELEMENT = "element"
-"""What stages call the index of an element in its tensor; a number behind it is the stream."""
+"""Stages' name for the index of an element in its tensor, followed by the stream's number."""
 
 WATCHED = ("gradient", "update", "parameter")
-"""The values that statistics are made of."""
+"""The values for statistics."""
 
 BEFORE_ALL = (TAKE_MASTER, *JOIN.values())
-"""The stages that replace the parameter by the one that the last step's statistics were of."""
+"""The stages that replace the parameter by its full-precision weight."""
 
 BEHIND_ALL = tuple(SPLIT.values())
-"""The stages behind which the parameter is only as it is stored."""
+"""The stages after which the parameter has only its stored precision."""
 
 
 @dataclass(frozen=True, eq=False)

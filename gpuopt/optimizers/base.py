@@ -69,7 +69,7 @@ class Optimizer(TailMethods):
     )
 
     _definition: ClassVar[Definition]
-    """What the class is made from."""
+    """The definition from which the class is generated."""
 
     def __init_subclass__(cls) -> None:
         """Give a subclass with its own constructor that constructor's signature."""

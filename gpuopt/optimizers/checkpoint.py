@@ -19,7 +19,7 @@ _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
 
 _BY_KEY = ("formats", "orders")
-"""Those that are, and have the keys of arrays; a state dict may lack them."""
+"""Further such entries, keyed by array; a state dict may lack them."""
 
 _KNOWN = {
     "format",

@@ -12,15 +12,15 @@ from ..rules.formats import FORMATS, scale_name
 from .params import Key
 
 CODED_STATE = "coded_state"
-"""What the drop-ins' state dicts of codes have in place of ``"state"``.
+"""The key that replaces ``"state"`` in drop-ins' state dicts with codes.
 
-torch.optim, which checks no state, would take codes for values; so it has none.
+torch.optim does not check states, and would load codes as values.
 """
 
 FORMATS_VERSION = 1
-"""Of what ``"formats"`` in a state dict means: blocks of 32, float32 scales, names of formats.
+"""The version of ``"formats"`` in a state dict: blocks of 32, float32 scales, names of formats.
 
-Blocks are counted in the order of the memory that the codes had: C's, or the one in ``"orders"``.
+Blocks are in the memory order that the codes had: C order, or the one in ``"orders"``.
 """
 
 

@@ -19,7 +19,7 @@ from .passes import bases_for
 _BY_PLACE, _BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 WIDTH = 96
-"""Characters of a line, which stands indented in stubs."""
+"""Maximum characters of a line, which is indented in stubs."""
 
 ARRAYS = """a list of arrays, a dict of named arrays, or a list of groups, each a dict with
 ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any shape; updated in
@@ -36,7 +36,7 @@ class _Required:
 
 
 REQUIRED: Any = _Required()
-"""The default of an argument whose absence has an error of its own."""
+"""The default of a required argument, whose absence raises a special error."""
 
 
 class GroupOption:
@@ -74,7 +74,7 @@ class SharedNumber:
         self._name, self._start = name, start
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        """Return the number after the last step; waits for a device."""
+        """Return the number after the last step; synchronizes with a device."""
         if optimizer is None:
             return self
         with optimizer._locked():

@@ -18,7 +18,7 @@ OPTIONS = {
     REMAINDER: "master_weights",
     "kahan_comp": "kahan_sum",
 }
-"""The states of a tail, and the option that makes each."""
+"""The states of a tail, and the option that creates each."""
 
 
 OF_TAILS = frozenset(OPTIONS)

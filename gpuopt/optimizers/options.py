@@ -76,7 +76,7 @@ class Options(MutableMapping[str, Any]):
         if self._check is not None:
             self._check(self._values)
         self.version = 0
-        """How often a value has changed."""
+        """The number of changes of values."""
         self.tensors = scalars.arrays_among(self._values)
         """The options whose values are tensors."""
 
@@ -176,7 +176,7 @@ class Options(MutableMapping[str, Any]):
 
 
 VERSION, VALUES = attrgetter("version"), attrgetter("_values")
-"""In a map, the fastest way to what many groups hold; the values are in the same dict for ever."""
+"""The fastest way, in a map, to read many groups; the dict of values is never replaced."""
 
 
 def grouped(

@@ -18,7 +18,7 @@ from ..rules.registry import Rule
 from .whole import STATE_DTYPE
 
 RATE = "lr"
-"""The option that decides neither the rule nor a stage."""
+"""The option on which neither the rule nor a stage depends."""
 
 FACTOR = "grad_factor"
 

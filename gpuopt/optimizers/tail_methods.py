@@ -43,7 +43,7 @@ class TailMethods:
     _state_dtype: str | None
     _lock: Any
     _swapped: Any
-    """Whether the EMA weights are swapped in; the optimizers have these attributes."""
+    """Whether the EMA weights are swapped in; subclasses define these attributes."""
 
     def _locked(self) -> Any:
         """Return a context that only one thread at a time can enter; see `StepLock`."""

@@ -17,13 +17,13 @@ import numpy.typing as npt
 from ..system import files
 
 CHECKSUM = "checksum"
-"""The name of the checksum among the texts."""
+"""The key of the checksum among the strings."""
 
 _HEADER = 100_000_000
 """Maximum bytes of a header, by the format."""
 
 _PIECE = 1 << 20
-"""Bytes that are added to the checksum and written at once, while they are in the cache."""
+"""Bytes that are checksummed and written together, while they are in the cache."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -8,10 +8,10 @@ from typing import Any
 from ..engine.tail import CHANGEABLE, OPTIONS
 
 OF_OPTIMIZERS = frozenset({*OPTIONS, "norm_group"})
-"""The options of the whole optimizer alone."""
+"""The options that only the whole optimizer has."""
 
 STATE_DTYPE = "state_dtype"
-"""The option of the whole optimizer that a group may have, too: its own one counts there."""
+"""The option of the whole optimizer that a group may override."""
 
 
 def how_to_set(name: str) -> str:

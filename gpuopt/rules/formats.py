@@ -32,11 +32,11 @@ FORMATS: dict[str, Format] = {}
 """The formats, by name."""
 
 IN_8_BITS = "8bit"
-"""What ``state_dtype`` calls `SOFTSIGN8` for signed states and `ROOT8` for non-negative ones."""
+"""The ``state_dtype`` that uses `SOFTSIGN8` for signed states and `ROOT8` for nonnegative ones."""
 
 FIRST_STREAM, BYTES = 64, (3, 0, 1)
-"""The stream of random words of the first codes, and the bytes of a word that states have one each
-of: the highest first, which GPUs add in one instruction. `split` rounds with the other one."""
+"""The stream of random words for the first codes, and the bytes of a word that states use in turn:
+the highest first, which GPUs can add in one instruction. `split` rounds with the remaining byte."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +169,10 @@ def _check_round_trip(made: Format) -> None:
 
 
 _SCALES = np.float32(10.0) ** np.arange(-15, 16, dtype=np.float32) * np.float32(1.2345678)
-"""Scales of all sizes, for the check of a format."""
+"""Scales of all magnitudes, for the check of a format."""
 
 _MOVED = 1.0 / 512.0
-"""By how much rounding may move an integer without changing its code."""
+"""The rounding error of an integer that does not change its code."""
 
 
 # --- the two formats ----------------------------------------------------------------------------

@@ -106,7 +106,7 @@ _RANGES = {
     "beta2": BELOW_ONE,
     "beta3": BELOW_ONE,
 }
-"""What hyperparameters of these names accept, unless the rule says otherwise."""
+"""The ranges of hyperparameters with these names, unless the rule defines them."""
 
 
 def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tuple[Option, ...]:

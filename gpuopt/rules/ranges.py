@@ -62,7 +62,7 @@ class OrNone(Range):
 
 
 NOT_GIVEN = -1.0
-"""What coefficients get for an option that is None."""
+"""The value of an option that is None, as passed to coefficients."""
 
 ANY = Range("a number", lambda x: not math.isnan(x))
 REAL = Range("a finite number", math.isfinite)
@@ -72,7 +72,7 @@ POSITIVE = Range("a number above 0", lambda x: x > 0)
 BELOW_ONE = Range("a number in [0, 1)", lambda x: 0 <= x < 1)
 UP_TO_ONE = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
 SMOOTHING = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
-"""As `UP_TO_ONE`; but torch.optim accepts more."""
+"""Like `UP_TO_ONE`, but torch.optim accepts more."""
 SHRINKING = Range("a number between 0 and 1", lambda x: 0 < x < 1)
 GROWING = Range("a number above 1", lambda x: x > 1)
 HAS_RECIPROCAL = Range(

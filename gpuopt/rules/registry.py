@@ -48,7 +48,7 @@ RESERVED = frozenset(
 """The states, coefficients and hyperparameters of the stages around every rule."""
 
 FACTS = ("ndim", "size")
-"""What coefficients may take of a tensor."""
+"""The properties of a tensor that coefficients may take."""
 
 OPTIMIZER_NAMES = frozenset(
     {
@@ -62,7 +62,8 @@ OPTIMIZER_NAMES = frozenset(
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )
-"""Attributes and arguments of every optimizer, which no hyperparameter and no state can have."""
+"""Names of attributes and arguments of every optimizer, which no hyperparameter or state may
+use."""
 
 
 def add_rule(rule: Rule) -> Rule:

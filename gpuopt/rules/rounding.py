@@ -20,7 +20,7 @@ from ..kernels.trace.retarget import function_from
 from .registry import Stage
 
 SEED = "rounding_seed"
-"""The number that a tensor carries if its parameter or a state is rounded stochastically."""
+"""The carried number of a tensor whose parameter or state is rounded stochastically."""
 
 
 def round_stochastically(p, element, seed_high, seed_low, step_high, step_low):

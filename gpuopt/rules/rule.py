@@ -11,7 +11,7 @@ from typing import Any
 from .options import Option
 
 WEIGHT_DECAY = "weight_decay"
-"""The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
+"""The option of weight decay, for a stage before the rule, or as the rule's own hyperparameter."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

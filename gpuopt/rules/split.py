@@ -22,13 +22,13 @@ from .rounding import CARRIED, rounding_coefficients
 from .rule import Stage, State
 
 REMAINDER = "param_remainder"
-"""The state that holds the rest of a weight."""
+"""The state with the remainder of a weight."""
 
 MASTER = "master"
-"""The state that holds a whole weight, in float32."""
+"""The state with the whole weight in float32."""
 
 BITS = {"int16": 16, "int8": 8}
-"""The bits of the rest, by the dtype that it is stored in."""
+"""The bits of the remainder, by its dtype."""
 
 
 def join16(p, param_remainder):
@@ -66,9 +66,9 @@ split8 = function_from(
         "remainder8": remainder8,
     },
 )
-"""The bfloat16 nearest to the weight, and the rest, rounded stochastically to 8 bits.
+"""The bfloat16 nearest to the weight, and the remainder, rounded stochastically to 8 bits.
 
-The third byte of the random word is free: the codes of states use the other three.
+It uses the third byte of the random word, since the codes of states use the other three.
 """
 
 _BOTH = ("p", REMAINDER)
@@ -77,7 +77,7 @@ JOIN = {
     16: Stage("join16", join16, ("p",), values=_BOTH),
     8: Stage("join8", join8, ("p",), values=_BOTH),
 }
-"""The stages that put the weight together, by the bits of the rest."""
+"""The stages that join the weight, by the bits of the remainder."""
 
 SPLIT = {
     16: Stage("split16", split16, _BOTH, values=("p",), state=State(REMAINDER, dtype="int16")),
@@ -91,4 +91,4 @@ SPLIT = {
         CARRIED,
     ),
 }
-"""The stages that take it apart, behind all others."""
+"""The stages that split it, after all others."""

@@ -69,7 +69,7 @@ DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, ("p",), decoupled_de
 SET_ASIDE = Stage("set_aside", set_aside, ("aside", "p"))
 CAUTIOUS_UPDATE = Stage("cautious_update", cautious_update, ("p",), behind=True)
 PUT_BACK = Stage("put_back", put_back, ("p",), values=("p", "aside"), behind=True)
-"""Around a rule of which `subtracts` is true, in this order; `cautious_decay` puts back, too."""
+"""Stages around a rule for which `subtracts` is true, in order; `cautious_decay` also puts back."""
 
 
 def decay_of(rule: Rule) -> Stage:

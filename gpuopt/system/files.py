@@ -19,13 +19,13 @@ if sys.platform != "win32":
     import fcntl
 
 _OLD = 24 * 3600.0
-"""Seconds after which a partial file is left over where files cannot be locked."""
+"""Seconds after which a partial file counts as left over, if files cannot be locked."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Open no link, and do not wait for the other end of a pipe."""
+"""Do not follow links, and do not block on a pipe."""
 
 
 def replace(target: str, write: Callable[[FileIO], None], mode: int | None = None) -> None:

@@ -11,10 +11,10 @@ from threading import Timer
 from typing import IO, TextIO
 
 _STDERR = 600
-"""Characters at the end of a dead process's stderr that are shown."""
+"""The number of characters shown from the end of a dead process's stderr."""
 
 _PATIENCE = 10.0
-"""Seconds for a process to end in; one that is killed inside a driver may not."""
+"""Seconds to wait for a process to end; one that is killed inside a driver may not."""
 
 
 class Worker:

@@ -16,7 +16,7 @@ from ..rules.definitions import Definition
 from .flags import FLAGS
 
 OWN = ("state_dtype", "norm_group")
-"""What every drop-in takes besides torch's arguments and the options of a tail."""
+"""The arguments of every drop-in besides torch's and the tail's."""
 
 
 def own_parameters() -> list[inspect.Parameter]:

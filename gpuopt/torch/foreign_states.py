@@ -19,7 +19,7 @@ _STATES = {
     "RMSprop": ("square_avg",),
     "Adagrad": ("sum",),
 }
-"""What bitsandbytes calls ``state1`` and ``state2``."""
+"""The states that bitsandbytes calls ``state1`` and ``state2``."""
 
 _OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "Adam": {"betas": lambda betas: tuple(betas[:2])},
@@ -29,7 +29,7 @@ _OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "RMSprop": {"alpha": lambda betas: betas[0]},
     "Adagrad": {},
 }
-"""The options that follow from its ``betas``, which all of its classes have."""
+"""The options derived from its ``betas``, which all of its classes have."""
 
 _BLOCKS = (256, 2048)
 """Elements with one ``absmax``; 2048 before its version 0.45."""

@@ -37,7 +37,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     """
 
     _added_flags: ClassVar[Mapping[str, Any]] = {}
-    """The flags that saved groups may lack where no class of torch's adds them."""
+    """The flags that saved groups may lack, if no class of torch adds them."""
 
     # Pickles and deep copies contain only those attributes that `__getstate__` names.
     _tensor_step = Shared()
@@ -50,11 +50,11 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     _coded = Shared(MappingProxyType({}))
     """The states of parameters that were loaded as codes, until a step has them."""
     _packed = Shared()
-    """What ``state`` has while a state dict of codes is made."""
+    """The content of ``state`` while a state dict of codes is made."""
     _states_exposed = Shared()
     """Whether ``state`` may have been changed since the last step."""
     _stepped_groups = Shared(())
-    """The groups of the last step; ``param_groups`` may have others by now."""
+    """The groups of the last step; ``param_groups`` may have changed since."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.

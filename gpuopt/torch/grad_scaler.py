@@ -28,7 +28,7 @@ class GradScalerSupport(torch.optim.Optimizer):
     """
 
     _last_grad_scale = Shared()
-    """What was seen of the last ``grad_scale``, its reciprocal, and the tensor itself."""
+    """A fingerprint of the last ``grad_scale``, its reciprocal, and the tensor itself."""
 
     def _runs_when_skipped(self) -> bool:
         """Whether ``step`` must be called even if the step is skipped.

@@ -16,7 +16,7 @@ from ..rules.ranges import FINITE, NOT_NEGATIVE, SMOOTHING, Range
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]
-"""What a group may repeat of the options of the whole optimizer: their values now, and at first."""
+"""The whole optimizer's options that a group may repeat: current values, and initial ones."""
 
 
 @cache
@@ -32,10 +32,10 @@ def torch_ranges(definition: Definition) -> Ranges:
 
 
 _ROUNDING = 1e-12
-"""Of the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which is a zero."""
+"""Relative to the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which means zero."""
 
 _ALIKE = 0.85
-"""Of `difflib`'s ratio, from which on a name is a misspelt option: not max_momentum (0.8)."""
+"""The `difflib` ratio from which a name counts as misspelt; max_momentum has 0.8."""
 
 
 def check_group(

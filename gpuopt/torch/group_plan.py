@@ -14,14 +14,14 @@ from .param_groups import CheckedParamGroups
 from .shared_attributes import Shared
 
 _IMPLEMENTATION_FLAGS = ("foreach", "capturable", "fused")
-"""The options that choose an implementation of torch's step."""
+"""The options that select torch's implementation of a step."""
 
 
 class PlannedParamGroups(CheckedParamGroups):
     """Groups whose rules and numbers are recomputed only when an option changes."""
 
     _plan = Shared()
-    """The options of all groups at the last step, and what follows from them."""
+    """The options of all groups at the last step, and the rules and numbers derived from them."""
     _planned_sizes = Shared()
     """The number of names in each group when the plan was made."""
 

@@ -15,10 +15,10 @@ _NEED_ALL = ("clip_norm", "skip_nonfinite")
 """Options that need the gradients of all parameters at once."""
 
 _FOLLOW_PARAMS = ("ema_decay", "master_weights", "kahan_sum")
-"""Options that keep something of the parameter as it was updated."""
+"""Options whose states depend on the updated parameter."""
 
 _FOLLOW_UPDATES = frozenset({"acc_delta", "ax", "prev", "step_size"})
-"""States that are not of gradients alone: Adadelta's, ASGD's and Rprop's."""
+"""States that do not depend on gradients alone: Adadelta's, ASGD's and Rprop's."""
 
 
 def checked_groups(params: Iterable[Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from ..optimizers.coded_dicts import CODED_STATE
 from .coded import with_state
 
 OF_GROUPS = ("params", "param_names")
-"""What a group has besides options."""
+"""The entries of a group that are not options."""
 
 _BY_PARAM = ("state", CODED_STATE, "formats", "orders")
 """The parts of a state dict that have an entry for each parameter."""

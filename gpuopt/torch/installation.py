@@ -23,14 +23,14 @@ from .fused import Fused
 _LOCK = Lock()
 
 _installed: dict[type, type[Fused]] = {}
-"""The drop-in of each of torch's classes that makes one."""
+"""The replaced classes of torch, and the drop-in of each."""
 
 _KNOWN: dict[str, type[Fused]] = {
     name: getattr(classes, name)
     for name in classes.__all__
     if name != "Optimizer" and hasattr(torch.optim, name)
 }
-"""The drop-ins of those optimizers that torch.optim has, too."""
+"""The drop-ins of optimizers that torch.optim also has."""
 
 
 def install(names: Iterable[str] | None = None) -> list[str]:

@@ -16,7 +16,7 @@ _IN_ALL = frozenset({"params", "foreach", "capturable", "differentiable", "fused
 class _Optimizer(NamedTuple):
     options: frozenset[str]
     states: frozenset[str]
-    """Empty if they are not known."""
+    """Empty if unknown."""
 
 
 _DROP_INS: dict[str, _Optimizer] = {}

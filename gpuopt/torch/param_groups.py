@@ -26,7 +26,7 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     """Groups whose options are checked in the constructor, when added, and when they change."""
 
     _definition: Definition
-    """What the class is made from; `by_rule.Optimizer` has one for each object."""
+    """The definition of the class; `by_rule.Optimizer` has one for each object."""
 
     norm_group = OptimizerOption("_norm_group")
 

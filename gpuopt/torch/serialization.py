@@ -111,7 +111,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
             return twin
 
     def _skipped(self) -> int:
-        """Return the number of skipped steps; waits for a device."""
+        """Return the number of skipped steps; synchronizes with a device."""
         step: TensorStep | None = self._tensor_step
         return self._skipped_before if step is None else step.step.norm.skipped()
 

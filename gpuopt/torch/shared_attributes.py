@@ -8,7 +8,7 @@ from ..engine.locks import StepLock
 from .step_counts import StepCounts
 
 SHARED = "_gpuopt_shared"
-"""The attribute that holds the shared ones."""
+"""The attribute with the shared attributes."""
 
 
 def new_shared() -> dict[str, Any]:

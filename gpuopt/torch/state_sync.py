@@ -22,7 +22,7 @@ from .state_values import number_in
 from .step_counts import StepCounts
 
 _NONE = Coded({}, {})
-"""Of a parameter whose states were not loaded as codes."""
+"""For a parameter whose states were not loaded as codes."""
 
 
 class StateSync:

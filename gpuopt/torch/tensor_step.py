@@ -21,7 +21,7 @@ from .state_sync import StateSync
 from .without_llvmlite import warn_without_llvmlite
 
 GRAD = attrgetter("grad")
-"""In a map, the fastest way to many gradients."""
+"""The fastest way, in a map, to read many gradients."""
 
 
 class TensorStep:

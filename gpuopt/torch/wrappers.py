@@ -9,11 +9,11 @@ from .fused import Fused
 from .in_backward import StepInBackward
 
 _INSIDE = ("_optimizer", "optimizer", "optim", "optimizers")
-"""The attributes in which wrappers hold what they wrap.
+"""The attributes in which wrappers store what they wrap.
 
-Lightning's and Fabric's have the first, and pretend to be of the optimizer's class; Accelerate's,
-schedulers and Hugging Face's Trainer the second; ZeroRedundancyOptimizer and PostLocalSGDOptimizer
-the third; Lightning's Trainer and torchtitan's container the last, a list.
+Lightning's and Fabric's wrappers, which pretend to be of the optimizer's class, use the first;
+Accelerate, schedulers and Hugging Face's Trainer the second; ZeroRedundancyOptimizer and
+PostLocalSGDOptimizer the third; Lightning's Trainer and torchtitan's container the last, a list.
 """
 
 

@@ -25,8 +25,8 @@ from .source import OPTIONS
 __all__ = ["cubin"]
 
 _lock = Lock()
-"""NVRTC fails in threads that are the first to compile at the same time: it opens a library of its
-own in a way that is not safe for threads."""
+"""NVRTC fails if several threads make the first compilation at the same time, since it opens one of
+its libraries in a way that is not thread-safe."""
 
 
 def cubin(text: str, arch: int) -> Path:

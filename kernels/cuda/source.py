@@ -45,7 +45,7 @@ TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
 DRIVER = ("elements.cuh", "memory.cuh", "sums.cuh", "multi_tensor.cuh")
-"""The files of the driver; each depends on those before it."""
+"""The files of the driver; each depends on the previous ones."""
 
 Geometry = tuple[tuple[int], tuple[int]]
 """The grid (blocks) and the block (threads) of a launch."""

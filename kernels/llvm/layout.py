@@ -9,4 +9,4 @@ LANES = 256
 """Lanes of a sum."""
 
 TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors")
-"""The numbers that a walk is given: five addresses, and the number of tensors."""
+"""The fields of a walk's argument: five addresses, and the number of tensors."""

@@ -16,8 +16,8 @@ if llvm.llvm_version_info < (20,):  # older versions cannot parse the IR of `wal
     raise ImportError(f"llvmlite {llvmlite.__version__} is too old: 0.45 is the first with LLVM 20")
 
 compiling = RLock()
-"""Held while code is compiled and loaded. A fork waits for it: in the child, the locks of LLVM
-would stay as they were, and nobody would be left to release them."""
+"""Held while code is compiled and loaded. A fork waits for it, since LLVM's locks would stay locked
+in the child forever."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -28,8 +28,8 @@ if hasattr(os, "register_at_fork"):
 
 
 _BASELINE = "+64bit,+sse2"
-"""What every processor has that runs x86-64's code. LLVM takes a name that it does not know for a
-processor of 32 bits, and ends the process."""
+"""The baseline features of x86-64. LLVM treats an unknown name as a 32-bit processor, and aborts
+the process."""
 
 
 @cache

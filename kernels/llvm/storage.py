@@ -31,7 +31,7 @@ ITEMS = {
 """LLVM's types of stored elements."""
 
 TO_BFLOAT16 = ("round_bfloat16", "split16_high")
-"""The functions of `kernels.roundings` whose results bfloat16 represents, NaN as 0x7fc0."""
+"""The functions of `kernels.roundings` whose results are bfloat16 values, with NaN as 0x7fc0."""
 
 
 def itemsize(dtype: str) -> int:

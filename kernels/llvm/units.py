@@ -39,8 +39,8 @@ VECTORS = BLOCK // WIDTH
 """The vectors of a unit."""
 
 GROUP = 8
-"""The units that are updated before the codes of the first are made. A unit's codes wait for its
-scale; meanwhile, the processor goes on with the next ones."""
+"""The number of units that are updated before they are encoded. A unit's codes depend on its scale;
+meanwhile the processor can work on the next units."""
 
 
 class Units:
@@ -63,7 +63,7 @@ class Units:
         self.number = storage.ITEMS[compute_dtype(dtypes[0])]
         self.scales = {scale for _, scale in update.blocked}
         self.coded = {row: scale for row, scale in update.blocked if row in update.written}
-        """By the rows of the codes that it makes, the rows of their scales."""
+        """For each row of codes that it writes, the row of their scales."""
         self._kept_words: dict[int, Any] = {}
         self.rows = sorted({*update.read, *update.written, *self.coded.values()})
         count = len(update.watched_names)

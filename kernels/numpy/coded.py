@@ -15,7 +15,7 @@ from ..trace.numpy_calls import program
 from .partials import partials_of
 
 PIECE = 1 << 15
-"""Elements that are updated at once: their values and temporaries stay in a core's cache."""
+"""Elements updated at a time, so that values and temporaries stay in a core's cache."""
 
 Array = npt.NDArray[Any]
 

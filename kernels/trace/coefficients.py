@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeGuard
 from .operations import ALLOWED, Operation, RuleError, Trace, Value, check_names, follow
 
 POWERS = ("power", "real_power")
-"""The further functions that are allowed; each compiler has its own version."""
+"""The additional functions that are allowed; each compiler has its own version."""
 
 POWERS_MODULE = "gpuopt.rules.powers"
 """The module that defines them."""

@@ -15,7 +15,7 @@ from ..table import Update
 from .maths import jit
 
 CHUNK = 8192
-"""Elements per program: enough to keep loads in flight, few enough that a small model still fills
+"""Elements per program: enough to keep loads in flight, but few enough for a small model to fill
 the device."""
 
 TOTAL_BLOCK = 512
@@ -25,8 +25,8 @@ WARPS = 4
 """Warps per program."""
 
 COEFFICIENT_BLOCK = 32
-"""Tensors per program of `multi_tensor_coefficients`: those of one warp, whose threads find the
-highest bit of their steps without shared memory."""
+"""Tensors per program of `multi_tensor_coefficients`: one warp, whose threads find the highest bit
+of their steps without shared memory."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 """Compile options of all kernels; no contraction to FMA."""
