@@ -34,7 +34,7 @@ def known_threads() -> int | None:
     """Return the number of threads; None, after printing why, if the environment is invalid."""
     try:
         return thread_count()
-    except ValueError as error:  # of GPUOPT_NUM_THREADS
+    except ValueError as error:  # GPUOPT_NUM_THREADS is invalid
         print(error, file=sys.stderr)
         return None
 

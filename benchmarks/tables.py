@@ -36,7 +36,7 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", r
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    from . import command_line  # which needs typer, and the pages do not
+    from . import command_line  # needs typer, unlike the pages
 
     return command_line.run(command_line.single(write, __doc__), "benchmarks.tables", arguments)
 
@@ -163,8 +163,8 @@ def _tail() -> str:
     rows = [
         ("**gpuopt**", *(_time(g.line(ours)) for g in found)),
         ("torch's calls", *(_time(g.line(theirs)) for g in found)),
-        ("times as fast", *(_ratio(g.line(ours), theirs) for g in found)),
-        ("bytes an element", *(f"{_bytes(g, ours)}, {_bytes(g, theirs)}" for g in found)),
+        ("speedup", *(_ratio(g.line(ours), theirs) for g in found)),
+        ("bytes per element", *(f"{_bytes(g, ours)}, {_bytes(g, theirs)}" for g in found)),
     ]
     return table(head, rows, "tail")
 
@@ -185,7 +185,7 @@ def _bytes(group: Group, contender: str) -> str:
 
 def _references() -> str:
     peers = ("pytorch_optimizer", "pytorch_optimizer, foreach", "optimi", "optimi, foreach")
-    head = ("", "bytes", "a step", "of the copy loop", *peers)
+    head = ("", "bytes", "time per step", "of copy speed", *peers)
     rows = []
     for group in groups("references"):
         line = group.line("gpuopt, drop-in")
@@ -247,7 +247,7 @@ def _ours(name: str, tail: bool = False) -> Iterator[tuple[Group, Line]]:
 
 def _storage(name: str) -> str:
     peers = [p for p in ("torch fused", "DeepSpeed") if any(g.line(p) for g in groups(name))]
-    head = ("parameters", "states, weights", "bytes", "a step", *(f"x {peer}" for peer in peers))
+    head = ("parameters", "states, weights", "bytes", "time per step", *(f"x {peer}" for peer in peers))
     rows = [
         (
             *_label(line.contender),
@@ -300,7 +300,7 @@ def _kept(dtype: str, contender: str) -> str:
 def _whole_tail() -> str:
     (group,) = [g for g in groups("storage-one-core") if g.place.model.endswith("whole tail")]
     peers = ("torch calls", "torch calls, grad_scale")
-    head = ("", "bytes", "a step", *(f"x {peer}" for peer in peers))
+    head = ("", "bytes", "time per step", *(f"x {peer}" for peer in peers))
     rows = []
     for line in group.lines:
         stats = ", no stats" if "no stats" in line.contender else ""
@@ -452,7 +452,7 @@ def _sharded() -> str:
 
 def _processes() -> str:
     data = json.loads((DATA / "scaling.json").read_text(encoding="utf-8"))
-    head = ("", "processes", "", "elements of a rank", "a step", "bytes an element")
+    head = ("", "processes", "", "elements per rank", "time per step", "bytes per element")
     rows = [
         (
             model_name(one["model"]),
@@ -490,7 +490,7 @@ def _compare() -> str:
 
 def _warnings() -> str:
     data = json.loads((DATA / "warnings.json").read_text(encoding="utf-8"))
-    head = ("runs", "", "warning", "came true", "in trouble at the end", "noticed")
+    head = ("runs", "", "warning", "was right", "in trouble", "noticed")
     rows = [
         (
             one["runs of"],

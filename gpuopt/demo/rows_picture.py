@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMPARISON_TITLE = "Gradient descent and its relatives learn handwritten digits"
 SWEEP_TITLE = "How much the learning rate matters"
 ROW, MARGIN = 0.21, 0.8  # inches: a row, and the space above and below all rows
-ROW_SIZE = 9.5  # of the names
+ROW_SIZE = 9.5  # points, for names
 DOT: dict[str, Any] = {"marker": "o", "markersize": 6, "linestyle": "", "color": BLUE}
 BEST: dict[str, Any] = {"marker": "o", "markersize": 4.5, "mfc": "white", "mec": "black"}
 DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4, "linestyle": "", "color": GREY}

@@ -76,7 +76,7 @@ class Gradients:
         self._grads_written = grads_written
         self.grads: list[Memory | None] = [None] * len(arrays)
         self.addresses = np.zeros(len(arrays), np.int64)
-        self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
+        self._reach = np.zeros((len(arrays), 2), np.int64)  # of gradients, from their addresses
         self._snapshot = detect_changes([None] * len(arrays))[0]
         self._unchanged = _unchanged(self._snapshot)
 
@@ -159,7 +159,7 @@ class Gradients:
             return
         for i, grad in enumerate(grads if snapshot.layout is None else ()):
             if isinstance(grad, np.ndarray) and not grad.flags.writeable:
-                self._described(i, grad)  # which raises
+                self._described(i, grad)  # raises
 
     def _described(self, i: int, grad: Any) -> Memory | None:
         if grad is None:

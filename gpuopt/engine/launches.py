@@ -70,7 +70,7 @@ class Launches:
             groups: the options of each group.
         """
         force = forced()
-        if force != self._forced:  # which may be a backend that cannot run here
+        if force != self._forced:  # may be a backend that cannot run here
             for place in self._places:
                 chosen(*place)
         key = groups.updates, groups.state_dtypes, force

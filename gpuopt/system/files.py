@@ -167,7 +167,7 @@ def _remove_unused(path: str) -> None:
             os.unlink(path)
     finally:
         os.close(handle)
-    if unused and sys.platform == "win32":  # which removes no open file
+    if unused and sys.platform == "win32":  # which cannot remove open files
         os.unlink(path)
 
 

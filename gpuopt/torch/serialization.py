@@ -194,7 +194,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         """
         given: Any = state_dict
         if not isinstance(given, Mapping):
-            check_state_dict(self, given)  # which raises
+            check_state_dict(self, given)  # raises
         with self._locked():
             self._check_not_swapped("load_state_dict")
             states = self.state  # up to date now, even if it is in the state dict that is loaded
