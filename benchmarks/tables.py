@@ -247,7 +247,13 @@ def _ours(name: str, tail: bool = False) -> Iterator[tuple[Group, Line]]:
 
 def _storage(name: str) -> str:
     peers = [p for p in ("torch fused", "DeepSpeed") if any(g.line(p) for g in groups(name))]
-    head = ("parameters", "states, weights", "bytes", "time per step", *(f"x {peer}" for peer in peers))
+    head = (
+        "parameters",
+        "states, weights",
+        "bytes",
+        "time per step",
+        *(f"x {peer}" for peer in peers),
+    )
     rows = [
         (
             *_label(line.contender),

@@ -78,14 +78,14 @@ def problem() -> str | None:
             continue
         except OSError as error:
             return str(error)
-        why = _distrust(each, status)
+        why = _untrusted(each, status)
         if why or not os.access(each, os.W_OK | os.X_OK):
             return why or f"{each} is read-only"
     above = next((each for each in (path, *path.parents) if each.exists()), path)
     return None if os.access(above, os.W_OK | os.X_OK) else f"{above} is read-only"
 
 
-def _distrust(path: Path, status: os.stat_result) -> str | None:
+def _untrusted(path: Path, status: os.stat_result) -> str | None:
     """Return why code in a folder is not trusted, or None."""
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is no folder"
@@ -135,7 +135,7 @@ def _opened(path: Path) -> Iterator[int | None]:
         return
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        why = _distrust(path, os.fstat(handle))
+        why = _untrusted(path, os.fstat(handle))
         if why:
             raise OSError(why)
         yield handle

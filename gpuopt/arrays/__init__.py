@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cupy_arrays import CUPY
-from .foreign import FOREIGN, is_made_at_export, sharing, supports_exchange
+from .foreign import FOREIGN, exports_copies, sharing, supports_exchange
 from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
@@ -30,10 +30,10 @@ __all__ = [
     "copy_into",
     "describe",
     "describe_state",
+    "exports_copies",
     "fill",
     "is_cupy_array",
     "is_lazy",
-    "is_made_at_export",
     "is_torch_tensor",
     "mark_written",
     "resolved",

@@ -86,7 +86,7 @@ def _describe_foreign(array: Any, name: str) -> Memory:
     return replace(memory, writable=_writable(array, memory), owner=shared)
 
 
-def is_made_at_export(array: Any, memory: Memory) -> bool:
+def exports_copies(array: Any, memory: Memory) -> bool:
     """Return whether an array exports a new copy each time, so that writes would be lost.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Memory, describe, is_made_at_export
+from ..arrays import Memory, describe, exports_copies
 from ..arrays.aliasing import Index, extents_of
 from ..arrays.changes import NONE, WRITEABLE, Moves, Snapshot, detect_changes
 from .parameters import MovedParameters, Parameters
@@ -172,7 +172,7 @@ class Gradients:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
         if self._grads_written and not memory.writable:
             raise ValueError(f"{name}: the array is read-only; zero_grads cannot write zeros to it")
-        if self._grads_written and is_made_at_export(grad, memory):
+        if self._grads_written and exports_copies(grad, memory):
             raise TypeError(
                 f"{name}: {type(grad).__name__} makes new memory at each export; zero_grads cannot "
                 "write zeros to it"

@@ -62,7 +62,7 @@ class Launches:
         """Iterate over the launches: tables first, then tensors that NumPy updates."""
         return iter(self._launches)
 
-    def fit(self, changes: Changes, groups: Groups) -> bool:
+    def refresh(self, changes: Changes, groups: Groups) -> bool:
         """Accept changes of the gradients; return whether the launches were rebuilt.
 
         Args:

@@ -47,7 +47,7 @@ def _compensated(dtype: str) -> Around:
     return (ADD_COMPENSATION,), (COMPENSATE[dtype],), ()
 
 
-def _by_chance(dtype: str) -> Around:
+def _stochastic(dtype: str) -> Around:
     return ((), (ROUND_STOCHASTICALLY,), ()) if dtype == "bfloat16" else _rounded(dtype)
 
 
@@ -60,7 +60,7 @@ NARROW: dict[str, Callable[[str], Around]] = {
     "split16": _split16,
     "split8": _split8,
     "kahan_sum": _compensated,
-    "stochastic_rounding": _by_chance,
+    "stochastic_rounding": _stochastic,
     "rounded": _rounded,
 }
 """For each option, the stages around updates of 16-bit parameters, by their dtype."""

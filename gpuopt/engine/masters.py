@@ -31,7 +31,7 @@ def dtypes_of_state(name: str) -> tuple[str, ...]:
     return tuple(BITS) if name == REMAINDER else FLOATS
 
 
-def kept_kind(held: Collection[str], wanted: Collection[str], params: str) -> str | None:
+def source_kind(held: Collection[str], wanted: Collection[str], params: str) -> str | None:
     """Return the kind of master to continue from; None to start from the parameter.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Memory, describe, describe_state, is_made_at_export
+from ..arrays import Memory, describe, describe_state, exports_copies
 from ..arrays.aliasing import Index
 from ..arrays.changes import DTYPE, WRITEABLE, Snapshot, detect_changes
 
@@ -53,7 +53,7 @@ class Parameters:
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         self._params = list(params)
-        self._check_given_once(names)
+        self._check_no_duplicates(names)
         self._numpy = [p for p in params if isinstance(p, np.ndarray)]
         self._states_exposed, self._checked = False, True
         self._snapshot = Snapshot()
@@ -170,7 +170,7 @@ class Parameters:
         names = [n for n, p in pairs if isinstance(p, np.ndarray) and not p.flags.writeable]
         return ValueError(_READ_ONLY.format(", ".join(names)))
 
-    def _check_given_once(self, names: Sequence[str]) -> None:
+    def _check_no_duplicates(self, names: Sequence[str]) -> None:
         first: dict[int, str] = {}
         for name, array in zip(names, self._params):
             if first.setdefault(id(array), name) != name:
@@ -192,7 +192,7 @@ def _described(
         TypeError: it cannot be updated in place.
     """
     memory = by(array, name)
-    if memory.address != known and is_made_at_export(array, memory):
+    if memory.address != known and exports_copies(array, memory):
         raise TypeError(
             f"{name}: {type(array).__name__} makes new memory at each export; "
             "it cannot be updated in place"

@@ -104,7 +104,7 @@ class Pass:
 
     def _launches(self, changes: Changes, groups: Groups, apart: Sharding | None) -> Launches:
         launches = Launches(self._places, self._gradients, self._states, apart)
-        launches.fit(changes, groups)
+        launches.refresh(changes, groups)
         return launches
 
     def _run(

@@ -62,7 +62,7 @@ class Shared:
             for i in np.flatnonzero(steps).tolist():
                 carried[i].update(numbers)
 
-    def fit(self, launches: Iterable[Launch], groups: Groups, rebuilt: bool) -> None:
+    def refresh(self, launches: Iterable[Launch], groups: Groups, rebuilt: bool) -> None:
         """Prepare for a step.
 
         Args:

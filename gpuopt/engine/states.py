@@ -14,7 +14,7 @@ from ..rules.formats import FORMATS, is_coded, scale_name
 from ..rules.split import REMAINDER
 from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
-from .masters import KINDS, float32_masters, kept_kind, remainders_of, round_to
+from .masters import KINDS, float32_masters, remainders_of, round_to, source_kind
 from .parameters import Parameters
 from .table import Entry
 from .update import Update
@@ -87,7 +87,7 @@ class States:
         for i in indices:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
             stored = self._stored_states(i, group, update)
-            kind = kept_kind(self.arrays[i], update.states, self._parameters.memories[i].dtype)
+            kind = source_kind(self.arrays[i], update.states, self._parameters.memories[i].dtype)
             for name in update.states:
                 if kind is not None and name in KINDS:
                     if steps and self._differs(i, kind, name, stored[name]):

@@ -209,10 +209,10 @@ class FusedStep:
             lazy, grads = list(filter(is_lazy, grads)), list(map(resolved, grads))
             changes = self.gradients.detect_changes(grads)
         groups = Groups.of(groups)
-        rebuilt = self._launches.fit(changes, groups)
+        rebuilt = self._launches.refresh(changes, groups)
         if rebuilt:
             self.norm.expect(self.gradients.params())
-        self._shared.fit(self._launches, groups, rebuilt)
+        self._shared.refresh(self._launches, groups, rebuilt)
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 

@@ -17,7 +17,7 @@ from ..messages.suggest import counted
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
-from .constructors import REQUIRED, class_of, take_signature
+from .constructors import REQUIRED, adopt_signature, class_of
 from .containers import WatchedContainers
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
@@ -75,7 +75,7 @@ class Optimizer(TailMethods):
         """Give a subclass with its own constructor that constructor's signature."""
         super().__init_subclass__()
         if "__init__" in vars(cls) and "__signature__" not in vars(cls):
-            take_signature(cls)
+            adopt_signature(cls)
 
     def __init__(
         self, params: Any, rule: str, *, state_dtype: str | None = None, **options: Any

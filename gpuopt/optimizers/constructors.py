@@ -183,7 +183,7 @@ def tail_descriptions() -> dict[str, str]:
     return {name: text.strip().removesuffix(".") for name, text in entries}
 
 
-def take_signature(cls: Any) -> None:
+def adopt_signature(cls: Any) -> None:
     """Give a class the signature of its constructor."""
     made = inspect.signature(cls.__init__)
     _, *parameters = made.parameters.values()

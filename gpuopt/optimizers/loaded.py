@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..arrays.scalars import number_or_value
-from ..engine.masters import KINDS, kept_kind
+from ..engine.masters import KINDS, source_kind
 from ..engine.tail import Tail
 from ..engine.update import Update
 from ..messages.warn import warn
@@ -33,7 +33,7 @@ def unused(held: Collection[str], update: Update, params: str) -> frozenset[str]
         update: the update of such parameters in the optimizer that loads them.
         params: the dtype of the parameter.
     """
-    kind = kept_kind(held, update.states, params)
+    kind = source_kind(held, update.states, params)
     masters = frozenset() if kind is None else frozenset({kind})
     return OF_TAILS - (frozenset(update.states) - frozenset(KINDS)) - masters
 

@@ -12,7 +12,7 @@ from ..rules.definitions import Definition
 from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
 from ..rules.ranges import boolean, several
-from .whole import STATE_DTYPE, check_of_group
+from .whole import STATE_DTYPE, check_group_option
 
 
 def checked_state_dtype(value: Any) -> str | None:
@@ -144,7 +144,7 @@ class Options(MutableMapping[str, Any]):
 
     def check(self, name: str) -> None:
         """Raise TypeError unless ``name`` is an option."""
-        check_of_group(name)
+        check_group_option(name)
         known = dict.fromkeys((*self._values, STATE_DTYPE))
         if name not in known:
             raise TypeError(

@@ -20,7 +20,7 @@ def how_to_set(name: str) -> str:
     return f"{name}: an option of the whole optimizer; give it to the constructor; {later} later"
 
 
-def check_of_group(name: str) -> None:
+def check_group_option(name: str) -> None:
     """Check that a name is not an option that only the whole optimizer has.
 
     Raises:

@@ -62,7 +62,7 @@ class Accumulation:
         return waits
 
     @contextmanager
-    def of_step(self) -> Iterator[None]:
+    def in_step(self) -> Iterator[None]:
         """Return a context for `step`, whose closure runs the last backward pass of a batch.
 
         Raises:

@@ -48,7 +48,7 @@ def check_arguments(
     check_numbers(optimizer._definition, {**dict(zip(names or (), args)), **options})
 
 
-def check_each_once(params: Iterable[Any]) -> None:
+def check_no_duplicates(params: Iterable[Any]) -> None:
     """Raise ValueError if a parameter is given twice."""
     first: dict[int, int] = {}
     for i, param in enumerate(params):

@@ -62,7 +62,7 @@ def check_coded(
                 )
 
 
-def taken_over(
+def copied_coded_states(
     state_dict: Mapping[str, Any], key: Any, formats: Mapping[str, str], param: torch.Tensor
 ) -> tuple[Coded, dict[str, torch.Tensor]]:
     """Return copies of a parameter's encoded states, as codes or as values.

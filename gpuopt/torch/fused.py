@@ -180,7 +180,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 name = type(self).__name__
                 raise RuntimeError(f"{name} does not support sparse gradients") from None
             step: TensorStep | None = self._tensor_step
-            if step is None or not step.differs_in_complexity(params):
+            if step is None or not step.any_became_complex_or_real(params):
                 raise
             self._forget_tensor_step()
             run(params, grads)

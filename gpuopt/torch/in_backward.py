@@ -186,7 +186,7 @@ class StepInBackward(torch.optim.Optimizer):
             )
         self._check_params()
         loss = None
-        with self._accumulation.of_step():
+        with self._accumulation.in_step():
             if closure is not None:
                 with torch.enable_grad():
                     loss = closure()

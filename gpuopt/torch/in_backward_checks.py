@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .arguments import check_each_once
+from .arguments import check_no_duplicates
 from .fused import Fused
 
 _NEED_ALL = ("clip_norm", "skip_nonfinite")
@@ -38,7 +38,7 @@ def checked_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
         for group in (listed if grouped else [{"params": listed}])
     ]
     given = [p[1] if isinstance(p, tuple) else p for group in groups for p in group["params"]]
-    check_each_once(given)
+    check_no_duplicates(given)
     if any(getattr(p, "_is_flat_param", getattr(p, "_fsdp_flattened", False)) for p in given):
         raise RuntimeError(
             "params: FullyShardedDataParallel's parameters have no gradient at which a step could "

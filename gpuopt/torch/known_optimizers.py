@@ -32,7 +32,7 @@ def register_optimizer(optimizer: type, states: Iterable[str]) -> None:
     _DROP_INS[name] = _Optimizer(_options(theirs), frozenset(states))
 
 
-def likeliest(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str, Any]]) -> str:
+def most_similar(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str, Any]]) -> str:
     """Return the most similar optimizers to a state dict's, joined by "or"; "" if there are none.
 
     Args:
@@ -40,7 +40,7 @@ def likeliest(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str,
         states: the states of each parameter.
 
     >>> group = {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.0, "params": [0]}
-    >>> likeliest([group], [])
+    >>> most_similar([group], [])
     'Lion'
     """
     optimizers = {**_of_torch(), **_DROP_INS}

@@ -12,7 +12,7 @@ from ..optimizers.coded_dicts import formats_in
 from ..optimizers.loaded import unused
 from ..optimizers.whole import STATE_DTYPE
 from ..rules.formats import scale_name
-from .coded import Coded, taken_over, with_state
+from .coded import Coded, copied_coded_states, with_state
 from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
@@ -61,7 +61,7 @@ class LoadedStates:
             in_codes = {part for name in formats for part in (name, scale_name(name))}
             self._take(optimizer, key, group, param, in_codes)
             if formats:
-                coded, values = taken_over(state_dict, key, formats, param)
+                coded, values = copied_coded_states(state_dict, key, formats, param)
                 self._tensors[param].update(values)
                 self.coded |= {param: coded} if coded.formats else {}
 

@@ -38,12 +38,12 @@ class LocalTensors:
         self.views = [real_view(p, name) for p, name in zip(shards.locals, names)]
         self.all_plain = not (self.complex or shards.indices)
 
-    def fit(self, params: Sequence[torch.Tensor]) -> bool:
+    def fits(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether the views still match the parameters, which are the same objects."""
         if self.all_plain:
             return True
         own = self.shards.locals
-        return self.shards.fit(params) and all(
+        return self.shards.fits(params) and all(
             own[i].data_ptr() == self.views[i].data_ptr() for i in self.complex
         )
 

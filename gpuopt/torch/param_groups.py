@@ -15,7 +15,7 @@ from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE, OptimizerOption
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
-from .arguments import check_each_once, check_numbers
+from .arguments import check_no_duplicates, check_numbers
 from .group_options import Whole, check_changed, check_group, checked_for, names_in, torch_ranges
 from .shared_attributes import Shared
 
@@ -103,7 +103,7 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     def _check_group(self, group: Mapping[str, Any]) -> None:
         if group.get("differentiable"):
             raise ValueError(DIFFERENTIABLE)
-        check_each_once(group["params"])
+        check_no_duplicates(group["params"])
         if STATE_DTYPE not in group:
             checked_for(self._state_dtype, group["params"])
         index = len(self.param_groups) - 1

@@ -90,7 +90,7 @@ class Shards:
                     "optimizer of its own"
                 )
 
-    def fit(self, params: Sequence[torch.Tensor]) -> bool:
+    def fits(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether the parameters still have the same shards."""
         return all(_LOCAL_TENSOR(params[i]) is self.locals[i] for i in self.indices)
 

@@ -12,7 +12,7 @@ import torch
 from ..optimizers.coded_dicts import formats_in, order_in
 from ..rules.definitions import Definition
 from .coded import check_coded, shape_of_codes, with_state
-from .known_optimizers import likeliest
+from .known_optimizers import most_similar
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .param_groups import CheckedParamGroups
 from .state_values import checked_state, count_in, dtypes_in_state, number_in
@@ -118,7 +118,7 @@ def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str
     own, states = name_of(optimizer), state_dict["state"].values()
     dicts = [states_of_one for states_of_one in states if isinstance(states_of_one, Mapping)]
     rules = {group.get("rule") for group in state_dict["param_groups"]} - {None}
-    theirs = likeliest(state_dict["param_groups"], dicts)
+    theirs = most_similar(state_dict["param_groups"], dicts)
     if rules:
         theirs = " or ".join(f"Optimizer(rule={rule!r})" for rule in rules)
     if isinstance(state_dict.get("optimizer"), str):

@@ -94,7 +94,7 @@ class TensorStep:
             self._sizes == sizes
             and all(map(is_, params, self.tensors.params))
             and not (self._inactive and self._any_active(state))
-            and self.tensors.fit(params)
+            and self.tensors.fits(params)
         )
 
     def _any_active(self, state: States | None) -> bool:
@@ -103,7 +103,7 @@ class TensorStep:
             return True
         return state is not None and any(map(state.get, self._inactive))
 
-    def differs_in_complexity(self, params: Sequence[torch.Tensor]) -> bool:
+    def any_became_complex_or_real(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether a real parameter has become complex, or vice versa."""
         return any(p.is_complex() != (i in self.tensors.complex) for i, p in enumerate(params))
 
