@@ -1072,7 +1072,7 @@ class DAdaptAdam(Optimizer):
         decouple: shrink p by lr*d*weight_decay instead of adding an L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
-        growth_rate: the largest growth of d in a step, at least 0.
+        growth_rate: the largest factor of d per step, at least 0.
         layer_scale: factor of a group's learning rate, above 0.
         maximize: ascend instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
@@ -1920,7 +1920,7 @@ class Prodigy(Optimizer):
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
         d0: the first estimate d, above 0.
         d_coef: factor of d's estimates, above 0.
-        growth_rate: the largest growth of d in a step, at least 0.
+        growth_rate: the largest factor of d per step, at least 0.
         one_pass: read everything once: eps is multiplied by the last step's d, not by this one's.
         maximize: ascend instead of descending.
         state_dtype: of the states; None for float32 (float64 for float64 arrays). "8bit": codes of
@@ -2458,7 +2458,7 @@ class SGDScheduleFree(Modes, Optimizer):
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
         lr: learning rate, at least 0.
-        momentum: position of y between z and x, between 0 and 1.
+        momentum: where y is between z (at 0) and x (at 1).
         weight_decay: L2 penalty; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
         r: power of the step in its weight in the average, at least 0.
@@ -2578,7 +2578,7 @@ class AdamWScheduleFree(Modes, Optimizer):
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
         lr: learning rate, at least 0.
-        betas: position of y between z and x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
@@ -2701,7 +2701,7 @@ class RAdamScheduleFree(Modes, Optimizer):
             ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
             shape; updated in place.
         lr: learning rate, at least 0.
-        betas: position of y between z and x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         r: power of the step in its weight in the average, at least 0.

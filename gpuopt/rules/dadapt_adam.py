@@ -98,7 +98,7 @@ _OPTIONS = (
     epsilon(),
     Option("use_bias_correction", False, "correct the bias of both averages, as Adam does"),
     Option("d0", 1e-6, "the first estimate d, above 0", (POSITIVE,)),
-    Option("growth_rate", np.inf, "the largest growth of d in a step, at least 0", (NOT_NEGATIVE,)),
+    Option("growth_rate", np.inf, "the largest factor of d per step, at least 0", (NOT_NEGATIVE,)),
     Option("layer_scale", 1.0, "factor of a group's learning rate, above 0", (POSITIVE,)),
 )
 _DECAY = Option("weight_decay", 0.0, "weight decay, see ``decouple``; at least 0", (FINITE,))

@@ -176,7 +176,7 @@ _OPTIONS = (
     Option("safeguard_warmup", False, "leave lr out of the denominator of d while lr warms up"),
     Option("d0", 1e-6, "the first estimate d, above 0", (POSITIVE,)),
     Option("d_coef", 1.0, "factor of d's estimates, above 0", (POSITIVE,)),
-    Option("growth_rate", np.inf, "the largest growth of d in a step, at least 0", (NOT_NEGATIVE,)),
+    Option("growth_rate", np.inf, "the largest factor of d per step, at least 0", (NOT_NEGATIVE,)),
 )
 _DECAY = Option("weight_decay", 0.0, "weight decay, see ``decouple``; at least 0", (FINITE,))
 _DECOUPLE = Option(

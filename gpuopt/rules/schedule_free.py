@@ -200,11 +200,11 @@ _SGD_PASSES = {
 _CARRIED = {"weight_sum": 0.0, "lr_max": -1.0}
 _Z = ("z",)
 
-_MOMENTUM = Option("momentum", 0.9, "position of y between z and x, between 0 and 1", (SHRINKING,))
+_MOMENTUM = Option("momentum", 0.9, "where y is between z (at 0) and x (at 1)", (SHRINKING,))
 _BETAS = Option(
     "betas",
     (0.9, 0.999),
-    "position of y between z and x, between 0 and 1, and the decay rate of v, in [0, 1)",
+    "where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1)",
     (SHRINKING, BELOW_ONE),
     ("beta1", "beta2"),
 )

@@ -53,7 +53,8 @@ def replace(target: str, write: Callable[[FileIO], None], mode: int | None = Non
             write(file)
             _set_mode(file, _take_over(file, old) if old else wanted)
             os.fsync(file.fileno())
-            if sys.platform != "win32":  # still locked, so not a leftover to others
+            if sys.platform != "win32":
+                # Still locked, so that no other call removes it as a leftover.
                 os.replace(partial.path, target)
         if sys.platform == "win32":
             os.replace(partial.path, target)

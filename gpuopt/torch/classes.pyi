@@ -1117,7 +1117,7 @@ class DAdaptAdam(Fused):
         decouple: shrink p by lr*d*weight_decay instead of adding an L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
-        growth_rate: the largest growth of d in a step, at least 0.
+        growth_rate: the largest factor of d per step, at least 0.
         layer_scale: factor of a group's learning rate, above 0.
         maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -1995,7 +1995,7 @@ class Prodigy(Fused):
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
         d0: the first estimate d, above 0.
         d_coef: factor of d's estimates, above 0.
-        growth_rate: the largest growth of d in a step, at least 0.
+        growth_rate: the largest factor of d per step, at least 0.
         one_pass: read everything once: eps is multiplied by the last step's d, not by this one's.
         maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -2544,7 +2544,7 @@ class SGDScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        momentum: position of y between z and x, between 0 and 1.
+        momentum: where y is between z (at 0) and x (at 1).
         weight_decay: L2 penalty; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
         r: power of the step in its weight in the average, at least 0.
@@ -2663,7 +2663,7 @@ class AdamWScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        betas: position of y between z and x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
@@ -2788,7 +2788,7 @@ class RAdamScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        betas: position of y between z and x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         r: power of the step in its weight in the average, at least 0.

@@ -66,6 +66,7 @@ class PlannedParamGroups(CheckedParamGroups):
         """Return the value of an option of group ``i``; errors name it as torch does."""
         try:
             return scalars.number_of(value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: several
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            # RuntimeError: a tensor with several elements
             name = f"param_groups[{i}]: {torch_name(self, name)}"
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None

@@ -21,5 +21,6 @@ def ordinary(lock: AbstractContextManager[Any] | None = None) -> AbstractContext
 
 @contextmanager
 def _without_inference_mode(lock: AbstractContextManager[Any]) -> Iterator[None]:
-    with lock, torch.inference_mode(False), torch.no_grad():  # the 2nd enables gradients
+    # no_grad, since inference_mode(False) enables gradients.
+    with lock, torch.inference_mode(False), torch.no_grad():
         yield

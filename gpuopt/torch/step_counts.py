@@ -57,7 +57,8 @@ class StepCounts:
         count, tensor, known = count_in(own, name), own["step"], self._rounded.get(param)
         if known is None or tensor is not known.tensor or tensor._version != known.version:
             return count
-        return known.exact if count == known.rounded else count  # by NumPy: same version
+        # A write through NumPy does not change the version.
+        return known.exact if count == known.rounded else count
 
 
 def _as_stored(count: int, dtype: torch.dtype) -> int:

@@ -71,7 +71,7 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
 
 
 def _file_of(key: str, code: bytes) -> Path:
-    """Return a file with the code that only this process uses and deletes."""
+    """Return a file with the code that no other process changes or deletes."""
     file = Path(_own_folder(os.getpid()), f"{key}.cubin")
     if not file.exists():
         replace(str(file), partial(write_all, content=code), mode=0o600)
