@@ -1,19 +1,19 @@
 # make demo           compare all methods on real data: prints a table, writes compare.png
 # make stubs          write the stubs of the optimizers' classes
 # make test           lint, types, tests, and a sample of the GPU code: minutes
-# make unit           the tests alone; PYTEST_ARGS=tests/rules selects some
+# make unit           only the tests; PYTEST_ARGS=tests/rules selects some
 # make test-all       whole grids of options, all GPU code, and the next three: an hour
 # make interpret      test the Triton backend in Triton's interpreter
 # make interpret-old  test most of it in the oldest supported Triton
 # make simulate-old   test the kernels of the oldest Triton on the simulated device
 # make inspect        compile all GPU code, without a GPU, and check its limits (Linux)
-# make mutants        put faults into the sources, which the tests must notice: an hour
-# make docs           build the pages of docs/ into build/docs; needs no network once it has its tools
+# make mutants        mutation tests: apply faults that the tests must catch; an hour
+# make docs           build the pages of docs/ into build/docs; needs no network after installation
 # make tables         write the measured tables of docs/ from docs/benchmarks
 # make bench          benchmark a step on this CPU, compared with its peers
 #
 # On a CUDA device, with results in build/gpu, each in less than ten minutes:
-# make gpu-smoke      see whether the backends work at all
+# make gpu-smoke      check that the backends work at all
 # make gpu-test       run the tests that need a device, in parallel
 # make gpu-bench      benchmark, compared with the peers that are installed, with plots
 # make gpu-compile    benchmark, compared with torch.compile

@@ -169,7 +169,7 @@ def _refuse(option: str, why: str) -> NoReturn:
 def _measured(
     suites: Sequence[str], settings: Settings, count: int, arguments: Sequence[str]
 ) -> lines.Run:
-    """Run suites by so many threads, and print what they find."""
+    """Run suites with a number of threads, and print the results."""
     on_gpu = settings.device == "cuda"
     show_machine(load := load_average(), count)
     before = gpu_state.device_state() if on_gpu else None

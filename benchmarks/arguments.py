@@ -34,7 +34,7 @@ def known_threads() -> int | None:
     """Return the number of threads; None, after printing why, if the environment is invalid."""
     try:
         return thread_count()
-    except ValueError as error:  # of GPUOPT_NUM_THREADS
+    except ValueError as error:  # GPUOPT_NUM_THREADS is invalid
         print(error, file=sys.stderr)
         return None
 
@@ -51,7 +51,7 @@ def part(text: str) -> float:
 
 
 def sizes(text: str) -> list[int]:
-    """Return the sizes in a text: one, or a range in which each is 8 times the last.
+    """Parse one size, or a range in which each size is 8 times the previous one.
 
     >>> sizes("16m"), sizes("1k..100k")
     ([16777216], [1024, 8192, 65536, 102400])

@@ -19,7 +19,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 """The dtypes of parameters and gradients that ``--dtype`` accepts."""
 
 _NOISE = 1 << 22
-"""Random numbers drawn; longer lists repeat them."""
+"""The number of random numbers drawn; longer lists repeat them."""
 
 
 def state_dtype(dtype: str) -> str:
@@ -137,8 +137,8 @@ class SharedBuffers:
 def new_params(shapes: Shapes, dtype: str, device: str) -> list[Any]:
     """Return parameters with gradients; equal arguments give equal values.
 
-    The norm of the gradients is below the limit, so that the factor is 1: torch's clipping scales
-    them in place, and at each step they would shrink, in the end to slow denormals.
+    The norm of the gradients is below the limit, so the clipping factor is 1. Otherwise torch's
+    clipping, which scales in place, would shrink them at each step, finally to slow denormals.
     """
     torch = import_torch()
     generator = torch.Generator().manual_seed(0)

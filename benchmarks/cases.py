@@ -24,7 +24,7 @@ class Case:
         name: the value of ``--rule``.
         rule: its entry in the registry.
         optimizer: gpuopt's class for plain arrays; None if there is only a drop-in.
-        options: of gpuopt's optimizer; the textbook form takes all but the flags.
+        options: the options of gpuopt's optimizer; the textbook form takes all but the flags.
         torch: the name of the optimizer in torch.optim.
         torch_options: its options.
         textbook: the function of `benchmarks.textbook` that updates one tensor, or None.
@@ -112,7 +112,7 @@ OTHERS: dict[str, Definition] = {
     for definition in DEFINITIONS.values()
     if (rule := definition.rule_for(definition.defaults).name) not in _TIMED
 }
-"""The optimizers that torch.optim does not have, by the rule of their defaults."""
+"""The optimizers that torch.optim lacks, by the rule of their defaults."""
 
 FAMILIES = families(
     {name: case.rule for name, case in CASES.items()} | {n: RULES[n] for n in OTHERS}

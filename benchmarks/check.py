@@ -14,7 +14,7 @@ Doubles = npt.NDArray[np.float64]
 
 SHAPES = ((4099,), (33, 7), (1,), (64,))
 SCALES = (1.0, 2.0**-6, -(2.0**-5))
-"""Factors on the gradients of the steps: decreasing, so that AMSGrad differs from Adam."""
+"""Factors of the steps' gradients: decreasing, so that AMSGrad differs from Adam."""
 
 TOLERANCE = {
     # Rounding only: every step rounds the parameter once and the update a few times, in an order

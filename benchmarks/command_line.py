@@ -1,4 +1,4 @@
-"""Command lines by typer, with options that take several values: ``--model gpt2 resnet50``."""
+"""Command lines with typer, whose options may take several values: ``--model gpt2 resnet50``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 def spread(arguments: Sequence[str], options: Collection[str]) -> Iterator[str]:
-    """Yield arguments in which each value of the options has the option before it.
+    """Yield arguments with the option repeated before each of its values.
 
     >>> list(spread(["--model", "gpt2", "tiny500", "--rounds", "3"], ["--model"]))
     ['--model', 'gpt2', '--model', 'tiny500', '--rounds', '3']
@@ -65,7 +65,7 @@ def _of_several(command: TyperCommand | TyperGroup) -> set[str]:
 
 
 def group(measure: Callable[..., None], **commands: Callable[..., None]) -> typer.Typer:
-    """Return an application that measures, and has commands beside that."""
+    """Return an application that measures by default, and has further commands."""
     app = _application()
     app.callback(cls=_SpreadGroup, invoke_without_command=True)(measure)
     for name, command in commands.items():
@@ -105,12 +105,12 @@ def names(known: Iterable[str]) -> Any:
 
 
 def texts(chosen: Iterable[Any] | None) -> list[str]:
-    """Return the names that an option was given, each once."""
+    """Return the distinct names that were passed to an option."""
     return list(dict.fromkeys(one.value for one in chosen or ()))
 
 
 def checked(read: Callable[[str], _T]) -> Callable[[Any], _T]:
-    """Return a parser of an option, whose ValueErrors are shown as the option's."""
+    """Return a parser for an option, which reports ValueErrors as errors of the option."""
 
     def parse(given: Any) -> _T:
         if not isinstance(given, str):  # the default
@@ -124,7 +124,7 @@ def checked(read: Callable[[str], _T]) -> Callable[[Any], _T]:
 
 
 def option(*declared: str, help: str = "", metavar: str | None = None, **more: Any) -> Any:
-    """Return an option of which the help says the default, if it has one."""
+    """Return an option whose help shows the default, if it has one."""
     return typer.Option(*declared, help=help, metavar=metavar, show_default=False, **more)
 
 

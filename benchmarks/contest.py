@@ -1,4 +1,4 @@
-"""The same step in several ways, each of which moves bytes of its own: a group for each model."""
+"""Compare implementations of a step that move different numbers of bytes, a group per model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .suites import Settings
 from .timing import Clock, Timing, interleaved
 
 COPY_BYTES = 28
-"""Bytes an element of `copy_of`: a step of AdamW in float32."""
+"""Bytes per element of `copy_of`: those of an AdamW step in float32."""
 
 Make = Callable[[Place, Shapes], Step]
 """Makes the step of a contender, or raises `Unavailable`."""
@@ -32,16 +32,16 @@ Make = Callable[[Place, Shapes], Step]
 
 @dataclass(frozen=True)
 class Contest:
-    """Contenders, and what they do.
+    """Contenders, and the work that they do.
 
     Attributes:
         suite: the suite's name.
-        rule: the rule's.
-        contenders: for each dtype of parameters, what makes the step of each.
-        costs: for each dtype, the bytes an element that each moves, and the copy.
+        rule: the rule's name.
+        contenders: for each dtype of parameters, functions that make each contender's step.
+        costs: for each dtype, the bytes per element that each contender and the copy move.
         ours: the contenders that are gpuopt.
         check: raises an error unless all compute the same.
-        more: what is added to the names of models.
+        more: a suffix for the names of models.
         notes: remarks on the comparison.
     """
 
@@ -117,7 +117,7 @@ def _steps(
 
 
 def copy_of(place: Place, shapes: Shapes) -> Step:
-    """Return a step that moves `COPY_BYTES` an element, and computes nothing."""
+    """Return a step that moves `COPY_BYTES` per element, without computing."""
     if place.device != "cpu":
         from .cuda import copy_step
 
@@ -126,7 +126,7 @@ def copy_of(place: Place, shapes: Shapes) -> Step:
 
 
 def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
-    """Return the bytes an element that a step of gpuopt's moves, in all its passes.
+    """Return the bytes per element that a step of gpuopt moves, in all its passes.
 
     >>> bytes_of("adamw", "float32", {}), bytes_of("adamw", "float32", {"state_dtype": "8bit"})
     (28.0, 16.5)
@@ -134,13 +134,13 @@ def bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
     (32.0, 44.0)
     """
     update, dtypes, tail = _stored(rule, dtype, options)
-    measured = STORAGE[dtype].itemsize * tail.measures  # which reads the gradients alone
+    measured = STORAGE[dtype].itemsize * tail.measures  # reads only the gradients
     summed = sum(one.bytes_per_element(dtypes) for one in update.in_front)
     return measured + summed + update.bytes_per_element(dtypes)
 
 
 def kept_bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
-    """Return the bytes an element that its states keep, with masters and scales.
+    """Return the bytes per element of the states, including masters and scales.
 
     >>> kept_bytes_of("adamw", "float32", {}), kept_bytes_of("adam", "bfloat16", {})
     (8.0, 8.0)
@@ -150,7 +150,7 @@ def kept_bytes_of(rule: str, dtype: str, options: Mapping[str, Any]) -> float:
 
 
 def _stored(rule: str, dtype: str, options: Mapping[str, Any]) -> tuple[Update, list[str], Tail]:
-    """Return an update, the dtypes of its lists, and the tail that it is within."""
+    """Return an update, the dtypes of its lists, and its tail."""
     given = dict(options)
     state_dtype = given.pop("state_dtype", None)
     tail = tail_of(**given)

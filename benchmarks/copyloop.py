@@ -1,8 +1,8 @@
 """A loop that only moves the bytes of a step: the machine's memory bandwidth.
 
 It reads every list and writes all but the gradients, in place, on the threads that a step uses.
-Adding zero changes no value, and the compiler cannot remove it. In front of that, it may read some
-lists once, as the pass does that finds a rule's sums.
+Adding zero changes no value, and the compiler cannot remove it. Before that, it may read some lists
+once, like a pass that computes a rule's sums.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .step import Step, Unavailable
 PIECE = 1 << 14
 
 _LINE = 16
-"""Elements of a line of the cache."""
+"""Elements of a cache line."""
 
 _APART = 17 * _LINE
-"""Elements between two lists: at equal offsets in their pages, a store would delay the loads."""
+"""Elements between two lists: at equal page offsets, stores would delay loads (4K aliasing)."""
 
 
 def copy_loop(case: Case, buffers: SharedBuffers) -> Step:
@@ -49,15 +49,15 @@ def move_lists(
     """Return a step on the CPU that reads float32 lists, and writes all but those that are kept.
 
     Args:
-        size: of each list.
-        lists: their number.
+        size: the size of each list.
+        lists: the number of lists.
         kept: the lists that are only read; not the first.
         first_read: the lists that are read once before.
-        moved: how many lists are moved, the first ones; the others are only read before.
+        moved: the number of lists that are moved, the first ones; others are only read before.
     """
     each = size + -size % _LINE + _APART
     memory = np.empty(lists * each + _LINE, np.float32)
-    memory[:] = 0  # a list that is only read would else have one page of zeros, which stays cached
+    memory[:] = 0  # otherwise a list that is only read would map to one cached page of zeros
     first = -memory.ctypes.data // memory.itemsize % _LINE
     starts = range(first, first + lists * each, each)
     arrays = [memory[start : start + size] for start in starts]
@@ -69,7 +69,7 @@ def move_lists(
 
 
 def _reading(arrays: list[Any]) -> Step:
-    """Return a step that reads arrays; as integers, whose sums LLVM vectorizes."""
+    """Return a step that reads arrays, as integers, since LLVM vectorizes their sums."""
     words = [array[: len(array) // 2 * 2].view(np.int64) for array in arrays]
     return _shared(_compiled_reads(len(words)), words, PIECE // 2)
 
@@ -96,7 +96,7 @@ def _compiled(lists: int, kept: tuple[int, ...]) -> Any:
     zeros = [f"zero{i}" for i in range(lists)]
     source = [
         f"def move({', '.join((*names, *zeros))}, first, last):",
-        # From 0: Numba does not vectorize where an index might be negative.
+        # From 0: Numba does not vectorize if an index might be negative.
         *(f"    {name} = {name}[first:last]" for name in names),
         "    for i in range(last - first):",
         f"        a0[i] += {' + '.join(f'zero{i} * a{i}[i]' for i in kept) or 'zero0'}",

@@ -18,17 +18,17 @@ CYCLES = 3e9
 """Cycles per second of a clock faster than any GPU's, so that no sleep is too short."""
 
 SLACK, LONGEST = 50e-6, 0.25
-"""Seconds of a sleep beyond twice the host's, and of the longest sleep."""
+"""Seconds added to a sleep of twice the host's time, and the longest sleep."""
 
 STRETCH = 16
-"""How many times as long a sleep may become before no sleep counts as long enough."""
+"""The factor by which a sleep may grow before giving up."""
 
 SAMPLE, FEWEST, MOST = 0.02, 3, 50
 """Wall-clock seconds of a sample, and the limits of its steps."""
 
 
 def sleep(seconds: float) -> None:
-    """Let the device do nothing for at least that long; the host does not wait."""
+    """Make the device idle for at least that long, without waiting on the host."""
     import_torch().cuda._sleep(round(seconds * CYCLES))
 
 
@@ -45,13 +45,13 @@ class DeviceClock:
 
     Before the first event the device sleeps for longer than the host takes to enqueue the step, so
     that it never waits for the host between the events. This is checked at every step: when the
-    host is done, the first event must still be pending. If it is not, the step is taken again
-    behind a sleep of twice the length. Where no sleep is long enough, because the step waits for
-    the device or launches more than its queue holds, it is timed without one, and said to wait.
+    host is done, the first event must still be pending. If it is not, the step is repeated after a
+    sleep of twice the length. If no sleep is long enough, because the step waits for the device or
+    launches more than its queue holds, it is timed without one, and marked as waiting.
     """
 
     def __init__(self) -> None:
-        """Create the events and what evicts the cache."""
+        """Create the events and the buffer that evicts the cache."""
         torch = import_torch()
         self._cuda = torch.cuda
         self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -91,7 +91,7 @@ class DeviceClock:
         )
 
     def _behind_sleep(self, run: Callable[[], object], length: float) -> tuple[Taken, float]:
-        """Take a step behind a sleep, doubled until it hides the host; return its length, too."""
+        """Run a step after a sleep, doubled until it hides the host; also return its length."""
         found, longest = self._take(run, length), min(STRETCH * length, LONGEST)
         while found.waits and length < longest:
             length = min(2 * length, longest)
@@ -99,7 +99,7 @@ class DeviceClock:
         return found, length
 
     def _take(self, run: Callable[[], object], length: float) -> Taken:
-        """Take one step behind a sleep."""
+        """Run one step after a sleep."""
         self._filler.zero_()
         if length:
             sleep(length)
@@ -114,7 +114,7 @@ class DeviceClock:
 
 
 COPIED = 1 << 30
-"""The most bytes that one call of the copy moves; beyond that there are several."""
+"""The maximum bytes that one call of the copy moves; more bytes take several calls."""
 
 
 def copy_step(moved: int, device: str) -> Step:

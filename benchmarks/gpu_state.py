@@ -34,7 +34,7 @@ FIELDS = {
     "power brake, us": "clocks_event_reasons_counters.hw_power_brake_slowdown",
     "power cap, us": "clocks_event_reasons_counters.sw_power_cap",
 }
-"""What is recorded, and nvidia-smi's name of it. The counters need a recent driver."""
+"""The recorded fields, and nvidia-smi's names for them. The counters need a recent driver."""
 
 CLOCKS = ("SM clock, MHz", "memory clock, MHz")
 SLOWDOWNS = (
@@ -45,7 +45,7 @@ SLOWDOWNS = (
 )
 PROCESSES = "processes"
 FELL = 0.95
-"""The part of a clock below which it counts as fallen."""
+"""The fraction of a clock below which it counts as fallen."""
 
 AWAKE = 1.0
 """Seconds for which the device is kept busy while nvidia-smi reads its clocks."""
@@ -57,10 +57,10 @@ def read(uuid: str) -> tuple[State, str | None]:
     """Return the state of a GPU and None, or no state and the reason.
 
     Args:
-        uuid: of the GPU, as torch prints it.
+        uuid: the GPU's UUID, as torch prints it.
     """
     rows, problem = _query(list(FIELDS.values()))
-    if len(rows) > 1:  # a single one it is in any case: a part of a GPU has a UUID of its own
+    if len(rows) > 1:  # a single GPU matches in any case, since MIG slices have their own UUIDs
         rows = [row for row in rows if row["uuid"] == f"GPU-{uuid}"]
     if not rows:
         return {}, problem or f"nvidia-smi lists no GPU {uuid}"
@@ -79,7 +79,7 @@ def _query(fields: list[str]) -> tuple[list[dict[str, str]], str | None]:
 
 
 def _processes(uuid: str) -> float | None:
-    """Return the number of processes that compute on a GPU."""
+    """Return the number of compute processes on a GPU."""
     asked = "--query-compute-apps=gpu_uuid,pid"
     rows, problem = nvidia_smi(asked, "--format=csv,noheader,nounits")
     return None if problem else sum(row[0] == uuid for row in rows)
@@ -110,7 +110,7 @@ def device_state() -> tuple[State, str | None]:
         cuda = import_torch().cuda
         uuid = cuda.get_device_properties(cuda.current_device()).uuid
         sleep(AWAKE)
-    except Exception as error:  # of the device: what was measured before must not be lost
+    except Exception as error:  # a device error; earlier measurements must not be lost
         return {}, f"{type(error).__name__}: {error}".partition("\n")[0]
     return read(str(uuid))
 

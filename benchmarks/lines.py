@@ -22,7 +22,7 @@ class Place:
     Attributes:
         suite: the suite that measured it.
         rule: the value of ``--rule``.
-        dtype: of parameters and gradients.
+        dtype: the dtype of parameters and gradients.
         model: a model's name, a size, or a number of tensors.
         device: ``"cpu"`` or ``"cuda"``.
     """
@@ -43,17 +43,17 @@ class Line:
         contender: its name.
         ours: whether it is gpuopt.
         tensors: the number of tensors.
-        elements: of all tensors together.
+        elements: the total number of elements.
         bytes: the minimum that a step of the rule has to move.
         seconds: ``median``, ``min``, ``quartiles``, ``samples``, ``steps_per_sample``.
-        seconds_an_element: in the cache, what a call costs subtracted.
+        seconds_an_element: in the cache, without the overhead of a call.
         warm_up_seconds: the first steps, compilation included.
         gigabytes_per_second: ``bytes`` over the median.
-        of_copy: the speed relative to the copy loop's in the same run.
+        of_copy: the speed relative to the copy loop in the same run.
         times_as_fast_as: the speedup over each peer.
-        extra_bytes: memory beyond parameters, gradients and states.
+        extra_bytes: memory besides parameters, gradients and states.
         launches: kernels launched per step.
-        host_seconds: the host's part of a step, where ``seconds`` are the device's.
+        host_seconds: the host time of a step, if ``seconds`` are the device's.
         waits: whether the device waited for the host, so that ``seconds`` includes that.
         ulps: the parameters' errors (``median``, ``p99``, ``max``) after ``steps``.
     """

@@ -24,7 +24,7 @@ COPY = "copy"
 
 
 def bytes_of(case: Case, dtype: str, shapes: Shapes) -> int:
-    """Return the bytes that a step has to move: read all, write all but the gradients."""
+    """Return the bytes that a step must move: it reads all lists and writes all but gradients."""
     size, state = STORAGE[dtype].itemsize, STORAGE[state_dtype(dtype)].itemsize
     return case.rule.bytes_per_element(size, size, state) * elements(shapes)
 
@@ -130,7 +130,7 @@ def _start(
 def timed(
     name: str, timings: Mapping[str, Timing], warm_up: float | None, ours: set[str]
 ) -> dict[str, Any]:
-    """Return the figures of a line that are computed from the times of all contenders."""
+    """Return the figures of a line that depend on the times of all contenders."""
     timing = timings[name]
     low, first, third = timing.spread
     peers = [peer for peer in timings if peer not in ours and peer not in (name, COPY)]
@@ -156,7 +156,7 @@ def waiting(timings: Mapping[str, Timing]) -> list[str]:
 
 
 def clock_of(device: str, cold: bool, processor: bool = False) -> Clock:
-    """Return the clock for a device; of the processor's time if the device is the CPU."""
+    """Return the clock for a device; for the CPU, it may measure CPU time."""
     if device == "cpu":
         return HostClock(cold, processor)
     from .cuda import DeviceClock

@@ -76,7 +76,7 @@ MODELS: dict[str, Shapes] = {
 """The values of ``--model``."""
 
 LARGE = ("llama-1b",)
-"""Those of which ``--model all`` has none."""
+"""The models that ``--model all`` leaves out."""
 
 
 def elements(shapes: Shapes) -> int:

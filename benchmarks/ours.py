@@ -32,7 +32,7 @@ def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, buffers: Share
             optimizer = case.optimizer([wrap(p) for p in buffers.params], **case.options)
     except BackendError as error:
         raise Unavailable(str(error)) from None
-    # load_state_dict would copy: all contenders update the same memory.
+    # load_state_dict would copy, but all contenders must update the same memory.
     states = [{name: wrap(state) for name, state in each.items()} for each in buffers.states]
     optimizer._fused.load([0] * len(buffers.params), states)
     grads = [wrap(g) for g in buffers.grads]

@@ -2,11 +2,11 @@
 
     python -m benchmarks.state_dtype
 
-1,280 elements take 5/(1-beta) steps, five time constants of the states, with a normal gradient of
-mean 0.5 and standard deviation 1, then as many with a tenth of it. The table shows the largest
-difference of each state's mean, over both halves and all betas, in units of its root mean square
-(a mean of differences of gradients, which is about zero, is noise). A state that is rounded
-to nearest would not move: a step changes it by less than half an ulp.
+1,280 elements take 5/(1-beta) steps, five time constants of the states, with normal gradients of
+mean 0.5 and standard deviation 1, then as many with a tenth of these. The table shows the largest
+difference of each state's mean, over both halves and all betas, in units of its root mean square (a
+mean near zero, as of differences of gradients, is only noise). A state that is rounded to nearest
+would not move: a step changes it by less than half an ulp.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SLOW = ("beta", "beta1", "beta2", "beta3", "rho", "momentum")
 """The hyperparameters that are the decay rate of a state."""
 
 LIMIT = 0.03
-"""The largest relative difference of a mean that passes; the noise of 1,280 elements is below."""
+"""The largest accepted difference of a mean; the noise of 1,280 elements is smaller."""
 
 Means = list[dict[str, tuple[float, float]]]
 """The mean and the root mean square of each state, at the end of both halves."""
@@ -55,8 +55,8 @@ def means(rule: str, beta: float, state_dtype: str | None, steps: int) -> Means:
     Args:
         rule: its name.
         beta: the decay rate of the states.
-        state_dtype: of the states; None for float32.
-        steps: per half.
+        state_dtype: the dtype of the states; None for float32.
+        steps: the number of steps per half.
     """
     group = group_of(rule, beta, state_dtype)
     tail = Tail(min_8bit_size=1)
@@ -86,7 +86,7 @@ def differences(found: Means, expected: Means) -> dict[str, float]:
     return {
         name: max(abs(a[name][0] - b[name][0]) / b[name][1] for a, b in zip(found, expected))
         for name in expected[0]
-        if all(b[name][1] for b in expected)  # those that are not zero for ever
+        if all(b[name][1] for b in expected)  # those that are not always zero
     }
 
 
@@ -98,7 +98,7 @@ def measure(
     Args:
         rules: their names.
         betas: the decay rates.
-        steps: per half; None for 5/(1-beta).
+        steps: the number of steps per half; None for 5/(1-beta).
     """
     for rule in rules:
         worst: dict[str, dict[str, float]] = {dtype: {} for dtype in DTYPES}

@@ -1,4 +1,4 @@
-"""The memory that states take in each storage: kept, and at the peak of a step, a save, a load."""
+"""Memory of the states for each storage: kept, and at the peak of a step, save and load."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ STORAGES = ("float32", "float16", "8bit")
 OPERATIONS = ("kept", "step", "state_dict", "load", "step after load")
 
 LIMIT = 1 << 27
-"""Elements of a model that are measured; of larger models, tensors at equal distances."""
+"""The maximum number of measured elements; larger models are sampled at equal distances."""
 
 SMALLEST, BLOCK = 4096, 32
-"""Elements of a tensor from which on states have 8 bits, and elements that share a scale."""
+"""The minimum elements of a tensor for 8-bit states, and the elements that share a scale."""
 
 
 def sampled(shapes: Shapes, limit: int = LIMIT) -> Shapes:
     """Return tensors of a model that have at most ``limit`` elements together, or all.
 
-    The first, which may be a table of words larger than the limit, is not among some.
+    A sample leaves out the first tensor, which may be an embedding larger than the limit.
 
     >>> sampled(((16,), *((4, 4),) * 7), 70)
     ((4, 4), (4, 4), (4, 4), (4, 4))
@@ -39,7 +39,7 @@ def sampled(shapes: Shapes, limit: int = LIMIT) -> Shapes:
 
 
 def kept(shapes: Shapes, storage: str) -> int:
-    """Return the bytes of Adam's two states of tensors, which need not exist.
+    """Return the bytes of Adam's two states for tensors of these shapes.
 
     >>> kept(((64, 64),), "float32"), kept(((64, 64),), "8bit"), kept(((64,),), "8bit")
     (32768, 9216, 512)
@@ -54,7 +54,7 @@ def _of_state(size: int, storage: str) -> int:
 
 
 def peaks(shapes: Shapes, storage: str) -> dict[str, int]:
-    """Return the bytes of Adam's states, and the most that each operation allocates besides."""
+    """Return the bytes of Adam's states, and the peak that each operation allocates in addition."""
     import gpuopt
 
     params = [np.ones(shape, np.float32) for shape in shapes]

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Unavailable(Exception):
-    """Something that cannot run here, or not for this rule; the message says why."""
+    """Something cannot run here, or not for this rule; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", r
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    from . import command_line  # which needs typer, and the pages do not
+    from . import command_line  # needs typer, unlike the pages
 
     return command_line.run(command_line.single(write, __doc__), "benchmarks.tables", arguments)
 
@@ -59,7 +59,7 @@ def pages() -> list[Path]:
 
 
 def filled(page: Path) -> str:
-    """Return the text of a page, its tables written anew."""
+    """Return the text of a page with updated tables."""
 
     def table(found: re.Match[str]) -> str:
         return f"{found[1]}{TABLES[found[2]]()}\n{found[3]}"
@@ -74,7 +74,7 @@ def run_of(name: str) -> Run:
 
 
 def groups(name: str, **place: str) -> list[Group]:
-    """Return the groups of a file that are of a place."""
+    """Return the groups of a file at a place."""
     return [
         group
         for group in run_of(name).groups
@@ -83,14 +83,14 @@ def groups(name: str, **place: str) -> list[Group]:
 
 
 def table(head: Row, rows: Iterable[Row], *sources: str) -> str:
-    """Return a table in Markdown, and below it where its data are from."""
+    """Return a table in Markdown, followed by the source of its data."""
     lines = [head, ("---",) * len(head), *rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join((text, *map(source, sources)))
 
 
 def source(name: str) -> str:
-    """Return where the data of a file are from."""
+    """Return the source of a file's data."""
     return f"*{described(run_of(name))}*"
 
 
@@ -147,9 +147,9 @@ def _rule_name(rule: str) -> str:
 
 
 def _rule(rule: str, model: str) -> str:
-    """Return the speed of a drop-in beside the copy loop's, and the best of torch's forms."""
+    """Return a drop-in's speed relative to the copy loop and to the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
-    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # its name before
+    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # the former name
     assert line is not None and line.of_copy is not None
     fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
     part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
@@ -163,8 +163,8 @@ def _tail() -> str:
     rows = [
         ("**gpuopt**", *(_time(g.line(ours)) for g in found)),
         ("torch's calls", *(_time(g.line(theirs)) for g in found)),
-        ("times as fast", *(_ratio(g.line(ours), theirs) for g in found)),
-        ("bytes an element", *(f"{_bytes(g, ours)}, {_bytes(g, theirs)}" for g in found)),
+        ("speedup", *(_ratio(g.line(ours), theirs) for g in found)),
+        ("bytes per element", *(f"{_bytes(g, ours)}, {_bytes(g, theirs)}" for g in found)),
     ]
     return table(head, rows, "tail")
 
@@ -184,7 +184,7 @@ def _bytes(group: Group, contender: str) -> str:
 
 
 def _references() -> str:
-    head = ("", "bytes", "a step", "of the copy loop", "times as fast as", "with its `foreach`")
+    head = ("", "bytes", "time per step", "of copy speed", "speedup over", "over its `foreach`")
     rows = []
     for group in groups("references"):
         line = group.line("gpuopt, drop-in")
@@ -241,7 +241,7 @@ LABELS = {
     "8bit": ("float32", "8bit"),
     "float32 masters": ("bfloat16", "float32 masters"),
 }
-"""Of a contender, the parameters and what they and their states are stored in."""
+"""For each contender, the dtype of parameters, and the storage of weights and states."""
 
 
 def _label(contender: str) -> tuple[str, str]:
@@ -256,7 +256,13 @@ def _ours(name: str, tail: bool = False) -> Iterator[tuple[Group, Line]]:
 
 def _storage(name: str) -> str:
     peers = [p for p in ("torch fused", "DeepSpeed") if any(g.line(p) for g in groups(name))]
-    head = ("parameters", "states, weights", "bytes", "a step", *(f"x {peer}" for peer in peers))
+    head = (
+        "parameters",
+        "states, weights",
+        "bytes",
+        "time per step",
+        *(f"x {peer}" for peer in peers),
+    )
     rows = [
         (
             *_label(line.contender),
@@ -285,7 +291,7 @@ README_ROWS = (
     ("bfloat16", "split16", "... 32-bit weights in 16 + 16 bits"),
     ("bfloat16", "split8, 8bit", "... 24-bit weights, 8-bit states"),
 )
-"""Of the table in README: the parameters' dtype, the contender, and what the row is called."""
+"""The rows of README's table: the parameters' dtype, the contender, and the label."""
 
 
 def _readme() -> str:
@@ -309,7 +315,7 @@ def _kept(dtype: str, contender: str) -> str:
 def _whole_tail() -> str:
     (group,) = [g for g in groups("storage-one-core") if g.place.model.endswith("whole tail")]
     peers = ("torch calls", "torch calls, grad_scale")
-    head = ("", "bytes", "a step", *(f"x {peer}" for peer in peers))
+    head = ("", "bytes", "time per step", *(f"x {peer}" for peer in peers))
     rows = []
     for line in group.lines:
         stats = ", no stats" if "no stats" in line.contender else ""
@@ -332,7 +338,7 @@ def _nanoseconds(file: str, dtype: str, contender: str) -> str:
     (group,) = groups(file, dtype=dtype)
     line = group.line(contender)
     if file == "cache-avx2" and contender == "torch fused":
-        return ""  # torch's code does not heed the variables that take AVX-512 from Numba's
+        return ""  # torch ignores the variable that limits our code to AVX2
     return f"{line.seconds_an_element * 1e9:.2f}" if line and line.seconds_an_element else ""
 
 
@@ -386,7 +392,7 @@ def _loss_row(own: Mapping[str, Any], storages: Sequence[str]) -> Row:
 
 
 def _relative(losses: Sequence[float] | None, base: Sequence[float]) -> str:
-    """Return a median divided by float32's, in bold if it lies above all of float32's."""
+    """Return a median divided by float32's, in bold if it is above all of float32's losses."""
     if losses is None:
         return ""
     text = f"{median(losses) / median(base):.3f}"
@@ -418,7 +424,7 @@ def _drift() -> str:
 
 
 def _means() -> str:
-    """Return the largest difference of a state's mean, of each rule."""
+    """Return each rule's largest difference of a state's mean."""
     found = quality("state_dtype")
     dtypes = list(next(iter(found.values())))
     rows = [
@@ -444,11 +450,11 @@ SHARDED = (
     ("70B", 64),
     ("70B", 1024),
 )
-"""Sizes of models, and numbers of ranks."""
+"""Model sizes and numbers of ranks."""
 
 
 def _sharded() -> str:
-    """Return what a rank holds and moves: computed."""
+    """Return the computed memory and traffic of a rank."""
     from .scaling.computed import rank_row
 
     names = ("elements", "tables", "memory", "traffic", "floor")
@@ -461,7 +467,7 @@ def _sharded() -> str:
 
 def _processes() -> str:
     data = json.loads((DATA / "scaling.json").read_text(encoding="utf-8"))
-    head = ("", "processes", "", "elements of a rank", "a step", "bytes an element")
+    head = ("", "processes", "", "elements per rank", "time per step", "bytes per element")
     rows = [
         (
             model_name(one["model"]),
@@ -499,7 +505,7 @@ def _compare() -> str:
 
 def _warnings() -> str:
     data = json.loads((DATA / "warnings.json").read_text(encoding="utf-8"))
-    head = ("runs", "", "warning", "came true", "in trouble at the end", "noticed")
+    head = ("runs", "", "warning", "was right", "in trouble", "noticed")
     rows = [
         (
             one["runs of"],

@@ -36,8 +36,8 @@ class Sample:
     """The seconds per step of one contender in one round.
 
     Attributes:
-        seconds: of the device if the clock is its, else of the host.
-        host: the host's part where ``seconds`` is the device's, else None.
+        seconds: device time, if the clock measures that, otherwise host time.
+        host: the host time if ``seconds`` is device time, otherwise None.
         waits: whether the device waited for the host meanwhile; None without a device.
     """
 
@@ -54,7 +54,7 @@ class Timing:
         samples: one per round.
         repeats: the number of steps in a sample.
         warm_up: the first step, compilation included.
-        host: the host's part of each sample where ``samples`` are the device's, else empty.
+        host: the host time of each sample if ``samples`` are device times, otherwise empty.
         waits: whether the device waited for the host in a sample; None without a device.
     """
 
@@ -78,7 +78,7 @@ class Timing:
 
     @property
     def median_host(self) -> float | None:
-        """The median of the host's part."""
+        """The median host time."""
         return float(np.median(self.host)) if self.host else None
 
     @property
@@ -106,7 +106,7 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """Host time, Python included.
+    """Host time, including Python.
 
     Args:
         cold: flush the caches before every step, untimed, as a backward pass would.
@@ -144,10 +144,10 @@ def interleaved(
     """Return the times of all steps; each round takes one sample of each.
 
     Args:
-        steps: by name.
-        rounds: samples per step.
+        steps: the steps by name.
+        rounds: the number of samples per step.
         clock: measures the times; a `HostClock` by default.
-        failed: collects the errors of failed steps, which are dropped; None: they are raised.
+        failed: collects the errors of failed steps, which are dropped; None raises them.
     """
     clock, alive = clock or HostClock(), dict(steps)
 
@@ -172,7 +172,7 @@ def interleaved(
     samples, order = [], list(steps)
     for _ in range(rounds):
         samples.append(each([name for name in order if name in alive], sample))
-        order = [*order[1:], *order[:1]]  # so that each has different predecessors
+        order = [*order[1:], *order[:1]]  # so each step has different predecessors
     return {
         name: Timing.of([taken[name] for taken in samples], repeats[name], warm_ups[name])
         for name in alive
@@ -199,7 +199,7 @@ def _mean(step: Step, repeats: int, cold: bool, now: Callable[[], float]) -> flo
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Let no garbage collector run inside the block."""
+    """Disable the garbage collector inside the block."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.warnings --seeds 20
 
-It trains the runs of `gpuopt compare`, and runs designed to fail. A warning is correct if in the
+It trains the runs of `gpuopt compare`, and runs designed to fail. A warning is correct if, in the
 rest of its run:
 
 - overfitting: the test loss never improves on its best so far;
@@ -47,7 +47,7 @@ from .report import load_average, show_machine, show_table
 
 NO_BETTER = 0.95 * LOSS_OF_GUESSING
 STOCHASTIC = "stochastic"
-"""Left out of the runs designed to fail: it takes a step for each image, and minutes."""
+"""Left out of the runs designed to fail: with a step per image, it would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Scenario:
     Attributes:
         name: the title of its table.
         kinds: the rows of the table: a name, and the kinds of warning counted in it.
-        settings: of all runs; the seed is replaced.
+        settings: the settings of all runs; the seed is replaced.
         lr: the learning rate of all methods; None for each method's own.
         images: the number of training images; None for all.
     """

@@ -26,7 +26,7 @@ extensions = [
 ]
 exclude_patterns = ["gpuopt_docs", "benchmarks"]
 default_role = "py:obj"
-nitpicky = False  # docstrings name what has no page of its own
+nitpicky = False  # docstrings refer to objects without pages
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3

@@ -1,4 +1,4 @@
-"""NumPy arrays, or CuPy's where there is a GPU: a network of two layers, without torch.
+"""NumPy arrays, or CuPy arrays on a GPU: a two-layer network without torch.
 
 ```diff
 +import gpuopt

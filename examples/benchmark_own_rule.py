@@ -1,4 +1,4 @@
-"""How fast is a rule of one's own, beside torch.optim, NumPy and a loop that only moves its bytes?
+"""The speed of your own rule, compared with torch.optim, NumPy, and a loop that only moves bytes.
 
 ```sh
 python -m examples.benchmark_own_rule

@@ -1,4 +1,4 @@
-"""FSDP2 on two processes: one norm of all shards, and a checkpoint that any number of them reads.
+"""FSDP2 on two processes: a global norm, and a checkpoint that any number of processes can read.
 
 ```diff
 -from torch.optim import AdamW

@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer, over a small GPT-2 with random weights: nothing is downloaded.
+"""Hugging Face's Trainer with a small, randomly initialized GPT-2: nothing is downloaded.
 
 ```diff
 -from torch.optim import AdamW

@@ -1,4 +1,4 @@
-"""Lightning: a schedule as ever, and clipping in the step.
+"""Lightning: a learning rate schedule, and clipping in the step.
 
 ```diff
 -from torch.optim import AdamW

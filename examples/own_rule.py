@@ -1,4 +1,4 @@
-"""A rule of one's own, AdaBelief (Zhuang et al. 2020), over torch tensors and over arrays.
+"""Your own rule, AdaBelief (Zhuang et al. 2020), for torch tensors and for arrays.
 
 ```diff
 -from torch.optim import Adam
@@ -21,14 +21,14 @@ from gpuopt.torch import Optimizer
 
 
 def adabelief(p, g, m, s, beta1, rest1, beta2, rest2, step_size, correction, eps):
-    """One element: the parameter, its gradient, its two states; then numbers."""
+    """Update one element: parameter, gradient, two states, then coefficients."""
     m = beta1 * m + rest1 * g
     s = beta2 * s + rest2 * ((g - m) * (g - m)) + eps
     return p - step_size * np.divide(m, np.sqrt(s) * correction + eps), m, s
 
 
 def coefficients(step, lr, beta1, beta2, eps):
-    """Those numbers: the same for all elements, computed in float64 at each step."""
+    """Return the coefficients: the same for all elements, computed in float64 at each step."""
     step_size = np.divide(lr, 1 - power(beta1, step))
     correction = np.divide(1, np.sqrt(1 - power(beta2, step)))
     return beta1, 1 - beta1, beta2, 1 - beta2, step_size, correction, eps
@@ -43,7 +43,7 @@ gpuopt.register(
     hyperparameters={"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
 )
 
-# Over torch tensors.
+# With torch tensors.
 torch.manual_seed(0)
 x = torch.randn(1024, 32)
 y = (x @ torch.randn(32, 10)).argmax(dim=1)
@@ -57,7 +57,7 @@ for step in range(101):
     if step % 50 == 0:
         print(f"step {step:3}: loss {loss:.3f}")
 
-# Over arrays, by every backend that runs here, beside the paper's formula in float64.
+# With arrays, on every backend that runs here, compared with the paper's formula in float64.
 random = np.random.default_rng(0)
 start = random.standard_normal(1000).astype(np.float32)
 grads = random.standard_normal((20, 1000)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A small GPT in one file, as nanoGPT trains it, on the text of Python's own help pages.
+"""A small GPT in one file, trained as in nanoGPT, on the text of Python's help pages.
 
 ```diff
 -from torch.nn.utils import clip_grad_norm_
@@ -96,7 +96,7 @@ class GPT(nn.Module):
 
 model = GPT().to(device)
 
-# Matrices decay; biases and norms do not.
+# Weight decay applies to matrices, but not to biases and norms.
 params = list(model.parameters())
 groups = [
     {"params": [p for p in params if p.ndim >= 2], "weight_decay": 0.1},

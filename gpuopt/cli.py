@@ -22,7 +22,7 @@ def main() -> None:
     """Run the command line; if a library is missing, print how to install it."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["run"]:
-        run_script(arguments[1:])  # what the script raises is not for us to catch
+        run_script(arguments[1:])  # let the script's exceptions propagate
         return
     try:
         code = plain(arguments)

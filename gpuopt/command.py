@@ -103,8 +103,8 @@ def run(arguments: Sequence[str]) -> None:
     """Run ``gpuopt run``: a script in which torch.optim's classes make drop-ins.
 
     Raises:
-        SystemExit: an option is invalid, ``--help`` was given, or the script exits; whatever else
-            the script raises is raised, too.
+        SystemExit: an option is invalid, ``--help`` was given, or the script exits; other
+            exceptions of the script propagate, too.
     """
     parser = argparse.ArgumentParser(
         prog="gpuopt run",

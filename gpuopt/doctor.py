@@ -170,7 +170,7 @@ def _cuda() -> Report:
 
 
 def nvidia_smi(*arguments: str) -> tuple[list[list[str]], str | None]:
-    """Return the cells of nvidia-smi's answer as CSV and None, or no cells and what failed."""
+    """Return nvidia-smi's CSV cells and None, or no cells and the reason for the failure."""
     command = ["nvidia-smi", *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -212,7 +212,7 @@ def _problems_of(names: Sequence[str]) -> list[str]:
     return problems
 
 
-# --- showing --------------------------------------------------------------------------------
+# --- printing -------------------------------------------------------------------------------
 
 Sections = dict[str, list[tuple[str, str, str]]]
 

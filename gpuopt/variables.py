@@ -12,12 +12,12 @@ BACKEND = "GPUOPT_BACKEND"
 NUM_THREADS = "GPUOPT_NUM_THREADS"
 CACHE_DIR = "GPUOPT_CACHE_DIR"
 CPU = "GPUOPT_CPU"
-"""The processor to compile for, by LLVM's name for it; this machine's by default."""
+"""LLVM's name of the processor to compile for; this machine's by default."""
 DEBUG = "GPUOPT_DEBUG"
 REQUIRE_GPU = "GPUOPT_REQUIRE_GPU"
 """For the tests: without a GPU, fail instead of skipping."""
 LONG_FAULTS = "GPUOPT_LONG_FAULTS"
-"""For the tests: trials of faults that take a minute each."""
+"""For the tests: fault injection that takes a minute per test."""
 
 KNOWN = (BACKEND, NUM_THREADS, CACHE_DIR, CPU, DEBUG, REQUIRE_GPU, LONG_FAULTS)
 
@@ -34,6 +34,6 @@ def unknown_variables() -> dict[str, str]:
 
 @cache
 def warn_of_unknown_variables() -> None:
-    """Warn of them, once per process."""
+    """Warn of unknown variables, once per process."""
     for name, problem in unknown_variables().items():
         warn(f"environment variable {name}: {problem}")

@@ -1,1 +1,1 @@
-"""All that touches elements: rules compiled for, and run by, each backend."""
+"""The backends: rules compiled and run over the elements of arrays."""

@@ -1,7 +1,7 @@
-"""What a device offers to the tables in its memory: arrays, a stream, and compiled kernels.
+"""The interfaces to a device: memory, the current stream, and compiled kernels.
 
-`Memory` moves arrays to the device and back, `Kernels` launches what a table is compiled to, and
-`TotalKernel` what adds up the partials of tables. Each backend has its own.
+`Memory` moves arrays to the device and back, `Kernels` launches the kernels of a table, and
+`TotalKernel` adds up the partials of tables. Each backend has its own.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from .table import Update
 
 
 class StagedArray(Protocol):
-    """A device array that the host rewrites from pinned memory, without waiting."""
+    """A device array that the host rewrites from pinned memory, asynchronously."""
 
     @property
     def array(self) -> Any:
         """The device array."""
 
     def send(self, values: npt.NDArray[Any]) -> None:
-        """Copy ``values`` to the device array, in the order of the current stream."""
+        """Copy ``values`` to the device array on the current stream."""
 
 
 class Memory(Protocol):
-    """The memory of one device, used in the current stream of one library."""
+    """The memory of one device, used on the current stream of one library."""
 
     def current(self) -> AbstractContextManager[Any]:
         """Make the device and the library's stream current for the calls below."""
@@ -39,7 +39,7 @@ class Memory(Protocol):
         """Return a device copy of ``values`` that can be rewritten."""
 
     def read(self, array: Any) -> npt.NDArray[Any]:
-        """Return a copy on the host; waits for the device."""
+        """Return a copy on the host; synchronizes."""
 
     def hold(self, arrays: Sequence[Any]) -> bool:
         """Keep the allocator from reusing these arrays while the current stream works on them.
@@ -49,7 +49,7 @@ class Memory(Protocol):
         """
 
     def copy_number(self, array: Any, rows: int | slice, column: int, number: Any) -> None:
-        """Copy an array of one float of this device into elements of another, without waiting."""
+        """Copy a one-element float array into elements of another array, asynchronously."""
 
 
 Launch = Callable[[], None]
@@ -73,28 +73,28 @@ class Kernels(Protocol):
         """Return the launch that applies an update to the elements.
 
         Args:
-            update: the table's own, or one of its first lists.
-            dtypes: of the lists of the update.
+            update: the table's own, or one of the first of its lists.
+            dtypes: the dtypes of the update's lists.
             arguments: addresses, sizes, chunks, coefficients, skip, partials and the number of
                 tensors.
             n_chunks: at least one.
         """
 
     def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return the launch that adds each `SUBTOTAL_ROWS` of `kernels.table` to one row.
+        """Return the launch that reduces every `SUBTOTAL_ROWS` rows of partials to one.
 
         Args:
             arguments: the partials, the subtotals, and the number of rows of the partials.
         """
 
     def sums(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return the launch that adds the sums of chunks to those of tensors.
+        """Return the launch that reduces the sums of chunks to those of tensors.
 
         Args:
-            arguments: the partials of chunks, the first chunk of each tensor and behind them the
-                number of chunks, the carried numbers, whose last columns are the sums, and the
-                numbers of sums, of columns, of all numbers of a chunk, from a sum to the next of
-                the same chunk, and of tensors. The sums of a chunk are its last ones.
+            arguments: the partials of chunks; the first chunk of each tensor, followed by the
+                number of chunks; the carried numbers, whose last columns are the sums; and the
+                numbers of sums, of columns, of values per chunk, of values between two sums of a
+                chunk, and of tensors. The sums of a chunk are its last values.
         """
 
 
@@ -104,9 +104,8 @@ FIRST, LAST, DECIDES = 1, 2, 4
 TotalKernel = Callable[[tuple[Any, ...]], Launch]
 """Returns the launch that adds partials to a total.
 
-Its arguments: the partials, the number by which the caller skips the step, the total, the number
-by which tables skip it, the count of skipped steps, the number of rows of partials, and a sum of
-flags: `FIRST`, the total starts at these partials; `LAST`, nothing follows, so the number for the
-tables is written, and the step counted if it is skipped; `DECIDES`, a gradient that is not finite
-skips the step, too.
+Its arguments are the partials, the caller's skip flag, the total, the skip flag for the tables, the
+count of skipped steps, the number of rows of partials, and a sum of flags. `FIRST`: start the total
+from these partials. `LAST`: nothing follows, so write the tables' skip flag, and count the step if
+it is skipped. `DECIDES`: a nonfinite gradient also skips the step.
 """

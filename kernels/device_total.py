@@ -1,4 +1,4 @@
-"""The partials of a device's tables combined, from which the norm and a skip follow."""
+"""The combined partials of a device's tables, which determine the norm and skipping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .table import PARTIALS, Update
 class DeviceTotal:
     """The combined partials of the tables of one device, and whether they skip the step.
 
-    Only the methods that read wait for the device.
+    Only the methods named ``read`` synchronize.
 
     Attributes:
         squares: one float64 on the device, the sum of squares.
@@ -27,7 +27,7 @@ class DeviceTotal:
         """Allocate the total; no step has been skipped.
 
         Args:
-            memory: of the device.
+            memory: the memory of the device.
             total: compiles the kernel that adds partials to a total.
         """
         self._memory, self._kernel = memory, total
@@ -37,7 +37,7 @@ class DeviceTotal:
             self._given, self._go, self.skip = (
                 memory.upload(np.zeros((1, 1), np.float32)) for _ in range(3)
             )
-            memory.copy_number(self._given, 0, 0, self._go)  # compiled now, not while capturing
+            memory.copy_number(self._given, 0, 0, self._go)  # compile now, not during a capture
         self.squares = self._total[:1, :1]
         self._may_be_given = False
         self._gathered: dict[int, tuple[Any, Launch]] = {}
@@ -49,10 +49,10 @@ class DeviceTotal:
         """Combine the partials of a value in all tables.
 
         Args:
-            tables: those whose steps have begun.
-            update: watches one value, and writes nothing.
-            skip: an array of one float on the device; unless it is 0, the step is skipped.
-            decide: whether a value that is not finite skips the step, too.
+            tables: the tables, whose steps have begun.
+            update: an update that watches one value, and writes nothing.
+            skip: a one-element float array on the device; unless it is 0, the step is skipped.
+            decide: whether a nonfinite value also skips the step.
         """
         with self._memory.current():
             self._begin(skip)
@@ -113,18 +113,18 @@ class DeviceTotal:
         return self._launches[key]
 
     def read(self) -> npt.NDArray[np.float64]:
-        """Return the combined partials, as `PARTIALS` says; waits for the device."""
+        """Return the combined partials, see `PARTIALS`; synchronizes."""
         with self._memory.current():
             total: npt.NDArray[np.float64] = self._memory.read(self._total)[0]
             return total
 
     def read_skip(self) -> bool:
-        """Return whether the last step is skipped; waits for the device."""
+        """Return whether the last step was skipped; synchronizes."""
         with self._memory.current():
             return bool(self._memory.read(self.skip)[0, 0])
 
     def read_skipped(self) -> int:
-        """Return how many steps were skipped; waits for the device."""
+        """Return the number of skipped steps; synchronizes."""
         with self._memory.current():
             return int(self._memory.read(self._skipped)[0, 0])
 

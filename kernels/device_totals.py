@@ -16,8 +16,8 @@ from .table import SUBTOTAL_ROWS, layout_of_subtotals, layout_of_totals
 class DeviceTotals:
     """The totals of the tables of one device.
 
-    Each table adds its chunks to subtotals, and the first adds the subtotals of all. Only `read`
-    waits for the device.
+    Each table reduces its chunks to subtotals, and the first table adds the subtotals of all. Only
+    `read` synchronizes.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class DeviceTotals:
         Args:
             tables: at least one.
             n_totals: the number of totals.
-            into: the table whose only tensor has the totals as the last of its carried numbers.
+            into: the table that gets the totals, as the last carried numbers of its only tensor.
         """
         self._tables, self._n = tables, n_totals
         self._memory, self._kernels = tables[0]._memory, tables[0]._kernels
@@ -60,7 +60,7 @@ class DeviceTotals:
         return launches
 
     def _adding(self, table: DeviceTable, count: int, into: Any) -> Launch:
-        """Return the launch that adds the chunks of a table to subtotals."""
+        """Return the launch that reduces the chunks of a table to subtotals."""
         n_chunks = len(table._table.chunks)
         firsts = np.minimum(np.arange(count + 1) * SUBTOTAL_ROWS, n_chunks).astype(np.int64)
         starts, partials = self._memory.upload(firsts), table._total_partials
@@ -69,13 +69,13 @@ class DeviceTotals:
         return self._kernels.sums((partials, starts, into, *layout, count))
 
     def add_up(self) -> None:
-        """Add up what the last pass of the tables has found."""
+        """Add up the results of the tables' last pass."""
         with self._memory.current():
             for launch in self._launches:
                 launch()
 
     def read(self) -> npt.NDArray[np.float64]:
-        """Return the totals; waits for the device."""
+        """Return the totals; synchronizes."""
         with self._memory.current():
             found: npt.NDArray[np.float64] = self._memory.read(self._totals)[0, -self._n :]
             return found

@@ -1,10 +1,10 @@
 """Compiled code on disk: kernels for the CPU, cubins, and the facts of `gpuopt inspect`.
 
-Every entry is named by a hash of all that it depends on, so entries are never invalidated; the
-oldest go when the cache grows. Machine code is run as it is found: an entry is taken only if it and
-its folder belong to this user or root, nobody else can write to either, and its digest is right.
-
-Without a usable folder nothing is kept, and nothing fails: kernels are compiled in each process.
+An entry's name is a hash of everything that it depends on, so entries are never invalidated; the
+oldest are deleted when the cache grows. Since cached machine code is executed, an entry is used
+only if it and its folder belong to this user or root, nobody else can write to either, and its
+digest matches. Without a usable folder, nothing is cached and nothing fails: each process compiles
+kernels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LIMIT = 256 << 20
 """Maximum bytes of all entries."""
 
 _STEP = LIMIT >> 4
-"""After so many bytes are written, a process looks whether the cache has grown too large."""
+"""After writing this many bytes, a process checks whether the cache is too large."""
 
 _DIGEST = 32
 """Bytes of a digest."""
@@ -51,8 +51,8 @@ _warned = False
 def root() -> Path:
     """Return the folder of the cache.
 
-    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME``, or else in ``~/.cache``. A
-    relative path, as of a user without a home, is not usable: it would move with the process.
+    It is ``$GPUOPT_CACHE_DIR``, or ``gpuopt`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. A relative
+    path, as for a user without a home, is not usable: it would depend on the working folder.
     """
     given = os.environ.get(VARIABLE)
     if given:
@@ -67,7 +67,7 @@ def folder(kind: str) -> Path:
 
 
 def problem() -> str | None:
-    """Return why nothing can be kept on disk, or None; creates nothing."""
+    """Return why nothing can be cached on disk, or None; creates nothing."""
     path = root()
     if not path.is_absolute():
         return f"the path of the cache is not absolute: {path} (see {VARIABLE})"
@@ -78,15 +78,15 @@ def problem() -> str | None:
             continue
         except OSError as error:
             return str(error)
-        why = _distrust(each, status)
+        why = _untrusted(each, status)
         if why or not os.access(each, os.W_OK | os.X_OK):
             return why or f"{each} is read-only"
     above = next((each for each in (path, *path.parents) if each.exists()), path)
     return None if os.access(above, os.W_OK | os.X_OK) else f"{above} is read-only"
 
 
-def _distrust(path: Path, status: os.stat_result) -> str | None:
-    """Return why code in a folder is not run, or None."""
+def _untrusted(path: Path, status: os.stat_result) -> str | None:
+    """Return why code in a folder is not trusted, or None."""
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is no folder"
     if _POSIX and status.st_uid not in (os.geteuid(), 0):
@@ -106,12 +106,12 @@ def read(entry: Path) -> bytes | None:
     except OSError:
         return None
     with suppress(OSError):
-        os.utime(entry)  # the oldest entries are those that nobody used
+        os.utime(entry)  # so that pruning deletes unused entries first
     return content
 
 
 def kept(entry: Path, make: Callable[[], bytes]) -> bytes:
-    """Return the content of an entry; make it, and keep it if possible, where it is not there."""
+    """Return the content of an entry; if it is missing, make it, and cache it if possible."""
     content = read(entry)
     if content is None:
         content = make()
@@ -121,10 +121,9 @@ def kept(entry: Path, make: Callable[[], bytes]) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Open a folder that is trusted; None on Windows, where a folder has no handle.
+    """Open a folder if it is trusted; None on Windows, where folders have no handles.
 
-    What is read through the handle lies in the folder that was looked at, whatever the path means
-    by then.
+    Reading through the handle uses the folder that was checked, even if the path changes.
 
     Raises:
         OSError: it is missing or not trusted.
@@ -136,7 +135,7 @@ def _opened(path: Path) -> Iterator[int | None]:
         return
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        why = _distrust(path, os.fstat(handle))
+        why = _untrusted(path, os.fstat(handle))
         if why:
             raise OSError(why)
         yield handle
@@ -145,7 +144,7 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def write(entry: Path, content: bytes) -> bool:
-    """Write an entry whole or not at all; return whether it could be written."""
+    """Write an entry atomically; return whether it could be written."""
     global _since_prune
     whole = _digest(entry, content) + content
     try:
@@ -172,7 +171,7 @@ def _make(path: Path) -> None:
 
 
 def prune(limit: int = LIMIT) -> tuple[int, int]:
-    """Delete the oldest entries beyond a number of bytes; other files stay.
+    """Delete the oldest entries beyond a number of bytes; keep other files.
 
     Returns:
         The number of deleted entries, and their bytes.
@@ -188,7 +187,7 @@ def prune(limit: int = LIMIT) -> tuple[int, int]:
             break
         try:
             path.unlink()
-        except FileNotFoundError:  # another process deletes, too
+        except FileNotFoundError:  # deleted by another process
             excess -= status.st_size
         except OSError:
             continue

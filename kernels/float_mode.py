@@ -1,9 +1,9 @@
 """The CPU's floating-point mode: rounding, and whether denormal numbers are flushed to zero.
 
-It belongs to a thread, and new threads inherit it. A step runs in the default mode, whatever the
-caller has set (``torch.set_flush_denormal(True)``, say), so that its bits depend neither on that
-nor on the number of threads. The C library sets the mode, on Linux and macOS; elsewhere, Windows
-included, a step runs in the caller's.
+Each thread has a mode, which new threads inherit. A step runs in the default mode, whatever the
+caller has set (``torch.set_flush_denormal(True)``, say), so its bits depend neither on that nor on
+the number of threads. On Linux and macOS, the C library sets the mode; on other systems, including
+Windows, a step runs in the caller's mode.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _Environment = ctypes.c_longdouble * 16
 
 
 def _library() -> tuple[Any, Any, Any] | None:
-    """Return C's ``fegetenv``, ``fesetenv`` and ``FE_DFL_ENV``, or None where they are not known.
+    """Return C's ``fegetenv``, ``fesetenv`` and ``FE_DFL_ENV``, or None where they are unknown.
 
-    On x86-64 and arm64, flushing denormal numbers is part of what they get and set.
+    On x86-64 and arm64, they include the flushing of denormal numbers.
     """
     try:
-        library = ctypes.PyDLL(None)  # with Python itself, which uses the library of mathematics
+        library = ctypes.PyDLL(None)  # from Python itself, which links libm
         get, set_ = library.fegetenv, library.fesetenv
         if sys.platform == "darwin":
             default = ctypes.addressof(_Environment.in_dll(library, "_FE_DFL_ENV"))
@@ -50,7 +50,7 @@ def set_default_mode() -> None:
 
 
 def in_default_mode(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function that runs in the default mode, and gives the caller's mode back."""
+    """Wrap a function to run in the default mode, and restore the caller's mode."""
     if _known is None:
         return function
     get, set_, default = _known

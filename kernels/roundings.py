@@ -18,20 +18,21 @@ STREAM = 1 << 48
 """The offset of an element's index from one stream of random words to the next."""
 
 STREAM_KEY = ("seed_high", "seed_low", "step_high", "step_low")
-"""The coefficients that, with the element's index, determine the random word."""
+"""The coefficients that determine the random word, together with the element's index."""
 
 
 CODE_MIN = np.float32(-128.0)
-"""The least code, which stands for NaN too; of bytes without a sign, the same bits are 128."""
+"""The smallest code, which also stands for NaN; as unsigned bytes, the same bits are 128."""
 
 
 def quotient(a: Any, b: Any) -> Any:
-    """Return ``a / b`` in fewer instructions, for numbers of ordinary size.
+    """Return ``a / b`` in fewer instructions, for numbers of ordinary magnitude.
 
-    GPUs divide by correcting an approximate reciprocal, and check before that no step of it leaves
-    the range of normal numbers. Here they do not. The result is rounded exactly, like that of
-    ``np.divide``, if ``b`` lies in [2**-120, 2**126), ``abs(a)`` in [2**-80, 256), and the
-    quotient is at least 2**-120 in size. Smaller ones are small, too, of whatever sign.
+    GPUs divide by refining an approximate reciprocal, after checking that no intermediate result
+    leaves the range of normal numbers. This function omits the checks. The result is correctly
+    rounded, like that of ``np.divide``, if ``b`` is in [2**-120, 2**126), ``abs(a)`` in
+    [2**-80, 256), and the quotient's magnitude is at least 2**-120. Smaller quotients give small
+    results, whose sign may be wrong.
     """
     return np.divide(a, b)
 
@@ -47,11 +48,11 @@ def round_float16(x: Any) -> Any:
 
 
 def join_split16(high: Any, low: Any) -> Any:
-    """Return the float32 that `split16_high` and `split16_low` took apart.
+    """Return the float32 that `split16_high` and `split16_low` have split.
 
     Args:
-        high: float32 values that bfloat16 represents.
-        low: integers of 16 bits, as float32.
+        high: float32 values that bfloat16 can represent.
+        low: 16-bit integers, as float32.
     """
     bits = np.float32(high).view(np.int32) + np.int32(low)
     return bits.view(np.float32)
@@ -64,7 +65,7 @@ def split16_high(x: Any) -> Any:
 
 
 def split16_low(x: Any) -> Any:
-    """Return the bits of a float32 less those of `split16_high`, an integer; 0 for NaN."""
+    """Return the bits of a float32 minus those of `split16_high`, an integer; 0 for NaN."""
     low = np.int32(
         np.where(x == x, np.float32(x).view(np.uint32), np.uint32(0)) & np.uint32(0xFFFF)
     )
@@ -72,13 +73,13 @@ def split16_low(x: Any) -> Any:
 
 
 def exponent_of(x: Any) -> Any:
-    """Return the power of two that is not above ``abs(x)``, at least 2**-126."""
+    """Return the largest power of two not above ``abs(x)``, at least 2**-126."""
     bits = np.float32(x).view(np.uint32) & np.uint32(0x7F800000)
     return np.maximum(bits, np.uint32(0x00800000)).view(np.float32)
 
 
 def inverse_exponent_of(x: Any) -> Any:
-    """Return one over `exponent_of`; 0 from 2**127 on."""
+    """Return one over `exponent_of`; 0 for 2**127 and above."""
     bits = np.int32(0x7F000000) - (np.float32(x).view(np.int32) & np.int32(0x7F800000))
     return np.minimum(bits, np.int32(0x7E000000)).view(np.float32)
 
@@ -93,8 +94,9 @@ def stochastic_bfloat16(
 
     Args:
         x: float32 values.
-        element: int64, the index of each in its tensor, plus `STREAM` times the stream's number.
-        seed_high: the seed, of 32 bits, is ``seed_high * 65536 + seed_low``.
+        element: int64, the index of each element in its tensor, plus `STREAM` times the number of
+            the stream.
+        seed_high: the 32-bit seed is ``seed_high * 65536 + seed_low``.
         seed_low: see ``seed_high``.
         step_high: the step, below 2**46, is ``step_high * 65536 + step_low``.
         step_low: see ``step_high``.
@@ -124,9 +126,9 @@ def stochastic_float16(
     """Round float32 stochastically to float16; the expectation is the float32 value.
 
     The arguments are those of `stochastic_bfloat16`. Below 2**-14, where the spacing of float16 is
-    2**-24, a random number of 24 bits in (0, 1) is compared with the fraction, which preserves
-    averages far below the spacing. Finite values beyond 65504 saturate: an average that became
-    infinite would stay infinite, and the next quotient would be NaN.
+    2**-24, a 24-bit random number in (0, 1) is compared with the fraction, which preserves averages
+    far below the spacing. Finite values beyond 65504 saturate: an average that became infinite
+    would stay infinite, and the next quotient would be NaN.
     """
     word = random_bits(element, whole(seed_high, seed_low), whole(step_high, step_low))
     x = np.float32(x)
@@ -148,12 +150,12 @@ def stochastic_code_0(
 ) -> Any:
     """Round stochastically to an integer; the expectation is ``x``, to one part in 512.
 
-    The lowest byte of the element's random word decides, so four codes of an element share a word.
-    Integers are unchanged, also those that rounding moved by less than 1/512. NaN becomes -128.
+    It uses the lowest byte of the element's random word, so four codes of an element share a word.
+    Integers are unchanged, even with rounding errors below 1/512. NaN becomes -128.
 
     Args:
-        x: float32 values, at most 255; what is below -128 becomes -128.
-        element: see `stochastic_bfloat16`, as for the others.
+        x: float32 values, at most 255; values below -128 become -128.
+        element: see `stochastic_bfloat16`, also for the other arguments.
         seed_high: see ``element``.
         seed_low: see ``element``.
         step_high: see ``element``.
@@ -187,7 +189,7 @@ def stochastic_code_3(
 
 
 def _code(x: Any, word: Any) -> Any:
-    """Round to 256ths, add the lowest byte as 256ths, and round down: all on a float's bits.
+    """Round to 256ths, add the lowest byte as 256ths, and round down, all on the float's bits.
 
     Between 2**15 and 2**16, a unit in the last place is 1/256.
     """
@@ -202,12 +204,12 @@ def nearest_integer(x: Any) -> Any:
 
 
 def nearest_code(x: Any) -> Any:
-    """Return the code nearest to ``x``; NaN and what is below -128 become -128."""
+    """Return the code nearest to ``x``; NaN and values below -128 become -128."""
     return nearest_integer(np.where(x > CODE_MIN, x, CODE_MIN))
 
 
 def whole(high: Any, low: Any) -> Any:
-    """Return ``high * 65536 + low`` as int64; both are floats with integer values."""
+    """Return ``high * 65536 + low`` as int64; both are integers stored as floats."""
     return np.int64(high) * np.int64(65536) + np.int64(low)
 
 
@@ -218,7 +220,7 @@ def random_bits(element: Any, seed: Any, step: Any) -> Any:
 
     Args:
         element: int64, plus `STREAM` times the number of the stream.
-        seed: int64, of 32 bits.
+        seed: int64, at most 32 bits.
         step: int64.
     """
     block = (np.int64(element) & np.int64(STREAM - 1)) >> np.int64(2)

@@ -1,4 +1,4 @@
-"""Pinned memory for graphs: allocated before a capture, during which nothing may be."""
+"""Pinned memory for graphs, allocated in advance, since a capture must not allocate."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 READY = 4
-"""How many steps can be captured between two ordinary ones: each keeps a buffer for itself."""
+"""The number of steps that can be captured between two ordinary ones: each keeps a buffer."""
 
 
 class StagingPool:
-    """Pinned staging buffers that graphs take while they are captured.
+    """Pinned staging buffers for graphs that are being captured.
 
-    A buffer that was taken belongs to its graph, which copies from it at every replay.
+    A taken buffer belongs to its graph, which copies from it at every replay.
 
     Attributes:
         ready: the buffers that captures may take.

@@ -1,8 +1,8 @@
-"""Conversion between stored elements and the values that a rule computes with.
+"""Conversion between stored elements and the values in which a rule computes.
 
 A rule computes in float32 (float64 for float64 parameters) for every storage dtype. Decoding is
 exact; encoding rounds to nearest, ties to even. bfloat16 is stored as its bits in uint16, which
-needs no further package.
+needs no extra package.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ STORAGE: dict[str, np.dtype[Any]] = {
 """The NumPy dtype that stores the elements of each dtype."""
 
 INTEGERS = ("int8", "uint8", "int16")
-"""The dtypes of integers, which hold codes, and what the rounding of weights cut off."""
+"""The integer dtypes, for codes and for remainders of weights."""
 
 BLOCK = 32
-"""The elements of a tensor, counted from its first in memory order, that share a scale."""
+"""The number of consecutive elements, in memory order, that share a scale."""
 
 LEAST_SCALE, NO_SCALE = np.float32(2.0**-120), np.float32(2.0**126)
-"""The scale of blocks of smaller values, and where scales end: that of a block with a value as
-large is NaN. So scales have reciprocals that are normal numbers."""
+"""The smallest scale, and the magnitude from which a block's scale is NaN. Thus all scales have
+normal reciprocals."""
 
 
 def compute_dtype(params: str) -> str:

@@ -12,14 +12,14 @@ from .storage import BLOCK
 
 PARTIALS = ("sum_of_squares", "largest", "not_finite")
 """The float64 partials of a chunk: the sum of squares, the largest absolute value (NaN ignored),
-and the number of elements that are infinite or NaN. Of the last `Update.n_plain` watched values
-there is the plain sum alone, and zeros."""
+and the number of elements that are infinite or NaN. For the last `Update.n_plain` watched values:
+the plain sum, and zeros."""
 
 SUBTOTAL_ROWS = 2048
-"""Rows of partials that one program adds before the subtotals are added: so no program has many
-rounds, whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. An
-estimate, not measured: ten rounds of under a microsecond and a launch more, in place of a
-millisecond of one program."""
+"""Rows of partials that one program reduces to a subtotal, so that no program needs many rounds,
+whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. Estimated, not
+measured: ten rounds of under a microsecond and one more launch, instead of a millisecond in a
+    single program."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -51,11 +51,11 @@ def partials_of_tensors(
 
 
 class Update(Hashable, Protocol):
-    """A composed update, as the backends use it."""
+    """The interface of a composed update for the backends."""
 
     @property
     def function(self) -> Any:
-        """The pure NumPy function of one element's values and the coefficients."""
+        """The pure NumPy function from one element's values and the coefficients to its results."""
 
     @property
     def coefficients_function(self) -> Any:
@@ -79,23 +79,23 @@ class Update(Hashable, Protocol):
 
     @property
     def n_plain(self) -> int:
-        """How many of the watched values, the last ones, are summed and not squared."""
+        """How many of the watched values, the last ones, are summed without squaring."""
 
     @property
     def blocked(self) -> tuple[tuple[int, int], ...]:
-        """The rows of codes, each with the row of the scales of its blocks.
+        """The rows of codes, each with the row of its blocks' scales.
 
-        In place of the codes, the function returns what `encode_function` makes them of; the scale
-        of a block is the largest absolute value of that.
+        The function does not return codes, but the input of `encode_function`, whose largest
+        absolute value in a block is the block's scale.
         """
 
     @property
     def encode_function(self) -> Any:
-        """The pure NumPy function from those results, and from the scales, to codes; or None."""
+        """The pure NumPy function from these results and the scales to codes; or None."""
 
     @property
     def sums(self) -> Any:
-        """The pass in front of it that finds sums, an update that writes nothing; or None."""
+        """The pass before it that computes sums, an update that writes nothing; or None."""
 
     @property
     def encode_streams(self) -> tuple[int, ...]:
@@ -107,15 +107,15 @@ class Update(Hashable, Protocol):
 
     @property
     def wants_sums(self) -> bool:
-        """Whether it writes nothing, and no largest absolute values are needed."""
+        """Whether it writes nothing, and only sums are needed, not the largest values."""
 
     @property
     def wants_counts(self) -> bool:
-        """Whether the numbers of values that are not finite are needed; else they are left 0."""
+        """Whether counts of nonfinite values are needed; otherwise they stay 0."""
 
     @property
     def totals(self) -> Update | None:
-        """The pass in front of it that finds what totals over all tensors are made of, if any."""
+        """The pass before it that computes partials of totals over all tensors, if any."""
 
     @property
     def random_streams(self) -> tuple[int, ...]:
@@ -130,7 +130,7 @@ class Update(Hashable, Protocol):
 
     @property
     def carried_names(self) -> tuple[str, ...]:
-        """The names of the numbers that each tensor carries from step to step."""
+        """The names of the carried numbers."""
 
     @property
     def option_names(self) -> tuple[str, ...]:
@@ -158,18 +158,18 @@ def layout_of_totals(n_totals: int, n_carried: int) -> tuple[int, int, int, int]
 
 
 def items_of(update: Update, row: int, size: int) -> int:
-    """Return the number of items in a list for a tensor of a size: elements, or scales."""
+    """Return the number of items in a list, elements or scales, for a tensor of this size."""
     scales = {scale for _, scale in update.blocked}
     return -(-size // BLOCK) if row in scales else size
 
 
 def stored_rows(update: Update) -> frozenset[int]:
-    """Return the lists that an update stores to: those that it writes, and scales."""
+    """Return the lists that an update stores to: those that it writes, and their scales."""
     return frozenset((*update.written, *(scale for _, scale in update.blocked)))
 
 
 class Table(Protocol):
-    """A table, as the backends use it; see `gpuopt.engine.table.Table`."""
+    """The interface of a table for the backends; see `gpuopt.engine.table.Table`."""
 
     @property
     def update(self) -> Update:
@@ -197,7 +197,7 @@ class Table(Protocol):
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Elements of each tensor."""
+        """The number of elements of each tensor."""
 
     @property
     def chunks(self) -> npt.NDArray[np.int32]:

@@ -23,7 +23,7 @@ def thread_count() -> int:
 
 
 def check_thread_count() -> None:
-    """Raise what `thread_count` would raise; looks at each value of the variable once."""
+    """Raise if `thread_count` would; checks each value of the variable only once."""
     global _valid
     given = os.environ.get("GPUOPT_NUM_THREADS")
     if given != _valid:

@@ -18,7 +18,7 @@ from .float_mode import set_default_mode
 from .thread_count import thread_count
 
 SMALL = 1 << 16
-"""Below this number of elements, one thread is faster."""
+"""Below this number of elements, a single thread is faster."""
 
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -61,7 +61,7 @@ def for_each_share(work: Callable[[int, int], None], ends: npt.NDArray[np.int64]
 def _submit(work: Callable[[int, int], None], first: int, last: int) -> Future[None]:
     """Submit a share to the pool; return it cancelled if no thread can be started.
 
-    The pool may raise and still keep the work in its queue, where a cancelled share does nothing.
+    If the pool raises, the work may still be in its queue, where a cancelled share does nothing.
     """
     share: Future[None] = Future()
 

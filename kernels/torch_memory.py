@@ -21,7 +21,7 @@ class TorchMemory:
     """
 
     def __init__(self, device: str, library: str) -> None:
-        """Take the name of a device, and the library whose current stream is used."""
+        """Store the name of a device, and the library whose current stream is used."""
         self._device = torch.device(device)
         self._of_cupy = library == "cupy"
         self._streams: set[int] = set()
@@ -83,8 +83,8 @@ class TorchMemory:
 def stream_of(handle: int, device: torch.device) -> Any:
     """Return torch's object for a stream of CuPy.
 
-    Handle 0 is the legacy default stream, and so is 1. torch takes an external stream of handle 0
-    for a wish for a new stream of its pool.
+    Handles 0 and 1 are the legacy default stream. For an external stream with handle 0, torch would
+    return a new stream from its pool.
     """
     if handle in (0, 1):
         return torch.cuda.default_stream(device)

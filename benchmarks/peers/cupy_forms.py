@@ -1,4 +1,4 @@
-"""Adam as users of CuPy write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
+"""Adam as CuPy users write it: an ElementwiseKernel, and cupy.fuse. Not yet run on a GPU."""
 
 from __future__ import annotations
 

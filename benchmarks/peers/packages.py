@@ -39,7 +39,7 @@ class Package:
         return Step(make(parameters(buffers), case.torch_options).step)
 
     def constructor(self, rule: str) -> Callable[[list[Any], Options], Any]:
-        """Return what makes the package's optimizer from parameters and the rule's options.
+        """Return a function from parameters and the rule's options to the package's optimizer.
 
         Raises:
             Unavailable: the package is not installed, or does not have the rule.

@@ -1,4 +1,4 @@
-"""Packages that have the optimizers that torch.optim does not have.
+"""Packages with optimizers that torch.optim lacks.
 
 Keys are the names of gpuopt's classes. Names and options are those of pytorch_optimizer 4.1,
 optimi 0.3.3, schedulefree 1.4, prodigyopt 1.1 and dadaptation 3.2.
@@ -68,4 +68,4 @@ REFERENCES: dict[str, Package] = {
 DIFFERENT: dict[str, str] = {
     "LAMB": "pytorch_optimizer's has no bias corrections",
 }
-"""Optimizers that pytorch_optimizer has in another form, which are timed unchecked."""
+"""Optimizers that differ in pytorch_optimizer, and are timed without a check."""

@@ -1,9 +1,9 @@
-"""A training step in torch's fastest calls, as its user writes it.
+"""A training step in torch's fastest calls, as a user would write it.
 
-What `clip_grad_norm_` calls with ``foreach=True``, a fused optimizer, `torch._foreach_lerp_` for
-the EMA; for bfloat16 parameters, float32 master weights that `torch._foreach_copy_` converts.
-Faster than a clipping that writes the gradients is the way of torch's GradScaler: the fused
-optimizer divides by its ``grad_scale`` as it reads them.
+It uses the calls of `clip_grad_norm_` with ``foreach=True``, a fused optimizer, and
+`torch._foreach_lerp_` for the EMA; for bfloat16 parameters, float32 master weights that
+`torch._foreach_copy_` converts. Clipping like torch's GradScaler is faster than rewriting the
+gradients: the fused optimizer divides by its ``grad_scale`` as it reads them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..buffers import import_torch
 
 @dataclass(frozen=True)
 class TorchTail:
-    """What a step does besides the update.
+    """The options of a step besides the update.
 
     Attributes:
         clip_norm: the largest norm of all gradients together.
         in_step: clip by the optimizer's ``grad_scale``.
-        ema_decay: of the average of the weights.
-        skip_nonfinite: leave everything as it is if the norm is infinite or NaN.
+        ema_decay: the decay of the weights' average.
+        skip_nonfinite: change nothing if the norm is infinite or NaN.
         stats: norms and largest values of each gradient, update and weight.
-        zero_grads: write zeros over the gradients.
+        zero_grads: write zeros into the gradients.
     """
 
     clip_norm: float | None = None
@@ -36,7 +36,7 @@ class TorchTail:
     zero_grads: bool = False
 
     def bytes(self, dtype: str) -> int:
-        """Return the bytes an element that the calls move, with AdamW or Adam.
+        """Return the bytes per element that the calls move, with AdamW or Adam.
 
         >>> TorchTail().bytes("float32"), TorchTail().bytes("bfloat16")
         (28, 40)
@@ -60,11 +60,11 @@ class TorchCalls:
     """Parameters, and the calls that update them.
 
     Attributes:
-        params: with their gradients.
-        masters: the float32 weights of bfloat16 parameters; else the parameters.
+        params: the parameters with their gradients.
+        masters: the float32 weights of bfloat16 parameters; otherwise the parameters.
         emas: the averages of the weights.
         stats: norms and largest values in the last step: of gradients, updates and weights.
-        skipped: how many steps were.
+        skipped: the number of skipped steps.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class TorchCalls:
         self.skipped = 0
 
     def step(self, tail: TorchTail) -> None:
-        """Clip, update, average; whatever the tail says."""
+        """Clip, update and average, as the tail says."""
         torch, narrow = self._torch, self.masters is not self.params
         grads = [p.grad for p in self.params]
         with torch.no_grad():
@@ -134,6 +134,6 @@ class TorchCalls:
         norms = torch._foreach_norm(tensors)
         if tensors[0].is_cuda:
             return [norms, torch._foreach_norm(tensors, float("inf"))]
-        # On the CPU that takes 16 times as long as what it reads.
+        # on the CPU this takes 16 times as long as reading the data
         lows, highs = zip(*map(torch.aminmax, tensors))
         return [norms, torch.maximum(torch.stack(highs), -torch.stack(lows)).unbind()]

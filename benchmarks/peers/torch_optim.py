@@ -39,7 +39,7 @@ def _optimizer(form: Mapping[str, bool], case: Case, buffers: SharedBuffers) -> 
         raise Unavailable(f"torch.optim.{case.torch} has no {', '.join(missing)}")
     params = parameters(buffers)
     optimizer = kind(params, **case.torch_options, **form)
-    # The registry's state names are torch's. States of another dtype torch allocates itself.
+    # The registry's state names are torch's. torch itself allocates states of another dtype.
     if case.optimizer is not None and state_dtype(buffers.dtype) == buffers.dtype:
         for param, states in zip(params, buffers.states):
             if states:

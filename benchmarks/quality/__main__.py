@@ -1,4 +1,4 @@
-"""The command line of the trainings."""
+"""The command line of the training runs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def train(
             losses = _losses(TASKS[name], method, storages, seeds, some_steps)
             table += list(rows(f"{name}, {some_steps}", method.name, losses))
             found.append(_line(TASKS[name], method, some_steps, losses))
-            if json is not None:  # after every optimizer: a run takes long
+            if json is not None:  # after every optimizer, since a run takes long
                 json.write_text(dumps(found, indent=1) + "\n")
     if markdown is not None:
         markdown.write_text(table_of(table) + "\n")
@@ -68,7 +68,7 @@ def train(
 
 
 def _losses(task: Task, method: Method, storages: Sequence[str], seeds: int, steps: int) -> Losses:
-    """Return the losses of each storage that this machine has, and print them as they come."""
+    """Return the losses of each storage available on this machine, printing them as they come."""
     found: dict[str, list[float]] = {}
     for name in storages:
         try:

@@ -1,4 +1,4 @@
-"""Adam's second moment over long runs, beside peers and other ways to round.
+"""Adam's second moment over long runs, compared with peers and other ways of rounding.
 
     python -m benchmarks.quality.drift
 
@@ -26,7 +26,7 @@ from .methods import STORAGES, Method
 
 ELEMENTS = 4096
 RUNS = {0.999: 5_000, 0.9999: 40_000}
-"""By beta2, the steps of a half."""
+"""For each beta2, the number of steps per half."""
 
 Run = Callable[[float, int], list[float]]
 """``means = run(beta2, steps)``, after both halves."""
@@ -41,7 +41,7 @@ def _gradients(steps: int) -> Any:
 
 
 def _by_formula(store: Callable[[Any], Any], dtype: str = "float32") -> Run:
-    """Return a run of v = b*v + (1-b)*g^2 alone, of which ``store`` says what is kept."""
+    """Return a run of v = b*v + (1-b)*g^2 alone, in which ``store`` rounds v."""
 
     def run(beta2: float, steps: int) -> list[float]:
         torch = import_torch()

@@ -1,4 +1,4 @@
-"""Families of optimizers, told apart by what their rules keep and sum, and their members."""
+"""Families of optimizers, distinguished by their rules' states and sums, and their members."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gpuopt.rules.registry import Rule
 
 @dataclass(frozen=True)
 class Family:
-    """Optimizers that are alike.
+    """A family of similar optimizers.
 
     Attributes:
-        name: in tables and pictures.
-        example: the class of which a path is drawn.
+        name: its name in tables and pictures.
+        example: the class whose path is drawn.
         has: whether an optimizer with its defaults is one of them.
     """
 
@@ -48,10 +48,10 @@ FAMILIES = (
     Family("squares alone", "RMSProp", lambda d, rule: bool({*rule.nonnegative} - {"exp_avg_sq"})),
     Family("SGD, momentum", "Momentum", lambda d, rule: True),
 )
-"""All families; an optimizer is of the first that has it."""
+"""All families; an optimizer belongs to the first that matches."""
 
 ORDER = tuple(reversed(FAMILIES))
-"""The families as they are shown, from the simplest on."""
+"""The families in the order of display, starting with the simplest."""
 
 
 def family_of(definition: Definition) -> Family:
@@ -61,11 +61,11 @@ def family_of(definition: Definition) -> Family:
 
 
 OPTIONS = ("nesterov", "amsgrad", "adamw_cautious")
-"""The members that differ from their class by an option."""
+"""Members that differ from their class by an option."""
 
 
 def _members() -> dict[str, Method]:
-    """Return a method for each class, and those with `OPTIONS`, by label and in families."""
+    """Return a method for each class, and those with `OPTIONS`, by label, ordered by family."""
     found = [
         method
         for name, method in DEMOS.items()
@@ -76,9 +76,9 @@ def _members() -> dict[str, Method]:
 
 
 def label_of(method: Method) -> str:
-    """Return the name of a method: its class's where no option is another."""
+    """Return the name of a method: its class's if all options are defaults."""
     return method.label if method.options else method.optimizer
 
 
 MEMBERS = _members()
-"""The methods that are compared, by label."""
+"""The compared methods, by label."""

@@ -1,7 +1,7 @@
-"""FlashOptim's formulas for states in 8 bits (arXiv 2602.23349), over float32 states.
+"""FlashOptim's formulas for 8-bit states (arXiv 2602.23349), simulated on float32 states.
 
 Blocks of 32, softsign codes for signed states and codes of the root for squares, rounded to
-nearest, and scales in float16. What a step leaves is replaced by what would have been stored.
+nearest, and scales in float16. After each step, states are replaced by their stored values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SQUARES = frozenset(name for rule in RULES.values() for name in rule.nonnegative
 
 
 def store(optimizer: Any) -> None:
-    """Replace the states of an optimizer of torch's interface by what 8 bits hold of them."""
+    """Replace the states of a torch-like optimizer by their 8-bit values."""
     torch = import_torch()
     for held in optimizer.state.values():
         for name, state in held.items():
@@ -27,11 +27,11 @@ def store(optimizer: Any) -> None:
 
 
 def stored(values: Any, squares: bool, scales: str = "float16") -> Any:
-    """Return the values of the codes of values.
+    """Encode and decode values.
 
     Args:
         values: a tensor.
-        squares: whether it holds squares, whose roots have codes.
+        squares: whether these are squares, whose roots are encoded.
         scales: the dtype of the scales.
     """
     torch = import_torch()

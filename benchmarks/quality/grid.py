@@ -1,4 +1,4 @@
-"""The search over learning rates: 1 and 3 times the powers of ten, as far as they are of use."""
+"""The search over learning rates: 1 and 3 times powers of ten, as long as they are useful."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from math import floor, inf, log10
 
 AROUND = 2
-"""How far the first rates lie from the start, on either side."""
+"""The number of first rates on either side of the start."""
 
 LOWEST, MOST = -10, 13
-"""The index of the lowest rate that is tried, 1e-5, and how many are."""
+"""The index of the lowest rate to try, 1e-5, and the maximum number of rates."""
 
 
 def rate_of(index: int) -> float:
@@ -22,7 +22,7 @@ def rate_of(index: int) -> float:
 
 
 def index_of(rate: float) -> int:
-    """Return the index of the rate of the grid that is nearest below.
+    """Return the index of the largest rate of the grid not above a rate.
 
     >>> index_of(0.3), index_of(0.0025), index_of(1.0)
     (-1, -6, 0)
@@ -34,14 +34,14 @@ def index_of(rate: float) -> int:
 def explored(
     tried: Callable[[float], float], start: float, useful: Callable[[float, float], bool]
 ) -> dict[float, float]:
-    """Return what came of the rates around a start, by rate, in their order.
+    """Return the losses of the rates around a start, in order.
 
-    The rates go on as far as the best is not inside, or one at an end is of use still.
+    The range is extended until the best rate is inside and the rates at its ends are not useful.
 
     Args:
         tried: returns the loss of a rate; infinity if it diverged.
         start: a rate in the middle.
-        useful: whether a rate is of use, by the rate and how far its loss is above the best.
+        useful: whether a rate is useful, from the rate and how far its loss is above the best.
     """
     middle = index_of(start)
     around = range(middle - AROUND, middle + AROUND + 1)

@@ -1,10 +1,9 @@
-"""Gradients that are hard for states in 8 bits: how far Adam gets from a run in float64.
+"""Gradients that are hard for 8-bit states: Adam's error compared with a float64 run.
 
     python -m benchmarks.quality.hard
 
-Each case takes `STEPS` steps over 4,096 weights. The table has, in units of the learning rate, the
-median and the largest error of a weight, per step, and the largest single step of one; that of
-float64 comes first.
+Each case takes `STEPS` steps with 4,096 weights. The table has, in units of the learning rate, the
+median and largest error of a weight per step, and the largest single step; float64's comes first.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ CONTENDERS = (
 )
 
 Gradients = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]
-"""The gradient of a step, by random numbers and the step's index."""
+"""Returns the gradient of a step, from a random generator and the step's index."""
 
 _EVERY_32ND = np.arange(ELEMENTS) % 32 == 0
 _SIZES = 10.0 ** np.random.default_rng(7).uniform(-6, 0, ELEMENTS)
@@ -44,7 +43,7 @@ def _normal(size: Any) -> Gradients:
 
 
 def _seldom(share: float, together: int, size: Any = 1.0) -> Gradients:
-    """Return gradients of which a share, in runs of so many elements, is not zero."""
+    """Return gradients of which a fraction, in runs of some length, is not zero."""
 
     def gradient(random: np.random.Generator, step: int) -> npt.NDArray[np.float64]:
         here = np.repeat(random.random(ELEMENTS // together) < share, together)

@@ -21,10 +21,10 @@ class Method:
     """An optimizer with options that train all tasks.
 
     Attributes:
-        name: on the command line, and in tables.
+        name: its name on the command line, and in tables.
         drop_in: the class in gpuopt.torch.
-        options: of both, ours and the peers'.
-        peers: by library, the name of its 8-bit class.
+        options: the options of both ours and the peers'.
+        peers: for each library, the name of its 8-bit class.
     """
 
     name: str
@@ -62,9 +62,9 @@ def _bitsandbytes(method: Method, params: Sequence[Any]) -> Any:
 
 
 def _torchao(method: Method, params: Sequence[Any]) -> Any:
-    """Return torchao's, run as it is written: compiling changes no formula.
+    """Return torchao's optimizer, not compiled, which changes no formula.
 
-    It stores tensors in 8 bits that have at least 4,096 elements, and whole blocks of 256.
+    It stores tensors in 8 bits that have at least 4,096 elements, in whole blocks of 256.
     """
     made = _class_of("torchao", method)
     import_torch().compiler.set_stance("force_eager")

@@ -1,4 +1,4 @@
-"""How an optimizer descends a stretched bowl by noisy gradients."""
+"""The paths of optimizers down an elongated bowl, with noisy gradients."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .grid import rate_of
 STEPS, SEEDS, NOISE = 100, 4, 2.0
 START, LOWEST_AT = (-1.6, 0.2), (1.0, 1.0)
 CURVATURES, TURNED = (1.0, 30.0), 25.0
-"""Of the bowl, along its axes, and the angle of the flat one."""
+"""The curvatures along the bowl's axes, and the angle of the flat axis."""
 
 RATES = tuple(map(rate_of, range(-8, 5)))
-"""The learning rates that are tried, from 0.0001 to 100."""
+"""The learning rates to try, from 0.0001 to 100."""
 
 Array = npt.NDArray[np.float64]
 
@@ -37,11 +37,11 @@ def height(x: Any, y: Any) -> Any:
 
 @dataclass(frozen=True)
 class Descent:
-    """A path from the start on.
+    """A path from the start.
 
     Attributes:
         lr: the learning rate.
-        points: after each step; of schedule-free optimizers, as `eval` makes them.
+        points: the point after each step; schedule-free optimizers are evaluated in eval mode.
     """
 
     lr: float
@@ -57,7 +57,7 @@ class Descent:
 def descent(definition: Definition, lr: float, seed: int) -> Descent:
     """Return the path with a learning rate, and all other options at their defaults."""
     noise = np.random.default_rng(seed)
-    point = np.array([START])  # a matrix: some rules treat vectors in another way
+    point = np.array([START])  # a matrix: some rules treat vectors differently
     opt = getattr(gpuopt, definition.name)([point], lr=lr)
     points = [point.copy()]
     for step in range(STEPS):
@@ -73,7 +73,7 @@ def descent(definition: Definition, lr: float, seed: int) -> Descent:
 
 
 def best_descent(definition: Definition) -> Descent:
-    """Return the first seed's path with the rate that ends lowest, on average over the seeds."""
+    """Return the first seed's path, with the rate that ends lowest on average over the seeds."""
 
     def mean_height(lr: float) -> float:
         return sum(descent(definition, lr, seed).mean_height for seed in range(SEEDS))

@@ -1,4 +1,4 @@
-"""What `which` has measured: losses by learning rate, their best, and where they are of use."""
+"""The results of `which`: losses by learning rate, the best ones, and the useful ranges."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gpuopt.demo.comparison import TARGET_ACCURACY
 from .families import MEMBERS, ORDER, family_of
 
 TOLERANCE = 0.1
-"""Of a loss of the transformer above the optimizer's best: a perplexity that is 10.5% larger."""
+"""The tolerated difference from the transformer's best loss: a 10.5% larger perplexity."""
 
 Losses = Mapping[float, float | None]
-"""By learning rate; None where the training diverged."""
+"""Losses by learning rate; None if the training diverged."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Results:
     """The content of the file.
 
     Attributes:
-        settings: of all trainings.
+        settings: the settings of all training runs.
         paths: a path for each family.
-        optimizers: what was measured of each.
+        optimizers: the measurements of each optimizer.
     """
 
     settings: Mapping[str, int]
@@ -82,9 +82,10 @@ class Results:
         return min(finite, key=lambda one: one[1], default=None)
 
     def useful(self, name: str, task: str) -> list[float]:
-        """Return the rates around the best that are of use, which may be none.
+        """Return the contiguous useful rates around the best, possibly none.
 
-        95% of the test digits are recognised, or the loss is at most `TOLERANCE` above the best.
+        A rate is useful if 95% of the test digits are recognized, or if the loss is at most
+        `TOLERANCE` above the best.
         """
         best = self.best(name, task)
         if best is None:
@@ -111,7 +112,7 @@ class Results:
 
 
 def _around(best: float, rates: Sequence[float], good: Callable[[float], bool]) -> Iterator[float]:
-    """Yield the rates without a gap around the best, in their order."""
+    """Yield the contiguous good rates around the best, in order."""
     at = rates.index(best)
     low = high = at
     while low > 0 and good(rates[low - 1]):
@@ -128,5 +129,5 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
 
 
 def read(file: Path) -> Results:
-    """Return what a file has."""
+    """Return the results in a file."""
     return Results(**json.loads(file.read_text(encoding="utf-8")))

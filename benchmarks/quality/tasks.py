@@ -1,4 +1,4 @@
-"""The tasks: a network, batches and a final loss, from data that Python and scikit-learn ship."""
+"""The tasks: a network, batches and a final loss, with data from Python and scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Tensors = tuple[Any, Any]
 """Inputs and labels."""
 
 HELD_OUT = 0.1
-"""The part of the text, at its end, that no batch comes from."""
+"""The fraction of the text, at its end, that is held out."""
 
 WIDTH, HEADS, CONTEXT, LAYERS = 64, 4, 32, 2
-"""Of the transformer."""
+"""The dimensions of the transformer."""
 
 WINDOWS = 512
-"""Windows of held-out text whose mean loss counts."""
+"""The number of windows of held-out text for the final loss."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Task:
     """A network and its data.
 
     Attributes:
-        name: on the command line.
+        name: its name on the command line.
         model: returns a network whose forward pass gives logits; seeded by the caller.
-        batches: yields as many batches as are asked for, the same for equal seeds.
-        judged: returns the data whose mean loss counts at the end.
-        steps: of a training.
+        batches: yields a number of batches, the same for equal seeds.
+        judged: returns the data for the final loss.
+        steps: the number of training steps.
     """
 
     name: str
@@ -93,7 +93,7 @@ def _convolutions() -> Any:
 
 @cache
 def _text() -> Any:
-    """Return Python's help topics as numbers of characters."""
+    """Return Python's help topics as character indices."""
     from pydoc_data.topics import topics
 
     text = "\n".join(topics[name] for name in sorted(topics))

@@ -1,4 +1,4 @@
-"""One training: from a seed to the loss at its end."""
+"""One training run, from a seed to the final loss."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .tasks import Task, loss
 def trained(task: Task, method: Method, storage: Storage, seed: int, steps: int) -> float:
     """Return the loss after training; NaN if it is not finite.
 
-    Schedule-free optimizers are trained in their train mode and judged in the other. SophiaG takes
-    an estimate of the Hessian every `modes.HESSIAN_EVERY` steps.
+    Schedule-free optimizers are trained in train mode and evaluated in eval mode. SophiaG estimates
+    the Hessian every `modes.HESSIAN_EVERY` steps.
 
     Raises:
         Unavailable: the peer is not installed, or has no such optimizer.
@@ -55,7 +55,7 @@ def _weight(param: Any, dtype: str) -> Any:
 
 
 def _drawn(model: Any, inputs: Any, generator: Any) -> Any:
-    """Return labels that are drawn from the model's own predictions."""
+    """Return labels sampled from the model's own predictions."""
     torch = import_torch()
     with torch.no_grad():
         chances = model(inputs).softmax(-1)
@@ -64,7 +64,7 @@ def _drawn(model: Any, inputs: Any, generator: Any) -> Any:
 
 
 def _backward(model: Any, inputs: Any, labels: Any, weights: Sequence[Any]) -> None:
-    """Give the weights the gradients of the loss."""
+    """Compute the gradients of the loss for the weights."""
     model.zero_grad()
     loss(model, inputs, labels).backward()
     for weight, copy in zip(weights, model.parameters(), strict=True):
@@ -72,7 +72,7 @@ def _backward(model: Any, inputs: Any, labels: Any, weights: Sequence[Any]) -> N
 
 
 def _load(weights: Sequence[Any], copies: Sequence[Any]) -> None:
-    """Give a model's parameters the values of weights in another dtype."""
+    """Copy weights of another dtype into a model's parameters."""
     with import_torch().no_grad():
         for weight, copy in zip(weights, copies, strict=True):
             if weight is not copy:

@@ -1,4 +1,4 @@
-"""Medians and bands of losses, and whether a storage is as good as float32."""
+"""Medians and bands of losses, compared with float32's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from statistics import median
 BASE = "float32"
 
 Losses = Mapping[str, Sequence[float]]
-"""By storage, the loss of each seed; NaN of a training that diverged."""
+"""For each storage, the loss of each seed; NaN if the training diverged."""
 
 HEAD = ("task, steps", "optimizer", "storage", "median", "band", "to float32", "verdict")
 
 
 def verdict(losses: Sequence[float], base: Sequence[float]) -> str:
-    """Say where the median lies: between float32's best and worst seed, below, or above.
+    """Return whether the median is between float32's best and worst seed, below, or above.
 
     >>> verdict([1.0, 2.0, 3.0], [1.5, 2.5, 2.0])
     'within'

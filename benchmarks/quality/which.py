@@ -1,15 +1,16 @@
-"""Which optimizer: the loss of two tasks over the learning rate, for each.
+"""Which optimizer? The losses of two tasks over the learning rate, for each optimizer.
 
     python -m benchmarks.quality.which --optimizers Adam Lion
     python -m benchmarks.quality.which --render
 
 The digits are `gpuopt sweep`'s network and training, over seeds; the characters are the transformer
-of `benchmarks.quality`. Learning rates are 1 and 3 times powers of ten, around the method's own and
-on to both sides as far as they are of use: 95% of the test digits are recognised, or the loss of
-the held-out text is at most 0.1 above the optimizer's best. All other options are defaults.
+of `benchmarks.quality`. Learning rates are 1 and 3 times powers of ten, starting around the
+method's default and extended as long as they are useful: 95% of the test digits are recognized, or
+the loss of the held-out text is at most 0.1 above the optimizer's best. All other options are
+defaults.
 
-It replaces the named optimizers in docs/benchmarks/quality/which.json. ``--render`` trains none: it
-writes the picture beside that file. `python -m benchmarks.tables` writes the table.
+It replaces the named optimizers in docs/benchmarks/quality/which.json. ``--render`` only draws the
+picture, next to that file. `python -m benchmarks.tables` writes the table.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from .which_picture import which_figure
 FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "quality" / "which.json"
 
 STEPS, EPOCHS, SEEDS = 400, 30, 5
-"""Of the transformer's training, of the digits', and how many of these there are."""
+"""Steps of the transformer's training, epochs of the digits' training, and its seeds."""
 
 Optimizers = Annotated[
     list[names(MEMBERS)] | None, option(metavar="OPTIMIZER", help=", ".join(MEMBERS))
@@ -77,7 +78,7 @@ def measure(
         raise Exit(2)
     import_torch().set_num_threads(threads)
     settings = {"epochs": epochs, "seeds": seeds, "steps": steps}
-    for name in texts(optimizers) or MEMBERS:  # after every optimizer: a run takes long
+    for name in texts(optimizers) or MEMBERS:  # after every optimizer, since a run takes long
         _save(json, _measured(MEMBERS[name], settings), settings)
 
 
@@ -85,7 +86,7 @@ def measure(
 
 
 def _measured(method: Demo, settings: Mapping[str, int]) -> dict[str, Any]:
-    """Return what the file has of a method."""
+    """Return a method's results in the file."""
     began = process_time()
     digits = _digits(method, settings["epochs"], settings["seeds"])
     losses = {rate: _mean(found["losses"]) for rate, found in digits.items()}
@@ -151,7 +152,7 @@ def _mean(losses: Sequence[float | None]) -> float:
 
 
 def _save(file: Path, own: Mapping[str, Any], settings: Mapping[str, int]) -> None:
-    """Write a method's line in place of its last; lines of other settings are dropped."""
+    """Replace a method's line; drop lines measured with other settings."""
     before = read(file) if file.exists() else Results(settings, [], [])
     kept = before.optimizers if before.settings == settings else []
     lines = {line["name"]: line for line in [*kept, own]}

@@ -1,4 +1,4 @@
-"""The picture of `which`: a path for each family, and beside it the losses of its members."""
+"""The picture of `which`: a path for each family, with its members' losses."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 TITLE = "What the learning rate does to each optimizer"
 LEAST = 5
-"""Rows that a family has room for, so that its path has, too."""
+"""The minimum number of rows per family, to leave room for its path."""
 
 TITLES = {"digits": "Digits: training loss", "transformer": "Characters: held-out loss"}
 
 BAR_TICKS = {"digits": (1e-4, 0.01, 1.0), "transformer": (2.0, 2.2, 2.5, 3.0)}
 
 LIGHTEST = {"digits": LOSS_OF_GUESSING, "transformer": 3.2}
-"""The losses of the lightest colour: that of guessing, and of characters by their frequency."""
+"""The losses of the lightest colour: of guessing, and of predicting character frequencies."""
 
 WIDTHS = (1.9, 3.0, 3.0)
-"""Of the columns, as parts."""
+"""The relative widths of the columns."""
 
 X, Y = (-2.0, 2.2), (-0.6, 1.8)
-"""The part of the bowl that is drawn."""
+"""The limits of the drawn part of the bowl."""
 
 
 def which_figure(results: Results) -> Figure:
@@ -65,7 +65,7 @@ def which_figure(results: Results) -> Figure:
 
 
 def task_panel(panel: Axes, task: str, names: Sequence[str], results: Results) -> Any:
-    """Draw the losses of a family, with the lowest of each row behind it."""
+    """Draw the losses of a family, followed by the lowest of each row."""
     rates = results.rates(task)
     rows = [results.losses(name, task) for name in names]
     mesh = colour_rows(panel, rows, (results.lowest(task), LIGHTEST[task]), rates)
@@ -84,7 +84,7 @@ def task_panel(panel: Axes, task: str, names: Sequence[str], results: Results) -
 
 
 def loss_text(loss: float, task: str) -> str:
-    """Return a loss in few digits."""
+    """Return a loss with a few digits."""
     return f"{loss:.2g}" if task == "digits" else f"{loss:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/which_optimizer.md, from the definitions and from what `which` has measured."""
+"""The table of docs/which_optimizer.md, from the definitions and the results of `which`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rows(results: Results) -> Iterator[tuple[str, ...]]:
 
 
 def _of_definition(name: str) -> tuple[str, str, str]:
-    """Return source and bytes an element, of states and moved by a step; all in float32."""
+    """Return source, bytes per element of states, and bytes moved per element; all in float32."""
     method = MEMBERS[name]
     definition = method.definition
     own = {k: v for k, v in method.options.items() if k in definition.defaults}
@@ -49,7 +49,7 @@ def short(source: str) -> str:
 
 
 def _of_task(results: Results, name: str, task: str) -> tuple[str, str, str]:
-    """Return the lowest loss, its rate, and the rates that are of use."""
+    """Return the lowest loss, its rate, and the useful rates."""
     best = results.best(name, task)
     if best is None:
         return "diverged", "-", "none"

@@ -44,10 +44,10 @@ class Rank:
     """The work and memory of the first rank, which holds the most.
 
     Attributes:
-        elements: of its parameters.
-        empty: tensors of which the last rank's shard is empty.
-        launches: one per table.
-        table_bytes: of all tables on the device, the norm's buffers included.
+        elements: the number of elements of its parameters.
+        empty: the number of tensors whose shard on the last rank is empty.
+        launches: the number of launches, one per table.
+        table_bytes: the size of all tables on the device, including the norm's buffers.
         memory: bytes of parameters, gradients and states.
         traffic: bytes that a step reads and writes.
     """
@@ -61,7 +61,7 @@ class Rank:
 
 
 def on_rank(shapes: Shapes, ranks: int, dtype: str, tail: Tail) -> Rank:
-    """Return the costs of the first rank, from its tables over memory that is never allocated."""
+    """Return the costs of the first rank, from its tables, without allocating their arrays."""
     (update,) = updates_for([RULES["adamw"]], _NO_OPTIONS, tail=tail)
     update = update.for_params(dtype)
     dtypes = _dtypes(update, dtype)

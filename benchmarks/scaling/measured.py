@@ -1,4 +1,4 @@
-"""The measured page: processes over gloo on this CPU, one for each rank.
+"""The measured page: processes with gloo on this CPU, one per rank.
 
 Run as ``python -m benchmarks.scaling.measured RANK RANKS FOLDER OPTIMIZER MODEL ROUNDS``, this
 module is one of these processes.
@@ -30,9 +30,9 @@ class Measured:
     """One optimizer on one rank.
 
     Attributes:
-        elements: of its shards.
-        milliseconds: per step, with clipping.
-        bytes: resident memory per element, of parameters, gradients and states.
+        elements: the number of elements of its shards.
+        milliseconds: time per step, with clipping.
+        bytes: resident memory per element of parameters, gradients and states.
     """
 
     elements: int

@@ -33,14 +33,13 @@ class Settings:
 
     Attributes:
         rules: keys of `CASES`.
-        dtypes: of parameters and gradients.
-        models: the shapes of each, by name.
+        dtypes: the dtypes of parameters and gradients.
+        models: the shapes of each model, by name.
         peers: the names of the peers.
         device: ``"cpu"`` or ``"cuda"``.
-        rounds: samples per contender.
+        rounds: the number of samples per contender.
         cold: whether to flush the caches before each step.
-        processor: whether suites tail, storage and references measure processor time, of all
-            threads.
+        processor: whether suites tail, storage and references measure the CPU time of all threads.
         tensors: the tensor counts of suite host.
         steps: the steps of suite accuracy.
         others: keys of `OTHERS`, for suite references.

@@ -1,7 +1,7 @@
 """The error of the parameters after some steps against torch.optim in float64, in ulps.
 
-All contenders get the same parameters and gradients, rounded to the dtype. Rounding the final
-parameter alone can cause an error of half an ulp.
+All contenders get the same parameters and gradients, rounded to the dtype. Merely rounding the
+final parameter can cause an error of half an ulp.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The time of an element of AdamW on one core, with everything in its cache: the arithmetic alone.
+"""The time per element of AdamW on one core, with all data in its cache: only the arithmetic.
 
-Walks over `SHORT` and over `LONG` elements are timed in turns, each many times over the same
-memory, which fits into the second-level cache of most processors. What a call costs is the same for
-both, so the difference of the two times, divided by that of the sizes, is an element's time. The
-median over the rounds counts, in processor time, from which other processes take nothing. gpuopt's
-walks are those of an optimizer after its first step, without the host's part; torch's and the copy
-loop's are whole calls, whose host's part the difference removes as well.
+Walks over `SHORT` and `LONG` elements are timed alternately, each many times over the same memory,
+which fits into the L2 cache of most processors. The overhead of a call is the same for both, so an
+element's time is the difference of the two times divided by the difference of the sizes. Results
+are medians over the rounds, in CPU time, which other processes do not affect. gpuopt's walks are
+those of an optimizer after its first step, without host overhead; torch's and the copy loop's are
+whole calls, whose host overhead cancels in the difference.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(settings: Settings) -> Iterator[Group]:
 
 
 def code() -> str:
-    """Return for which processor the walks are compiled, and its widest vectors."""
+    """Return the processor for which the walks are compiled, and its widest vectors."""
     try:
         from gpuopt.kernels.llvm.object_files import processor
     except ImportError as error:
@@ -87,7 +87,7 @@ def _short(name: str) -> str:
 
 
 def an_element(short: Timing, long: Timing) -> float:
-    """Return the seconds of an element, from the times over both sizes.
+    """Return the seconds per element, from the times for both sizes.
 
     >>> call, element = 5e-6, 2.0**-32
     >>> times = [Timing((call + size * element,), 1, 0.0) for size in (SHORT, LONG)]
@@ -108,7 +108,7 @@ def walk(options: Mapping[str, Any], place: Place, shapes: Shapes) -> Step:
     opt.step(grads)  # makes the tables
 
     def run() -> None:
-        for launch in opt._fused._launches:  # tables hold addresses alone: the optimizer must live
+        for launch in opt._fused._launches:  # tables only have addresses: keep the optimizer alive
             launch.run(grads)
 
     return Step(run)

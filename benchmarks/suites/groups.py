@@ -1,6 +1,6 @@
 """The host cost of one group per parameter, as with layer-wise learning rates.
 
-The time is the processor time of all threads. A step with changed learning rates includes a
+The time is the CPU time of all threads. A step with changed learning rates includes a
 scheduler's assignments.
 """
 

@@ -35,7 +35,7 @@ AGAIN, NEW, OBJECTS = "triton, again", "triton, new", "(new objects)"
 DROP_IN, DROP_IN_NEW = "drop-in, again", "drop-in, new"
 OWN = (AGAIN, NEW, DROP_IN, DROP_IN_NEW)
 SLOW = ("torch compile",)
-"""Peers that are left out here, since they recompile for each number of tensors."""
+"""Peers left out here, since they recompile for each number of tensors."""
 
 
 def run(settings: Settings) -> Iterator[Group]:
@@ -52,7 +52,7 @@ def run(settings: Settings) -> Iterator[Group]:
             yield _nothing_launched(count, settings.rounds)
 
 
-# --- nothing launched ----------------------------------------------------------------------------
+# --- without launches -----------------------------------------------------------------------------
 
 
 class NoLaunch:

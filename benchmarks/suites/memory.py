@@ -1,10 +1,9 @@
-"""Peak memory: of gradients, with the step after the backward pass and inside it; of states.
+"""Peak memory of gradients, with the step after and inside the backward pass, and of states.
 
-Gradients are looked at whenever one is complete, in batches of one and of several backward passes.
-
-The states of each storage are those of Adam over NumPy arrays of each model's shapes: what is kept
-of them, and the most that a step, ``state_dict`` and ``load_state_dict`` allocate besides. Of a
-large model, what is kept is computed, and some of its tensors are measured.
+Gradients are measured whenever one is complete, in batches of one and of several backward passes.
+States are those of Adam over NumPy arrays of each model's shapes, for each storage: the memory
+kept, and the peak that a step, ``state_dict`` and ``load_state_dict`` allocate in addition. For a
+large model, the memory kept is computed, and a sample of its tensors is measured.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The optimizers that torch.optim does not have, beside the packages that have them.
+"""The optimizers that torch.optim lacks, compared with other packages.
 
-gpuopt's drop-in, the copy loop of the bytes that its passes move, and each package, with torch's
-``foreach`` calls where it has them. All update the same parameters from the same gradients. A
-package that does not compute what gpuopt does is left out, but for those named in a note.
+The contenders are gpuopt's drop-in, a copy loop that moves the same bytes, and each package, also
+with ``foreach`` if it has that. All update the same parameters from the same gradients. A package
+that does not compute the same as gpuopt is left out, except for those named in a note.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ OURS = "gpuopt, drop-in"
 DTYPE = "float32"
 
 TOLERANCE = 1e-2
-"""Of the largest change of a weight: the packages differ by less in the place of eps and in
-rounding, and by more if a correction or a decay is missing."""
+"""Relative to the largest change of a weight. Different placement of eps and rounding give smaller
+differences; a missing correction or decay gives larger ones."""
 
 Params = Callable[[Place, Shapes], list[Any]]
 
@@ -64,7 +64,7 @@ def _contest(rule: str) -> Contest:
 
 
 def copy_of(rule: str, place: Place, shapes: Shapes) -> Step:
-    """Return a step that moves what all passes of a rule move, and computes nothing."""
+    """Return a step that moves the bytes of all passes of a rule, without computing."""
     update, count = compose(RULES[rule]), elements(shapes)
     if place.device != "cpu":
         from ..cuda import copy_step
@@ -106,7 +106,7 @@ def theirs(definition: Definition, package: Package, params: list[Any]) -> Any:
     given = {name: value for name, value in definition.defaults.items() if name in OPTIONS}
     make = package.constructor(definition.name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # optimi's, that foreach will go
+        warnings.simplefilter("ignore")  # optimi warns that foreach is deprecated
         return _ready(make(params, given))
 
 

@@ -1,12 +1,12 @@
-"""AdamW by what states and weights are stored in: bytes, and times beside torch's fused step.
+"""AdamW with different storage of states and weights: bytes, and times compared with torch's.
 
-float32 parameters have states in float32, bfloat16 or 8 bits. bfloat16 parameters have, besides,
-float32 master weights, or what rounding cut off of them in 16 or 8 bits; torch's code for those
-converts gradients and weights in calls of its own. DeepSpeed's step stands in the place of torch's.
+float32 parameters have states in float32, bfloat16 or 8 bits. bfloat16 parameters also have float32
+master weights, or remainders in 16 or 8 bits; torch's version converts gradients and weights in
+separate calls. DeepSpeed's step replaces torch's.
 
-Then, of bfloat16 parameters, the same with the whole tail of a step: clipping, an EMA, statistics,
-steps skipped if a gradient is not finite, and gradients zeroed. With float32 masters it is compared
-with torch's calls before it is timed.
+Then bfloat16 parameters are measured with the whole tail of a step: clipping, EMA, statistics,
+skipping of non-finite gradients, and zeroing of gradients. The version with float32 masters is
+checked against torch's calls before it is timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .tail import compare, take_steps
 TORCHS, DEEPSPEEDS = "torch fused", "DeepSpeed"
 LR = 1e-4
 COMPARED = ("grad_norm", "grad_max", "update_norm", "update_max", "param_norm", "param_max")
-"""gpuopt's statistics that torch's calls have."""
+"""gpuopt's statistics that torch's calls also compute."""
 
 Options = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ TORCH_TAILS = {
     SCALES: TorchTail(**STATS, in_step=True),
     f"{SCALES}, {PLAIN}": TorchTail(**WHOLE, in_step=True),
 }
-"""The same of torch's calls."""
+"""The same for torch's calls."""
 
 
 def run(settings: Settings) -> Iterator[Group]:
@@ -97,7 +97,7 @@ def _whole() -> Contest:
     calls: dict[Place, TorchCalls] = {}
 
     def torchs(tail: TorchTail, place: Place, shapes: Shapes) -> Step:
-        if place not in calls:  # made once for a model: all ways of torch update the same memory
+        if place not in calls:  # one set per model, for all of torch's versions
             calls.clear()
             calls[place] = _calls(new_params(shapes, dtype, place.device))
         own = calls[place]
@@ -120,7 +120,7 @@ def _drop_in(options: Options, place: Place, shapes: Shapes) -> Step:
 
 
 def torch_step(place: Place, shapes: Shapes) -> Step:
-    """Return torch's fused step, for bfloat16 parameters with what float32 masters need."""
+    """Return torch's fused step; for bfloat16, with the conversions of float32 masters."""
     calls = _calls(new_params(shapes, place.dtype, place.device), average=False)
     return Step(lambda: calls.step(TorchTail()))
 
@@ -142,7 +142,7 @@ def _calls(params: list[Any], lr: float = LR, average: bool = True) -> TorchCall
 
 
 def refill(params: Sequence[Any]) -> Callable[[], AbstractContextManager[None]]:
-    """Return what gives the gradients, outside the clock, the values that they have now."""
+    """Return a context that restores the gradients' current values, outside the timed region."""
     torch, kept = import_torch(), [param.grad.clone() for param in params]
 
     def context() -> AbstractContextManager[None]:
@@ -153,9 +153,9 @@ def refill(params: Sequence[Any]) -> Callable[[], AbstractContextManager[None]]:
 
 
 def check(place: Place, shapes: Shapes = ((1000,), (33, 7), ())) -> None:
-    """Raise RuntimeError unless gpuopt with float32 masters computes what torch's calls do.
+    """Raise RuntimeError unless gpuopt with float32 masters computes the same as torch's calls.
 
-    Averages, statistics and gradients are compared after four steps, of which one is not finite.
+    Averages, statistics and gradients are compared after four steps, one of them non-finite.
     """
     import gpuopt.torch
 

@@ -24,7 +24,7 @@ DTYPES = ("float32", "bfloat16")
 TORCH_TAIL = TorchTail(clip_norm=LARGEST, ema_decay=DECAY)
 
 TOLERANCE = 1e-5
-"""Between both after a step in float32, since they round in different orders."""
+"""The tolerated difference after a float32 step, since both round in different orders."""
 
 
 def run(settings: Settings) -> Iterator[Group]:
@@ -94,7 +94,7 @@ def take_steps(
 
 
 def compare(ours: Sequence[Any], torchs: Sequence[Any], what: str) -> None:
-    """Raise RuntimeError unless tensors are equal but for rounding."""
+    """Raise RuntimeError unless tensors are equal up to rounding."""
     torch = import_torch()
     for mine, other in zip(ours, torchs):
         if not torch.allclose(mine, other, rtol=TOLERANCE, atol=TOLERANCE):

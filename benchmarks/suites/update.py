@@ -1,4 +1,4 @@
-"""Whole steps over the tensors of models, compared with the peers."""
+"""Whole steps over the tensors of models, compared with peers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What builds the pages: those written from definitions, pictures, equations, and checks."""
+"""Extensions and generators for the documentation: optimizers' pages, pictures, equations."""

@@ -1,4 +1,4 @@
-"""What an optimizer keeps and moves, counted from its rules."""
+"""The memory and traffic of an optimizer, counted from its rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORAGES = (
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes an element.
+    """Bytes per element.
 
     Attributes:
         param: the dtype of parameters and gradients.
@@ -47,7 +47,7 @@ def costs(rule: Rule) -> Iterator[Cost]:
 
 
 def alike(definition: Definition) -> list[list[Rule]]:
-    """Return an optimizer's rules, those with the same states and costs together."""
+    """Return an optimizer's rules, grouped by equal states and costs."""
     groups: dict[object, list[Rule]] = {}
     for rule in definition.all_rules:
         key = (rule.states, rule.wide, rule.not_in_8_bits, tuple(costs(rule)))

@@ -1,4 +1,4 @@
-"""How each optimizer descends a curved valley: a path of NumPy's bits, the same on any machine."""
+"""The path of each optimizer down a curved valley, with the same bits on any machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray
 
 
 def height(x: Array, y: Array) -> Array:
-    """Return Rosenbrock's function, 5 in place of its 100: a valley, lowest at (1, 1)."""
+    """Return Rosenbrock's function with 5 instead of 100: a valley with its minimum at (1, 1)."""
     return (1.0 - x) ** 2 + 5.0 * (y - x**2) ** 2
 
 
@@ -38,7 +38,7 @@ def curvature(at: Array) -> Array:
 
 @dataclass(frozen=True)
 class Descent:
-    """A path, from the start on.
+    """A path from the start.
 
     Attributes:
         lr: the learning rate.
@@ -68,7 +68,7 @@ def best_descent(definition: Definition) -> Descent:
 
 def descents(definition: Definition) -> list[Descent]:
     """Return the paths of an optimizer with its defaults and each learning rate."""
-    points = [np.array([START]) for _ in RATES]  # matrices: some rules treat vectors in another way
+    points = [np.array([START]) for _ in RATES]  # matrices: some rules treat vectors differently
     groups = [{"params": [point], "lr": lr} for point, lr in zip(points, RATES)]
     make = getattr(gpuopt, definition.name)
     apart = definition.shared  # groups that share an estimate have one learning rate

@@ -1,4 +1,4 @@
-"""A Sphinx extension: documents what is in a source file, without importing the file.
+"""A Sphinx extension that documents a source file without importing it.
 
 ``.. documented:: gpuopt/torch/in_backward.py StepInBackward`` is autodoc for modules whose imports,
 torch above all, need not be installed. ``:members:`` names the methods.
@@ -28,13 +28,13 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 class DocumentedDirective(SphinxDirective):
-    """Writes a class or a function as autodoc would."""
+    """Documents a class or a function as autodoc would."""
 
     required_arguments = 2
     option_spec: ClassVar[dict[str, Any]] = {"members": str.split, "module": str}
 
     def run(self) -> list[nodes.Node]:
-        """Return what the docstrings say."""
+        """Return the nodes for the docstrings."""
         file, name = self.arguments
         self.env.note_dependency(str(ROOT / file))
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))

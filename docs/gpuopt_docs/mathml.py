@@ -1,6 +1,6 @@
-"""A Sphinx extension: equations as MathML, made when the pages are built.
+"""A Sphinx extension that converts equations to MathML when the pages are built.
 
-A page then needs neither scripts nor fonts, and an equation with a mistake fails the build.
+Pages then need neither scripts nor fonts, and an invalid equation fails the build.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Sphinx extension: a page that would load anything from elsewhere fails the build."""
+"""A Sphinx extension that fails the build if a page would load anything from elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def loads_from_elsewhere(text: str) -> list[str]:
-    """Return what a page or a style sheet loads over a network.
+    """Return what a page or a style sheet would load over a network.
 
     >>> loads_from_elsewhere('<a href="https://example.org">x</a><img src="x.png">')
     []

@@ -117,7 +117,7 @@ def in_markdown(text: str) -> str:
 
 
 def picture(definition: Definition) -> str:
-    """Return the picture, in the colours of the page, with what it shows below it."""
+    """Return the picture, in the colours of the page, with its caption."""
     said = caption(definition)
     shown = [
         f"```{{image}} pictures/{slug(definition.name)}-{part}-{theme}.svg\n"
@@ -146,7 +146,7 @@ def _arguments(definition: Definition) -> Iterator[str]:
     rows = [_argument(definition, option) for option in definition.options]
     yield table(("argument", "default", ""), rows)
     yield (
-        "`params` comes first. Arguments with a `*` are given by name, and so are `state_dtype` "
+        "`params` comes first. Arguments with a `*` are keyword-only, and so are `state_dtype` "
         "and the options of [the tail](../tail.md)."
     )
 
@@ -159,8 +159,8 @@ def _argument(definition: Definition, option: Option) -> Sequence[str]:
 def _costs(definition: Definition) -> Iterator[str]:
     yield "## States and bytes"
     yield (
-        "Bytes an element: what a step reads and writes, of parameters, gradients and states, and "
-        "what the states take from step to step."
+        "Bytes per element: *moved* is what a step reads and writes of parameters, gradients and "
+        "states; *kept* is the size of the states."
     )
     groups = costs.alike(definition)
     for rules in groups:
@@ -176,7 +176,7 @@ def _costs(definition: Definition) -> Iterator[str]:
     carried = [name for name in definition.carried_names]
     if carried:
         names = ", ".join(f"`{name}`" for name in sorted(carried))
-        yield f"Each tensor carries {names} besides, in float64."
+        yield f"Each tensor also carries {names}, in float64."
 
 
 def _without_states(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -185,7 +185,7 @@ def _without_states(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 def _state(rule: Rule, name: str) -> str:
     notes = {
-        "float32 always": name in rule.wide,
+        "always float32": name in rule.wide,
         "not in 8 bits": name in rule.not_in_8_bits,
         "read, not written": name in rule.constant,
         "starts as the parameter": name in rule.copies,
@@ -195,7 +195,7 @@ def _state(rule: Rule, name: str) -> str:
 
 
 def _which(definition: Definition, rules: Sequence[Rule]) -> str:
-    """Return the options that choose one of some rules: the least that do."""
+    """Return the fewest options that select one of some rules."""
     names = {rule.name for rule in rules}
     keys = [key for key, rule in definition.rules.items() if rule in names]
     key = min(keys, key=sum)

@@ -14,31 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from .cupy_arrays import CUPY
-from .foreign import FOREIGN, is_made_at_export, sharing, speaks
+from .foreign import FOREIGN, exports_copies, sharing, supports_exchange
 from .library import Library
 from .memory import FLOATS, Memory
 from .numpy_arrays import NUMPY
-from .recognised import is_cupys, is_torchs
-from .torch_tensors import TORCH, LazyError, bare, is_lazy, resolved
+from .recognised import is_cupy_array, is_torch_tensor
+from .torch_tensors import TORCH, LazyError, is_lazy, resolved, without_lazy_bits
 
 __all__ = [
     "FLOATS",
     "LazyError",
     "Memory",
     "assign",
-    "bare",
     "copy_as",
     "copy_into",
     "describe",
     "describe_state",
+    "exports_copies",
     "fill",
-    "is_cupys",
+    "is_cupy_array",
     "is_lazy",
-    "is_made_at_export",
-    "is_torchs",
+    "is_torch_tensor",
     "mark_written",
     "resolved",
     "to_numpy",
+    "without_lazy_bits",
     "zeros",
     "zeros_like",
 ]
@@ -48,7 +48,7 @@ def describe(array: Any, name: str) -> Memory:
     """Return the memory of ``array``.
 
     Args:
-        array: a NumPy array, a torch tensor, a CuPy array, or an array that supports DLPack or
+        array: a NumPy array, a torch tensor, a CuPy array, or any array that supports DLPack or
             ``__cuda_array_interface__``.
         name: its name in error messages, such as ``"params[0]"``.
 
@@ -63,22 +63,22 @@ def describe(array: Any, name: str) -> Memory:
 
 
 def describe_state(array: Any, name: str) -> Memory:
-    """Return the memory of an array that may hold a state: also one of integers."""
+    """Return the memory of an array that may hold a state, and so may have an integer dtype."""
     return _library_of(array, name).describe(array, name)
 
 
 def zeros_like(array: Any, dtype: str, fill: float = 0.0) -> Any:
-    """Return a new array of the same library, device, shape and memory order, of a dtype."""
+    """Return a new array with this dtype, and the same library, device, shape and memory order."""
     return _library_of(array, "array").full_like(array, dtype, fill)
 
 
 def zeros(array: Any, count: int) -> Any:
-    """Return a new float32 array of ``count`` zeros, of the library and the device of ``array``."""
+    """Return a new float32 array of ``count`` zeros, with the library and device of ``array``."""
     return _library_of(array, "array").zeros(array, count)
 
 
 def copy_as(array: Any, dtype: str) -> Any:
-    """Return a copy of the same library, device and memory order, of a dtype."""
+    """Return a copy with this dtype, and the same library, device and memory order."""
     known = sharing(array) if _library_of(array, "array") is FOREIGN else array
     made = zeros_like(known, dtype)
     if isinstance(made, np.ndarray):
@@ -116,7 +116,7 @@ def assign(target: Any, source: Any) -> None:
 
 def fill(array: Any, number: float) -> None:
     """Set every element of an array's memory to a number."""
-    plain = bare(array)
+    plain = without_lazy_bits(array)
     memory = describe(plain, "array")
     if memory.device == "cpu":
         memory.view[...] = number  # bfloat16 is viewed as uint16: only 0 has the same bits
@@ -133,11 +133,11 @@ def mark_written(tensors: Sequence[Any]) -> None:
 def _library_of(array: Any, name: str) -> Library:
     if isinstance(array, np.ndarray):
         return NUMPY
-    if is_torchs(array):
+    if is_torch_tensor(array):
         return TORCH
-    if is_cupys(array):
+    if is_cupy_array(array):
         return CUPY
-    if speaks(array):
+    if supports_exchange(array):
         return FOREIGN
     raise TypeError(
         f"{name}: expected a NumPy array, a torch tensor, a CuPy array or an array that speaks "

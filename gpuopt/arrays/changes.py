@@ -2,8 +2,8 @@
 
 A NumPy array keeps its memory for its lifetime, but its dtype can be set. A torch tensor does not
 (``p.data = ...``), so its address and layout are compared at every step; the address alone is not
-enough, since freed memory may be reused for another shape. Where the address is another, the
-storage may have been resized, too. Arrays of other libraries always count as changed.
+enough, since freed memory may be reused for another shape. If the address differs, the storage may
+have been resized, too. Arrays of other libraries always count as changed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import is_cupys, is_torchs
+from . import is_cupy_array, is_torch_tensor
 from .torch_tensors import offsets_and_storages, reach
 
 DTYPE, WRITEABLE = attrgetter("dtype"), attrgetter("flags.writeable")
-"""In a map, the fastest way to what can be set of a NumPy array."""
+"""The fastest way, in a map, to read the mutable properties of NumPy arrays."""
 
 _NONE = np.zeros(0, np.int64)
 
@@ -35,11 +35,11 @@ class Snapshot:
     Attributes:
         places: positions of the torch tensors in a list of torch tensors and None; None if all
             are tensors.
-        addresses: of the torch tensors.
-        layout: of the torch tensors; None if there are other arrays.
+        addresses: the addresses of the torch tensors.
+        layout: the layout of the torch tensors; None if there are other arrays.
         signatures: one per array, if there are other arrays.
-        dtypes: of the NumPy arrays among those, and None for others.
-        still: the arrays, if all are NumPy arrays.
+        dtypes: the dtypes of the NumPy arrays among those, and None for others.
+        numpy_arrays: the arrays, if all are NumPy arrays.
     """
 
     places: list[int] | None = None
@@ -47,7 +47,7 @@ class Snapshot:
     layout: Layout | None = None
     signatures: list[Any] | None = None
     dtypes: list[Any] | None = None
-    still: Still | None = None
+    numpy_arrays: NumpyArrays | None = None
 
     def rows(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Yield each tensor's position, and its address and layout."""
@@ -62,7 +62,7 @@ class Moves:
 
     Attributes:
         changed: positions of arrays that appeared, disappeared, or changed their layout, and of
-            torch tensors that reach beyond the ends of their new storages.
+            torch tensors that extend beyond their new storages.
         moved: int64, positions of torch tensors of which only the address changed.
         addresses: int64, the new addresses of ``moved``.
     """
@@ -96,7 +96,7 @@ class Layout:
 
     @cached_property
     def _sizes(self) -> npt.NDArray[np.int64]:
-        """int64 [2, n], the bytes of an element, and from the first to the end of the last."""
+        """int64 [2, n]: the size of an element, and of the whole tensor, in bytes."""
         strides, dtypes, shapes, *_ = self.columns
         items = [dtype.itemsize for dtype in dtypes]
         return np.array([items, list(map(reach, shapes, strides, items))], np.int64)
@@ -104,7 +104,7 @@ class Layout:
     def fits_storages(
         self, tensors: Sequence[Any], at: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Return for each of these positions whether the tensor there is within its storage."""
+        """Return for each position whether the tensor there fits within its storage."""
         moved = tensors if len(at) == len(tensors) else [tensors[k] for k in at.tolist()]
         items, needed = self._sizes[:, at]
         first, held = offsets_and_storages(moved)
@@ -112,17 +112,17 @@ class Layout:
         return fits
 
 
-class Still:
-    """NumPy arrays, to tell in little time whether others are the same objects."""
+class NumpyArrays:
+    """NumPy arrays, with a fast check whether others are the same objects."""
 
     def __init__(self, arrays: Sequence[Any]) -> None:
-        """Remember their ids, which are theirs as long as they live."""
+        """Store their ids, which are unique while they are alive."""
         self._ids, self._dtypes = list(map(id, arrays)), list(map(DTYPE, arrays))
         self._freed: list[Any] = []
         self._references = [weakref.ref(array, self._freed.append) for array in arrays]
 
-    def are(self, arrays: Sequence[Any]) -> bool:
-        """Return whether these are the arrays themselves, with the dtypes that they had."""
+    def are_same(self, arrays: Sequence[Any]) -> bool:
+        """Return whether these are the same arrays, with unchanged dtypes."""
         return (
             not self._freed
             and list(map(id, arrays)) == self._ids
@@ -137,7 +137,7 @@ def detect_changes(arrays: Sequence[Any], last: Snapshot | None = None) -> tuple
         arrays: arrays of any library, or None.
         last: the last snapshot; None if there is none.
     """
-    if last is not None and last.still is not None and last.still.are(arrays):
+    if last is not None and last.numpy_arrays is not None and last.numpy_arrays.are_same(arrays):
         return last, NONE
     places, tensors, addresses = None, arrays, _addresses(arrays)
     if addresses is None and any(array is None for array in arrays):
@@ -178,14 +178,14 @@ def _moves(
     snapshot: Snapshot,
     tensors: Sequence[Any],
 ) -> Moves:
-    """Return moves; a tensor that reaches beyond its storage is one that changed.
+    """Return the moves; a tensor that extends beyond its storage counts as changed.
 
     Args:
         changed: positions in the list of all arrays.
-        at: int64, positions in the list of tensors, of those that moved.
-        addresses: of all tensors.
-        snapshot: of all arrays.
-        tensors: all of them.
+        at: int64, positions of the moved tensors in the list of tensors.
+        addresses: the addresses of all tensors.
+        snapshot: the snapshot of all arrays.
+        tensors: all tensors.
     """
     assert snapshot.layout is not None
     fits = snapshot.layout.fits_storages(tensors, at)
@@ -216,10 +216,10 @@ def _properties(tensors: Sequence[Any]) -> tuple[list[Any], ...]:
 
 
 def _guards(tensors: Sequence[Any]) -> Any:
-    """Return torch's own check of many tensors at once, or None if this torch has none.
+    """Return torch's own check of many tensors at once, or None if this torch lacks it.
 
-    It compares `_properties` and autograd's flags in C++, in a quarter of the time. It is not
-    public, so it must stay optional.
+    It compares `_properties` and autograd's flags in C++, in a quarter of the time. It is a private
+    API, so it must stay optional.
     """
     try:
         from torch._C._dynamo.guards import TensorGuards
@@ -231,9 +231,11 @@ def _guards(tensors: Sequence[Any]) -> Any:
 
 def _detect_each(arrays: Sequence[Any], last: Snapshot | None) -> tuple[Snapshot, Moves]:
     signatures = [_signature(array) for array in arrays]
-    still = Still(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
+    numpy_arrays = (
+        NumpyArrays(arrays) if all(isinstance(s, weakref.ref) for s in signatures) else None
+    )
     dtypes = [array.dtype if isinstance(array, np.ndarray) else None for array in arrays]
-    snapshot = Snapshot(signatures=signatures, dtypes=dtypes, still=still)
+    snapshot = Snapshot(signatures=signatures, dtypes=dtypes, numpy_arrays=numpy_arrays)
     if last is None or last.signatures is None:
         return snapshot, Moves(range(len(arrays)))
     if all(map(is_, signatures, last.signatures)) and dtypes == last.dtypes:
@@ -249,9 +251,9 @@ def _signature(array: Any) -> Any:
         return None
     if isinstance(array, np.ndarray):
         return weakref.ref(array)  # always the same object while the array lives
-    if is_torchs(array) and array.layout is sys.modules["torch"].strided:
+    if is_torch_tensor(array) and array.layout is sys.modules["torch"].strided:
         return (array.data_ptr(), *(column[0] for column in _properties([array])))
-    if is_cupys(array):
+    if is_cupy_array(array):
         data = array.data
         return data.ptr, data.device_id, array.shape, array.strides, array.dtype
     return object()

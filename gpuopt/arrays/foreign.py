@@ -26,33 +26,33 @@ _IMMUTABLE = ("jax", "jaxlib", "tensorflow")  # not all of them export the read-
 _CPU, _CUDA = 1, 2  # DLPack's device types
 
 
-def speaks(array: Any) -> bool:
+def supports_exchange(array: Any) -> bool:
     """Return whether an array supports one of the two protocols."""
-    return _speaks_dlpack(array) or hasattr(array, "__cuda_array_interface__")
+    return _supports_dlpack(array) or hasattr(array, "__cuda_array_interface__")
 
 
-def _speaks_dlpack(array: Any) -> bool:
+def _supports_dlpack(array: Any) -> bool:
     return hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__")
 
 
 def _shared(array: Any, name: str) -> tuple[Library, Any]:
-    """Return an array of a known library over the same memory, and the library."""
-    kind = array.__dlpack_device__()[0] if _speaks_dlpack(array) else _CUDA
+    """Return an array of a known library that shares the memory, and the library."""
+    kind = array.__dlpack_device__()[0] if _supports_dlpack(array) else _CUDA
     if kind not in (_CPU, _CUDA):
         raise TypeError(
             f"{name}: {type(array).__name__} is on a device that is neither the CPU nor CUDA"
         )
     library, module = _library_on_cuda(array, name) if kind == _CUDA else (NUMPY, np)
     try:
-        if _speaks_dlpack(array):
+        if _supports_dlpack(array):
             return library, module.from_dlpack(array)
         return library, _through_interface(array, library, module)
-    except Exception as error:  # libraries differ in what they raise without such a device
+    except Exception as error:  # without such a device, libraries raise different errors
         raise TypeError(f"{name}: {module.__name__} cannot share this array: {error}") from error
 
 
 def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
-    """Return an array over the memory of ``__cuda_array_interface__``; never a copy."""
+    """Return an array that shares the memory of ``__cuda_array_interface__``; never a copy."""
     address = array.__cuda_array_interface__["data"][0]
     if library is CUPY:
         number = module.cuda.runtime.pointerGetAttributes(address).device if address else 0
@@ -66,7 +66,7 @@ def _through_interface(array: Any, library: Library, module: ModuleType) -> Any:
 
 
 def sharing(array: Any) -> Any:
-    """Return an array of a known library over the same memory."""
+    """Return an array of a known library that shares the memory."""
     return _shared(array, "array")[1]
 
 
@@ -86,12 +86,12 @@ def _describe_foreign(array: Any, name: str) -> Memory:
     return replace(memory, writable=_writable(array, memory), owner=shared)
 
 
-def is_made_at_export(array: Any, memory: Memory) -> bool:
-    """Return whether an array makes new memory at each export: nobody would see what is written.
+def exports_copies(array: Any, memory: Memory) -> bool:
+    """Return whether an array exports a new copy each time, so that writes would be lost.
 
     Args:
-        array: of any library.
-        memory: of the array, as it was described.
+        array: an array of any library.
+        memory: the memory of the array, as it was described.
     """
     if memory.owner is None or memory.size == 0:
         return False
@@ -102,12 +102,12 @@ def is_made_at_export(array: Any, memory: Memory) -> bool:
 def _writable(array: Any, memory: Memory) -> bool:
     if type(array).__module__.partition(".")[0] in _IMMUTABLE:
         return False
-    if not _speaks_dlpack(array):
+    if not _supports_dlpack(array):
         return not array.__cuda_array_interface__["data"][1]
-    return memory.writable or not _says_read_only(array)
+    return memory.writable or not _has_read_only_flag(array)
 
 
-def _says_read_only(array: Any) -> bool:
+def _has_read_only_flag(array: Any) -> bool:
     """Return whether the exporter's DLPack version has a read-only flag.
 
     NumPy also marks arrays from exporters without the flag (DLPack before 1.0) as read-only; only

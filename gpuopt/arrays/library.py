@@ -15,12 +15,12 @@ class Library:
 
     Attributes:
         describe: returns the memory of an array; the second argument is its name in errors.
-        full_like: returns a new array of the same device, shape and memory order, of a dtype,
-            filled with a number.
-        zeros: returns a new float32 array of the same device, of a number of zeros.
+        full_like: returns a new array with the same device, shape and memory order, with another
+            dtype, filled with a number.
+        zeros: returns a new float32 array of zeros, on the same device.
         on_host: returns the array, or a copy of it, in the host's memory.
-        assign: copies into an array from one of the same library, shape and dtype, or from
-            what `on_host` returned.
+        assign: copies into an array from one with the same library, shape and dtype, or from
+            the result of `on_host`.
     """
 
     describe: Callable[[Any, str], Memory]

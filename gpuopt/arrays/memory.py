@@ -25,14 +25,14 @@ class Memory:
 
     Attributes:
         device: ``"cpu"`` or ``"cuda:0"``.
-        address: of the first element.
+        address: the address of the first element.
         dtype: one of `STORED`.
-        shape: of the array.
-        strides: in elements.
+        shape: the shape of the array.
+        strides: its strides, in elements.
         writable: whether the array may be updated.
         library: ``"numpy"``, ``"torch"`` or ``"cupy"``.
-        owner: what an array of another library exported. It may have made the memory for that, and
-            frees it when nobody has the export.
+        owner: the object that an array of another library exported, which may own the memory and
+            free it when it is deleted.
     """
 
     device: str
@@ -92,7 +92,7 @@ class Memory:
         return moved
 
     def without_owner(self) -> Memory:
-        """Return the same place, for which nothing is kept alive."""
+        """Return the same memory without its owner, which is then not kept alive."""
         return self if self.owner is None else replace(self, owner=None)
 
     @property
@@ -113,7 +113,7 @@ class Memory:
 
     @cached_property
     def view(self) -> npt.NDArray[Any]:
-        """The elements as a NumPy array over the same memory (bfloat16 as uint16)."""
+        """The elements as a NumPy array that shares the memory (bfloat16 as uint16)."""
         if self.device != "cpu":
             raise RuntimeError(f"the memory of {self.device} cannot be read from the host")
         return self._as_numpy()

@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 
-def is_torchs(value: Any) -> bool:
+def is_torch_tensor(value: Any) -> bool:
     """Return whether a value is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def is_cupys(value: Any) -> bool:
+def is_cupy_array(value: Any) -> bool:
     """Return whether a value is a CuPy array."""
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)

@@ -1,4 +1,4 @@
-"""Options that are arrays of one float, such as a learning rate that a captured graph rereads."""
+"""Options that are one-element arrays, such as an lr that a captured graph reads each time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from . import is_cupys, is_torchs
+from . import is_cupy_array, is_torch_tensor
 
 
 def is_array(value: Any) -> bool:
     """Return whether a value is a torch tensor or a CuPy array."""
-    return is_torchs(value) or is_cupys(value)
+    return is_torch_tensor(value) or is_cupy_array(value)
 
 
 def is_one_float(array: Any) -> bool:
     """Return whether an array has exactly one element, a float."""
-    if is_torchs(array):
+    if is_torch_tensor(array):
         return bool(array.numel() == 1 and array.is_floating_point())
     return bool(array.size == 1 and array.dtype.kind == "f")
 
 
 def device_of(array: Any) -> str:
     """Return ``"cpu"`` or ``"cuda:0"``."""
-    return str(array.device) if is_torchs(array) else f"cuda:{array.device.id}"
+    return str(array.device) if is_torch_tensor(array) else f"cuda:{array.device.id}"
 
 
 def on_host(array: Any) -> bool:
@@ -33,7 +33,7 @@ def on_host(array: Any) -> bool:
 
 def value_of(array: Any) -> float:
     """Return the value of an array of one element; synchronizes with its device."""
-    return float(array.detach() if is_torchs(array) else array)
+    return float(array.detach() if is_torch_tensor(array) else array)
 
 
 def number_of(value: Any) -> float:
@@ -61,7 +61,7 @@ def arrays_among(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def fill(array: Any, value: float) -> None:
     """Set the value of an array, asynchronously."""
-    if is_torchs(array):
+    if is_torch_tensor(array):
         with sys.modules["torch"].no_grad():
             array.fill_(value)
     else:

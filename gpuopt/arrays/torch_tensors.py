@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .library import Library
 from .memory import FLOATS, STORED, Memory
-from .recognised import is_torchs
+from .recognised import is_torch_tensor
 
 
 class LazyError(TypeError):
@@ -50,7 +50,7 @@ def reach(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> int:
 def offsets_and_storages(
     tensors: Sequence[Any],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return int64, each tensor's first element in its storage, and the bytes of the storage."""
+    """Return int64: each tensor's offset in its storage, and the storage's size in bytes."""
     torch: Any = sys.modules["torch"]
     held = map(torch.UntypedStorage.nbytes, map(torch.Tensor.untyped_storage, tensors))
     first = map(torch.Tensor.storage_offset, tensors)
@@ -60,7 +60,7 @@ def offsets_and_storages(
 
 def is_lazy(array: Any) -> bool:
     """Return whether a value is a torch tensor with the negative or conjugate bit."""
-    return is_torchs(array) and bool(array.is_neg() or array.is_conj())
+    return is_torch_tensor(array) and bool(array.is_neg() or array.is_conj())
 
 
 def resolved(array: Any) -> Any:
@@ -68,8 +68,8 @@ def resolved(array: Any) -> Any:
     return array.detach().resolve_conj().resolve_neg() if is_lazy(array) else array
 
 
-def bare(array: Any) -> Any:
-    """Return an array over the same memory without the lazy bits."""
+def without_lazy_bits(array: Any) -> Any:
+    """Return an array that shares the memory, without the lazy bits."""
     if not is_lazy(array):
         return array
     place = array.storage_offset(), array.size(), array.stride()

@@ -102,7 +102,7 @@ SILENT = Observer()
 
 
 def batch_size_of(method: Method, settings: Settings, digits: Digits) -> int:
-    """Return the images per gradient: the method's own number, else that of the settings."""
+    """Return the images per gradient: the method's own number, or the settings'."""
     own = method.batch_size
     return settings.batch_size if own is None else own or len(digits.train)
 

@@ -35,7 +35,7 @@ Quantity = Callable[[Epoch], float]
 def comparison_figure(results: Sequence[Result], origin: str) -> Figure:
     """Draw losses and accuracy by epoch, and below them the gradient norm of each layer.
 
-    Of more than `MOST_LINES` results, rows with the final losses and accuracy are drawn.
+    For more than `MOST_LINES` results, it draws rows with the final losses and accuracy instead.
     """
     if len(results) > MOST_LINES:
         return final_figure(results, origin)

@@ -15,7 +15,7 @@ ALL = "all"
 """Stands for all methods."""
 
 BETAS = ("beta", "betas")
-"""The options that --beta sets, of all optimizers that have one."""
+"""The options that --beta sets, if an optimizer has one."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Method:
         name: its name on the command line.
         label: its name in tables and plots.
         optimizer: its class in gpuopt.
-        lr: the learning rate. Of 1 and 3 times the powers of ten, the one with the lowest
+        lr: the learning rate: among 1 and 3 times powers of ten, the one with the lowest
             training loss after 30 epochs, averaged over the seeds 0 to 4.
         options: further options of the optimizer.
-        batch_size: images per gradient, 0 for all; None for that of the settings.
+        batch_size: images per gradient, 0 for all; None for the settings' number.
     """
 
     name: str
@@ -120,7 +120,7 @@ TUNED = {
     "SophiaG": 0.001,
     "StableAdamW": 0.01,
 }
-"""The learning rates of further optimizers, found in the same way; others have their defaults."""
+"""The learning rates of further optimizers, found in the same way; others use their defaults."""
 
 
 def _further(listed: Collection[Method]) -> Iterator[Method]:

@@ -23,8 +23,8 @@ def initialise(sizes: Sequence[int], seed: int, gain: float = 1.0) -> list[Array
 
     Args:
         sizes: neurons of each layer, from the inputs to the classes: (64, 32, 10).
-        seed: of the random weights.
-        gain: a factor on all weights. In a deep network, gradients vanish below 1, and explode
+        seed: the seed of the random weights.
+        gain: a factor of all weights. In a deep network, gradients vanish below 1, and explode
             above.
     """
     rng = np.random.default_rng(seed)

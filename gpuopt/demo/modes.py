@@ -1,4 +1,4 @@
-"""What some optimizers need besides steps: a mode to train and to evaluate in, and a Hessian."""
+"""Calls that some optimizers need besides steps: train and eval modes, and Hessian estimates."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from gpuopt.demo import mlp
 from gpuopt.demo.mlp import Array, Labels
 
 HESSIAN_EVERY = 10
-"""Steps from one estimate of the Hessian to the next."""
+"""The number of steps between estimates of the Hessian."""
 
 
 def train(optimizer: Any) -> None:
-    """Make the parameters of a schedule-free optimizer those that gradients are taken at."""
+    """Put a schedule-free optimizer into train mode, at the point for gradients."""
     if hasattr(optimizer, "train"):
         optimizer.train()
 
 
 def evaluate(optimizer: Any) -> None:
-    """Make the parameters of a schedule-free optimizer the averages, to be evaluated."""
+    """Put a schedule-free optimizer into eval mode, at the averages."""
     if hasattr(optimizer, "eval"):
         optimizer.eval()
 
 
 class HessianEstimate:
-    """Gives SophiaG its estimates of the Hessian: Gauss-Newton-Bartlett's.
+    """Gauss-Newton-Bartlett estimates of the Hessian for SophiaG.
 
-    They are the squares of gradients of the loss over labels that are drawn from the network's own
-    predictions. Other optimizers get none.
+    They are squared gradients of the loss with labels sampled from the network's own predictions.
+    For other optimizers it does nothing.
     """
 
     def __init__(self, optimizer: Any, seed: int) -> None:
-        """Take the optimizer, and the seed of the labels."""
+        """Store the optimizer, and the seed of the labels."""
         self._optimizer = optimizer if hasattr(optimizer, "update_hessian") else None
-        self._rng = np.random.default_rng((seed, 1))  # the images have one of their own
+        self._rng = np.random.default_rng((seed, 1))  # the images have their own generator
         self._steps = 0
 
     def before_step(self, params: Sequence[Array], values: Sequence[Array]) -> None:
-        """Update the Hessian in front of every `HESSIAN_EVERY`-th step, beginning with the first.
+        """Update the Hessian before every `HESSIAN_EVERY`-th step, starting with the first.
 
         Args:
             params: the parameters.
@@ -56,9 +56,9 @@ class HessianEstimate:
 
 
 def drawn_labels(logits: Array, rng: np.random.Generator) -> Labels:
-    """Return a label for each row, drawn with the probabilities that the logits stand for.
+    """Return a label for each row, sampled with the probabilities of the logits.
 
-    The largest of the logits is that of the label, once each has its own noise of Gumbel's.
+    Uses the Gumbel-max trick: the label has the largest logit after adding Gumbel noise.
     """
     noise = np.asarray(rng.gumbel(size=logits.shape), like=logits)
     labels: Labels = (logits + noise).argmax(axis=1)

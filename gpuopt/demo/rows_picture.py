@@ -1,4 +1,4 @@
-"""Pictures of many methods: a row for each, instead of a line among too many."""
+"""Pictures of many methods, with a row for each instead of a line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 COMPARISON_TITLE = "Gradient descent and its relatives learn handwritten digits"
 SWEEP_TITLE = "How much the learning rate matters"
-ROW, MARGIN = 0.21, 0.8  # inches: a row, and what is above and below all of them
-ROW_SIZE = 9.5  # of the names
+ROW, MARGIN = 0.21, 0.8  # inches: a row, and the space above and below all rows
+ROW_SIZE = 9.5  # points, for names
 DOT: dict[str, Any] = {"marker": "o", "markersize": 6, "linestyle": "", "color": BLUE}
 BEST: dict[str, Any] = {"marker": "o", "markersize": 4.5, "mfc": "white", "mec": "black"}
 DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 4, "linestyle": "", "color": GREY}
@@ -87,7 +87,7 @@ def rows_figure(curves: Sequence[Curve], origin: str) -> Figure:
 
 
 Losses = Mapping[float, float | None]
-"""The loss of each learning rate; None where the training diverged."""
+"""The loss of each learning rate; None if the training diverged."""
 
 
 def colour_rows(
@@ -96,13 +96,13 @@ def colour_rows(
     """Draw a cell for each loss, a cross where it diverged, and a dot on the lowest of each row.
 
     Args:
-        panel: takes the rows, the first at the top.
+        panel: the panel for the rows, the first at the top.
         rows: the losses of each row.
         limits: the losses of the darkest and the lightest colour.
-        rates: the columns; those of the rows if there are none.
+        rates: the columns; by default, those of the rows.
 
     Returns:
-        What a bar of the colours is made from.
+        The mesh, for drawing a colour bar.
     """
     import numpy as np
     from matplotlib.colors import LogNorm
@@ -125,7 +125,7 @@ def colour_rows(
 
 
 def plain_bar(bar: Any) -> None:
-    """Give a bar of colours plain numbers, and no lines."""
+    """Format a colour bar with plain numbers and without lines."""
     bar.outline.set_visible(False)
     axis = bar.ax.xaxis if bar.orientation == "horizontal" else bar.ax.yaxis
     axis.set_major_formatter(plain)
@@ -134,7 +134,7 @@ def plain_bar(bar: Any) -> None:
 
 
 def name_rows(panel: Axes, names: Sequence[str], room: int = 0) -> None:
-    """Name the rows, the first at the top; ``room`` is that of so many rows at least."""
+    """Name the rows, the first at the top; leave room for at least ``room`` rows."""
     panel.set_yticks(range(len(names)), names, size=ROW_SIZE)
     panel.set_ylim(max(room, len(names)) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)

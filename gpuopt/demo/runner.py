@@ -35,12 +35,12 @@ class Job:
 
     Attributes:
         trials: the trials.
-        settings: of all trials.
+        settings: the settings of all trials.
         backend: the backend to force, or None.
         picture: the path of the plot.
         json: the path of the JSON file, or None.
         command: the command line, for captions.
-        device: of the training.
+        device: the device of the training.
     """
 
     trials: Sequence[Trial]

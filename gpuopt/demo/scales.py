@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACCURACY_TICKS = (0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
-LEVEL_TICKS = (0.5, 0.9, 0.98)  # of those, what has room side by side
+LEVEL_TICKS = (0.5, 0.9, 0.98)  # the subset that fits side by side
 USUAL_ACCURACY, BEST_ACCURACY = 0.99, 0.999  # minimum and maximum of the scale's upper limit
 MOST_DECADES = 6  # tick labels on a horizontal axis
 ROW = 0.04  # the distance between two rows of zeros, relative to the range of the values

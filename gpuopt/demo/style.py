@@ -46,10 +46,10 @@ INDIGO, WINE, OLIVE, TEAL = "#332288", "#882255", "#999933", "#44aa99"  # Paul T
 FURTHER: list[Style] = [
     (colour, line) for line in ("-", "--", ":", "-.") for colour in (INDIGO, WINE, OLIVE, TEAL)
 ]
-"""The styles of other methods, in the order in which a picture has them."""
+"""The styles of other methods, in order of use."""
 
 MOST_LINES = len(FURTHER)
-"""Of a picture: more methods are shown as rows."""
+"""The maximum number of lines in a picture: more methods are shown as rows."""
 
 SETTINGS = {
     "axes.axisbelow": True,

@@ -1,4 +1,4 @@
-"""The step of the numbers that all tensors of an optimizer share, as an update on a device."""
+"""The step of an optimizer's shared numbers, in the form of an update for a device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from ..kernels.trace.retarget import function_from
 from ..rules.registry import Rule
 from .measure import measure
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .update_coefficients import parameters_of
 
 
-class Advance(Reading):
-    """The step of the shared numbers, as an update of a tensor without elements.
+class Advance(ReadOnlyUpdate):
+    """The step of the shared numbers, in the form of an update of a tensor without elements.
 
-    They are its carried numbers, and behind them are the totals; see `kernels.table.Update`.
+    The shared numbers are its carried numbers, followed by the totals; see `kernels.table.Update`.
     """
 
     lists = ("params", "grads")
@@ -32,7 +32,7 @@ class Advance(Reading):
     """Of its lists, whose only tensor has no elements: the first says in which it computes."""
 
     def __init__(self, rule: Rule) -> None:
-        """Take the rule."""
+        """Store the rule."""
         assert rule.advance is not None
         self._advance = rule.advance
         self.name = f"advance_{rule.name}"
@@ -42,7 +42,7 @@ class Advance(Reading):
 
     @cached_property
     def coefficients_function(self) -> FunctionType:
-        """The function of step, carried numbers and options to the next carried numbers."""
+        """The function from step, carried numbers and options to the next carried numbers."""
         takes, n = parameters_of(self._advance), len(self.kept_names)
         new = [f"c{i}" for i in range(n)]
         source = "\n    ".join(
@@ -60,7 +60,7 @@ class Advance(Reading):
     ) -> list[float]:
         """Return the shared numbers after a step."""
         given = (options[name] for name in self.option_names)
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+        with np.errstate(all="ignore"):  # inf and NaN are valid results
             found = self._advance(*map(np.float64, (*numbers, *totals, *given)))
         return list(map(float, found))
 

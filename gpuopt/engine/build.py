@@ -1,4 +1,4 @@
-"""From the tensors of a step to its launches."""
+"""Build the launches of a step from its tensors."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def build_launches(
     groups: Groups,
     sharding: Sharding | None,
 ) -> list[Launch]:
-    """Return the launches of a step: the tables first, then what NumPy updates.
+    """Return the launches of a step: tables first, then tensors that NumPy updates.
 
     Kernels are compiled here, and tables copied to their devices.
 
     Args:
         entries: the tensors.
-        places: of all parameters.
-        states: of the parameters.
+        places: the places of all parameters.
+        states: the states of the parameters.
         groups: the options of each group.
-        sharding: keeps tensors of different process groups in tables of their own; None: they may
-            share one.
+        sharding: separates tensors of different process groups into different tables; None if
+            they may share one.
     """
     tables: list[Launch] = []
     by_numpy: list[Entry] = []
@@ -60,7 +60,7 @@ def build_launches(
 
 
 def _partition(entries: Sequence[Entry], sharding: Sharding | None) -> list[list[Entry]]:
-    """Return the tensors of each process groups, or all in one list."""
+    """Return the tensors for each tuple of process groups, or all in one list."""
     if sharding is None:
         return [list(entries)]
     indices = range(len(sharding.process_groups))

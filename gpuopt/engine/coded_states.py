@@ -1,4 +1,4 @@
-"""States in formats of 8 bits: new ones, and to and from arrays of their values, on the host."""
+"""8-bit states: creating, encoding and decoding them, on the host."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..rules.formats import Format, scale_name
 from .flat import Flat, pieces
 
 Arrays = dict[str, Any]
-"""The arrays of a state by name: of its codes, and of the scales of its blocks."""
+"""The arrays of a state by name: its codes, and its blocks' scales."""
 
 
 def new_coded(param: Any, name: str, own: Format, start: float = 0.0) -> Arrays:
-    """Return the arrays of a new state of a parameter."""
+    """Return the arrays, codes and scales, of a new state of a parameter."""
     codes, scales = zeros_like(param, own.codes), _scales_for(param)
     if start:
         code, scale = encoded(np.full(1, start, np.float32), own)
@@ -30,9 +30,9 @@ def new_coded(param: Any, name: str, own: Format, start: float = 0.0) -> Arrays:
 
 
 def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
-    """Return the arrays of a state with the values of an array of floats; waits for a device.
+    """Return the codes and scales of a float array; synchronizes with a device.
 
-    Values are rounded to the nearest code; those that were decoded are unchanged.
+    Values are rounded to the nearest code; decoded values are encoded without loss.
     """
     codes, scales = zeros_like(param, own.codes), _scales_for(param)
     dtype = describe_state(array, name).dtype
@@ -46,7 +46,7 @@ def coded_from(param: Any, name: str, own: Format, array: Any) -> Arrays:
 
 
 def values_of(param: Any, held: Arrays, name: str, own: Format, dtype: str = "float32") -> Any:
-    """Return a new array, like a parameter, with the values of a state; waits for a device."""
+    """Return a new array, like a parameter, with a state's values; synchronizes with a device."""
     made, codes, scales = zeros_like(param, dtype), held[name], held[scale_name(name)]
     of_codes, of_scales, values = Flat(codes, codes), Flat(scales, scales), Flat(made, codes)
     for part, blocks in pieces(of_codes.values.size):
@@ -59,9 +59,9 @@ def values_of(param: Any, held: Arrays, name: str, own: Format, dtype: str = "fl
 def encoded(
     values: npt.NDArray[np.float32], own: Format
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-    """Return the codes and the scales of values, rounded to the nearest; in flat order.
+    """Return the codes and scales of flat values, rounded to the nearest.
 
-    What was decoded has the same codes and scales again.
+    Decoded values give the same codes and scales again.
     """
     with np.errstate(all="ignore"):
         x = values if own.prepare is None else own.prepare(values)
@@ -74,7 +74,7 @@ def encoded(
 def decoded(
     codes: npt.NDArray[Any], scales: npt.NDArray[np.float32], own: Format
 ) -> npt.NDArray[np.float32]:
-    """Return the values of codes, in flat order."""
+    """Return the flat values of codes."""
     with np.errstate(all="ignore"):
         values = own.decode(codes.astype(np.float32), spread(scales, len(codes)))
     return np.asarray(values, np.float32)

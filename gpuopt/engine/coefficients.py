@@ -1,6 +1,6 @@
-"""The coefficients of a table on the host: few rows as Python's numbers, many as columns.
+"""The coefficients of a table on the host: a few rows as Python floats, many as NumPy columns.
 
-Both give the same bits: each operation is exactly rounded, and powers of columns use the same
+Both give the same bits: each operation is correctly rounded, and powers of columns use the same
 squarings and roots as powers of numbers.
 """
 
@@ -20,7 +20,7 @@ from .table import Table
 from .update import Update
 
 FEW = 3
-"""Up to so many rows, one call of Python for each is no slower than columns."""
+"""Up to this many rows, one Python call per row is as fast as columns."""
 
 _Doubles = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ class Coefficients:
     """Computes the coefficients of one table, and the carried numbers of its tensors."""
 
     def __init__(self, table: Table, group_of: _Integers) -> None:
-        """Take a table, and the group of each of its tensors."""
+        """Store a table, and the group of each of its tensors."""
         self._table, self._group_of = table, group_of
         found = np.unique(group_of, return_index=True, return_inverse=True)
         self._first_of_groups, self._groups_used = found[1], found[2]
@@ -43,7 +43,7 @@ class Coefficients:
         rounded once.
 
         Args:
-            counts: the step that each tensor takes now.
+            counts: the current step of each tensor.
             groups: the options of each group.
 
         Returns:
@@ -58,7 +58,7 @@ class Coefficients:
                 table.coefficients[...] = table.update.coefficients(int(counts[0]), options)
             return None
         inputs = self._group_of[first], counts[first], table.carried[first]
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+        with np.errstate(all="ignore"):  # inf and NaN are valid results
             found = (by_rows if len(first) <= FEW else by_columns)(table.update, groups, *inputs)
             rows = found if len(found) == 1 else found[row_of]
             n = table.coefficients.shape[1]
@@ -69,7 +69,7 @@ class Coefficients:
         return np.where(active, rows[:, n:], table.carried)
 
     def _distinct(self, counts: _Integers) -> tuple[Any, Any]:
-        """Return one tensor for each different row, and the number of each tensor's row."""
+        """Return one tensor for each distinct row, and the index of each tensor's row."""
         if len(counts) == 1:
             return self._first_of_groups, self._groups_used
         carried = self._table.carried.view(np.int64).T  # by bits: a NaN equals itself
@@ -86,7 +86,7 @@ class Coefficients:
 def by_rows(
     update: Update, groups: Groups, of: _Integers, steps: _Integers, carried: _Doubles
 ) -> _Doubles:
-    """Return rows of coefficients, and behind them the next carried numbers.
+    """Return rows of coefficients, followed by the next carried numbers.
 
     Args:
         update: the update.
@@ -102,7 +102,7 @@ def by_rows(
 def by_columns(
     update: Update, groups: Groups, of: _Integers, steps: _Integers, carried: _Doubles
 ) -> _Doubles:
-    """Return what `by_rows` returns, column by column; what all groups share is a number."""
+    """Return the same as `by_rows`, column by column; values that all groups share are numbers."""
     step = int(steps[0]) if (steps == steps[0]).all() else steps
     columns = map(groups.column, update.option_names)
     options = [column[of] if isinstance(column, np.ndarray) else column for column in columns]
@@ -116,7 +116,7 @@ def by_columns(
 @cache
 def _of_columns(update: Update) -> Callable[..., tuple[Any, ...]]:
     """Return the coefficients function of an update, for arrays."""
-    # No plain functions: `retarget` would look for other powers inside them.
+    # Not plain functions: `retarget` would search these for powers, too.
     names = {"power": partial(powers), "real_power": partial(real_powers)}
     scalars: Any = update.coefficients_function  # no bound method, as mypy has it
     function: Callable[..., tuple[Any, ...]] = retarget(scalars, np, extra_globals=names)
@@ -133,7 +133,7 @@ def powers(base: Any, exponent: Any) -> Any:
     [0.125, 3.0]
     """
     if not isinstance(exponent, np.ndarray):
-        return power(base, exponent)  # whose squarings are the same of a whole array
+        return power(base, exponent)  # also squares whole arrays
     result = np.ones(np.broadcast(base, exponent).shape)
     while (exponent > 0).any():
         taken = (exponent > 0) & (exponent & 1 == 1)

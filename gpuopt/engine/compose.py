@@ -1,4 +1,4 @@
-"""From options to updates: which stages surround the rule of each group."""
+"""Compose updates from options: select the stages around each group's rule."""
 
 from __future__ import annotations
 
@@ -32,17 +32,16 @@ def stages_for(
     tail: Tail = NO_TAIL,
     had: Collection[Stage] = (),
 ) -> tuple[Stage, ...]:
-    """Return the stages around a rule: none that would change nothing in every group.
+    """Return the stages around a rule that change something in some group.
 
-    A rule with a hyperparameter ``weight_decay`` decays by itself.
-
-    But a stage that there was stays: a factor of 1 and a decay of 0 change no bit and move no
-    bytes, and without the stage another kernel would be compiled.
+    A rule with a hyperparameter ``weight_decay`` handles decay itself. Stages of the last step
+    remain: a factor of 1 or a decay of 0 changes no bits and moves no bytes, and removing the stage
+    would compile another kernel.
 
     Args:
-        rule: says whether weight decay is decoupled.
+        rule: the rule, which defines whether weight decay is decoupled.
         options: the options of each group.
-        tail: what a step does besides the update.
+        tail: the tail of the step.
         had: the stages of the last step.
 
     Raises:
@@ -69,7 +68,7 @@ def _decay_within(rule: Rule, tail: Tail) -> Stage:
 
 
 def _with_caution(rule: Rule, tail: Tail, decay: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Return the decay of a rule, if it has one, and the stages of a cautious tail."""
+    """Return a rule's decay stage, if any, and the stages of a cautious tail."""
     careful = bool(decay) and tail.cautious_weight_decay
     if not (tail.cautious or careful):
         return decay
@@ -89,13 +88,13 @@ def updates_for(
     tail: Tail = NO_TAIL,
     before: Sequence[Update] = (),
 ) -> list[Update]:
-    """Return the update of each group; groups of one rule share one, with the stages of all.
+    """Return the update of each group; groups with one rule share one, with the stages of all.
 
     Args:
-        rules: of each group.
-        options: by name, ``maximize`` and ``weight_decay`` of each group.
+        rules: the rule of each group.
+        options: ``maximize`` and ``weight_decay`` of each group, by name.
         grad_factor: the factor of all gradients.
-        tail: what a step does besides the update.
+        tail: the tail of the step.
         before: the updates of the last step.
     """
     updates: dict[Rule, Update] = {}
@@ -109,10 +108,10 @@ def updates_for(
 
 
 def pass_of(rule: Rule, name: str, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
-    """Return a pass of a rule as an update behind ``stages``.
+    """Return a pass of a rule as an update after ``stages``.
 
-    What rounding cuts off of the parameters is kept as in steps; without that, they are rounded to
-    the nearest. Nothing else of the tail has to do with passes.
+    Rounding errors of the parameters are kept as in steps (masters, remainders, Kahan sums);
+    otherwise parameters are rounded to the nearest. No other part of the tail applies to passes.
     """
     own = rule.passes[name]
     keeps = "p" in own.results and tail.narrow in KEEPING
@@ -120,6 +119,6 @@ def pass_of(rule: Rule, name: str, tail: Tail, stages: tuple[Stage, ...] = ()) -
 
 
 def within(rule: Rule, tail: Tail, stages: tuple[Stage, ...] = ()) -> Update:
-    """Return the update of a rule behind ``stages``, with the stages of the tail."""
+    """Return the update of a rule after ``stages``, with the stages of the tail."""
     after = (EMA,) * (tail.ema_decay is not None) + (ZERO_GRADIENT,) * tail.zero_grads
     return compose(rule, stages, after, tail.narrow, tail.stats)

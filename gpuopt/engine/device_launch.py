@@ -1,4 +1,4 @@
-"""A launch of a table on a device, which counts steps and computes coefficients by itself."""
+"""A launch of a table on a device, which counts steps and computes coefficients itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import is_torchs, scalars
+from ..arrays import is_torch_tensor, scalars
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .staging import Staged
 from .table import Table, grad_address
 
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from ..kernels.device_total import DeviceTotal
 
 SQUARES = "sum_of_squares"
-"""The option that holds the square of the norm of all gradients."""
+"""The option for the squared norm of all gradients."""
 
 DevicePlace = tuple[ModuleType, str, str]
-"""A backend, a device, and the library whose stream is used: what can be measured in one pass."""
+"""A backend, a device, and the library whose stream is used; one pass measures all its
+gradients."""
 
 
 def runs_on_device(module: ModuleType) -> bool:
-    """Whether the tables of a backend lie on a device, which counts the steps by itself."""
+    """Whether a backend's tables are on a device, which counts the steps itself."""
     return hasattr(module, "DeviceTable")
 
 
 class DeviceLaunch(Launch):
     """A table of arrays on a device.
 
-    A tensor whose arrays differ in memory order or have gaps is staged: the table holds dense
-    copies of them, which `prepare` fills and `run` writes back.
+    Tensors whose arrays differ in memory order or have gaps are staged: the table has dense copies,
+    which `prepare` fills and `run` writes back.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class DeviceLaunch(Launch):
         """Compile the kernels of a table and copy it to the device.
 
         Args:
-            table: of arrays on the device.
+            table: a table of arrays on the device.
             module: the backend.
             group_of: the group of each tensor of the table.
-            steps: the updates that each parameter of the optimizer has had.
+            steps: the number of updates of each parameter of the optimizer.
             groups: the options of each group.
-            staged: those of its tensors that are staged.
-            states: of its tensors; the optimizer may free them while a step works on them.
+            staged: its staged tensors.
+            states: the states of its tensors, kept alive, since the optimizer may drop them while
+                a step still uses them.
         """
         self.table, self.tensors = table, table.tensors
         self._module = module
@@ -69,14 +71,14 @@ class DeviceLaunch(Launch):
         options = groups.matrix(table.update.option_names)
         self.memory = module.DeviceTable(table, steps[table.tensors], group_of, options)
         copies = [copy for each in staged for _, _, copy in each.copies]
-        self.memory.hold_also([array for array in (*states, *copies) if is_torchs(array)])
+        self.memory.hold_also([array for array in (*states, *copies) if is_torch_tensor(array)])
 
     @property
-    def walked(self) -> Walked:
-        """What it does to each element, and with what."""
+    def info(self) -> LaunchInfo:
+        """Its backend, update and dtypes."""
         table = self.table
         name = self._module.__name__
-        return Walked(name, table.device, table.update, table.dtypes, bool(self._staged))
+        return LaunchInfo(name, table.device, table.update, table.dtypes, bool(self._staged))
 
     @property
     def elements(self) -> int:
@@ -90,11 +92,11 @@ class DeviceLaunch(Launch):
 
     @property
     def place(self) -> DevicePlace:
-        """Where its gradients are measured."""
+        """The place where its gradients are measured."""
         return self._module, self.table.device, self.table.library
 
-    def point_to(self, gradients: Gradients) -> None:
-        """Take the addresses; `prepare` sends them if they changed."""
+    def set_addresses(self, gradients: Gradients) -> None:
+        """Store the addresses; `prepare` sends them if they changed."""
         addresses = gradients.addresses
         self._active = [s for s in self._staged if addresses[s.entry.index]]
         if self._active:
@@ -108,10 +110,10 @@ class DeviceLaunch(Launch):
             self._addresses_sent = False
 
     def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
-        """Send the device what changed, and fill the staged copies.
+        """Send changes to the device, and fill the staged copies.
 
-        Everything is sent while a graph is captured, since each replay sends it again; and ever
-        after, since any step may follow a replay.
+        During and after a graph capture everything is sent: each replay sends it again, and any
+        later step may follow a replay.
         """
         everything = self.memory.begin()
         self.memory.skip_if(skip)
@@ -125,12 +127,12 @@ class DeviceLaunch(Launch):
         for rows, name, tensor in groups.followed:
             if name in names and scalars.on_host(tensor) == (self.table.device == "cpu"):
                 self.memory.follow(rows, names.index(name), tensor)
-            # else it is not used, or its value is among the options already
+            # otherwise it is not used, or is already among the options
         for staged in self._active:
             staged.fill(grads[staged.entry.index])
 
     def read_sums(self) -> npt.NDArray[np.float64]:
-        """Find the sums now, which `run` does otherwise, and wait for them."""
+        """Compute the sums now instead of in `run`, and wait for them."""
         self._summed = self.memory.read_sums()
         return self.table.read_sums(self._summed)
 
@@ -146,27 +148,27 @@ class DeviceLaunch(Launch):
             staged.write_back(grads[staged.entry.index])
 
     def follow(self, total: DeviceTotal, decides: bool) -> None:
-        """Clip by the norm of a total; if that ``decides``, let it skip the step, too."""
+        """Clip by the norm of a total; if it ``decides``, it also skips steps."""
         if SQUARES in self.table.update.option_names:
             column = self.table.update.option_names.index(SQUARES)
             self.memory.follow(self._groups.all, column, total.squares)
         if decides:
             self.memory.skip_if(total.skip)
 
-    def follow_number(self, option: str, number: Any) -> None:
-        """Let an option of all groups follow a number on the device."""
+    def read_option_from(self, option: str, number: Any) -> None:
+        """Read an option of all groups from a number on the device at each step."""
         if option in self.table.update.option_names:
             column = self.table.update.option_names.index(option)
             self.memory.follow(self._groups.all, column, number)
 
-    def take_numbers(self, numbers: Mapping[str, float]) -> None:
-        """Send the device options that all groups share."""
+    def set_common_options(self, numbers: Mapping[str, float]) -> None:
+        """Send options that all groups share to the device."""
         names = self.table.update.option_names
         own = {names.index(name): number for name, number in numbers.items() if name in names}
         self.memory.send_numbers(list(own), list(own.values()), self._groups.all)
 
     def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Find what totals are made of, if a pass in front of the update does."""
+        """Compute partials of totals, if a pass before the update does so."""
         self.memory.total_up()
 
     def clip_by(self, sum_of_squares: float) -> None:
@@ -176,15 +178,15 @@ class DeviceLaunch(Launch):
             self.memory.send_options(groups.matrix(self.table.update.option_names))
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
-        """Return the partials of each tensor; waits for the device."""
+        """Return the partials of each tensor; synchronizes with the device."""
         own = self.memory.read_measured() if measured else None
         return self.table.partials_of_tensors(self.memory.read_partials(), own)
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:
-        """Write the device's counts into ``steps``; waits for it."""
+        """Write the device's counts into ``steps``; synchronizes."""
         steps[self.tensors] = self.memory.read_steps()
 
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
-        """Write the device's numbers into ``carried``, if there are any; waits for it."""
+        """Write the device's carried numbers, if any, into ``carried``; synchronizes."""
         if self.table.carried.size:
             self.table.write_carried(self.memory.read_carried(), carried)

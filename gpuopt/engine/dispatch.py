@@ -18,7 +18,7 @@ from ..variables import BACKEND as VARIABLE
 
 
 class Place(NamedTuple):
-    """The device of an array and its library, which decide on the backend.
+    """The device of an array and its library, which determine the backend.
 
     Attributes:
         device: ``"cpu"``, ``"cuda:0"``.
@@ -45,14 +45,14 @@ def place_of(memory: Memory) -> Place:
 
 @dataclass(frozen=True)
 class Backend:
-    """What compiles and launches the kernels.
+    """A backend, which compiles and launches kernels.
 
     Attributes:
-        name: as `use_backend` takes it.
+        name: its name for `use_backend`.
         module: the kernel module, imported only when the backend is chosen.
-        devices: the types of device whose arrays it takes.
-        install: how to install what it needs.
-        library: the library whose arrays prefer it, wherever it stands in the order.
+        devices: the types of device that it supports.
+        install: how to install its requirements.
+        library: the library whose arrays prefer it, whatever the order.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Backend:
         return importlib.import_module(self.module)
 
     def takes(self, kind: str) -> bool:
-        """Whether it can be forced on a type of device: also on one that it simulates."""
+        """Whether it can be forced on a type of device, including one that it simulates."""
         return kind in self.devices or kind in getattr(self.load(), "SIMULATED_ON", ())
 
     def problem(self) -> str | None:
@@ -92,7 +92,7 @@ def _problem(module: str, install: str) -> str | None:
 
 
 def import_problem(error: Exception) -> str:
-    """Return why a library cannot be imported; one that was built for another may raise anything.
+    """Return why a library cannot be imported; incompatible builds may raise anything.
 
     >>> import_problem(ValueError("numpy.dtype size changed"))
     'ValueError: numpy.dtype size changed'
@@ -149,7 +149,7 @@ class use_backend:
         _forced[:] = [] if name is None else [name]
 
     def __enter__(self) -> use_backend:
-        """Return it; the backend is forced since it was made."""
+        """Return it; the constructor has already forced the backend."""
         return self
 
     def __exit__(
@@ -158,7 +158,7 @@ class use_backend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Force what was forced before, if anything was."""
+        """Restore the previously forced backend, if any."""
         _forced[:] = self._before
 
 
@@ -181,7 +181,7 @@ def forced() -> tuple[str, str] | None:
 def chosen(device: str, library: str = "") -> Backend:
     """Return the backend for the arrays of a library on a device (``"cpu"``, ``"cuda:0"``).
 
-    Where none runs, it is NumPy, on copies on the host, with one warning.
+    If none runs, NumPy is used on copies on the host, with one warning.
 
     Raises:
         ValueError: a backend that does not exist is forced.
@@ -226,15 +226,15 @@ class Launched:
     """Arrays that a step of an optimizer updates in the same way.
 
     Attributes:
-        backend: what updates them.
-        device: where they lie.
+        backend: the backend that updates them.
+        device: their device.
         update: the rule, and the stages around it.
         arrays: their names.
-        elements: of all of them.
-        dtypes: of the parameters, the gradients and each state, by name.
-        passes: over them in a step, each with the bytes an element that it moves.
-        launches: in which a pass goes over them: one, if a table holds them all.
-        strided: whether they have gaps, or differ from their gradients or states in memory order.
+        elements: their total number of elements.
+        dtypes: the dtypes of the parameters, the gradients and each state, by name.
+        passes: the passes over them in a step, each with the bytes per element that it moves.
+        launches: the number of launches per pass: one if a single table has them all.
+        strided: whether they have gaps, or their gradients or states have another memory order.
     """
 
     backend: str
@@ -249,11 +249,11 @@ class Launched:
 
     @property
     def bytes_per_element(self) -> float:
-        """The least memory traffic of a step, in bytes an element: of all passes."""
+        """The minimum memory traffic of a step, over all passes, in bytes per element."""
         return sum(self.passes.values())
 
     def __str__(self) -> str:
-        """Return it as text, one line."""
+        """Return it as one line of text."""
         shown = ", ".join(self.arrays[:3]) + ", ..." * (len(self.arrays) > 3)
         parts = [f"{name} {bytes_:g}" for name, bytes_ in self.passes.items()]
         return (
@@ -267,12 +267,12 @@ class Launched:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The backend of each device, and why it and no other is chosen.
+    """The backend of each device, and why it was chosen.
 
     Attributes:
-        chosen: by device, the name of the backend.
-        reasons: by device and backend, why it is chosen or not.
-        launched: of an optimizer, what its last step has updated, and how.
+        chosen: for each device, the name of the backend.
+        reasons: for each device and backend, why it was chosen or not.
+        launched: for an optimizer, the launches of its last step.
     """
 
     chosen: Mapping[str, str]
@@ -280,14 +280,14 @@ class Explanation:
     launched: tuple[Launched, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is chosen, and why, as plain dicts and strings."""
+        """Return the choices and reasons as plain dicts and strings."""
         return {
             device: {"chosen": self.chosen[device], "reasons": dict(self.reasons[device])}
             for device in self.chosen
         }
 
     def __str__(self) -> str:
-        """Return it as text, one line for each backend and for what is updated alike."""
+        """Return it as text, one line for each backend and each entry of `launched`."""
         lines = []
         for device, name in self.chosen.items():
             lines.append(f"arrays on {device}: {name}")
@@ -303,7 +303,7 @@ def explain(arrays: Any) -> Explanation:
         arrays: one array, or a list or dict of them.
 
     Raises:
-        TypeError: one of them is no array that gpuopt takes.
+        TypeError: one of them is not an array that gpuopt supports.
         BackendError: a forced backend cannot run here; the message says what is missing.
 
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Which launches a step has, and what each moves."""
+"""Describe the launches of a step, and the bytes that each moves."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import replace
 
 from ..kernels.storage import STORAGE
 from .dispatch import BACKENDS, Launched
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 
 
 def launched(
     launches: Iterable[Launch], names: Sequence[str], measures: bool
 ) -> tuple[Launched, ...]:
-    """Return what the launches of a step update, those that are alike as one.
+    """Return descriptions of the launches of a step, with equal ones merged.
 
     Args:
-        launches: of an optimizer.
-        names: of its parameters.
+        launches: the launches of an optimizer.
+        names: the names of its parameters.
         measures: whether a step reads the gradients once more, for their norm.
     """
-    alike: dict[Walked, list[Launch]] = {}
+    alike: dict[LaunchInfo, list[Launch]] = {}
     for launch in launches:
-        alike.setdefault(launch.walked, []).append(launch)
-    return tuple(_of(walked, own, names, measures) for walked, own in alike.items())
+        alike.setdefault(launch.info, []).append(launch)
+    return tuple(_of(info, own, names, measures) for info, own in alike.items())
 
 
 def together(found: Iterable[Launched]) -> tuple[Launched, ...]:
-    """Return what several optimizers have launched, with those that are alike as one."""
+    """Return the launches of several optimizers, with equal ones merged."""
     alike: dict[tuple[object, ...], list[Launched]] = {}
     for each in found:
         lists = *each.dtypes.items(), *each.passes.items()
@@ -45,9 +45,9 @@ def together(found: Iterable[Launched]) -> tuple[Launched, ...]:
 
 
 def _of(
-    walked: Walked, launches: Sequence[Launch], names: Sequence[str], measures: bool
+    info: LaunchInfo, launches: Sequence[Launch], names: Sequence[str], measures: bool
 ) -> Launched:
-    update, dtypes = walked.update, walked.dtypes
+    update, dtypes = info.update, info.dtypes
     backends = {backend.module: name for name, backend in BACKENDS.items()}
     passes: dict[str, float] = {}
     if measures:
@@ -58,13 +58,13 @@ def _of(
         passes["sums over all arrays"] = update.totals.bytes_per_element(dtypes)
     passes["the update"] = update.bytes_per_element(dtypes)
     return Launched(
-        backend=backends[walked.module],
-        device=walked.device,
+        backend=backends[info.module],
+        device=info.device,
         update=update.name.removeprefix("update_"),
         arrays=tuple(names[i] for launch in launches for i in launch.tensors.tolist()),
         elements=sum(launch.elements for launch in launches),
         dtypes=dict(zip(update.lists, dtypes)),
         passes=passes,
         launches=len(launches),
-        strided=walked.strided,
+        strided=info.strided,
     )

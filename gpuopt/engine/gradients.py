@@ -1,7 +1,8 @@
-"""The gradients of a step: where they lie, and whether they fit their parameters.
+"""The gradients of a step: their memory, and checks that they fit their parameters.
 
-A step calls `Gradients.detect_changes` first. While nothing moves, that costs one comparison per
-array. An array that moved is described and checked; nothing is stored before `Gradients.accept`.
+A step calls `Gradients.detect_changes` first. As long as nothing moves, this costs one comparison
+per array. An array that moved is described and checked again; nothing is stored before
+`Gradients.accept`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Memory, describe, is_made_at_export
+from ..arrays import Memory, describe, exports_copies
 from ..arrays.aliasing import Index, extents_of
 from ..arrays.changes import NONE, WRITEABLE, Moves, Snapshot, detect_changes
 from .parameters import MovedParameters, Parameters
@@ -26,11 +27,11 @@ class Changes:
 
     Attributes:
         parameters: the parameters and states that moved.
-        grads: by index, the gradients that are new or of another layout; None for those that are
+        grads: by index, the gradients that are new or have another layout; None for those that are
             gone.
         moved: int64, the indices of gradients of which only the address changed.
         addresses: int64, their new addresses.
-        snapshot: of the gradients, to compare the next ones with.
+        snapshot: of the gradients, to compare with the next ones.
     """
 
     parameters: MovedParameters | None
@@ -53,8 +54,8 @@ class Gradients:
 
     Attributes:
         parameters: the parameters and states.
-        grads: for each parameter its last gradient when it was described; None before the first.
-        addresses: int64, of each gradient as the table holds it; 0 where there is none.
+        grads: for each parameter, the memory of its last gradient; None before the first.
+        addresses: int64, the address of each gradient in the table; 0 if there is none.
     """
 
     def __init__(
@@ -64,27 +65,27 @@ class Gradients:
 
         Args:
             arrays: the parameters.
-            names: what errors call each.
-            grads_written: whether a step writes to the gradients, too.
+            names: their names in errors.
+            grads_written: whether a step also writes to the gradients.
 
         Raises:
-            TypeError: one is no array of floats.
+            TypeError: one is not a float array.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         self.parameters = Parameters(arrays, names)
         self._grads_written = grads_written
         self.grads: list[Memory | None] = [None] * len(arrays)
         self.addresses = np.zeros(len(arrays), np.int64)
-        self._reach = np.zeros((len(arrays), 2), np.int64)  # of the gradients, from their addresses
+        self._reach = np.zeros((len(arrays), 2), np.int64)  # of gradients, from their addresses
         self._snapshot = detect_changes([None] * len(arrays))[0]
         self._unchanged = _unchanged(self._snapshot)
 
     def params(self) -> list[Memory]:
-        """Return where each parameter lies."""
+        """Return the memory of each parameter."""
         return self.parameters.memories[: len(self.grads)]
 
     def grad(self, i: int) -> Memory:
-        """Return where a gradient lies; if there is none now, where the last one lay."""
+        """Return the memory of a gradient, or of the last one if there is none now."""
         memory, address = self.grads[i], int(self.addresses[i])
         assert memory is not None
         still = address in (0, EMPTY, memory.address)
@@ -114,7 +115,7 @@ class Gradients:
         return changes
 
     def layout_changed(self, changes: Changes) -> bool:
-        """Whether the tables of the last step no longer fit."""
+        """Whether the tables of the last step have to be rebuilt."""
         if not changes:
             return False
         if changes.parameters:
@@ -143,22 +144,22 @@ class Gradients:
                 self._reach[i] = np.array(grad.extent) - grad.address
 
     def forget_inactive(self, among: npt.NDArray[np.bool_]) -> None:
-        """Forget the last gradients of parameters that have none now, so that tables omit them."""
+        """Forget the last gradients of parameters without one, so that tables omit them."""
         for i in np.flatnonzero(among & (self.addresses == 0)).tolist():
             self.grads[i] = None
 
     def _table_addresses(self, moves: Moves) -> npt.NDArray[np.int64]:
-        """Return the new addresses as the table holds them."""
+        """Return the new addresses for the table."""
         low, high = self._reach[moves.moved].T
         return np.where(low == high, EMPTY, moves.addresses)
 
     def _check_writable(self, grads: Sequence[Any], snapshot: Snapshot) -> None:
         """Raise ValueError if a NumPy gradient has become read-only."""
-        if snapshot.still and all(map(WRITEABLE, grads)):
+        if snapshot.numpy_arrays and all(map(WRITEABLE, grads)):
             return
         for i, grad in enumerate(grads if snapshot.layout is None else ()):
             if isinstance(grad, np.ndarray) and not grad.flags.writeable:
-                self._described(i, grad)  # which raises
+                self._described(i, grad)  # raises
 
     def _described(self, i: int, grad: Any) -> Memory | None:
         if grad is None:
@@ -171,7 +172,7 @@ class Gradients:
             raise ValueError(f"{name}: expected an array on {param.device}, got {memory.device}")
         if self._grads_written and not memory.writable:
             raise ValueError(f"{name}: the array is read-only; zero_grads cannot write zeros to it")
-        if self._grads_written and is_made_at_export(grad, memory):
+        if self._grads_written and exports_copies(grad, memory):
             raise TypeError(
                 f"{name}: {type(grad).__name__} makes new memory at each export; zero_grads cannot "
                 "write zeros to it"
@@ -191,7 +192,7 @@ class Gradients:
         )
 
     def _check_grads_apart(self, changes: Changes) -> None:
-        """Raise if a gradient overlaps a parameter or state, where either of them moved."""
+        """Raise if a gradient overlaps a parameter or state, and either of them moved."""
         index = changes.parameters.index if changes.parameters else self.parameters.index
         addresses = self.addresses.copy()
         addresses[changes.moved] = changes.addresses

@@ -24,7 +24,7 @@ class Group:
     Attributes:
         update: the composed update.
         options: the numbers that its coefficients are computed from.
-        state_dtype: of new states; None for float32 (float64 for float64 parameters).
+        state_dtype: the dtype of new states; None for float32 (float64 for float64 parameters).
         tensors: the options whose values are tensors; a device reads those in its memory.
     """
 
@@ -37,15 +37,15 @@ class Group:
 class Groups(Sequence[Group]):
     """All groups of a step, as a sequence of `Group`.
 
-    It never changes: a step with another option has another `Groups`, which shares the columns of
-    all other options.
+    It is immutable: if an option changes, the step has another `Groups`, which shares the columns
+    of all other options.
 
     Attributes:
         updates: the update of each group.
         state_dtypes: the dtype of new states in each group, or None.
-        numbers: by option, its column.
-        common: by option, one number for all groups.
-        tensors: by option, the values of all groups, where one of them is a tensor.
+        numbers: for each option, its column.
+        common: for each common option, one number for all groups.
+        tensors: for each option with a tensor, the values of all groups.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Groups(Sequence[Group]):
         tensors: Mapping[str, Sequence[Any]],
         before: Groups | None = None,
     ) -> None:
-        """Take the parts; columns that ``before`` has too are not made again."""
+        """Store the parts; columns that ``before`` also has are reused."""
         self.updates, self.state_dtypes = tuple(updates), tuple(state_dtypes)
         self.numbers, self.common, self.tensors = numbers, common, tensors
         self._made: list[Group | None] = [None] * len(self.updates)
@@ -83,7 +83,7 @@ class Groups(Sequence[Group]):
 
     @property
     def sums(self) -> int:
-        """The most sums that the rule of a group has."""
+        """The largest number of sums that any group's rule has."""
         return max(len(update.rule.sums) for update in self.updates)
 
     def with_common(self, more: Mapping[str, float]) -> Groups:
@@ -135,7 +135,7 @@ class Groups(Sequence[Group]):
         return found
 
     def matrix(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return options of all groups, [groups, names]; 0.0 for a name that is no option."""
+        """Return options of all groups, [groups, names]; 0.0 for a name that is not an option."""
         found = np.empty((len(self), len(names)))
         for k, name in enumerate(names):
             known = name in self.common or name in self.numbers
@@ -149,7 +149,7 @@ class Groups(Sequence[Group]):
 
     @cached_property
     def followed(self) -> list[tuple[int | slice, str, Any]]:
-        """The tensors among the options: (rows, option, tensor); once if all groups share it."""
+        """The tensors among the options: (rows, option, tensor), once if all groups share it."""
         found: list[tuple[int | slice, str, Any]] = []
         for name, values in self.tensors.items():
             if all(value is values[0] for value in values):

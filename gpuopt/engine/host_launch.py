@@ -14,7 +14,7 @@ from ..kernels.thread_count import check_thread_count
 from .coefficients import Coefficients
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .measure import Measure
 from .sums import Sums
 from .table import Table
@@ -28,7 +28,7 @@ class HostLaunch(Launch):
         """Compile the kernel of a table.
 
         Args:
-            table: of arrays on the CPU.
+            table: a table of arrays on the CPU.
             module: the backend.
             group_of: the group of each tensor of the table.
         """
@@ -44,19 +44,19 @@ class HostLaunch(Launch):
         self._total_partials = table.partials
 
     @property
-    def walked(self) -> Walked:
-        """What it does to each element, and with what."""
+    def info(self) -> LaunchInfo:
+        """Its backend, update and dtypes."""
         table = self.table
         name = self._module.__name__
-        return Walked(name, table.device, table.update, table.dtypes, False)
+        return LaunchInfo(name, table.device, table.update, table.dtypes, False)
 
     @property
     def elements(self) -> int:
         """The number of elements of its parameters."""
         return int(self.table.sizes.sum())
 
-    def point_to(self, gradients: Gradients) -> None:
-        """Write the addresses into the table, from which the kernel reads them."""
+    def set_addresses(self, gradients: Gradients) -> None:
+        """Write the addresses into the table, where the kernel reads them."""
         self.table.addresses[1] = gradients.addresses[self.tensors]
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64]:
@@ -67,7 +67,7 @@ class HostLaunch(Launch):
         return combine_partials(self._measured[:, 0])
 
     def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any = None) -> None:
-        """Check what the kernels' threads are told.
+        """Check the setting of the number of threads.
 
         Raises:
             ValueError: GPUOPT_NUM_THREADS is invalid.
@@ -100,7 +100,7 @@ class HostLaunch(Launch):
         self._totals()
 
     def totals(self) -> npt.NDArray[np.float64]:
-        """Return the table's part of the totals; its chunks are added in order."""
+        """Return the table's part of the totals, adding its chunks in order."""
         n = len(self.table.update.rule.totals)
         found: npt.NDArray[np.float64] = self._total_partials[:, -n:, 0].sum(axis=0)
         return found
@@ -114,7 +114,7 @@ class HostLaunch(Launch):
         self.table.write_sums(self.table.carried, rows)
 
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Compute the coefficients, and what the tensors carry to the next step."""
+        """Compute the coefficients, and the next carried numbers."""
         self._carried = self._coefficients.fill(steps[self.tensors] + 1, groups)
 
     def run(self, grads: Sequence[Any]) -> None:

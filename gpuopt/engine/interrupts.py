@@ -1,4 +1,4 @@
-"""Signal handlers wait until a step has ended, so that none sees or stops half of it."""
+"""Defer signal handlers until a step has ended, so that none interrupts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 try:
-    # Without the conversion to enums, which takes twenty times as long.
+    # The C module skips the conversion to enums, which takes twenty times as long.
     from _signal import getsignal as _getsignal  # type: ignore[import-not-found]  # no stubs
     from _signal import signal as _setsignal
 except ImportError:  # another Python than CPython
@@ -18,14 +18,14 @@ except ImportError:  # another Python than CPython
     from signal import signal as _setsignal
 
 _NUMBERS = sorted(signal.valid_signals(), key=lambda number: number == signal.SIGINT)
-"""All signals; the one of Ctrl-C last, so that its handler is the last one to be put back."""
+"""All signals; Ctrl-C's is last, so that its handler is restored last."""
 
 _Handler = Callable[[int, "FrameType | None"], Any]
 
 
 _main = threading.main_thread()
 _known: tuple[list[Any], list[tuple[int, _Handler]]] = [], []
-"""The handlers of all signals as they were found last, and those of Python's among them."""
+"""The handlers of all signals at the last check, and those among them that are Python's."""
 
 
 def _python_handlers() -> list[tuple[int, _Handler]]:
@@ -49,10 +49,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class DeferredSignals:
-    """A context in which Python's signal handlers do not run; those that were due run at its end.
+    """A context that defers Python's signal handlers to its end.
 
-    Python runs them in the main thread alone, between any two operations, so in other threads there
-    is nothing to do.
+    Python runs them only in the main thread, between any two operations, so there is nothing to do
+    in other threads.
     """
 
     __slots__ = ("_due", "_handlers")
@@ -63,13 +63,13 @@ class DeferredSignals:
         self._due: list[tuple[int, FrameType | None]] = []
 
     def __enter__(self) -> None:
-        """Put a handler in place of each that only notes the signal."""
+        """Replace each handler by one that only records the signal."""
         if threading.get_ident() != _main.ident:
             return
         self._handlers = _python_handlers()
         try:
             for number, _ in self._handlers:
-                _setsignal(number, self._note)  # runs what is due first, which may raise
+                _setsignal(number, self._note)  # runs pending handlers first, which may raise
         except BaseException:
             self._put_back()
             raise
@@ -80,7 +80,7 @@ class DeferredSignals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Put the handlers back, and call those whose signals have arrived, in their order.
+        """Restore the handlers, and call those whose signals have arrived, in order.
 
         Raises:
             Whatever a handler raises; the last one, if several do.
@@ -100,7 +100,7 @@ class DeferredSignals:
         self._due.append((number, frame))
 
     def _put_back(self) -> BaseException | None:
-        """Put the handlers back; return what one of them has raised meanwhile."""
+        """Restore the handlers; return an exception that one of them has raised meanwhile."""
         raised: BaseException | None = None
         i = 0
         while i < len(self._handlers):

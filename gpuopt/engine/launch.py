@@ -1,7 +1,7 @@
-"""The interface of a launch: some parameters of a step, and what updates them.
+"""The interface of a launch: some parameters of a step, and the code that updates them.
 
-`HostLaunch` walks a table on the CPU, `DeviceLaunch` one on a device, and `NumpyLaunch` updates
-one tensor that no table holds.
+`HostLaunch` updates a table on the CPU, `DeviceLaunch` one on a device, and `NumpyLaunch` a single
+tensor that is not in a table.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .measure import Measure
 from .update import Update
 
 
-class Walked(NamedTuple):
-    """What a launch does to each element, and with what."""
+class LaunchInfo(NamedTuple):
+    """The backend of a launch, its update, and the dtypes of its lists."""
 
     module: str
     """The kernel module of its backend."""
     device: str
     update: Update
     dtypes: tuple[str, ...]
-    """Of the update's lists."""
+    """The dtypes of the update's lists."""
     strided: bool
     """Whether it has an array with gaps, or arrays that differ in memory order."""
 
@@ -35,9 +35,9 @@ class Walked(NamedTuple):
 class Launch(ABC):
     """Some parameters of an optimizer, ready to be updated.
 
-    A step points all launches to the gradients where these moved, prepares all, measures all if
-    it needs the norm, computes the coefficients of all, and only then runs them. Lists of
-    gradients, steps and carried numbers are those of the whole optimizer: a launch picks its own.
+    A step passes the addresses of moved gradients to all launches, prepares all, measures all if it
+    needs the norm, computes the coefficients of all, and only then runs them. Lists of gradients,
+    steps and carried numbers are those of the whole optimizer: a launch selects its own.
 
     Attributes:
         tensors: int64, the indices of its parameters in the optimizer.
@@ -47,8 +47,8 @@ class Launch(ABC):
 
     @property
     @abstractmethod
-    def walked(self) -> Walked:
-        """What it does to each element, and with what."""
+    def info(self) -> LaunchInfo:
+        """Its backend, update and dtypes."""
 
     @property
     @abstractmethod
@@ -57,23 +57,23 @@ class Launch(ABC):
 
     @property
     def captured(self) -> bool:
-        """Whether a graph was captured that may read its memory at any time."""
+        """Whether a captured graph may read its memory at any time."""
         return False
 
     @abstractmethod
-    def point_to(self, gradients: Gradients) -> None:
-        """Take the addresses of the gradients; 0 where there is none."""
+    def set_addresses(self, gradients: Gradients) -> None:
+        """Store the addresses of the gradients; 0 if there is none."""
 
     def prepare(  # noqa: B027  # most launches have nothing to prepare
         self, grads: Sequence[Any], groups: Groups, skip: Any = None
     ) -> None:
-        """Do all that may fail before any parameter changes.
+        """Do everything that may fail, before any parameter changes.
 
         Args:
             grads: for each parameter its gradient, or None.
             groups: the options of each group.
-            skip: an array of one float on a device, which skips the step there unless it is 0; what
-                the host is to skip does not come here.
+            skip: a one-element float array on a device, which skips the step unless it is 0. Steps
+                that the host skips do not get here.
         """
 
     def measure(self, grads: Sequence[Any], what: Measure) -> npt.NDArray[np.float64] | None:
@@ -86,7 +86,7 @@ class Launch(ABC):
     def sum_up(  # noqa: B027  # a device does it when it runs
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Find the sums of the tensors that the coefficients depend on, if there are any.
+        """Compute the sums that the coefficients depend on, if there are any.
 
         Args:
             grads: for each parameter its gradient, or None.
@@ -97,32 +97,32 @@ class Launch(ABC):
     def total_up(  # noqa: B027  # most updates have no such pass
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Find what totals over all tensors are made of, if a pass in front of the update does.
+        """Compute partials of the totals, if a pass before the update does so.
 
         The arguments are those of `sum_up`.
         """
 
     def totals(self) -> npt.NDArray[np.float64] | None:
-        """Return its part of the totals; None if a `DeviceTotals` adds those of its device."""
+        """Return its part of the totals; None if a `DeviceTotals` adds them up on its device."""
         return None
 
-    def take_numbers(  # noqa: B027  # the host computes with the groups' own
+    def set_common_options(  # noqa: B027  # the host computes with the groups' own
         self, numbers: Mapping[str, float]
     ) -> None:
-        """Take options that all groups share and that differ in each step."""
+        """Store options that all groups share and that change at each step."""
 
     @abstractmethod
     def read_sums(self) -> npt.NDArray[np.float64]:
-        """Return the sums of its tensors, and behind them their sizes; waits for a device."""
+        """Return the sums of its tensors, followed by their sizes; synchronizes with a device."""
 
     @abstractmethod
     def write_sums(self, rows: npt.NDArray[np.float64]) -> None:
-        """Take sums and sizes of whole tensors in place of those of shards."""
+        """Replace the sums and sizes of shards by those of whole tensors."""
 
     def compute(  # noqa: B027  # a device computes its own
         self, steps: npt.NDArray[np.int64], groups: Groups
     ) -> None:
-        """Compute the coefficients of the step; nothing else changes yet.
+        """Compute the coefficients of the step; nothing else changes.
 
         Args:
             steps: the updates that each parameter has had.
@@ -139,16 +139,16 @@ class Launch(ABC):
 
     @abstractmethod
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
-        """Return the partials of each parameter, [n_tensors, 3, 3]; waits for a device.
+        """Return the partials of each parameter, [n_tensors, 3, 3]; synchronizes with a device.
 
         Args:
-            measured: take the gradients' partials from `measure`, which also reads the gradients
-                of a skipped step.
+            measured: take the gradients' partials from `measure`, which also reads the
+                gradients of a skipped step.
         """
 
     def pull_steps(self, steps: npt.NDArray[np.int64]) -> None:  # noqa: B027  # the host counts
-        """Write the counts that a device keeps into ``steps``; waits for it."""
+        """Write a device's step counts into ``steps``; synchronizes."""
 
     @abstractmethod
     def pull_carried(self, carried: Sequence[dict[str, float]]) -> None:
-        """Write the carried numbers of its parameters into ``carried``; waits for a device."""
+        """Write its carried numbers into ``carried``; synchronizes with a device."""

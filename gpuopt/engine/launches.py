@@ -1,4 +1,4 @@
-"""The launches of an optimizer: when they are built anew, and what is kept of the old ones."""
+"""The launches of an optimizer: when they are rebuilt, and what is kept of the old ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import is_torchs
+from ..arrays import is_torch_tensor
 from ..kernels.table import PARTIALS
 from .build import build_launches
 from .device_launch import runs_on_device
@@ -26,7 +26,7 @@ class Launches:
     """The launches that update the parameters of an optimizer.
 
     Attributes:
-        active: bool, for each parameter whether it has a gradient.
+        active: bool, whether each parameter has a gradient.
         tensors: the torch tensors among the active parameters.
     """
 
@@ -41,15 +41,15 @@ class Launches:
         """Start without launches.
 
         Args:
-            places: of all parameters.
-            gradients: where parameters, states and gradients lie.
-            states: of the parameters.
+            places: the places of all parameters.
+            gradients: the memory of parameters, states and gradients.
+            states: the states of the parameters.
             sharding: see `build_launches`.
-            for_totals: the same of rules that have totals.
+            for_totals: ``sharding`` for rules that have totals.
         """
         self._places, self._gradients, self._states = places, gradients, states
         self._sharding, self._for_totals = sharding, for_totals
-        self._torch_indices = [i for i, param in enumerate(states.params) if is_torchs(param)]
+        self._torch_indices = [i for i, param in enumerate(states.params) if is_torch_tensor(param)]
         self._torch_params = [states.params[i] for i in self._torch_indices]
         self.active = np.zeros(len(states.params), np.bool_)
         self.tensors: list[Any] = []
@@ -62,15 +62,15 @@ class Launches:
         """Iterate over the launches: tables first, then tensors that NumPy updates."""
         return iter(self._launches)
 
-    def fit(self, changes: Changes, groups: Groups) -> bool:
-        """Accept changes of the gradients; return whether the launches were built anew.
+    def refresh(self, changes: Changes, groups: Groups) -> bool:
+        """Accept changes of the gradients; return whether the launches were rebuilt.
 
         Args:
-            changes: of the arrays since the last step.
+            changes: the changes of the arrays since the last step.
             groups: the options of each group.
         """
         force = forced()
-        if force != self._forced:  # which may be a backend that cannot run here
+        if force != self._forced:  # may be a backend that cannot run here
             for place in self._places:
                 chosen(*place)
         key = groups.updates, groups.state_dtypes, force
@@ -85,12 +85,12 @@ class Launches:
         return stale
 
     def forget(self) -> None:
-        """Drop the launches, and let the next step build others."""
+        """Drop the launches; the next step builds new ones."""
         self._replace([])
         self._built_for = None
 
-    def outdate(self) -> None:
-        """Let the next step build its launches anew, from what these have counted."""
+    def invalidate(self) -> None:
+        """Let the next step rebuild the launches, keeping their counts."""
         self._built_for = None
 
     def _build(self, groups: Groups) -> None:
@@ -117,22 +117,22 @@ class Launches:
         active = self.active[self._torch_indices].tolist()
         self.tensors = list(compress(self._torch_params, active))
         for launch in self._launches:
-            launch.point_to(self._gradients)
+            launch.set_addresses(self._gradients)
 
     def pull_steps(self) -> npt.NDArray[np.int64]:
-        """Return the step counts; waits for devices, which count themselves."""
+        """Return the step counts; synchronizes with devices, which count themselves."""
         for launch in self._launches:
             launch.pull_steps(self._states.steps)
         return self._states.steps
 
     def pull_carried(self) -> list[dict[str, float]]:
-        """Return the carried numbers by name; waits for devices."""
+        """Return the carried numbers by name; synchronizes with devices."""
         for launch in self._launches:
             launch.pull_carried(self._states.carried)
         return self._states.carried
 
     def read_partials(self, measured: bool) -> npt.NDArray[np.float64]:
-        """Return the partials of each parameter at the last step; waits for devices.
+        """Return the partials of each parameter at the last step; synchronizes with devices.
 
         Args:
             measured: see `Launch.read_partials`.
@@ -152,7 +152,7 @@ class Launches:
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """The backends that update the parameters: that of each place, and of strided arrays."""
+        """The backends that update the parameters of each place, and strided arrays."""
         names = [chosen(*place).name for place in self._places]
         by_numpy = any(isinstance(launch, NumpyLaunch) for launch in self._launches)
         return tuple(dict.fromkeys((*names, "numpy") if by_numpy else names))

@@ -1,4 +1,4 @@
-"""A lock for the steps of one optimizer, in which no signal handler runs."""
+"""A lock for the steps of one optimizer, which also defers signal handlers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .interrupts import DeferredSignals
 
 
 class StepLock:
-    """A reentrant lock: one thread at a time, and no signal handler in it, works inside.
+    """A reentrant lock that also defers signal handlers, and is free in a forked child.
 
-    In a forked child no other thread holds it. A process may fork while one of its threads holds
-    the lock; the child has no such thread, and would wait for ever.
+    A process may fork while one of its threads holds the lock. The child does not have that thread,
+    and would wait forever.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StepLock:
         self._process = os.getpid()
 
     def __enter__(self) -> None:
-        """Defer signal handlers, then wait for the lock: an exception would leave it locked."""
+        """Defer signal handlers, then lock: an exception after locking would leave it locked."""
         signals = DeferredSignals()
         signals.__enter__()
         if self._process != os.getpid():

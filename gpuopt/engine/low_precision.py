@@ -1,4 +1,4 @@
-"""The stages by which 16-bit parameters and states lose nothing on average."""
+"""The stages that keep 16-bit parameters and states unbiased."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..rules.tail import ADD_COMPENSATION, COMPENSATE, KEEP_MASTER, ROUND, TAKE_
 BITS_16 = ("float16", "bfloat16")
 
 Around = tuple[tuple[Stage, ...], ...]
-"""Stages in front of all others, right behind the rule, and behind all others."""
+"""Stages before all others, directly after the rule, and after all others."""
 
 EXACT = frozenset({"master", "kahan_comp"})
-"""The states that hold what rounding cuts off: stochastic rounding would spoil them."""
+"""States that store rounding errors exactly, and must not be rounded stochastically."""
 
 
 def rounded_states(stored: Mapping[str, str]) -> tuple[Stage, ...]:
-    """Return the stages that round an update's states to the 16 bits that they are stored in.
+    """Return the stages that round an update's 16-bit states.
 
     Args:
         stored: the dtype of each state, in the update's order.
@@ -47,7 +47,7 @@ def _compensated(dtype: str) -> Around:
     return (ADD_COMPENSATION,), (COMPENSATE[dtype],), ()
 
 
-def _by_chance(dtype: str) -> Around:
+def _stochastic(dtype: str) -> Around:
     return ((), (ROUND_STOCHASTICALLY,), ()) if dtype == "bfloat16" else _rounded(dtype)
 
 
@@ -60,10 +60,10 @@ NARROW: dict[str, Callable[[str], Around]] = {
     "split16": _split16,
     "split8": _split8,
     "kahan_sum": _compensated,
-    "stochastic_rounding": _by_chance,
+    "stochastic_rounding": _stochastic,
     "rounded": _rounded,
 }
-"""The stages around the updates of 16-bit parameters of a dtype."""
+"""For each option, the stages around updates of 16-bit parameters, by their dtype."""
 
 KEEPING = frozenset({"master_weights", "split16", "split8", "kahan_sum"})
-"""Those that keep what rounding cuts off, to add it again."""
+"""The options that keep rounding errors, and add them again."""

@@ -1,4 +1,4 @@
-"""Masters of one kind from those of another: float32 weights, and what bfloat16 cuts off them."""
+"""Conversion between kinds of masters: float32 weights, and remainders of bfloat16 weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FLOATS, describe, describe_state, is_torchs, mark_written, zeros_like
+from ..arrays import FLOATS, describe, describe_state, is_torch_tensor, mark_written, zeros_like
 from ..kernels.roundings import (
     nearest_code,
     round_bfloat16,
@@ -16,28 +16,28 @@ from ..kernels.roundings import (
     split16_low,
 )
 from ..kernels.storage import STORAGE, decode, decode_bfloat16, encode_bfloat16
-from ..rules.split import BITS, MASTER, REMAINDER, join8, join16, rest8
+from ..rules.split import BITS, MASTER, REMAINDER, join8, join16, remainder8
 from .flat import Flat, pieces
 
 KINDS = (MASTER, REMAINDER)
-"""The states that hold what 16-bit parameters round off the weights. Of both, the first counts."""
+"""The states with full weights or remainders; if both exist, the first is used."""
 
 _JOIN: dict[int, Callable[..., Any]] = {16: join16, 8: join8}
-_REST: Callable[..., Any] = rest8
+_REST: Callable[..., Any] = remainder8
 
 
 def dtypes_of_state(name: str) -> tuple[str, ...]:
-    """Return the dtypes that a state that is in no format may have."""
+    """Return the dtypes that a state without a format may have."""
     return tuple(BITS) if name == REMAINDER else FLOATS
 
 
-def kept_kind(held: Collection[str], wanted: Collection[str], params: str) -> str | None:
-    """Return which kind of master a parameter goes on from; None if it starts from the parameter.
+def source_kind(held: Collection[str], wanted: Collection[str], params: str) -> str | None:
+    """Return the kind of master to continue from; None to start from the parameter.
 
     Args:
-        held: the states that there are.
+        held: the existing states.
         wanted: the states of its update.
-        params: the dtype of the parameter; the rest of a weight says nothing without its bfloat16.
+        params: the dtype of the parameter; a remainder is useless unless it is bfloat16.
     """
     usable = [kind for kind in KINDS if kind in held and (kind == MASTER or params == "bfloat16")]
     if not usable or not any(kind in wanted for kind in KINDS):
@@ -45,8 +45,8 @@ def kept_kind(held: Collection[str], wanted: Collection[str], params: str) -> st
     return usable[0]
 
 
-def whole_masters(param: Any, rest: Any) -> Any:
-    """Return the float32 weights of a parameter, as a new array like it; waits for a device."""
+def float32_masters(param: Any, rest: Any) -> Any:
+    """Return the float32 weights of a parameter, as a new array; synchronizes with a device."""
     made = zeros_like(param, "float32")
     weights = Flat(made, param)
     for part, found in _weights(param, rest):
@@ -55,13 +55,13 @@ def whole_masters(param: Any, rest: Any) -> Any:
     return made
 
 
-def rests_of(param: Any, held: Any, dtype: str) -> Any:
-    """Return what rounding to bfloat16 cuts off weights, as a new array; waits for a device.
+def remainders_of(param: Any, held: Any, dtype: str) -> Any:
+    """Return the remainders of weights rounded to bfloat16; synchronizes with a device.
 
     Args:
         param: the parameter.
-        held: the weights in float32, or the rests of the parameter's in another dtype.
-        dtype: of the new rests: int16 without loss, int8 rounded to nearest.
+        held: the float32 weights, or the parameter's remainders in another dtype.
+        dtype: the dtype of the new remainders: int16 without loss, int8 rounded to nearest.
     """
     made = zeros_like(param, dtype)
     rests = Flat(made, param)
@@ -72,21 +72,21 @@ def rests_of(param: Any, held: Any, dtype: str) -> Any:
 
 
 def round_to(param: Any, held: Any, dtype: str) -> None:
-    """Round weights to the parameter as `rests_of` expects it; the arguments are the same.
+    """Round weights into the parameter as `remainders_of` expects it, with the same arguments.
 
-    Float32 masters and ``"split8"`` round ties to even, and ``"split16"`` away from zero; and a
+    Float32 masters and ``"split8"`` round ties to even, ``"split16"`` away from zero. A float32
     master is the whole weight, whatever the parameter was.
     """
     bits = Flat(param, param)
     for part, weights in _weights(param, held):
         bits.values[part] = encode_bfloat16(_split(weights, dtype)[0])
     bits.write()
-    if is_torchs(param):
+    if is_torch_tensor(param):
         mark_written([param])
 
 
 def _weights(param: Any, held: Any) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Yield the float32 weights of a parameter, piece by piece, in the order of its memory."""
+    """Yield the float32 weights of a parameter, piece by piece, in memory order."""
     dtype, given = describe_state(held, "state").dtype, Flat(held, param)
     bits = Flat(param, param) if dtype in BITS else None
     for part, _ in pieces(describe(param, "parameter").size):
@@ -98,7 +98,7 @@ def _weights(param: Any, held: Any) -> Iterator[tuple[slice, npt.NDArray[np.floa
 
 
 def _split(weights: npt.NDArray[np.float32], dtype: str) -> tuple[Any, Any]:
-    """Return the bfloat16 of weights, as float32, and the rests."""
+    """Return weights rounded to bfloat16, as float32, and their remainders."""
     if BITS[dtype] == 16:
         return split16_high(weights), split16_low(weights)
     stored = round_bfloat16(weights)

@@ -1,13 +1,13 @@
-"""The pass over all gradients that finds their norm, as an update that writes nothing."""
+"""The pass that computes the norm of all gradients, as an update that writes nothing."""
 
 from __future__ import annotations
 
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .tail import Tail
 
 
 def measure(g):  # type: ignore[no-untyped-def]  # a rule, like those of gpuopt.rules
-    """Return the gradient, of which the backend takes partials."""
+    """Return the gradient, whose partials the backend computes."""
     return (g,)
 
 
@@ -16,15 +16,15 @@ def no_coefficients(step):  # type: ignore[no-untyped-def]  # as above
     return ()
 
 
-class Measure(Reading):
+class Measure(ReadOnlyUpdate):
     """An update that writes nothing and watches the gradients; see `update.Update`.
 
     Attributes:
-        wants_sums: whether the largest values are not needed.
+        wants_sums: whether only sums are needed, not the largest values.
     """
 
     def __init__(self, wants_sums: bool) -> None:
-        """Choose whether the largest values are found, too."""
+        """Store whether only sums are needed."""
         self.wants_sums = wants_sums
 
     name = "measure"

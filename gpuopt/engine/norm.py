@@ -1,4 +1,4 @@
-"""The norm of all gradients of a step: it clips them, and may skip the step."""
+"""The norm of all gradients of a step, for clipping and for skipping steps."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from ..kernels.device_total import DeviceTotal
 
 _Where = tuple[DevicePlace, int]
-"""What is measured in one pass: on one device, of the process groups of an index of `Sharding`."""
+"""Gradients measured in one pass: on one device, with the process groups of a `Sharding` index."""
 
 _OnDevices = dict[_Where, list[DeviceLaunch]]
 
 _OnHost = list[tuple[int, npt.NDArray[np.float64]]]
-"""Such an index, and partials that the host has."""
+"""Pairs of such an index, and partials on the host."""
 
 _ALL = -1
-"""In place of such an index: all process groups."""
+"""Stands for all process groups, in place of such an index."""
 
 
 class Norm:
     """The norm of the gradients of the last step, and how many steps were skipped.
 
-    One device that has all gradients measures and decides by itself, and the host does not wait.
-    Otherwise the host waits for the devices and combines what they and it have measured.
+    If one device has all gradients, it computes the norm and decides itself, without synchronizing.
+    Otherwise the host waits for the devices and combines their results with its own.
     """
 
     def __init__(self, tail: Tail, sharding: Sharding) -> None:
         """Start without a norm.
 
         Args:
-            tail: says what the norm is for.
+            tail: defines the use of the norm.
             sharding: the process groups of each tensor.
         """
         self._tail, self._sharding = tail, sharding
@@ -59,9 +59,9 @@ class Norm:
         self._device: DeviceTotal | None = None
 
     def expect(self, params: Sequence[Memory]) -> None:
-        """Note where the gradients of sharded tensors are measured: on a device, or the host.
+        """Record where the gradients of sharded tensors are measured: on a device, or the host.
 
-        A process whose shards have no gradients has no launch, and must answer the others still.
+        A process whose shards have no gradients has no launch, but must still join collectives.
         """
         if not (self._tail.measures and self._sharding.sharded):
             return
@@ -81,16 +81,16 @@ class Norm:
         """Measure all gradients, and let the devices clip and skip by the result.
 
         Args:
-            launches: all of a step, prepared.
+            launches: all launches of a step, prepared.
             grads: for each parameter its gradient, or None.
             groups: the options of each group.
-            skip: an array of one float on a device, which skips the step, too; or None.
+            skip: a one-element float array on a device, which may also skip the step; or None.
 
         Returns:
             The groups with the norm among their options, and whether the host skips the step.
 
         Raises:
-            RuntimeError: the norm is not finite, and `Tail.error_if_nonfinite`; not where ``skip``
+            RuntimeError: the norm is not finite under `Tail.error_if_nonfinite`, unless ``skip``
                 skips the step.
         """
         tail = self._tail
@@ -139,7 +139,7 @@ class Norm:
         return len(on_devices) == 1 and not on_host
 
     def _measure_on_one(self, on_devices: _OnDevices, skip: Any) -> DeviceTotal:
-        """Let one device measure and decide, without waiting for it."""
+        """Let one device measure and decide, without synchronizing."""
         decide = self._tail.skip_nonfinite
         if not self._sharding.sharded:
             ((where, launches),) = on_devices.items()
@@ -168,7 +168,7 @@ class Norm:
         return total
 
     def _measure_on_all(self, on_devices: _OnDevices, on_host: _OnHost) -> npt.NDArray[np.float64]:
-        """Return the combined partials; waits for the devices, and for the other processes."""
+        """Return the combined partials; synchronizes with devices and other processes."""
         totals = [(where[1], self._measured(where, own)) for where, own in on_devices.items()]
         parts = [*on_host, *((k, total.read()) for k, total in totals)]
         whole = [np.zeros(len(PARTIALS))]
@@ -179,33 +179,33 @@ class Norm:
         return combine_partials(np.array(whole))
 
     def _total_of(self, where: _Where) -> DeviceTotal:
-        """Return the total of a device; it outlives the launches, and is used in one stream."""
+        """Return the total of a device, which outlives the launches and is used on one stream."""
         if where not in self._totals:
             (module, device, library), _ = where
             self._totals[where] = module.DeviceTotal(device, library)
         return self._totals[where]
 
     def let_skip(self, launch: DeviceLaunch) -> None:
-        """Let a launch skip the step that the device skips."""
+        """Let a launch skip the step if the device does."""
         if self._device is not None:
             launch.follow(self._device, self._tail.skip_nonfinite)
 
     def skips(self, skip: Any) -> bool:
-        """Whether the devices skip the step; waits for them.
+        """Whether the devices skip the step; synchronizes.
 
         Args:
-            skip: an array of one float on a device, which skips it, too; or None.
+            skip: a one-element float array on a device, which may also skip it; or None.
         """
         if self._device is not None:
             return self._device.read_skip()
         return skip is not None and bool(scalars.value_of(skip))
 
     def scaled_by(self, groups: Groups) -> None:
-        """Note what unscales the gradients of this step."""
+        """Record the factor that unscales the gradients of this step."""
         self._groups = groups
 
     def factor(self) -> float:
-        """Return what unscaled the gradients of the last step; waits for a device."""
+        """Return the factor that unscaled the last step's gradients; synchronizes with a device."""
         if self._groups is None:
             return 1.0
         first = self._groups[0]
@@ -213,7 +213,7 @@ class Norm:
         return scalars.number_or_value(factor)
 
     def norm(self) -> float:
-        """Return the 2-norm of all gradients of the last step, unscaled; waits for a device."""
+        """Return the 2-norm of the last step's unscaled gradients; synchronizes with a device."""
         total = self._total if self._device is None else self._device.read()
         return math.sqrt(total[0]) * abs(self.factor())
 
@@ -222,21 +222,21 @@ class Norm:
         self._skipped += 1
 
     def count(self, launches: Iterable[Launch], skip: Any) -> None:
-        """Let a device count a step that is not measured, if it is skipped.
+        """Let a device count a step without a norm, if it is skipped.
 
         Args:
-            launches: all of the step.
-            skip: an array of one float on the device, which skips the step unless it is 0.
+            launches: all launches of the step.
+            skip: a one-element float array on the device, which skips the step unless it is 0.
         """
         places = [launch.place for launch in launches if isinstance(launch, DeviceLaunch)]
         for place in places[:1]:
             self._total_of((place, _ALL)).add_up((), skip, decide=False)
 
     def load(self, skipped: int) -> None:
-        """Take over how many steps were skipped."""
+        """Set the number of skipped steps."""
         by_devices = sum(total.read_skipped() for total in self._totals.values())
         self._skipped, self._device = skipped - by_devices, None
 
     def skipped(self) -> int:
-        """Return how many steps were skipped; waits for a device."""
+        """Return the number of skipped steps; synchronizes with a device."""
         return self._skipped + sum(total.read_skipped() for total in self._totals.values())

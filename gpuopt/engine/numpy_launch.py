@@ -1,4 +1,4 @@
-"""A launch of one tensor that no table holds: NumPy updates it."""
+"""A launch of one tensor that is not in a table: NumPy updates it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kernels.storage import compute_dtype
 from ..kernels.table import PARTIALS, stored_rows
 from .gradients import Gradients
 from .groups import Groups
-from .launch import Launch, Walked
+from .launch import Launch, LaunchInfo
 from .measure import Measure
 from .table import Entry
 
@@ -22,14 +22,14 @@ from .table import Entry
 class NumpyLaunch(Launch):
     """One tensor, updated by the `numpy` backend.
 
-    That is every tensor where this backend was chosen, and elsewhere a strided one on the CPU. One
-    on a device for which there is no other backend is updated through copies on the host.
+    It updates all tensors if this backend was chosen, and otherwise strided ones on the CPU.
+    Tensors on a device without another backend are updated through copies on the host.
     """
 
     def __init__(
         self, entry: Entry, group: int, arrays: Sequence[Any], carried: Sequence[float]
     ) -> None:
-        """Take a tensor.
+        """Store a tensor.
 
         Args:
             entry: the tensor.
@@ -50,19 +50,19 @@ class NumpyLaunch(Launch):
         self._totals = np.zeros(len(entry.update.rule.totals))
 
     @property
-    def walked(self) -> Walked:
-        """What it does to each element, and with what."""
+    def info(self) -> LaunchInfo:
+        """Its backend, update and dtypes."""
         entry = self._entry
         device = entry.memory[0].device
-        return Walked(blocks.__name__, device, entry.update, entry.dtypes, not entry.flat)
+        return LaunchInfo(blocks.__name__, device, entry.update, entry.dtypes, not entry.flat)
 
     @property
     def elements(self) -> int:
         """The number of elements of its parameter."""
         return self._entry.memory[0].size
 
-    def point_to(self, gradients: Gradients) -> None:
-        """Note where the gradient lies, if there is one."""
+    def set_addresses(self, gradients: Gradients) -> None:
+        """Store the memory of the gradient, if there is one."""
         index = self._entry.index
         self._grad = gradients.grad(index) if gradients.addresses[index] else None
 
@@ -76,7 +76,7 @@ class NumpyLaunch(Launch):
         return self._measured
 
     def sum_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Find the sums, with the coefficients that do not depend on them."""
+        """Compute the sums, with the coefficients that do not depend on them."""
         sums = self._entry.update.sums
         if sums is None or self._grad is None:
             return
@@ -85,7 +85,7 @@ class NumpyLaunch(Launch):
         self._carried = [*self._carried[: -len(found)], *found[:, 0].tolist()]
 
     def total_up(self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Find the tensor's part of the totals, if they come first."""
+        """Compute the tensor's part of the totals, if they come first."""
         totals = self._entry.update.totals
         if totals is None or self._grad is None:
             return
@@ -115,12 +115,12 @@ class NumpyLaunch(Launch):
         self._carried = [given.get(name, x) for name, x in zip(names, self._carried)]
 
     def compute(self, steps: npt.NDArray[np.int64], groups: Groups) -> None:
-        """Compute the coefficients, and what the tensor carries to the next step."""
+        """Compute the coefficients, and the next carried numbers."""
         if self._grad is None:
             return
         update, options = self._entry.update, groups[self._group].options
         step = int(steps[self._entry.index]) + 1
-        with np.errstate(all="ignore"):  # inf and NaN are results, as everywhere
+        with np.errstate(all="ignore"):  # inf and NaN are valid results
             values = update.coefficients(step, options, self._carried)
             count = len(values) - len(update.carried_names)
             self._coefficients = np.array(values[:count]).astype(self._compute)

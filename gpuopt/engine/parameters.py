@@ -1,4 +1,4 @@
-"""The arrays that a step writes, parameters and states: where they lie, and whether they fit."""
+"""The arrays that a step writes, parameters and states: their memory, and checks of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Memory, describe, describe_state, is_made_at_export
+from ..arrays import Memory, describe, describe_state, exports_copies
 from ..arrays.aliasing import Index
 from ..arrays.changes import DTYPE, WRITEABLE, Snapshot, detect_changes
 
@@ -26,9 +26,9 @@ class MovedParameters:
     """The parameters and states that moved.
 
     Attributes:
-        memories: by index, where they lie now.
-        index: all parameters and states, as they lie now, to be searched for overlaps.
-        snapshot: of all of them, to compare the next ones with.
+        memories: by index, their new memory.
+        index: the memory of all parameters and states, for detecting overlaps.
+        snapshot: of all of them, to compare with the next ones.
     """
 
     memories: Mapping[int, Memory]
@@ -37,23 +37,23 @@ class MovedParameters:
 
 
 class Parameters:
-    """The parameters of an optimizer, and behind them the states that they have so far.
+    """The parameters of an optimizer, followed by their states.
 
     Attributes:
-        names: what errors call each.
-        memories: where each lies.
-        index: all of them, to be searched for overlaps.
+        names: their names in errors.
+        memories: their memory.
+        index: the memory of all of them, for detecting overlaps.
     """
 
     def __init__(self, params: Sequence[Any], names: Sequence[str]) -> None:
         """Describe and check the parameters.
 
         Raises:
-            TypeError: one is no array of floats.
+            TypeError: one is not a float array.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         self._params = list(params)
-        self._check_given_once(names)
+        self._check_no_duplicates(names)
         self._numpy = [p for p in params if isinstance(p, np.ndarray)]
         self._states_exposed, self._checked = False, True
         self._snapshot = Snapshot()
@@ -64,7 +64,7 @@ class Parameters:
         self._begin_to_watch()
 
     def set_states(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the states of each parameter, by name; from now on they are checked, too."""
+        """Set the states of each parameter, by name; from now on they are checked, too."""
         count = len(self._params)
         pairs = [
             (f"state {name!r} of {param}", array)
@@ -73,13 +73,13 @@ class Parameters:
         ]
         self.names = self.names[:count] + [name for name, _ in pairs]
         self._arrays = self._params + [array for _, array in pairs]
-        # The parameters are not described again: the next step is to detect whether they moved.
+        # The parameters are not described again: the next step has to detect whether they moved.
         self.memories = self.memories[:count] + [describe_state(a, name) for name, a in pairs]
         self.index, self._checked = Index(self.memories), False
         self._begin_to_watch()
 
     def expose_states(self) -> None:
-        """Check in each step from now on whether states moved, since the caller now has them."""
+        """From now on, check in each step whether states moved, since the caller now has them."""
         if not self._states_exposed:
             self._states_exposed = True
             self._begin_to_watch()
@@ -114,7 +114,7 @@ class Parameters:
             raise self._read_only()
 
     def _of_other_dtypes(self) -> list[int]:
-        """Return the indices of the NumPy arrays whose dtype was set since they were described."""
+        """Return the indices of NumPy arrays whose dtype was changed since they were described."""
         dtypes = list(map(DTYPE, self._typed))
         if dtypes == self._dtypes:
             return []
@@ -129,7 +129,7 @@ class Parameters:
         self._dtypes = list(map(DTYPE, self._typed))
 
     def _begin_to_watch(self) -> None:
-        """Describe every array anew at the next step, and compare it with its last description.
+        """Describe every array again at the next step, and compare it with its last description.
 
         NumPy arrays cannot move: none can be resized while there are weak references to it.
         """
@@ -170,7 +170,7 @@ class Parameters:
         names = [n for n, p in pairs if isinstance(p, np.ndarray) and not p.flags.writeable]
         return ValueError(_READ_ONLY.format(", ".join(names)))
 
-    def _check_given_once(self, names: Sequence[str]) -> None:
+    def _check_no_duplicates(self, names: Sequence[str]) -> None:
         first: dict[int, str] = {}
         for name, array in zip(names, self._params):
             if first.setdefault(id(array), name) != name:
@@ -180,19 +180,19 @@ class Parameters:
 def _described(
     array: Any, name: str, known: int = -1, by: Callable[[Any, str], Memory] = describe
 ) -> Memory:
-    """Describe an array that is to be updated in place.
+    """Describe an array that will be updated in place.
 
     Args:
         array: a parameter or a state.
-        name: what errors call it.
+        name: its name in errors.
         known: its last address.
-        by: what describes it.
+        by: the function that describes it.
 
     Raises:
-        TypeError: that cannot be.
+        TypeError: it cannot be updated in place.
     """
     memory = by(array, name)
-    if memory.address != known and is_made_at_export(array, memory):
+    if memory.address != known and exports_copies(array, memory):
         raise TypeError(
             f"{name}: {type(array).__name__} makes new memory at each export; "
             "it cannot be updated in place"

@@ -1,4 +1,4 @@
-"""Passes of rules: what methods of an optimizer do to all elements outside of steps."""
+"""Passes of rules, which methods of an optimizer run over all elements outside of steps."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def passes_of(groups: Groups, name: str, tail: Tail) -> Groups:
     """Return groups whose updates are passes of the same rules.
 
     Args:
-        groups: of a step.
-        name: of the pass.
-        tail: of the steps.
+        groups: the groups of a step.
+        name: the name of the pass.
+        tail: the tail of the steps.
     """
     scaled = (SCALE_GRADIENT,) if groups.common["grad_factor"] != 1.0 else ()
     updates = [pass_of(update.rule, name, tail, scaled) for update in groups.updates]
@@ -36,9 +36,9 @@ def passes_of(groups: Groups, name: str, tail: Tail) -> Groups:
 
 
 class Pass:
-    """One run of a pass over the parameters of an optimizer, with launches of its own.
+    """One run of a pass over the parameters of an optimizer, with its own launches.
 
-    They count no steps and carry no numbers, so that the launches of the steps stay as they are.
+    These count no steps and carry no numbers, so the launches of steps stay unchanged.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Pass:
         """Check the parameters.
 
         Args:
-            params: of the optimizer.
-            names: what errors call each.
-            places: of all parameters.
-            states: of the parameters, with the numbers of their steps.
+            params: the parameters of the optimizer.
+            names: their names in errors.
+            places: the places of all parameters.
+            states: the states of the parameters, with their step counts.
             sharding: the process groups of each parameter.
 
         Raises:
@@ -70,13 +70,13 @@ class Pass:
         """Run a pass without gradients over the parameters that have all states it takes.
 
         Args:
-            groups: with the pass as the update of each group.
+            groups: groups with the pass as their update.
             among: the indices of the groups whose parameters are changed.
         """
         of = self._states.group_of.tolist()
         memories = enumerate(self._gradients.params())
         held = {i: m for i, m in memories if of[i] in among and self._has_states(i, groups)}
-        # No kernel reads the gradients, but tensors without one are left alone.
+        # No kernel reads the gradients, but tensors without one are skipped.
         changes = Changes(None, held, NONE.moved, NONE.addresses, Snapshot())
         launches = self._launches(changes, groups, None)
         self._run(launches, self._params, groups)
@@ -86,8 +86,8 @@ class Pass:
 
         Args:
             grads: for each parameter an array of its shape, or None.
-            groups: with the pass as the update of each group.
-            skips: change nothing if a gradient holds an infinity or NaN.
+            groups: groups with the pass as their update.
+            skips: change nothing if a gradient contains an infinity or NaN.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
@@ -104,7 +104,7 @@ class Pass:
 
     def _launches(self, changes: Changes, groups: Groups, apart: Sharding | None) -> Launches:
         launches = Launches(self._places, self._gradients, self._states, apart)
-        launches.fit(changes, groups)
+        launches.refresh(changes, groups)
         return launches
 
     def _run(

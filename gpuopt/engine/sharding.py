@@ -15,8 +15,7 @@ class ProcessGroups(Protocol):
     Each call below is a collective: all processes must make it, in the same order.
 
     Attributes:
-        whole: whether no tensor is sharded, but each process has tensors of its own, which belong
-            to one model.
+        whole: whether, instead of shards, each process has different whole tensors of one model.
     """
 
     whole: bool
@@ -25,7 +24,7 @@ class ProcessGroups(Protocol):
         """Return the combined partials of all processes, with the same bits in each.
 
         Args:
-            partials: this process's, [..., 3], as `kernels.table.PARTIALS` says.
+            partials: this process's partials, [..., 3]; see `kernels.table.PARTIALS`.
         """
 
     def gather(self, total: Any) -> None:
@@ -36,9 +35,9 @@ class Sharding:
     """The process groups of each tensor of a step.
 
     Attributes:
-        process_groups: the different ones, in the order of the tensors; None stands for tensors
-            that are not sharded.
-        index_of: int64, for each tensor the index of its own in ``process_groups``.
+        process_groups: the distinct ones, in the order of the tensors; None for tensors that are
+            not sharded.
+        index_of: int64, for each tensor its index in ``process_groups``.
         sharded: whether any tensor has process groups.
     """
 
@@ -51,9 +50,9 @@ class Sharding:
         """Number the process groups, in an order that is the same in every process.
 
         Args:
-            process_groups: of each tensor; empty if none is sharded.
+            process_groups: the process groups of each tensor; empty if none is sharded.
             count: the number of tensors.
-            norm_groups: those whose processes ask for the norm, even if no tensor here is theirs.
+            norm_groups: the process groups that compute the norm, even without tensors here.
         """
         given = list(process_groups) or [None] * count
         known = dict.fromkeys((*norm_groups, *given))
@@ -63,7 +62,7 @@ class Sharding:
         self.sharded = any(groups is not None for groups in self.process_groups)
 
     def without_tensors(self) -> list[int]:
-        """Return the indices of the process groups that no tensor belongs to."""
+        """Return the indices of the process groups without tensors."""
         return sorted(set(range(len(self.process_groups))) - set(self.index_of.tolist()))
 
     def combine(self, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""The numbers that all tensors of an optimizer share, and their steps from totals.
+"""The numbers that all tensors of an optimizer share, which totals advance at each step.
 
-Totals are sums over all tensors. Where one device has all tensors, it adds them up and computes the
-next shared numbers by itself, and the host does not wait. Otherwise the host does both.
+Totals are sums over all tensors. If one device has all tensors, it adds them up and computes the
+next shared numbers itself, without synchronizing. Otherwise the host does both.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Shared:
         self._captured: list[Any] = []
 
     def load(self, carried: Sequence[Mapping[str, float]]) -> None:
-        """Take over what the tensors say of the shared numbers: the first of each counts."""
+        """Load the shared numbers from the tensors' carried numbers: the first of each is used."""
         self._keep_captured()
         self._launch, self._rule = None, None
         self._known = {name: x for own in reversed(carried) for name, x in own.items()}
 
     def numbers(self) -> dict[str, float]:
-        """Return the shared numbers by name, none before the first step; waits for a device."""
+        """Return the shared numbers by name, empty before the first step; synchronizes."""
         if self._launch is not None:
             names = self._launch.table.update.kept_names
             self._known.update(zip(names, self._launch.memory.read_carried()[0].tolist()))
@@ -62,16 +62,16 @@ class Shared:
             for i in np.flatnonzero(steps).tolist():
                 carried[i].update(numbers)
 
-    def fit(self, launches: Iterable[Launch], groups: Groups, rebuilt: bool) -> None:
+    def refresh(self, launches: Iterable[Launch], groups: Groups, rebuilt: bool) -> None:
         """Prepare for a step.
 
         Args:
-            launches: of the step.
+            launches: the launches of the step.
             groups: the options of each group.
-            rebuilt: whether the launches are others than in the last step.
+            rebuilt: whether the launches differ from the last step's.
 
         Raises:
-            ValueError: groups differ in what must be the same in all.
+            ValueError: groups differ in an option that must be the same in all.
         """
         rule = next((update.rule for update in groups.updates if update.rule.shared), None)
         if rule is None:
@@ -102,7 +102,7 @@ class Shared:
             self._launch = self._on_device(on_device[0], groups)
             into = self._launch.memory
         n = len(rule.totals)
-        from ..kernels.device_totals import DeviceTotals  # of a device alone
+        from ..kernels.device_totals import DeviceTotals  # only a device has one
 
         self._totals = {key: DeviceTotals(tables, n, into) for key, tables in places.items()}
 
@@ -146,11 +146,11 @@ class Shared:
     def before(
         self, grads: Sequence[Any], steps: npt.NDArray[np.int64], groups: Groups, norm: Norm
     ) -> Groups:
-        """Return the groups with the shared numbers; find the totals if these come first.
+        """Return the groups with the shared numbers; compute the totals if these come first.
 
         Args:
             grads: for each parameter its gradient, or None.
-            steps: the updates that each parameter has had.
+            steps: the number of updates of each parameter.
             groups: the options of each group, with the norm.
             norm: may skip the step.
         """
@@ -170,11 +170,11 @@ class Shared:
         return groups
 
     def after(self, groups: Groups, skip: Any, norm: Norm) -> None:
-        """Advance the shared numbers behind an update, unless it was skipped.
+        """Advance the shared numbers after an update, unless it was skipped.
 
         Args:
             groups: the options of each group, with the shared numbers.
-            skip: an array of one float on a device that skips the step; or None.
+            skip: a one-element float array on a device that skips the step; or None.
             norm: may have skipped the step.
         """
         if self._rule is None:
@@ -185,7 +185,7 @@ class Shared:
             self._known = self._next
 
     def _advance(self, groups: Groups) -> None:
-        """Compute the next shared numbers; a device keeps them to itself."""
+        """Compute the next shared numbers; a device keeps them in its memory."""
         rule = self._rule
         assert rule is not None
         for totals in self._totals.values():
@@ -200,18 +200,18 @@ class Shared:
         self._next = {**self._known, **dict(zip(rule.shared, found))}
 
     def _follow(self, numbers: Mapping[str, str]) -> None:
-        """Let options follow the shared numbers on the device; ``numbers`` has these by option."""
+        """Read options from the shared numbers on the device, which ``numbers`` has by option."""
         assert self._launch is not None
         table = self._launch.table.update
         for option, name in numbers.items():
             memory = self._launch.memory.number(table.kept_names.index(name))
             for launch in self._launches:
-                launch.follow_number(option, memory)  # type: ignore[attr-defined]  # on a device
+                launch.read_option_from(option, memory)  # type: ignore[attr-defined]  # on a device
 
     def _with_numbers(
         self, groups: Groups, current: Mapping[str, float], after: Mapping[str, float]
     ) -> Groups:
-        """Return the groups with the shared numbers that the host knows; tell the devices, too."""
+        """Return the groups with the host's shared numbers, and send these to the devices."""
         rule = self._rule
         if rule is None or self._launch is not None:
             return groups
@@ -219,11 +219,11 @@ class Shared:
         if rule.totals_first:
             numbers.update((next_name(name), after[name]) for name in rule.shared)
         for launch in self._launches:
-            launch.take_numbers(numbers)
+            launch.set_common_options(numbers)
         return groups.with_common(numbers)
 
     def _read_totals(self) -> npt.NDArray[np.float64]:
-        """Return the totals; waits for the devices, and for the other processes."""
+        """Return the totals; synchronizes with devices and other processes."""
         assert self._rule is not None
         n = len(self._rule.totals)
         parts = [(key[1], totals.read()) for key, totals in self._totals.items()]
@@ -242,7 +242,7 @@ class Shared:
 
 
 def _check_alike(rule: Rule, groups: Groups) -> None:
-    """Raise ValueError if groups differ in what must be the same in all."""
+    """Raise ValueError if groups differ in an option that must be the same in all."""
     for update in groups.updates:
         own = update.rule
         if own.advance is not rule.advance or own.totals_first != rule.totals_first:

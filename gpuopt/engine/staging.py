@@ -12,11 +12,11 @@ from .table import Entry
 
 @dataclass
 class Staged:
-    """A tensor some of whose arrays are copied before a launch, and back behind it.
+    """A tensor some of whose arrays are copied before a launch, and back after it.
 
     Attributes:
-        entry: the tensor with the copies, for the table; all of one memory order.
-        copies: (row, array, copy); the array of the gradient is None, since each step brings it.
+        entry: the tensor with the copies, for the table; all have one memory order.
+        copies: (row, array, copy); the gradient's array is None, since each step passes it.
     """
 
     entry: Entry
@@ -24,7 +24,7 @@ class Staged:
 
     @property
     def copies_grad(self) -> bool:
-        """Whether the gradient is copied; else the kernel reads the step's own."""
+        """Whether the gradient is copied; otherwise the kernel reads the step's own."""
         return any(row == 1 for row, _, _ in self.copies)
 
     def fill(self, grad: Any) -> None:
@@ -40,7 +40,7 @@ class Staged:
 
 
 def stage(entry: Entry, arrays: Sequence[Any]) -> Staged:
-    """Return a tensor with copies of the arrays whose memory order is not the parameter's.
+    """Return a tensor with copies of the arrays whose memory order differs from the parameter's.
 
     Args:
         entry: a tensor that is not flat.
@@ -50,7 +50,7 @@ def stage(entry: Entry, arrays: Sequence[Any]) -> Staged:
     memory = list(entry.memory)
     order = zeros_like(param, entry.dtypes[0])
     wanted = describe(order, "copy").order
-    elementwise = states[: len(states) - len(entry.update.scales)]  # scales have no such order
+    elementwise = states[: len(states) - len(entry.update.scales)]  # scales have no memory order
     for row, array in enumerate((param, None, *elementwise)):
         fits = memory[row].order == wanted and memory[row].element_aligned
         if not fits:

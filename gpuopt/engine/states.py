@@ -14,7 +14,7 @@ from ..rules.formats import FORMATS, is_coded, scale_name
 from ..rules.split import REMAINDER
 from .coded_states import coded_from, new_coded, values_of
 from .groups import Group, Groups
-from .masters import KINDS, kept_kind, rests_of, round_to, whole_masters
+from .masters import KINDS, float32_masters, remainders_of, round_to, source_kind
 from .parameters import Parameters
 from .table import Entry
 from .update import Update
@@ -24,17 +24,17 @@ LAST_STEP = int(np.iinfo(np.int64).max)
 
 
 class States:
-    """What an optimizer keeps of each parameter from step to step.
+    """The data that an optimizer keeps for each parameter from step to step.
 
     Attributes:
         params: the parameters.
-        group_of: int64, the group of each.
+        group_of: int64, the group of each parameter.
         arrays: for each parameter its states by name; empty until its first gradient.
-        steps: int64, how many updates each has had, as far as the host knows.
-        carried: for each its carried numbers by name, as far as the host knows.
-        changes: how often states were loaded, allocated, or changed to another format.
-        formats: for each the names of the formats of those states that have one, by name; such a
-            state has an array of codes and one of scales.
+        steps: int64, the number of updates of each parameter, as far as the host knows.
+        carried: for each parameter its carried numbers by name, as far as the host knows.
+        changes: how often states were loaded, allocated, or converted.
+        formats: for each parameter the formats of its encoded states, by name; such a state has
+            an array of codes and one of scales.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class States:
 
         Args:
             params: the parameters.
-            parameters: where they lie; told of new states.
-            group_of: the group of each.
-            min_8bit_size: elements of a parameter from which on states may have 8 bits.
+            parameters: their memory; is informed of new states.
+            group_of: the group of each parameter.
+            min_8bit_size: the minimum number of elements for 8-bit states.
         """
         self._min_8bit_size = min_8bit_size
         self.params, self._parameters, self.group_of = params, parameters, group_of
@@ -68,7 +68,7 @@ class States:
         carried: Sequence[Mapping[str, float]],
         formats: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """Replace everything; carried numbers that are missing start anew."""
+        """Replace everything; missing carried numbers get their initial values."""
         self.steps[:] = steps
         self.formats = [dict(names) for names in formats or [{} for _ in self.params]]
         self.carried = [dict(numbers) for numbers in carried or [{} for _ in self.params]]
@@ -78,17 +78,16 @@ class States:
         self._parameters.set_states(self.arrays)
 
     def allocate(self, indices: Sequence[int], groups: Groups, steps: bool = True) -> None:
-        """Allocate the states that parameters lack; if that fails, none has a new one.
+        """Allocate the states that parameters lack; if that fails, none are added.
 
-        States that were loaded in a format, or are to be in one, change to what is wanted. So do
-        masters of another kind if a step follows: it writes the parameters, which may be part of
-        them.
+        States are converted to or from 8 bits as wanted. So are masters of another kind if a step
+        follows, since converting them may change the parameters.
         """
         made: list[tuple[int, str, _Made]] = []
         for i in indices:
             group, update = groups[self.group_of[i]], self._update_of(i, groups)
             stored = self._stored_states(i, group, update)
-            kind = kept_kind(self.arrays[i], update.states, self._parameters.memories[i].dtype)
+            kind = source_kind(self.arrays[i], update.states, self._parameters.memories[i].dtype)
             for name in update.states:
                 if kind is not None and name in KINDS:
                     if steps and self._differs(i, kind, name, stored[name]):
@@ -109,11 +108,11 @@ class States:
             self._parameters.set_states(self.arrays)
 
     def values(self) -> list[dict[str, Any]]:
-        """Return the states of each parameter by name, those in a format as new float arrays."""
+        """Return the states of each parameter by name; encoded ones become new float arrays."""
         return list(map(self.values_of, range(len(self.params))))
 
     def values_of(self, i: int) -> dict[str, Any]:
-        """Return the states of a parameter by name, those in a format as new float arrays."""
+        """Return the states of a parameter by name; encoded ones become new float arrays."""
         return self._values(i, _same)
 
     def copies(self, decoded: bool) -> list[dict[str, Any]]:
@@ -134,9 +133,9 @@ class States:
         }
 
     def check_counts(self) -> None:
-        """Raise OverflowError if a parameter has had as many steps as can be counted.
+        """Raise OverflowError if a parameter's step count is at its maximum.
 
-        It looks at the counts once, and counts its own calls from then on.
+        It reads the counts once, and then only counts its own calls.
         """
         if self._left is None:
             self._left = LAST_STEP - int(self.steps.max(initial=0))
@@ -151,7 +150,7 @@ class States:
 
         Args:
             i: the parameter's index.
-            grad: where its gradient lies.
+            grad: the memory of its gradient.
             groups: the options of each group.
         """
         update = self._update_of(i, groups)
@@ -169,7 +168,7 @@ class States:
         return [self.params[entry.index], *(held[name] for name in names)]
 
     def carried_of(self, i: int, update: Update) -> list[float]:
-        """Return the numbers of a parameter in the update's order; sums are 0 yet."""
+        """Return a parameter's carried numbers in the update's order; sums are still 0."""
         kept = [self.carried[i][name] for name in update.kept_names]
         given = update.carried_names[len(kept) :]
         if not given:
@@ -183,13 +182,13 @@ class States:
         return update.for_params(self._parameters.memories[i].dtype)
 
     def _begin_carried(self, i: int, update: Update, groups: Groups) -> None:
-        """Start the carried numbers that a parameter lacks."""
+        """Initialize the carried numbers that a parameter lacks."""
         if update.kept_names:
             at_first = update.carried_at_first(groups[self.group_of[i]].options, i)
             self.carried[i] = {**dict(zip(update.kept_names, at_first)), **self.carried[i]}
 
     def _stored_states(self, i: int, group: Group, update: Update) -> dict[str, str]:
-        """Return the dtype, or the format, that each state of a parameter is to have."""
+        """Return the wanted dtype or format of each state of a parameter."""
         memory = self._parameters.memories[i]
         wanted = group.state_dtype
         small = is_coded(wanted) and memory.size < self._min_8bit_size
@@ -207,25 +206,25 @@ class States:
         return {name: zeros_like(param, dtype, start)}, {}
 
     def _differs(self, i: int, kind: str, name: str, dtype: str) -> bool:
-        """Whether the kind of master that a parameter has is not the one that its update takes."""
+        """Whether a parameter's kind of master differs from the one that its update takes."""
         held = describe_state(self.arrays[i][kind], kind).dtype
         return kind != name or (name == REMAINDER and held != dtype)
 
     def _of_kind(self, i: int, kind: str, name: str, dtype: str) -> _Made:
-        """Return the masters of a parameter in another kind; waits for a device."""
+        """Return the masters of a parameter in another kind; synchronizes with a device."""
         param, held = self.params[i], self.arrays[i][kind]
         if name == REMAINDER:
-            return {name: rests_of(param, held, dtype)}, {}
-        return {name: whole_masters(param, held)}, {}
+            return {name: remainders_of(param, held, dtype)}, {}
+        return {name: float32_masters(param, held)}, {}
 
     def _replace_masters(self, i: int, name: str, made: Any) -> None:
-        """Drop the masters that a parameter had, and round it as the new ones expect it."""
+        """Drop a parameter's old masters, and round it as the new ones expect it."""
         held = [self.arrays[i].pop(kind) for kind in KINDS if kind in self.arrays[i]]
         if held and name == REMAINDER:
             round_to(self.params[i], held[0], describe_state(made, name).dtype)
 
     def _changed(self, i: int, name: str, dtype: str) -> _Made:
-        """Return the arrays of a state in another format, or of floats; waits for a device."""
+        """Return a state in another format, or as floats; synchronizes with a device."""
         param, held, now = self.params[i], self.arrays[i], self.formats[i].get(name)
         if now is not None:
             to = "float32" if dtype in FORMATS else dtype
@@ -236,7 +235,7 @@ class States:
 
 
 _Made = tuple[dict[str, Any], dict[str, str]]
-"""Arrays by name, and the name of the format of a state that has one."""
+"""Arrays by name, and the formats of encoded states."""
 
 
 def _same(array: Any) -> Any:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 class TensorStats(NamedTuple):
     """Statistics of one tensor at the optimizer's last step; 0 if it had no gradient.
 
-    Norms are 2-norms. The gradient is the one given, unscaled, before any clipping; the update is
-    the change of the parameter, and the parameter is taken after it, both as they are stored (with
-    master weights, those). Largest values are absolute, over the elements that are not NaN; the
-    nonfinite elements are infinite or NaN. A complex element counts as two.
+    Norms are 2-norms. The gradient is unscaled, before clipping. The update is the change of the
+    parameter, and the parameter is the one after the update, both as stored (or the master weights,
+    if there are any). Largest values are absolute, ignoring NaN; nonfinite elements are infinite or
+    NaN. A complex element counts as two.
     """
 
     grad_norm: float

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import LazyError, bare, is_lazy, mark_written, resolved, scalars
+from ..arrays import LazyError, is_lazy, mark_written, resolved, scalars, without_lazy_bits
 from ..kernels.table import PARTIALS
 from ..variables import warn_of_unknown_variables
 from .compose import NO_TAIL
@@ -39,9 +39,9 @@ class FusedStep:
 
     Attributes:
         params: the arrays that are updated.
-        gradients: where parameters, states and gradients lie.
-        tail: what a step does besides the update.
-        norm: the norm of the last step's gradients, where the tail needs it.
+        gradients: the memory of parameters, states and gradients.
+        tail: the tail of the step.
+        norm: the norm of the last step's gradients, if the tail needs it.
         places: the devices of the parameters, and their libraries.
     """
 
@@ -57,15 +57,15 @@ class FusedStep:
         """Check the parameters.
 
         Args:
-            params: NumPy arrays, torch tensors or arrays that speak DLPack.
-            names: what errors call each.
-            group_of: the group of each.
-            tail: what a step does besides the update.
+            params: NumPy arrays, torch tensors or arrays that support DLPack.
+            names: their names in errors.
+            group_of: the group of each parameter.
+            tail: the tail of the step.
             process_groups: those over which each parameter is sharded; empty if none is.
-            norm_groups: those that ask for the norm, whichever parameters there are.
+            norm_groups: the process groups that compute the norm, whichever parameters exist here.
 
         Raises:
-            TypeError: one is no array of floats.
+            TypeError: one is not a float array.
             ValueError: one is read-only, overlaps itself or another, or is given twice.
         """
         warn_of_unknown_variables()
@@ -90,16 +90,16 @@ class FusedStep:
 
     @property
     def formats(self) -> list[dict[str, str]]:
-        """For each parameter the formats of those states that have codes and scales, by name."""
+        """For each parameter, the formats of its encoded states, by name."""
         return self._states.formats
 
     @property
     def state_changes(self) -> int:
-        """How often states were loaded, allocated, or changed to another format."""
+        """How often states were loaded, allocated, or converted."""
         return self._states.changes
 
     def values_of_states(self) -> list[dict[str, Any]]:
-        """Return the states by name, those in a format as new arrays of floats."""
+        """Return the states by name; encoded ones become new float arrays."""
         return self._states.values()
 
     def values_of_state(self, i: int) -> dict[str, Any]:
@@ -107,32 +107,32 @@ class FusedStep:
         return self._states.values_of(i)
 
     def copies_of_states(self, decoded: bool) -> list[dict[str, Any]]:
-        """Return copies of the states by name: as they are, or those in a format as floats."""
+        """Return copies of the states by name, as they are or ``decoded`` to floats."""
         return self._states.copies(decoded)
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:
-        """How many updates each parameter has had; waits for devices, which count themselves."""
+        """The number of updates of each parameter; synchronizes with devices, which count."""
         return self._launches.pull_steps()
 
     @property
     def carried(self) -> list[dict[str, float]]:
-        """For each parameter its carried and shared numbers by name; waits for devices."""
+        """For each parameter, its carried and shared numbers by name; synchronizes with devices."""
         self._shared.write_into(self._launches.pull_carried(), self._states.steps)
         return self._states.carried
 
     @property
     def shared(self) -> dict[str, float]:
-        """The numbers that all parameters share, by name; none before a step; waits for devices."""
+        """The shared numbers by name, empty before the first step; synchronizes with devices."""
         return self._shared.numbers()
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """The backends that update the parameters: that of each place, and of strided arrays."""
+        """The backends that update the parameters of each place, and strided arrays."""
         return self._launches.backends
 
     def explain(self) -> Explanation:
-        """Return which backend updates the parameters, and how the last step did."""
+        """Return which backend updates the parameters, and the launches of the last step."""
         names, measures = self.gradients.parameters.names, self.tail.measures
         return replace(
             explain_places(self.places), launched=launched(self._launches, names, measures)
@@ -145,13 +145,13 @@ class FusedStep:
         carried: Sequence[Mapping[str, float]] = (),
         formats: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """Replace step counts and states; the next step builds its launches anew.
+        """Replace step counts and states; the next step rebuilds its launches.
 
         Args:
-            steps: the updates that each parameter has had.
-            states: of each parameter, by name.
-            carried: the carried numbers of each; those that are missing start anew.
-            formats: of each, by name, the format of the states that have codes and scales.
+            steps: the number of updates of each parameter.
+            states: the states of each parameter, by name.
+            carried: the carried numbers of each; missing ones get their initial values.
+            formats: for each parameter, the formats of its encoded states, by name.
         """
         self._launches.forget()
         self._states.load(steps, states, carried, formats)
@@ -163,14 +163,14 @@ class FusedStep:
         return self.states
 
     def complete_states(self, groups: Groups) -> None:
-        """Allocate the states that updated parameters lack since an option picked another rule."""
+        """Allocate the states that updated parameters lack after a change of rule."""
         updated = [i for i, step in enumerate(self.steps.tolist()) if step or self.states[i]]
         self._states.allocate(updated, groups, steps=False)
 
     def stats(self) -> list[TensorStats]:
-        """Return the statistics of each parameter at the last step; waits for devices.
+        """Return the statistics of each parameter at the last step; synchronizes with devices.
 
-        They are zeros where a parameter had no gradient. Those of a sharded parameter are of all
+        They are zeros for a parameter without a gradient. Those of a sharded parameter cover all
         its shards, and wait for the other processes.
         """
         found = self._launches.read_partials(self.tail.measures)
@@ -178,7 +178,7 @@ class FusedStep:
 
     def check(self, grads: Sequence[Any]) -> None:
         """Raise TypeError or ValueError if the memory of gradients does not fit."""
-        self.gradients.detect_changes([bare(grad) for grad in grads])
+        self.gradients.detect_changes([without_lazy_bits(grad) for grad in grads])
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group], skip: Any = None) -> None:
         """Update every parameter that has a gradient, once.
@@ -187,7 +187,8 @@ class FusedStep:
             grads: for each parameter an array of its shape, in any memory order and float dtype,
                 or None.
             groups: the options of each group.
-            skip: an array of one float, which devices read themselves; unless 0, nothing changes.
+            skip: a one-element float array, which devices read themselves; unless 0, nothing
+                changes.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
@@ -196,7 +197,7 @@ class FusedStep:
         """
         self._states.check_counts()
         if skip is not None and (scalars.on_host(skip) or self._launches.any_on_host()):
-            if scalars.value_of(skip):  # waits for a device, where the host updates tensors, too
+            if scalars.value_of(skip):  # synchronizes only if the host updates tensors, too
                 self.norm.skip()
                 return self._zeroing.zero(grads)
             skip = None
@@ -208,10 +209,10 @@ class FusedStep:
             lazy, grads = list(filter(is_lazy, grads)), list(map(resolved, grads))
             changes = self.gradients.detect_changes(grads)
         groups = Groups.of(groups)
-        rebuilt = self._launches.fit(changes, groups)
+        rebuilt = self._launches.refresh(changes, groups)
         if rebuilt:
             self.norm.expect(self.gradients.params())
-        self._shared.fit(self._launches, groups, rebuilt)
+        self._shared.refresh(self._launches, groups, rebuilt)
         self._launch(grads, groups, skip)
         self._zeroing.zero(lazy)
 
@@ -235,10 +236,10 @@ class FusedStep:
         """Run a pass of the rules, outside of a step.
 
         Args:
-            name: of the pass.
+            name: the name of the pass.
             groups: the options of each group, as for a step.
             grads: for each parameter an array of its shape, or None; for a pass over gradients.
-            among: for any other, the indices of the groups whose parameters are changed.
+            among: for any other pass, the indices of the groups whose parameters are changed.
 
         Raises:
             TypeError, ValueError: an array does not fit; nothing has been changed.
@@ -248,12 +249,12 @@ class FusedStep:
         moved = parameters.detect_changes()
         if moved:
             parameters.accept(moved)
-            self._launches.outdate()
+            self._launches.invalidate()
         names = parameters.names[: len(self.params)]
         own = Pass(self.params, names, self.places, self._states, self._sharding)
         groups = passes_of(groups, name, self.tail)
         if grads is None:
-            self._launches.pull_steps()  # by which the rest of a weight is rounded
+            self._launches.pull_steps()  # for rounding remainders of weights
             own.over_states(groups, among)
         else:
             own.over_gradients(grads, groups, self.tail.skip_nonfinite)

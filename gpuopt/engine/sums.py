@@ -1,4 +1,4 @@
-"""The pass in front of an update that finds sums."""
+"""The pass before an update that computes sums."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from types import FunctionType
 from typing import Any
 
 from ..kernels.trace.retarget import function_from
-from .reading import Reading
+from .read_only_update import ReadOnlyUpdate
 from .update_calls import Call, UpdateCalls, bytes_of, call_of, lines_of
 from .update_coefficients import parameters_of
 
 
-class Sums(Reading):
-    """The pass over a tensor in front of an update that finds sums: it writes nothing.
+class Sums(ReadOnlyUpdate):
+    """A pass before an update that computes sums over a tensor, and writes nothing.
 
-    It has the lists and the coefficients of the update; its function takes all of these, and
-    returns the values of which, or of whose squares, the sums are.
+    It has the lists and the coefficients of the update. Its function takes all of them, and returns
+    the values that are summed, or whose squares are.
 
     Attributes:
         watched_names: the names of the sums.
-        n_plain: how many of them are not of squares: all or none.
+        n_plain: how many of them are sums of values, not of squares: all or none.
     """
 
     wants_sums = True
@@ -35,7 +35,7 @@ class Sums(Reading):
         function: Callable[..., Any] | None,
         plain: bool = False,
     ) -> None:
-        """Take the update, the names of the sums, and the function that returns the values."""
+        """Store the update, the names of the sums, and the function that returns the values."""
         assert function is not None
         self._update, self._summed = update, function
         self.name = f"{what}_of_{update.name.removeprefix('update_')}"
@@ -59,12 +59,12 @@ class Sums(Reading):
 
     @cached_property
     def read(self) -> tuple[int, ...]:
-        """The rows that the function's values come from."""
+        """The rows that it reads."""
         _, needed = self._needed
         return tuple(i for i, name in enumerate(self._update.values) if name in needed)
 
     def bytes_per_element(self, dtypes: Sequence[str]) -> float:
-        """Return the least memory traffic: each list that it needs, read once."""
+        """Return the minimum memory traffic: each list that it needs, read once."""
         return bytes_of(self.blocked, dtypes, self.read)
 
     @cached_property

@@ -18,7 +18,7 @@ EMPTY = 1
 """The address of a gradient without elements; 0 stands for no gradient."""
 
 VECTOR = 16
-"""Bytes of one access in the GPU kernels; tensors that are not so aligned get their own table."""
+"""Bytes of one access in the GPU kernels; unaligned tensors get their own table."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Entry:
     """One tensor of a step.
 
     Attributes:
-        index: of its parameter in the optimizer.
-        update: the update that its group gets.
-        memory: of the parameter, the gradient and each state, in the update's order.
+        index: the index of its parameter in the optimizer.
+        update: the update of its group.
+        memory: the memory of the parameter, the gradient and each state, in the update's order.
     """
 
     index: int
@@ -57,18 +57,18 @@ class Table:
 
     Attributes:
         update: the composed update of all of them.
-        device: of all arrays.
-        library: of the parameters; the launch goes to that library's stream.
-        dtypes: of each list, in the update's order.
+        device: the device of all arrays.
+        library: the library of the parameters, whose stream the launch uses.
+        dtypes: the dtype of each list, in the update's order.
         vectors: whether every array is aligned to `VECTOR` bytes.
         tensors: int64 [n_tensors], the index of each in the optimizer.
-        addresses: int64 [n_lists, n_tensors]; 0 for a tensor that has no gradient.
+        addresses: int64 [n_lists, n_tensors]; 0 for the gradient of a tensor that has none.
         sizes: int64 [n_tensors], elements.
         chunks: int32 [n_chunks, 2], (column of the table, chunk of that tensor).
-        ends: int64 [n_chunks], elements up to the end of each chunk.
+        ends: int64 [n_chunks], the cumulative number of elements at the end of each chunk.
         coefficients: [n_tensors, n_coefficients] in the dtype that the rule computes in.
         carried: float64 [n_tensors, n_carried], the carried numbers of each tensor, and its sums.
-        partials: float64 [n_chunks, n_watched, 3], of the watched values; see
+        partials: float64 [n_chunks, n_watched, 3], the partials of the watched values; see
             `kernels.table.PARTIALS`.
     """
 
@@ -93,7 +93,7 @@ class Table:
 
         Args:
             watched: the partials of each chunk.
-            measured: those of the gradients, if they were measured before the update.
+            measured: the partials of the gradients, if they were measured before the update.
         """
         count = len(self.sizes)
         found = partials_of_tensors(watched, self.chunks, count)
@@ -102,12 +102,12 @@ class Table:
         return found
 
     def read_sums(self, carried: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the sums of tensors, which are their last carried numbers, and their sizes."""
+        """Return the sums of tensors, stored as their last carried numbers, and their sizes."""
         sums = carried[:, carried.shape[1] - len(self.update.rule.sums) :]
         return np.concatenate([sums, self.sizes[:, None]], axis=1)
 
     def write_sums(self, carried: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> None:
-        """Write what `read_sums` returns, of whole tensors, into their carried numbers."""
+        """Write the sums and sizes of whole tensors, as `read_sums` returns them."""
         rule = self.update.rule
         names, count = self.update.carried_names, len(rule.sums)
         carried[:, len(names) - count :] = rows[:, :count]
@@ -117,7 +117,7 @@ class Table:
     def write_carried(
         self, rows: npt.NDArray[np.float64], carried: Sequence[dict[str, float]]
     ) -> None:
-        """Write carried numbers, a row for each tensor, into those of the whole optimizer."""
+        """Copy carried numbers, a row for each tensor, to those of the whole optimizer."""
         if rows.size:
             for tensor, row in zip(self.tensors.tolist(), rows.tolist()):
                 carried[tensor].update(zip(self.update.kept_names, row))
@@ -131,7 +131,7 @@ def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
 
     Args:
         entries: flat tensors.
-        chunk: elements of a chunk.
+        chunk: the number of elements per chunk.
     """
     partitions: dict[_Key, list[Entry]] = {}
     for entry in entries:
@@ -143,14 +143,14 @@ def build_tables(entries: Sequence[Entry], chunk: int) -> list[Table]:
 
 
 def grad_address(memory: Memory) -> int:
-    """Return the address that the table holds for a gradient."""
+    """Return the address of a gradient in the table."""
     return memory.address if memory.size else EMPTY
 
 
 def chunks_of(
     sizes: npt.NDArray[np.int64], chunk: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return the chunks of tensors, and the elements up to the end of each.
+    """Return the chunks of tensors, and the cumulative number of elements at the end of each.
 
     >>> chunks, ends = chunks_of(np.array([5, 0, 3]), chunk=4)
     >>> chunks.tolist(), ends.tolist()

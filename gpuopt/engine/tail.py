@@ -12,31 +12,32 @@ from ..rules.ranges import NOT_NEGATIVE, POSITIVE, UP_TO_ONE, boolean
 
 @dataclass(frozen=True)
 class Tail:
-    r"""What a step does besides its update, in the same pass over memory.
+    r"""The options of a step besides its update, all applied in the same pass over memory.
 
     Attributes:
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It
-            starts as a copy of the weights at their first step (also one that is skipped, as
-            masters do), and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            starts as a copy of the weights at their first step (even if that is skipped; so do
+            masters), and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
             [0, 2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -64,12 +65,12 @@ class Tail:
 
     @property
     def measures(self) -> bool:
-        """Whether all gradients are read before the first element changes."""
+        """Whether all gradients are read before any element changes."""
         return self.clip_norm is not None or self.skip_nonfinite
 
     @property
     def narrow(self) -> str:
-        """How 16-bit parameters keep what rounding cuts off: a key of `low_precision.NARROW`."""
+        """How rounding errors of 16-bit parameters are kept: a key of `low_precision.NARROW`."""
         chosen = [name for name in _NARROW if getattr(self, name)]
         sees_what_is_stored = self.ema_decay is not None or self.stats
         if isinstance(self.master_weights, str):
@@ -77,7 +78,7 @@ class Tail:
         return chosen[0] if chosen else "rounded" if sees_what_is_stored else ""
 
     def in_use(self) -> dict[str, Any]:
-        """Return the options in use, and the seed if one of them rounds, by name.
+        """Return the options in use by name, and the seed if one of them rounds.
 
         >>> Tail(clip_norm=0.0, stochastic_rounding=True).in_use()
         {'clip_norm': 0.0, 'stochastic_rounding': True, 'seed': 0}
@@ -90,13 +91,13 @@ class Tail:
         return {name: v for name, v in options.items() if v is not None and v is not False}
 
     def numbers(self) -> dict[str, float]:
-        """Return the options that coefficients are computed from."""
+        """Return the options that coefficients depend on."""
         given = {name: getattr(self, name) for name in CHANGEABLE}
         numbers = {name: float(value) for name, value in given.items() if value is not None}
         return {**numbers, "seed": float(self.seed), "sum_of_squares": 0.0}
 
     def changed(self, name: str, value: Any) -> Tail:
-        """Return a tail with another value of an option that is in use.
+        """Return a tail with a new value for an option that is in use.
 
         Raises:
             TypeError, ValueError: the option is not in use, or does not accept the value.
@@ -114,7 +115,7 @@ class Tail:
 
 
 OPTIONS = tuple(field.name for field in fields(Tail))
-"""The keyword arguments that every optimizer takes besides its own."""
+"""The keyword arguments of the tail, which every optimizer takes."""
 
 CHANGEABLE = ("clip_norm", "clip_value", "ema_decay", "decouple_lr")
 """The options that `Tail.changed` accepts."""

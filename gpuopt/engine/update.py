@@ -1,4 +1,4 @@
-"""A rule and the stages around it as one function of an element, which every backend compiles."""
+"""Compose a rule and the stages around it into one elementwise function, which backends compile."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from .update_calls import UpdateCalls, bytes_of, lines_of
 from .update_coefficients import parameters_of
 
 ELEMENT = "element"
-"""What stages call the index of an element in its tensor; a number behind it is the stream."""
+"""Stages' name for the index of an element in its tensor, followed by the stream's number."""
 
 WATCHED = ("gradient", "update", "parameter")
-"""The values that statistics are made of."""
+"""The values for statistics."""
 
 BEFORE_ALL = (TAKE_MASTER, *JOIN.values())
-"""The stages that replace the parameter by the one that the last step's statistics were of."""
+"""The stages that replace the parameter by its full-precision weight."""
 
 BEHIND_ALL = tuple(SPLIT.values())
-"""The stages behind which the parameter is only as it is stored."""
+"""The stages after which the parameter has only its stored precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class Update(UpdateCalls):
     """The whole update of one element: ``*written = function(*read, *coefficients)``.
 
-    States in a format of 8 bits have two lists each, of codes and of the scales of blocks. The
-    function decodes them, and returns what `encode_function` makes the codes of, as soon as the
-    largest absolute value in each block is known.
+    An 8-bit state has two lists: codes, and the scales of blocks. The function decodes it, and
+    returns its new values prepared for `encode_function`, which computes the codes once the largest
+    absolute value in each block is known.
     """
 
     def for_params(self, dtype: str) -> Update:
@@ -52,7 +52,7 @@ class Update(UpdateCalls):
         return compose(self.rule, stages, after, "", self.watched, instead=self.instead)
 
     def for_states(self, stored: Mapping[str, str]) -> Update:
-        """Return the update that rounds its states to the dtypes that they are stored in.
+        """Return the update that rounds its states to their stored dtypes.
 
         Args:
             stored: the dtype of each state, or its format, by name.
@@ -77,7 +77,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def read(self) -> tuple[int, ...]:
-        """The rows that the function's values come from."""
+        """The rows that the function reads."""
         known: set[str] = set()
         needed = {"g"} if self.watched else set()
         for _, function, results, _ in self._calls:
@@ -87,7 +87,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def written(self) -> tuple[int, ...]:
-        """The rows that the function's results go to."""
+        """The rows that the function writes."""
         replaced = self._replaced
         touched = {"g"} if ZERO_GRADIENT in self.after else set()
         return tuple(
@@ -106,36 +106,36 @@ class Update(UpdateCalls):
 
     @property
     def n_plain(self) -> int:
-        """How many of them, the last ones, are the values that totals are made of."""
+        """How many of them, the last ones, are summed into totals."""
         return len(self._totals_behind)
 
     @property
     def wants_sums(self) -> bool:
-        """Whether no largest values of the watched values are needed: never in an update."""
+        """Whether only sums of the watched values are needed: never in an update."""
         return False
 
     @property
     def wants_counts(self) -> bool:
-        """Whether numbers of values that are not finite are needed: always in an update."""
+        """Whether counts of nonfinite values are needed: always in an update."""
         return True
 
     @cached_property
     def random_streams(self) -> tuple[int, ...]:
-        """The streams of random words that its stages round by.
+        """The streams of random words that its stages use for rounding.
 
-        For each, the function takes the index of the element in its tensor, behind the values:
+        For each, the function takes the index of the element in its tensor, after the values:
         ``element`` for stream 0, ``element1`` for stream 1.
         """
         return _streams_of((*self.stages, *self.after))
 
     @cached_property
     def encode_streams(self) -> tuple[int, ...]:
-        """The streams of random words that `encode_function` rounds by."""
+        """The streams of random words that `encode_function` uses for rounding."""
         return _streams_of(self.encoding)
 
     @cached_property
     def source(self) -> str:
-        """The Python text of the function."""
+        """The Python source of the function."""
         values = [self.values[i] for i in self.read]
         body = lines_of(self._calls)
         results = [self.values[i] for i in self.written]
@@ -159,7 +159,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def encode_source(self) -> str:
-        """The Python text of `encode_function`."""
+        """The Python source of `encode_function`."""
         body = lines_of(self._encoding_calls)
         states = [name for name, _ in self.formats]
         counted = [f"{ELEMENT}{stream}" for stream in self.encode_streams]
@@ -169,7 +169,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def encode_function(self) -> FunctionType | None:
-        """The function of prepared states, scales, elements and `encode_coefficients` to codes.
+        """The function from prepared states, scales, elements and `encode_coefficients` to codes.
 
         None if no state has a format.
         """
@@ -187,7 +187,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def sums(self) -> Sums | None:
-        """The pass that finds the sums of its rule, if there are any."""
+        """The pass that computes the sums of its rule, if there are any."""
         rule = self.rule
         if not rule.sums or self.instead:
             return None
@@ -195,7 +195,7 @@ class Update(UpdateCalls):
 
     @cached_property
     def totals(self) -> Sums | None:
-        """The pass that finds the totals of its rule, if they come first."""
+        """The pass that computes the totals of its rule, if they come first."""
         rule = self.rule
         if not rule.totals_first or self.instead:
             return None
@@ -203,7 +203,7 @@ class Update(UpdateCalls):
 
     @property
     def in_front(self) -> tuple[Sums, ...]:
-        """The passes in front of it."""
+        """The passes before it."""
         return tuple(one for one in (self.sums, self.totals) if one is not None)
 
     @property
@@ -212,10 +212,10 @@ class Update(UpdateCalls):
         return {callee: function for callee, function, *_ in self._calls}
 
     def bytes_per_element(self, dtypes: Sequence[str]) -> float:
-        """Return the least memory traffic: each list read and written once, if it must be.
+        """Return the minimum memory traffic: each list read and written at most once.
 
         Args:
-            dtypes: of each list.
+            dtypes: the dtype of each list.
 
         >>> from gpuopt.rules.registry import RULES
         >>> compose(RULES["adam"]).bytes_per_element(["float32"] * 4)
@@ -231,7 +231,7 @@ def _streams_of(stages: Sequence[Stage]) -> tuple[int, ...]:
 
 
 def stream_of(name: str) -> int:
-    """Return the stream of random words that the name of a stage's parameter stands for.
+    """Return the stream of random words for a stage's parameter of that name.
 
     >>> stream_of("element"), stream_of("element2")
     (0, 2)
@@ -250,5 +250,5 @@ def compose(
     formats: tuple[tuple[str, str], ...] = (),
     instead: Stage | None = None,
 ) -> Update:
-    """Return the update of these parts; the same object for the same parts."""
+    """Return the update with these parts; the same object for the same parts."""
     return Update(rule, stages, after, encoding, instead, narrow, watched, formats)

@@ -1,4 +1,4 @@
-"""The functions that an update calls for an element, and the lists of arrays that they take."""
+"""The functions that an update calls for each element, and the lists of arrays that they take."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Call = tuple[str, Callable[..., Any], tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, eq=False)
 class UpdateCalls(UpdateCoefficients):
-    """The part of an `Update` that is known without its text: its calls, and lists of arrays.
+    """The part of an `Update` that does not need its source: its calls, and lists of arrays.
 
     Attributes:
-        narrow: how 16-bit parameters keep what rounding cuts off; one of `NARROW`, or empty.
-        watched: whether the function returns behind its results the `WATCHED` values.
-        formats: the states that are stored in a format, and the name of each one's.
+        narrow: how rounding errors of 16-bit parameters are kept; one of `NARROW`, or empty.
+        watched: whether the function returns the `WATCHED` values after its results.
+        formats: the encoded states, and the format of each.
     """
 
     narrow: str
@@ -36,7 +36,7 @@ class UpdateCalls(UpdateCoefficients):
         Args:
             params: the dtype of the parameters.
             wanted: the dtype of the rule's states, the name of a format, or `IN_8_BITS`; None for
-                the dtype that the rule computes in.
+                the dtype of computation.
         """
         compute = compute_dtype(params)
         rule = {n: self._stored_state(n, compute, wanted) for n in self.rule.states}
@@ -104,18 +104,18 @@ class UpdateCalls(UpdateCoefficients):
 
     @property
     def values(self) -> tuple[str, ...]:
-        """What the functions call an element of each list."""
+        """The functions' name for an element of each list."""
         return ("p", "g", *self.states, *self.scales)
 
     @cached_property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The coefficients that the function takes; stages that round share theirs."""
+        """The coefficients that the function takes; rounding stages share theirs."""
         names = (name for *_, names in (*self._calls, *self._encoding_calls) for name in names)
         return tuple(dict.fromkeys(names))
 
     @property
     def _totals_behind(self) -> tuple[str, ...]:
-        """The totals that are made of the update's own pass."""
+        """The totals that are computed during the update."""
         return () if self.rule.totals_first or self.instead else self.rule.totals
 
     @cached_property
@@ -131,7 +131,7 @@ class UpdateCalls(UpdateCoefficients):
 
     @property
     def _totalling(self) -> tuple[Call, ...]:
-        """The call that returns what totals are made of; its coefficients are the rule's."""
+        """The call that returns the values to be totalled; its coefficients are the rule's."""
         names, function = self._totals_behind, self.rule.totalled
         return ((f"total_{self.rule.name}", function, names, ()),) if names and function else ()
 
@@ -143,19 +143,19 @@ class UpdateCalls(UpdateCoefficients):
 def bytes_of(
     blocked: Sequence[tuple[int, int]], dtypes: Sequence[str], rows: Sequence[int]
 ) -> float:
-    """Return the bytes per element of accesses to lists; scales are of blocks.
+    """Return the bytes per element of accesses to lists; a scale counts for its block.
 
     Args:
         blocked: the rows of codes, each with the row of its scales.
-        dtypes: of each list.
-        rows: of the lists, once for each access.
+        dtypes: the dtype of each list.
+        rows: the rows of the lists, once for each access.
     """
     scales = {row for _, row in blocked}
     return sum(STORAGE[dtypes[row]].itemsize / (BLOCK if row in scales else 1) for row in rows)
 
 
 def lines_of(calls: Sequence[Call]) -> list[str]:
-    """Return the lines of a function that makes these calls, one after the other."""
+    """Return the lines of a function that makes these calls in order."""
     return [
         f"{', '.join(results)} = {callee}({', '.join(parameters_of(function))})"
         for callee, function, results, _ in calls

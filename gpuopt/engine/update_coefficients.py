@@ -1,4 +1,4 @@
-"""One function for the coefficients of a rule and the stages around it."""
+"""Compose the coefficients of a rule and the stages around it into one function."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class UpdateCoefficients:
 
     Attributes:
         rule: the rule.
-        stages: the stages in front of it, in order; those that are ``behind``, right behind it.
-        after: the stages behind it, in order.
-        encoding: the stages that make the codes of states, once the scales of blocks are known.
-        instead: the pass of the rule that takes its place, or None.
+        stages: the stages before it, in order; those that are ``behind``, directly after it.
+        after: the stages after those, in order.
+        encoding: the stages that compute codes of states, once the scales of blocks are known.
+        instead: the pass that replaces the rule, or None.
     """
 
     rule: Rule
@@ -47,12 +47,12 @@ class UpdateCoefficients:
 
     @property
     def carried_names(self) -> tuple[str, ...]:
-        """The names of the numbers of a tensor: what it carries, facts, and sums."""
+        """The names of a tensor's numbers: carried numbers, facts, and sums."""
         return (*self.kept_names, *self._given)
 
     @property
     def kept_names(self) -> tuple[str, ...]:
-        """The names of the numbers that a tensor carries from step to step."""
+        """The names of the carried numbers."""
         return (*self._of_rule, *self._constant)
 
     @property
@@ -62,12 +62,12 @@ class UpdateCoefficients:
 
     @property
     def _of_rule(self) -> tuple[str, ...]:
-        """Those that the rule's coefficients return; a pass leaves them as they are."""
+        """The carried numbers that the rule's coefficients return; a pass does not change them."""
         return () if self.instead else tuple(self.rule.carried)
 
     @cached_property
     def _constant(self) -> tuple[str, ...]:
-        """Those that never change: the stages' own."""
+        """The carried numbers that never change: the stages' own."""
         return tuple(dict.fromkeys(name for stage in self._around for name in stage.carried))
 
     @cached_property
@@ -76,7 +76,7 @@ class UpdateCoefficients:
 
     @cached_property
     def option_names(self) -> tuple[str, ...]:
-        """The options that the coefficients are computed from."""
+        """The options that the coefficients depend on."""
         given = {"step", *self._constant, *self._given}
         own = [
             name
@@ -92,7 +92,7 @@ class UpdateCoefficients:
 
     @cached_property
     def coefficients_source(self) -> str:
-        """The Python text of `coefficients_function`."""
+        """The Python source of `coefficients_function`."""
         body: list[str] = []
         results: list[str] = []
         carried: list[str] = []
@@ -129,8 +129,7 @@ class UpdateCoefficients:
     def coefficients_function(self) -> FunctionType:
         """The composed function of the step, the carried numbers and the options.
 
-        It returns the coefficients of a tensor, and behind them its carried numbers for the next
-        step.
+        It returns the coefficients of a tensor, followed by its carried numbers for the next step.
         """
         names = {"__name__": __name__, **self.coefficient_callees}
         return function_from(self.coefficients_source, "coefficients", names)
@@ -143,13 +142,12 @@ class UpdateCoefficients:
     def coefficients(
         self, step: int, options: Mapping[str, float], carried: Sequence[float] = ()
     ) -> tuple[float, ...]:
-        """Return the float64 coefficients of a tensor, and behind them its next carried numbers.
+        """Return the float64 coefficients of a tensor, followed by its next carried numbers.
 
         Args:
-            step: how many updates the tensor will have had after this one (1 for the first).
+            step: the number of this update of the tensor (1 for the first).
             options: the options of the rule and of the stages, by name.
-            carried: the carried numbers that its last step returned; those of the first step, if
-                there are none.
+            carried: the carried numbers that its last step returned; the initial ones by default.
         """
         numbers = carried
         if self._carries and not len(carried):

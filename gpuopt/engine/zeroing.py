@@ -1,11 +1,11 @@
-"""Zeroing of gradients: by the kernels of a step, or by the host where it launches none."""
+"""Zeroing of gradients: by the kernels of a step, or by the host if no kernel is launched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import fill, is_torchs, mark_written
+from ..arrays import fill, is_torch_tensor, mark_written
 
 
 class Zeroing:
@@ -26,4 +26,4 @@ class Zeroing:
     def mark(self, grads: Sequence[Any]) -> None:
         """Tell autograd that kernels have zeroed these gradients."""
         if self._wanted:
-            mark_written([grad for grad in grads if grad is not None and is_torchs(grad)])
+            mark_written([grad for grad in grads if grad is not None and is_torch_tensor(grad)])

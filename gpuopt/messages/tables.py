@@ -1,7 +1,7 @@
-"""Tables: rich's on a terminal, aligned text in pipes and where rich is not installed.
+"""Tables: rich's on a terminal, aligned text in pipes or if rich is not installed.
 
-``gpuopt doctor`` and ``gpuopt verify`` have to run with NumPy alone, and what is piped has to be
-the same on every machine, without colours and at full width: only terminals get rich's tables.
+``gpuopt doctor`` and ``gpuopt verify`` have to run with NumPy alone, and piped output has to be the
+same on every machine, without colours and at full width: only terminals get rich's tables.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _UNLIMITED = 10_000
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of strings.
 
     Attributes:
         title: the line above it; empty for none.
         heads: the names of the columns.
-        rows: of cells.
-        header: whether the names of the columns are shown.
+        rows: the cells of each row.
+        header: whether to show the names of the columns.
         right: whether all columns but the first are aligned to the right.
         wraps: the columns whose cells may wrap on a narrow terminal.
-        drops: the columns that are dropped first, in this order, on a narrow terminal.
+        drops: the columns to drop first, in this order, on a narrow terminal.
         styles: rich's styles of cells, by their text.
     """
 
@@ -48,8 +48,8 @@ def show(table: Table, hint: str = "") -> None:
     """Print a table.
 
     Args:
-        table: what to print.
-        hint: where the columns are found that a narrow terminal has no room for.
+        table: the table.
+        hint: where to find the columns that do not fit on a narrow terminal.
     """
     if not (sys.stdout.isatty() and _show_rich(table, hint)):
         print(text_of(table))
@@ -94,7 +94,7 @@ def _show_rich(table: Table, hint: str) -> bool:
 
 
 def _rich(table: Table) -> rich.table.Table:
-    """Return rich's table; cells are no markup."""
+    """Return rich's table; markup in cells is escaped."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text

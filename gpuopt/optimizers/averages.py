@@ -1,4 +1,4 @@
-"""The EMA weights of an optimizer, and swapping them in for an evaluation."""
+"""The EMA weights of an optimizer, and swapping them in for evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from ..arrays import assign, copy_as, describe, is_torchs
+from ..arrays import assign, copy_as, describe, is_torch_tensor
 from ..kernels.float_mode import in_default_mode
 
 
@@ -19,7 +19,7 @@ def averages(params: Sequence[Any], states: Sequence[Mapping[str, Any]]) -> list
 def swap_in(
     params: Sequence[Any], states: Sequence[Mapping[str, Any]], fixed: Container[int] = ()
 ) -> ExitStack:
-    """Give the parameters the values of their EMA until what is returned is closed.
+    """Give the parameters the values of their EMA until the returned object is closed.
 
     torch tensors swap their memory with an EMA of the same dtype, without a copy. Other arrays swap
     elements, one array at a time. If the EMA has another dtype, the parameter is copied and
@@ -27,8 +27,8 @@ def swap_in(
 
     Args:
         params: the parameters.
-        states: of each parameter, by name.
-        fixed: the indices of tensors that must keep their memory, because there are views of it.
+        states: the states of each parameter, by name.
+        fixed: the indices of tensors that must keep their memory, because it has views.
     """
     with ExitStack() as undo:
         for i, (param, own) in enumerate(zip(params, states)):
@@ -40,7 +40,7 @@ def swap_in(
 def _swap(param: Any, average: Any, fixed: bool) -> Any:
     """Swap a parameter and its EMA, and return a function that swaps them back."""
     same = describe(param, "parameter").dtype == describe(average, "ema").dtype
-    if same and is_torchs(param) and not fixed:
+    if same and is_torch_tensor(param) and not fixed:
         return _swap_memory(param, average)
     kept = copy_as(param, describe(param, "parameter").dtype)
     if same:

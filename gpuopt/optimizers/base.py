@@ -1,4 +1,4 @@
-"""What all optimizers over plain arrays share: groups, steps, state dicts and files."""
+"""The base class of all optimizers over plain arrays: groups, steps, state dicts and files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..messages.suggest import counted
 from ..rules.definitions import Definition, definition_for
 from ..rules.ranges import HAS_RECIPROCAL
 from . import checkpoint
-from .constructors import REQUIRED, class_of, take_signature
-from .given import Given
+from .constructors import REQUIRED, adopt_signature, class_of
+from .containers import WatchedContainers
 from .loaded import warn_of_tails
 from .options import VALUES, VERSION, Options, checked_state_dtype, grouped
 from .params import Key, parse
@@ -31,14 +31,14 @@ from .whole import STATE_DTYPE
 
 
 class Optimizer(TailMethods):
-    r"""The optimizer of a registered rule, over arrays of any library; the base of all others.
+    r"""The optimizer of a registered rule, for arrays of any library; the base of all others.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
-            ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any
-            shape; updated in place.
+            ``"params"`` and its own options. Arrays are float32, float64, float16 or bfloat16,
+            of any shape, and are updated in place.
         rule: the name of a registered rule.
-        state_dtype: of the states; None for float32 (float64 for float64 arrays).
+        state_dtype: the dtype of the states; None for float32 (float64 for float64 arrays).
         **options: the rule's hyperparameters, ``weight_decay``, ``maximize``, and the tail's
             options, as `gpuopt.Tail` describes them.
 
@@ -56,8 +56,8 @@ class Optimizer(TailMethods):
 
     __slots__ = (
         "__weakref__",
+        "_containers",
         "_fused",
-        "_given",
         "_lock",
         "_param_groups",
         "_plan",
@@ -69,19 +69,19 @@ class Optimizer(TailMethods):
     )
 
     _definition: ClassVar[Definition]
-    """What the class is made from."""
+    """The definition from which the class is generated."""
 
     def __init_subclass__(cls) -> None:
-        """Let a subclass with a constructor of its own have the signature of that."""
+        """Give a subclass with its own constructor that constructor's signature."""
         super().__init_subclass__()
         if "__init__" in vars(cls) and "__signature__" not in vars(cls):
-            take_signature(cls)
+            adopt_signature(cls)
 
     def __init__(
         self, params: Any, rule: str, *, state_dtype: str | None = None, **options: Any
     ) -> None:
         """Check the arguments and take the arrays."""
-        # From here on it is of a class of its rule, whose attributes are the rule's options.
+        # The rule's options are attributes of a class made for the rule.
         kind: Any = type(self)
         self.__class__ = class_of(kind, definition_for(rule), kind.__module__)
         defaults = self._definition.defaults
@@ -97,7 +97,7 @@ class Optimizer(TailMethods):
         self._structure, arrays, own = parse(params)
         self._param_groups = grouped(self._definition, options, own)
         self._fused = FusedStep(arrays, self._structure.names, self._structure.group_of, around)
-        self._given = Given(params, self._structure, arrays)
+        self._containers = WatchedContainers(params, self._structure, arrays)
         self._swapped = False
         self._plan: Plan | None = None
         self._planned_sizes: list[int] = []
@@ -108,14 +108,14 @@ class Optimizer(TailMethods):
         """Update every parameter that has a gradient, in place, in one pass.
 
         Args:
-            grads: arrays in the structure of the parameters, each of its parameter's shape
-                and device, in any float dtype and memory order; None if there is none.
-            scale: what the loss was multiplied with; the gradients are divided by it.
+            grads: arrays in the structure of the parameters, each with its parameter's shape and
+                device, in any float dtype and memory order; None for no gradient.
+            scale: the factor by which the loss was multiplied; the gradients are divided by it.
 
         Raises:
-            TypeError, ValueError: a gradient or an option does not fit, or another array stands
-                where a parameter was given, in the caller's list or dict. Nothing has been
-                changed, and the optimizer can be used as before.
+            TypeError, ValueError: a gradient or an option does not fit, or the caller's list or
+                dict has another array in place of a parameter. Nothing has been changed, and the
+                optimizer can still be used.
             BackendError: a forced backend cannot run here.
         """
         if grads is REQUIRED:
@@ -127,14 +127,14 @@ class Optimizer(TailMethods):
         with self._locked():
             self._check_not_swapped("step")
             check_mode(self, self._param_groups)
-            self._given.check()
+            self._containers.check()
             self._fused.run(self._structure.flatten(grads), self._groups(grad_factor))
 
     def _run_pass(
         self, name: str, grads: Any, among: Sequence[int] = (), grad_factor: float = 1.0
     ) -> None:
         """Run a pass of the rules: over ``grads``, or over the states of the groups ``among``."""
-        self._given.check()
+        self._containers.check()
         flat = None if grads is None else self._structure.flatten(grads)
         self._fused.run_pass(name, self._groups(grad_factor), flat, among)
 
@@ -172,10 +172,10 @@ class Optimizer(TailMethods):
         return self._structure.keys
 
     def state_dict(self, *, decoded: bool = False) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs to continue with the same bits, as copies.
+        """Return copies of all that `load_state_dict` needs to resume with the same bits.
 
-        States in 8 bits are their codes and scales, or with ``decoded`` float32 arrays of their
-        values; both are loaded without loss.
+        8-bit states are saved as codes and scales or, with ``decoded``, as float32 arrays; both
+        are loaded without loss.
         """
         with self._locked():
             self._check_not_swapped("state_dict")
@@ -186,13 +186,12 @@ class Optimizer(TailMethods):
             return snapshot(*own, held, self._fused.norm.skipped(), formats)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the states, step counts and options of a state dict.
+        """Load the states, step counts and options of a state dict.
 
-        Its ``state_dtype`` replaces this optimizer's, and one of a group that of the group, if it
-        has them. At the next step, states that are in 8 bits, or are to be, change to that; others
-        keep the dtype that they were saved in. An lr that is a tensor here stays that
-        tensor, and takes the value that was saved. Averages, masters and compensations that no
-        step would bring on are left out, with a warning.
+        Its ``state_dtype``, and those of its groups, replace the ones in use. The next step
+        converts states to or from 8 bits; others keep the dtype in which they were saved. An lr
+        that is a tensor stays the same tensor and takes the saved value. Averages, masters and
+        compensations that no step would update are dropped with a warning.
 
         Raises:
             TypeError, ValueError: it is of another optimizer, or of other arrays. Nothing has
@@ -218,14 +217,14 @@ class Optimizer(TailMethods):
             warn_of_tails(state_dict["state"].values(), contents.states, self.tail)
 
     def save(self, path: str | bytes | os.PathLike[Any]) -> None:
-        """Write the state dict to a safetensors file; the old one is replaced in one move.
+        """Write the state dict to a safetensors file, which atomically replaces an old one.
 
-        If that fails, is interrupted, or the process is killed, the old file is unchanged. What a
-        killed save has left, the next one to the same path removes. An old file's permissions are
-        kept, a link is followed, and the file has a checksum over all that it holds.
+        If this fails, is interrupted, or the process is killed, the old file is unchanged. The
+        next save to the same path removes the temporary file of a killed one. An old file's
+        permissions are kept, links are followed, and a checksum covers the whole content.
 
         Raises:
-            OSError: the file cannot be written; an old one is unharmed.
+            OSError: the file cannot be written; an old one is unchanged.
             TypeError: not a path.
             ValueError: the path has a null character, or a name is not valid Unicode.
             ImportError: safetensors is not installed.
@@ -235,7 +234,7 @@ class Optimizer(TailMethods):
     def load(self, path: str | bytes | os.PathLike[Any]) -> None:
         """Read a file that `save` wrote.
 
-        Its checksum is compared; files of older versions have none.
+        The checksum is verified; files of older versions have none.
 
         Raises:
             OSError: the file cannot be read, or is a pipe or device.
@@ -250,7 +249,7 @@ class Optimizer(TailMethods):
             raise type(error)(f"{os.fsdecode(path)}: {error}") from None
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be copied or pickled: a copy would update the arrays of the original."""
+        """Refuse copies and pickles: a copy would update the arrays of the original."""
         raise TypeError(
             f"{type(self).__name__}: an optimizer cannot be copied or pickled; make a new one over "
             "the other arrays, and give it this one's state_dict()"
@@ -274,12 +273,12 @@ class Optimizer(TailMethods):
     # --- options to rules -----------------------------------------------------------------
 
     def _name(self) -> str:
-        """Return what state dicts call the class."""
+        """Return the name of the class in state dicts."""
         named, rule = type(self).__name__, self._definition.registered
         return f"{named}(rule={rule!r})" if rule else named
 
     def _groups(self, grad_factor: float) -> Groups:
-        """Return what each group wants; the same object as long as no option changes."""
+        """Return the rules and numbers of each group; the same object while no option changes."""
         plan, seen = self._plan, (grad_factor, list(map(VERSION, self._param_groups)))
         if plan is not None and plan.groups is not None and not plan.live and seen == self._seen:
             return plan.groups
@@ -300,7 +299,7 @@ class Optimizer(TailMethods):
         return [self._number(name, v) for v in values] if numbers is None else numbers
 
     def _number(self, name: str, value: Any) -> float:
-        """Return the number of an option; an array may have another value than when it was set."""
+        """Return an option as a number; an array's value may have changed since it was set."""
         if not scalars.is_array(value):
             return float(value)
         kinds = {"cpu", *(place.kind for place in self._fused.places)}

@@ -19,7 +19,7 @@ _WHOLE = ("param_groups", "state_dtype", "skipped_steps")
 """The entries of a state dict that are written as JSON."""
 
 _BY_KEY = ("formats", "orders")
-"""Those that are, and have the keys of arrays; a state dict may lack them."""
+"""Further such entries, keyed by array; a state dict may lack them."""
 
 _KNOWN = {
     "format",
@@ -78,7 +78,7 @@ def write(path: str | bytes | os.PathLike[Any], state_dict: Mapping[str, Any]) -
 def read(path: str | bytes | os.PathLike[Any]) -> dict[str, Any]:
     """Return the state dict in a file that `write` wrote, with arrays as `Stored`.
 
-    The checksum over the whole file, which older versions of gpuopt did not write, is compared.
+    The checksum over the whole file is verified; older versions of gpuopt did not write one.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""What a state dict says of its states in 8 bits: their formats, and the order of their blocks."""
+"""Metadata of 8-bit states in a state dict: their formats, and the order of their blocks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..rules.formats import FORMATS, scale_name
 from .params import Key
 
 CODED_STATE = "coded_state"
-"""What the drop-ins' state dicts of codes have in place of ``"state"``.
+"""The key that replaces ``"state"`` in drop-ins' state dicts with codes.
 
-torch.optim, which checks no state, would take codes for values; so it has none.
+torch.optim does not check states, and would load codes as values.
 """
 
 FORMATS_VERSION = 1
-"""Of what ``"formats"`` in a state dict means: blocks of 32, float32 scales, names of formats.
+"""The version of ``"formats"`` in a state dict: blocks of 32, float32 scales, names of formats.
 
-Blocks are counted in the order of the memory that the codes had: C's, or the one in ``"orders"``.
+Blocks are in the memory order that the codes had: C order, or the one in ``"orders"``.
 """
 
 
@@ -45,10 +45,10 @@ def formats_in(state_dict: Mapping[str, Any], key: Key) -> dict[str, str]:
 
 
 def order_in(state_dict: Mapping[str, Any], key: Key, shape: Sequence[int]) -> list[int] | None:
-    """Return the order of the memory that the codes of an array had; None for C's.
+    """Return the memory order of an array's codes; None for C order.
 
     Raises:
-        ValueError: it is none of an array of that shape.
+        ValueError: it is not a memory order of an array with that shape.
     """
     orders = state_dict.get("orders", {})
     order = orders.get(key) if isinstance(orders, Mapping) else orders
@@ -66,10 +66,10 @@ def order_in(state_dict: Mapping[str, Any], key: Key, shape: Sequence[int]) -> l
 def in_order_here(
     param: Any, arrays: dict[str, Any], formats: Mapping[str, str], order: list[int] | None
 ) -> dict[str, str]:
-    """Decode the states in formats if the array here counts its blocks in another order.
+    """Decode 8-bit states whose blocks are in another memory order than the array's here.
 
     Returns:
-        The formats of those that stay as they are.
+        The formats of the states that stay encoded.
     """
     left = dict(formats)
     for name in formats:
@@ -83,11 +83,11 @@ def in_order_here(
 def formats_part(
     formats: Mapping[Key, Mapping[str, str]], state: Mapping[Key, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the entries of a state dict that say what its codes mean; none if it has no codes.
+    """Return the entries of a state dict that describe its codes; none if it has no codes.
 
     Args:
-        formats: of each array, by key, the formats of its states, by name.
-        state: the states of each, by name.
+        formats: for each array's key, the formats of its states by name.
+        state: for each array's key, its states by name.
     """
     used = {key: dict(own) for key, own in formats.items() if own}
     orders = {key: order_of(state[key][next(iter(own))]) for key, own in used.items()}

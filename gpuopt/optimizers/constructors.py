@@ -1,4 +1,4 @@
-"""The parts of a class that are made from a definition: constructor, attributes, docstring."""
+"""Generate an optimizer class from its definition: constructor, attributes, docstring."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .passes import bases_for
 _BY_PLACE, _BY_NAME = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 WIDTH = 96
-"""Characters of a line, which stands indented in stubs."""
+"""Maximum characters of a line, which is indented in stubs."""
 
 ARRAYS = """a list of arrays, a dict of named arrays, or a list of groups, each a dict with
 ``"params"`` and options of its own. float32, float64, float16 or bfloat16, of any shape; updated in
@@ -36,14 +36,14 @@ class _Required:
 
 
 REQUIRED: Any = _Required()
-"""The default of an argument whose absence has an error of its own."""
+"""The default of a required argument, whose absence raises a special error."""
 
 
 class GroupOption:
-    """An attribute of an optimizer: the option of that name, in all groups."""
+    """An attribute of an optimizer that reads and sets an option in all groups."""
 
     def __init__(self, name: str) -> None:
-        """Take the option's name."""
+        """Store the option's name."""
         self._name = name
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
@@ -58,7 +58,7 @@ class GroupOption:
         return values[0]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        """Change it in every group, or in none if one does not accept the value."""
+        """Set it in every group, or in none if one does not accept the value."""
         with optimizer._locked():  # no step sees it in some groups only
             groups = optimizer.param_groups
             taken = [group.accepted(self._name, value) for group in groups]
@@ -67,14 +67,14 @@ class GroupOption:
 
 
 class SharedNumber:
-    """An attribute of an optimizer: a number that all its parameters share; see `Rule.shared`."""
+    """An attribute of an optimizer for a number that its parameters share; see `Rule.shared`."""
 
     def __init__(self, name: str, start: float | str) -> None:
-        """Take the number's name, and its first value, or the option that is it."""
+        """Store the number's name and its initial value, or the option that sets it."""
         self._name, self._start = name, start
 
     def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
-        """Return the number after the last step; waits for a device."""
+        """Return the number after the last step; synchronizes with a device."""
         if optimizer is None:
             return self
         with optimizer._locked():
@@ -84,7 +84,7 @@ class SharedNumber:
             return known.get(self._name, first)
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        """Refuse: it is found by the steps."""
+        """Refuse: only steps change it."""
         raise AttributeError(f"{self._name}: found by the steps, and cannot be set")
 
 
@@ -98,7 +98,7 @@ def constructor(definition: Definition, flags: Mapping[str, Any] = {}) -> Callab
 
     Args:
         definition: the optimizer's.
-        flags: keyword arguments that are options, too, with their defaults.
+        flags: further options, as keyword arguments with their defaults.
     """
     names = {**definition.defaults, **flags}
     by_name = (*definition.keyword_only, *flags)
@@ -148,8 +148,8 @@ def docstring(
 
     Args:
         definition: the optimizer's.
-        params: describes the argument of that name.
-        more: describes the arguments between the optimizer's options and the tail's.
+        params: the description of the argument ``params``.
+        more: descriptions of the arguments between the optimizer's options and the tail's.
         example: a doctest; by default the definition's.
     """
     options = {option.name: option.description for option in definition.options}
@@ -176,15 +176,15 @@ def _argument(name: str, description: str) -> str:
 
 @cache
 def tail_descriptions() -> dict[str, str]:
-    """Return what the docstring of `Tail` says of each option."""
+    """Return each option's description from the docstring of `Tail`."""
     written = inspect.getdoc(Tail) or ""  # none under python -OO
     attributes = written.partition("Attributes:\n")[2]
     entries = re.findall(r"^ {4}(\w+): ((?:.|\n {5})*)", attributes, re.MULTILINE)
     return {name: text.strip().removesuffix(".") for name, text in entries}
 
 
-def take_signature(cls: Any) -> None:
-    """Let a class have the signature of its constructor."""
+def adopt_signature(cls: Any) -> None:
+    """Give a class the signature of its constructor."""
     made = inspect.signature(cls.__init__)
     _, *parameters = made.parameters.values()
     cls.__signature__ = made.replace(parameters=parameters)
@@ -192,12 +192,12 @@ def take_signature(cls: Any) -> None:
 
 @cache
 def class_of(base: type, definition: Definition, module: str) -> Any:
-    """Return the class of an optimizer, with a constructor, attributes and a docstring of its own.
+    """Return the class of an optimizer, with its own constructor, attributes and docstring.
 
     Args:
-        base: the class that it is derived from.
+        base: its base class.
         definition: the optimizer's.
-        module: where the class is found.
+        module: the module that defines the class.
     """
     name = base.__name__ if definition.registered else definition.name
     names: dict[str, Any] = {option: GroupOption(option) for option in definition.defaults}

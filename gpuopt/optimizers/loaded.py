@@ -1,4 +1,4 @@
-"""Warnings of a load, if the saved states of a tail are not those that the optimizer uses."""
+"""Warnings when loading a tail's states that differ from those that the optimizer uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..arrays.scalars import number_or_value
-from ..engine.masters import KINDS, kept_kind
+from ..engine.masters import KINDS, source_kind
 from ..engine.tail import Tail
 from ..engine.update import Update
 from ..messages.warn import warn
@@ -18,7 +18,7 @@ OPTIONS = {
     REMAINDER: "master_weights",
     "kahan_comp": "kahan_sum",
 }
-"""The states of a tail, and the option that makes each."""
+"""The states of a tail, and the option that creates each."""
 
 
 OF_TAILS = frozenset(OPTIONS)
@@ -26,25 +26,25 @@ OF_TAILS = frozenset(OPTIONS)
 
 
 def unused(held: Collection[str], update: Update, params: str) -> frozenset[str]:
-    """Return the states of tails that no step would update, nor make masters of another kind from.
+    """Return tail states that no step would update or convert to another kind of masters.
 
     Args:
-        held: the states of a parameter that were saved.
-        update: of the optimizer that loads them, for such parameters.
+        held: the saved states of a parameter.
+        update: the update of such parameters in the optimizer that loads them.
         params: the dtype of the parameter.
     """
-    kind = kept_kind(held, update.states, params)
+    kind = source_kind(held, update.states, params)
     masters = frozenset() if kind is None else frozenset({kind})
     return OF_TAILS - (frozenset(update.states) - frozenset(KINDS)) - masters
 
 
 def warn_of_tails(saved: Iterable[Any], kept: Iterable[Mapping[str, Any]], tail: Tail) -> None:
-    """Warn of states of a tail that were not loaded, and of averages that start anew.
+    """Warn of tail states that were not loaded, and of averages that start again.
 
     Args:
         saved: the states of each parameter in the state dict.
         kept: the states of each parameter that were loaded.
-        tail: of the optimizer that loaded them.
+        tail: the tail of the optimizer that loaded them.
     """
     states = [own for own in saved if isinstance(own, Mapping) and not _is_new(own)]
     loaded = {name for own in kept for name in own}

@@ -1,4 +1,4 @@
-"""The options of groups: what each accepts, and groups that refuse anything else."""
+"""The options of a group: a dict that accepts only valid names and values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..rules.definitions import Definition
 from ..rules.formats import FORMATS, IN_8_BITS
 from ..rules.options import Option
 from ..rules.ranges import boolean, several
-from .whole import STATE_DTYPE, check_of_group
+from .whole import STATE_DTYPE, check_group_option
 
 
 def checked_state_dtype(value: Any) -> str | None:
-    """Return what may be given as ``state_dtype``.
+    """Return a valid ``state_dtype`` unchanged.
 
     Raises:
         ValueError: anything else.
@@ -32,7 +32,7 @@ def checked_state_dtype(value: Any) -> str | None:
 
 
 def accepted(option: Option, value: Any) -> Any:
-    """Return the value that an option takes for what is given.
+    """Return a given value as the option stores it.
 
     Raises:
         TypeError, ValueError: it is not accepted.
@@ -48,7 +48,7 @@ def accepted(option: Option, value: Any) -> Any:
 
 
 def _accepted_array(option: Option, array: Any) -> Any:
-    """Keep an array as it is: its value counts at each step, and is not read from a device."""
+    """Keep an array as it is: each step uses its current value, without reading from a device."""
     if not scalars.is_one_float(array):
         raise TypeError(f"{option.name}: expected a number or a tensor of one float, got {array!r}")
     if scalars.on_host(array):
@@ -59,8 +59,7 @@ def _accepted_array(option: Option, array: Any) -> Any:
 class Options(MutableMapping[str, Any]):
     """The options of one group: a dict that knows its keys and checks its values.
 
-    It may have a ``state_dtype`` of its own, which counts for its arrays in place of the
-    optimizer's.
+    Its own ``state_dtype``, if it has one, overrides the optimizer's.
 
     >>> from gpuopt.rules.definitions import DEFINITIONS
     >>> group = Options(DEFINITIONS["SGD"], DEFINITIONS["SGD"].defaults)
@@ -71,13 +70,13 @@ class Options(MutableMapping[str, Any]):
     """
 
     def __init__(self, definition: Definition, values: Mapping[str, Any]) -> None:
-        """Check the values of all of an optimizer's options, and that none excludes another."""
+        """Check the values of all options, and that none excludes another."""
         self._options, self._check = definition.by_name, definition.check
         self._values = {name: self._taken(name, v) for name, v in values.items()}
         if self._check is not None:
             self._check(self._values)
         self.version = 0
-        """How often a value has changed."""
+        """The number of changes of values."""
         self.tensors = scalars.arrays_among(self._values)
         """The options whose values are tensors."""
 
@@ -86,15 +85,15 @@ class Options(MutableMapping[str, Any]):
         return self._values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Change an option that exists to a value that it accepts."""
+        """Set an existing option to a valid value."""
         self.take(name, self.accepted(name, value))
 
     def accepted(self, name: str, value: Any) -> Any:
-        """Return the value that an option would take.
+        """Return a given value as the option would store it.
 
         Raises:
-            TypeError, ValueError: there is no such option, or it does not accept the value beside
-                those of the others.
+            TypeError, ValueError: there is no such option, or it does not accept the value
+                together with those of the others.
         """
         if name not in self._values:
             self.check(name)
@@ -105,14 +104,14 @@ class Options(MutableMapping[str, Any]):
         return taken
 
     def take(self, name: str, taken: Any) -> None:
-        """Change an option to a value that `accepted` returned."""
+        """Set an option to a value that `accepted` returned."""
         self._values[name] = taken
         self.version += 1
         if self.tensors or type(taken) is not float:
             self.tensors = scalars.arrays_among(self._values)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Change several options as a dict's update does, or none if one is not accepted."""
+        """Set several options like `dict.update`, or none if a value is not accepted."""
         given = dict(*args, **kwargs)
         for name in given:
             self.check(name)
@@ -125,7 +124,7 @@ class Options(MutableMapping[str, Any]):
         self.tensors = scalars.arrays_among(self._values)
 
     def __delitem__(self, name: str) -> None:
-        """Refuse, since an option always has a value, but for a group's own ``state_dtype``."""
+        """Delete a group's own ``state_dtype``; refuse for all others, which must have a value."""
         if name != STATE_DTYPE:
             raise TypeError(f"{name}: an option cannot be deleted")
         del self._values[name]
@@ -145,7 +144,7 @@ class Options(MutableMapping[str, Any]):
 
     def check(self, name: str) -> None:
         """Raise TypeError unless ``name`` is an option."""
-        check_of_group(name)
+        check_group_option(name)
         known = dict.fromkeys((*self._values, STATE_DTYPE))
         if name not in known:
             raise TypeError(
@@ -154,7 +153,7 @@ class Options(MutableMapping[str, Any]):
             )
 
     def _check_set_by(self, name: str) -> None:
-        """Raise TypeError if methods change the option, and an assignment does not."""
+        """Raise TypeError if only methods may change the option."""
         option = self._options.get(name)
         if option is not None and option.set_by:
             raise TypeError(f"{name}: it cannot be assigned; {option.set_by} change it")
@@ -165,9 +164,9 @@ class Options(MutableMapping[str, Any]):
         return accepted(self._options[name], value)
 
     def keep_of(self, other: Options) -> None:
-        """Take over what loaded options keep of those that they replace.
+        """Keep from the replaced options their tensors, and a ``state_dtype`` if none was loaded.
 
-        That is tensors, with the values that were loaded, and a ``state_dtype`` if none was.
+        The tensors take the loaded values.
         """
         if STATE_DTYPE in other and STATE_DTYPE not in self:
             self[STATE_DTYPE] = other[STATE_DTYPE]
@@ -177,13 +176,13 @@ class Options(MutableMapping[str, Any]):
 
 
 VERSION, VALUES = attrgetter("version"), attrgetter("_values")
-"""In a map, the fastest way to what many groups hold; the values are in the same dict for ever."""
+"""The fastest way, in a map, to read many groups; the dict of values is never replaced."""
 
 
 def grouped(
     definition: Definition, defaults: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
 ) -> tuple[Options, ...]:
-    """Return the options of each group: the defaults, and over them its own.
+    """Return the options of each group: the defaults, overridden by its own.
 
     Raises:
         TypeError, ValueError: an option does not exist, or does not accept what is given; the

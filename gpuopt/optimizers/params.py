@@ -1,4 +1,4 @@
-"""The structures that arrays are given in: a list, a dict of named arrays, or a list of groups."""
+"""The structure of the parameters: a list, a dict of named arrays, or a list of groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = int | str
 
 @dataclass(frozen=True)
 class Structure:
-    """The structure of the parameters, in which gradients are given too.
+    """The structure of the parameters, which gradients share.
 
     Attributes:
         grouped: whether the arrays were given as a list of groups.
@@ -111,7 +111,7 @@ def _members(params: Any, name: str) -> dict[Key, Any]:
 
 
 def _is_listlike(params: Any) -> bool:
-    """Whether it can be a list of arrays: not an array, whose rows are not meant, nor a set."""
+    """Whether it can be a list of arrays: not an array itself, and not a set."""
     array = hasattr(params, "__array_interface__") or hasattr(params, "__dlpack__")
     other = isinstance(params, (str, bytes, set, frozenset))
     return hasattr(params, "__iter__") and not (array or other)

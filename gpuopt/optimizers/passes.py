@@ -15,14 +15,14 @@ MODE = TRAIN_MODE.name
 
 
 class Modes:
-    """Of schedule-free optimizers: `train` and `eval`, each a pass over parameters and states."""
+    """`train` and `eval` of schedule-free optimizers, each a pass over parameters and states."""
 
     __slots__ = ()
 
     def train(self) -> None:
-        """Make the parameters those that gradients are taken at; steps need that.
+        """Set the parameters to the point at which gradients are evaluated; steps require this.
 
-        One pass over the parameters of the groups that are not so yet.
+        Takes one pass over the parameters of the groups that are not in this mode yet.
 
         Raises:
             NotAvailableError: inside `ema_weights`.
@@ -30,9 +30,9 @@ class Modes:
         _change_mode(self, "train", True)
 
     def eval(self) -> None:
-        """Make the parameters the averages, to evaluate and to save them.
+        """Set the parameters to their averages, for evaluation and saving.
 
-        One pass over the parameters of the groups that are not so yet.
+        Takes one pass over the parameters of the groups that are not in this mode yet.
 
         Raises:
             NotAvailableError: inside `ema_weights`.
@@ -41,7 +41,7 @@ class Modes:
 
 
 class HessianUpdates:
-    """Of SophiaG over plain arrays: `update_hessian`."""
+    """`update_hessian` of SophiaG over plain arrays."""
 
     __slots__ = ()
 
@@ -50,9 +50,9 @@ class HessianUpdates:
         """Update the estimate of the Hessian's diagonal, in one pass.
 
         Args:
-            grads: of a loss over labels that are drawn from the model's own predictions; arrays as
-                for `step`.
-            scale: what the loss was multiplied with; the gradients are divided by it.
+            grads: the gradients of a loss whose labels are sampled from the model's own
+                predictions; arrays as for `step`.
+            scale: the factor by which the loss was multiplied; the gradients are divided by it.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.
@@ -85,7 +85,7 @@ def bases_for(definition: Definition, methods: Mapping[str, type] = _METHODS) ->
 
     Args:
         definition: the optimizer's.
-        methods: by pass, the class with the method of that name.
+        methods: for each pass, the class with the method of that name.
     """
     return tuple(dict.fromkeys(kind for n, kind in methods.items() if n in definition.passes))
 

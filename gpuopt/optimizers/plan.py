@@ -1,4 +1,4 @@
-"""Rules, stages and numbers of all groups, recomputed only for the options that have changed."""
+"""The rules, stages and numbers of all groups, recomputed only for options that changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..rules.registry import Rule
 from .whole import STATE_DTYPE
 
 RATE = "lr"
-"""The option that decides neither the rule nor a stage."""
+"""The option on which neither the rule nor a stage depends."""
 
 FACTOR = "grad_factor"
 
@@ -36,13 +36,13 @@ _Values = Sequence[Any]
 class Plan:
     """The options of all groups at the last step, and the `Groups` made from them.
 
-    Values that are the same objects as at the last step have not changed. If an option has changed
-    in some group, its numbers are read again for all groups; the other options keep theirs.
+    A value that is the same object as at the last step has not changed. If an option has changed
+    in any group, its numbers are read again for all groups; other options keep theirs.
 
     Attributes:
-        rules: of each group.
-        groups: of the last step.
-        live: by option, what `seen` returned for its values, if one of them is mutable.
+        rules: the rule of each group.
+        groups: the `Groups` of the last step.
+        live: for each option with a mutable value, what `seen` returned for its values.
     """
 
     def __init__(
@@ -62,15 +62,16 @@ class Plan:
 
         Args:
             names: the options that a step depends on.
-            parts: by option, the hyperparameters of rules that it sets.
+            parts: for each option, the rules' hyperparameters that it sets.
             rule_of: returns the rule for a group's options; must not depend on lr.
             numbers_of: returns the values of a hyperparameter, one for each group, as numbers.
             tail: the tail of the optimizer.
-            state_dtype: of states; that of a group counts there, if it is among ``others``.
+            state_dtype: the dtype of states; a group's own, if it is among ``others``, overrides
+                it.
             check_present: raises if a group lacks an option that a step reads.
-            check_changed: raises if one of the options that have changed is not accepted.
-            others: options that some groups have; all but ``state_dtype`` are only checked.
-            optional: options of one number that may be None, which is `NOT_GIVEN`.
+            check_changed: raises if a changed option is not accepted.
+            others: options that only some groups have; all but ``state_dtype`` are only checked.
+            optional: numeric options that may be None, which is read as `NOT_GIVEN`.
         """
         self._absent: dict[str, Any] = {n: v for n, v in _DEFAULTS.items() if n not in names}
         self._absent.update(dict.fromkeys(others), **{STATE_DTYPE: state_dtype})
@@ -93,11 +94,11 @@ class Plan:
         self.live: dict[str, _Values] = {}
 
     def take(self, options: Sequence[Mapping[str, Any]], factor: Any) -> Groups:
-        """Return what a step does for each group; the same object as long as no option changes.
+        """Return the rules and numbers of each group; the same object while no option changes.
 
         Args:
-            options: of each group.
-            factor: what gradients are multiplied by: a number, or a tensor on a device.
+            options: the options of each group.
+            factor: the factor of the gradients: a number, or a tensor on a device.
 
         Raises:
             TypeError, ValueError: an option is not accepted; the next step checks it again.
@@ -141,7 +142,7 @@ class Plan:
         return name in self.live or _is_live(column) or column != known
 
     def _given(self, name: str, column: _Values) -> _Values:
-        """Return the values of an option, with a number for None if it may be that."""
+        """Return the values of an option, with a number in place of None if it may be None."""
         if name not in self._optional:
             return column
         return [NOT_GIVEN if value is None else value for value in column]
@@ -153,7 +154,7 @@ class Plan:
         changed: Sequence[str],
         factor: Any,
     ) -> Groups:
-        """Return groups with the columns that have changed; an error leaves the plan as it was."""
+        """Return groups with the changed columns; an error leaves the plan unchanged."""
         before, rules, used = self.groups, self.rules, self._used
         others = before is None or any(name != RATE for name in changed)
         if others:
@@ -202,7 +203,7 @@ def as_floats(column: Sequence[Any]) -> list[float] | None:
 
 
 def _check_rates(rates: Column) -> None:
-    """Raise ValueError unless groups that share an estimate of it have one learning rate, or 0."""
+    """Raise ValueError unless groups that share a learning rate estimate have one lr, or 0."""
     different = sorted({rate for rate in rates if rate})
     if len(different) > 1:
         raise ValueError(
@@ -217,7 +218,7 @@ def _used_by(rules: Sequence[Rule]) -> frozenset[str]:
 
 
 def _split(name: str, count: int, column: _Values) -> list[_Values]:
-    """Return the columns of an option: itself, or one for each number of a pair.
+    """Return the columns of an option: its own, or one for each number of a pair.
 
     Raises:
         ValueError: a value is not a pair.
@@ -232,7 +233,7 @@ def _split(name: str, count: int, column: _Values) -> list[_Values]:
 
 
 def _is_live(column: _Values) -> bool:
-    """Whether one of some values is mutable, so that it may change and stay the same object."""
+    """Whether a value is mutable, and may change while it stays the same object."""
     types = set(map(type, column))
     if types == {tuple}:
         types = set(map(type, chain.from_iterable(column)))
@@ -240,9 +241,9 @@ def _is_live(column: _Values) -> bool:
 
 
 def seen(value: Any) -> Any:
-    """Return something that compares unequal when an option's value has changed.
+    """Return something that compares unequal if an option's value has changed.
 
-    That is the value of a number, also of a tensor on the host, and the id of any other array.
+    That is the value of a number or of a tensor on the host, and the id of any other array.
     """
     if isinstance(value, (tuple, list)):
         return tuple(map(seen, value))

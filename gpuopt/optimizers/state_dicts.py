@@ -1,4 +1,4 @@
-"""State dicts: all that an optimizer needs to continue with the same bits, checked before use."""
+"""State dicts: all that an optimizer needs to resume with the same bits, checked before use."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Contents:
 
     Attributes:
         groups: the options of each group.
-        state_dtype: of new states.
+        state_dtype: the dtype of new states.
         steps: the number of updates of each array.
         states: the states of each array, by name.
         carried: the numbers that each array carries from step to step, by name.
         skipped_steps: the number of skipped steps.
-        formats: of each array, by name, the format of the states that have codes and scales.
+        formats: for each array, the formats of its encoded states, by name.
     """
 
     groups: tuple[Options, ...]
@@ -61,7 +61,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads state dicts for an optimizer, which has the same attributes."""
+    """Reads state dicts for an optimizer; the attributes are the optimizer's."""
 
     optimizer: str
     structure: Structure
@@ -132,7 +132,7 @@ class Reader:
         update = within(rule, self.tail).for_params(params)
         carried = (*update.carried_names, *rule.shared, SEED)
         numbers = {n: _number(own[n], f"{name}[{n!r}]") for n in carried if n in own}
-        # Options that were changed leave the states of another rule behind.
+        # After a change of options, states of another rule remain.
         left_out = unused(own, update, params)
         accepted = self.definition.state_names | (OF_TAILS - left_out)
         others = {"step", *numbers, *left_out}
@@ -190,12 +190,12 @@ def snapshot(
 
     Args:
         optimizer: the name of its class.
-        structure: of its arrays.
+        structure: the structure of its arrays.
         groups: the options of each group.
-        state_dtype: of new states.
-        state: of each array, by key: its step, copies of its states, and its carried numbers.
+        state_dtype: the dtype of new states.
+        state: for each array's key, its step, copies of its states, and its carried numbers.
         skipped_steps: the number of skipped steps.
-        formats: of each array, by key, the formats of its states, by name.
+        formats: for each array's key, the formats of its states, by name.
     """
     listed = [
         {**_plain(group), "params": keys} for group, keys in zip(groups, keys_by_group(structure))
@@ -211,7 +211,7 @@ def snapshot(
 
 
 def _plain(group: Options) -> dict[str, Any]:
-    """Return options as plain values; waits for the devices of tensors."""
+    """Return options as plain values; synchronizes with the devices of tensors."""
     return {name: value_of(v) if is_array(v) else v for name, v in group.items()}
 
 
@@ -262,7 +262,7 @@ def _scales_like(param: Any, array: Any, name: str) -> Any:
 
 
 def _dtypes_of(name: str, stored_as: str | None) -> tuple[str, ...]:
-    """Return the dtypes that a state may have, which is in a format or in none."""
+    """Return the dtypes that a state may have, whether it is encoded or not."""
     return dtypes_of_state(name) if stored_as is None else (FORMATS[stored_as].codes,)
 
 
@@ -272,7 +272,7 @@ def _state_like(param: Any, array: Any, name: str, expected: Sequence[str]) -> A
     Args:
         param: the parameter.
         array: the state.
-        name: what errors call it.
+        name: its name in errors.
         expected: the dtypes that it may have.
     """
     values, dtype = _values_of(array, name)

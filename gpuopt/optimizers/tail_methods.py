@@ -1,4 +1,4 @@
-"""Methods and attributes of all optimizers: of their backends, and of their tail."""
+"""Methods and attributes of all optimizers that concern their backends and their tail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .whole import OptimizerOption, how_to_set
 
 
 class TailMethods:
-    """The norm, the statistics and the EMA of an optimizer, and what updates its parameters.
+    """The norm, statistics, EMA and backends of an optimizer.
 
     `Tail` describes the options.
     """
@@ -43,10 +43,10 @@ class TailMethods:
     _state_dtype: str | None
     _lock: Any
     _swapped: Any
-    """Whether the EMA weights are swapped in; the optimizers have these attributes."""
+    """Whether the EMA weights are swapped in; subclasses define these attributes."""
 
     def _locked(self) -> Any:
-        """Return a context for one thread at a time; see `StepLock`."""
+        """Return a context that only one thread at a time can enter; see `StepLock`."""
         return self._lock
 
     def _step_taken(self) -> FusedStep:
@@ -62,20 +62,20 @@ class TailMethods:
         raise NotImplementedError
 
     def _fixed(self) -> Container[int]:
-        """Return the indices of the parameters whose memory has views, and must stay theirs."""
+        """Return the indices of parameters that must keep their memory, because it has views."""
         return ()
 
     @property
     def backend(self) -> str:
-        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
+        """The backends that update the parameters: ``"llvm"``, or several names joined by ``+``."""
         with self._locked():
             return "+".join(self._step_taken().backends)
 
     def explain(self) -> Explanation:
-        """Say which backend updates the parameters, and why each other one does not.
+        """Say which backend updates the parameters, and why the others do not.
 
-        After a step it also says which launches that had, over which parameters, and how many bytes
-        an element each moves: `Explanation.launched`.
+        After a step, `Explanation.launched` lists its launches, their parameters, and the bytes
+        per element that each moves.
 
         >>> import gpuopt, numpy as np
         >>> with gpuopt.use_backend("numpy"):
@@ -90,15 +90,15 @@ class TailMethods:
 
     @property
     def tail(self) -> Tail:
-        """The options of the tail; `change` changes its numbers."""
+        """The options of the tail; `change` changes some of them."""
         return self._step_taken().tail
 
     def change(self, **numbers: float) -> None:
         """Change `clip_norm`, `clip_value`, `ema_decay` or `decouple_lr` from the next step on.
 
         Raises:
-            TypeError, ValueError: the option is another, is not in use, or does not accept the
-                value.
+            TypeError, ValueError: the option cannot be changed, is not in use, or does not accept
+                the value.
 
         >>> import numpy as np
         >>> from gpuopt import SGD
@@ -126,7 +126,7 @@ class TailMethods:
     def grad_norm(self) -> float:
         """The 2-norm of all unscaled gradients of the last step, before clipping.
 
-        Needs ``clip_norm`` or ``skip_nonfinite``; waits for a device.
+        Needs ``clip_norm`` or ``skip_nonfinite``; synchronizes with a device.
         """
         self._check_tail("grad_norm", "clip_norm or skip_nonfinite", self.tail.measures)
         with self._locked():
@@ -134,9 +134,9 @@ class TailMethods:
 
     @property
     def skipped_steps(self) -> int:
-        """The number of skipped steps; waits for a device.
+        """The number of skipped steps; synchronizes with a device.
 
-        Needs ``skip_nonfinite``, or a drop-in that skips by itself under GradScaler.
+        Needs ``skip_nonfinite``, or a drop-in that skips steps itself under GradScaler.
         """
         self._check_tail("skipped_steps", "skip_nonfinite", self._may_skip())
         with self._locked():
@@ -148,7 +148,7 @@ class TailMethods:
 
     @property  # not a method: assigning to it, as if it were the option, must fail
     def stats(self) -> Callable[[], dict[Any, TensorStats]]:
-        """``stats()`` returns each parameter's statistics at the last step; waits for a device.
+        """``stats()`` returns each parameter's statistics at the last step; synchronizes.
 
         Needs ``stats=True``. After a skipped step, the statistics of the gradients are those of the
         step that ``skip_nonfinite`` skipped.
@@ -177,8 +177,8 @@ class TailMethods:
     def ema(self) -> Any:
         """The EMA of the weights, in the structure of the parameters; not copies.
 
-        For a parameter without an update yet, this is the parameter itself. Needs ``ema_decay``.
-        Not available inside `ema_weights`, where the parameters have these values.
+        For a parameter that has not been updated yet, this is the parameter itself. Needs
+        ``ema_decay``. Not available inside `ema_weights`, where the parameters have these values.
         """
         self._check_tail("ema", "ema_decay", self.tail.ema_decay is not None)
         with self._locked():

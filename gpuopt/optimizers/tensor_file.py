@@ -1,4 +1,4 @@
-"""Named arrays and texts in a safetensors file, with a checksum over all of them."""
+"""Named arrays and strings in a safetensors file, with a checksum over all of them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ import numpy.typing as npt
 from ..system import files
 
 CHECKSUM = "checksum"
-"""The name of the checksum among the texts."""
+"""The key of the checksum among the strings."""
 
 _HEADER = 100_000_000
 """Maximum bytes of a header, by the format."""
 
 _PIECE = 1 << 20
-"""Bytes that are added to the checksum and written at once, while they are in the cache."""
+"""Bytes that are checksummed and written together, while they are in the cache."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def write(library: Any, path: str, arrays: Arrays, texts: Mapping[str, str]) -> None:
-    """Write a file completely or not at all; the permissions of an old one are kept.
+    """Write a file atomically; the permissions of an old one are kept.
 
-    The new file's header is read before it takes the old one's place.
+    The new file's header is read back before the file replaces the old one.
 
     Args:
         library: safetensors.
-        path: of a regular file, or of none.
-        arrays: by their names.
-        texts: by their names.
+        path: a regular file, or one that does not exist.
+        arrays: arrays by name.
+        texts: strings by name.
 
     Raises:
         OSError: the file cannot be written.
@@ -65,12 +65,12 @@ def write(library: Any, path: str, arrays: Arrays, texts: Mapping[str, str]) -> 
 
 
 def read(library: Any, path: str, form: str) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
-    """Return the texts and arrays of a file.
+    """Return the strings and arrays of a file.
 
     Args:
         library: safetensors.
-        path: of a regular file.
-        form: what its text ``format`` must be.
+        path: a regular file.
+        form: the required value of its string ``format``.
 
     Raises:
         OSError: the file cannot be read.
@@ -108,7 +108,7 @@ def check(arrays: Arrays, texts: Mapping[str, str]) -> None:
 
 
 def _check_regular(path: str) -> None:
-    """Raise an OSError that names the file; the library's may not, and it waits for a pipe."""
+    """Raise an OSError that names the file; the library's may not, and it blocks on a pipe."""
     _check_no_folder(path, path)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
@@ -120,7 +120,7 @@ def _check_regular(path: str) -> None:
 
 
 def _check_no_folder(path: str, given: str) -> None:
-    """Raise the error that says so; Windows would say that permission is denied."""
+    """Raise IsADirectoryError for a folder; Windows would report a denied permission."""
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)
 

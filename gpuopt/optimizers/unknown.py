@@ -12,12 +12,12 @@ _TORCHS = ("capturable", "differentiable", "foreach", "fused")
 
 
 def refuse_unknown(optimizer: type, given: Iterable[str], further: Iterable[str] = ()) -> None:
-    """Check that an optimizer has all arguments that it was given.
+    """Check that an optimizer knows all arguments that it was given.
 
     Args:
         optimizer: its class; the arguments of its constructor are known.
-        given: the names of the other arguments that it was given.
-        further: names that are known besides those, and besides the options of a tail.
+        given: the names of the other arguments.
+        further: known names besides those and the options of a tail.
 
     Raises:
         TypeError: a name is unknown.
@@ -39,7 +39,7 @@ def _named(optimizer: type) -> list[str]:
 
 
 def _elsewhere(optimizer: type, name: str) -> str:
-    """Return a hint at the optimizer that has an argument, or "" if there is none."""
+    """Return a hint that names the optimizer that has an argument, or "" if there is none."""
     if optimizer.__module__.startswith("gpuopt.torch"):
         return ""
     if name in _TORCHS:

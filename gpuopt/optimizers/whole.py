@@ -1,4 +1,4 @@
-"""The options of the whole optimizer, not of a group: attributes that cannot be assigned."""
+"""Options of the whole optimizer, not of a group: read-only attributes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from ..engine.tail import CHANGEABLE, OPTIONS
 
 OF_OPTIMIZERS = frozenset({*OPTIONS, "norm_group"})
-"""The options of the whole optimizer alone."""
+"""The options that only the whole optimizer has."""
 
 STATE_DTYPE = "state_dtype"
-"""The option of the whole optimizer that a group may have, too: its own one counts there."""
+"""The option of the whole optimizer that a group may override."""
 
 
 def how_to_set(name: str) -> str:
@@ -20,11 +20,11 @@ def how_to_set(name: str) -> str:
     return f"{name}: an option of the whole optimizer; give it to the constructor; {later} later"
 
 
-def check_of_group(name: str) -> None:
-    """Check that a name is not that of an option of the whole optimizer alone.
+def check_group_option(name: str) -> None:
+    """Check that a name is not an option that only the whole optimizer has.
 
     Raises:
-        TypeError: it is.
+        TypeError: it is such an option.
     """
     if name in OF_OPTIMIZERS:
         raise TypeError(how_to_set(name))
@@ -34,7 +34,7 @@ class OptimizerOption:
     """A read-only attribute with the value of an option; the error says how to set it."""
 
     def __init__(self, where: str = "") -> None:
-        """Take the name of the attribute with the value; the default is `tail`'s, by its name."""
+        """Store where the value is found; by default, in the attribute of `tail` with its name."""
         self._where = where
 
     def __set_name__(self, owner: type, name: str) -> None:

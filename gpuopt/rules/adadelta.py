@@ -15,10 +15,10 @@ from .registry import Rule, add_rule
 def adadelta(p, g, square_avg, acc_delta, rho, one_minus_rho, lr, eps):
     """s = rho*s + (1-rho)*g^2 ; d = sqrt(a+eps)/sqrt(s+eps)*g ; a = rho*a + (1-rho)*d^2.
 
-    Then p = p - lr*d. One root of the quotient would be cheaper, and wrong where the quotient
-    leaves the range that its root is in.
+    Then p = p - lr*d. A single root of the quotient would be cheaper, but wrong if the quotient
+    overflows or underflows and its root would not.
 
-    What rounding adds to a comes back in the next d: in 8 bits its mean is 5% off at rho = 0.9999.
+    Rounding errors of a feed back into the next d: in 8 bits its mean is 5% off at rho = 0.9999.
     """
     square_avg = rho * square_avg + one_minus_rho * (g * g)
     delta = np.divide(np.sqrt(acc_delta + eps), np.sqrt(square_avg + eps)) * g
@@ -30,7 +30,7 @@ def adadelta_coefficients(step, lr, rho, eps):
     return rho, 1.0 - rho, lr, eps
 
 
-_RHO = Option("rho", 0.9, "how much of the running means stays, in [0, 1]", (UP_TO_ONE,))
+_RHO = Option("rho", 0.9, "decay rate of the running means, in [0, 1]", (UP_TO_ONE,))
 _EPS = replace(epsilon(1e-6), description="added under both square roots, at least 0")
 _OPTIONS = (learning_rate(1.0), _RHO, _EPS)
 

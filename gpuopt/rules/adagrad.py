@@ -20,8 +20,8 @@ def adagrad_coefficients(step, lr, lr_decay, eps):
     return np.divide(lr, 1.0 + (step - 1.0) * lr_decay), eps
 
 
-_DECAY = Option("lr_decay", 0.0, "how fast lr falls with the step count t, at least 0", (FINITE,))
-_START = Option("initial_accumulator_value", 0.0, "where S starts, at least 0", (FINITE,))
+_DECAY = Option("lr_decay", 0.0, "decay of lr with the step count t, at least 0", (FINITE,))
+_START = Option("initial_accumulator_value", 0.0, "initial value of S, at least 0", (FINITE,))
 _LR, _EPS = learning_rate(1e-2), epsilon(1e-10)
 
 add_rule(

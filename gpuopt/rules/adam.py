@@ -25,8 +25,8 @@ def adam(
 ):
     """m = b1*m + (1-b1)*g ; v = b2*v + (1-b2)*g^2 ; p = p - lr*m^ / (sqrt(v^)+eps).
 
-    m^ = m/(1-b1^t) and v^ = v/(1-b2^t): both corrections are coefficients, so that an
-    element costs one division and one square root.
+    m^ = m/(1-b1^t) and v^ = v/(1-b2^t): both corrections are coefficients, so each element costs
+    one division and one square root.
     """
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
@@ -97,7 +97,7 @@ add_rule(
     )
 )
 
-_AMSGRAD = Option("amsgrad", False, "divide by the largest v so far: it never shrinks")
+_AMSGRAD = Option("amsgrad", False, "divide by the largest v so far, which never shrinks")
 _EQUATION = r"""
 m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
 p = p - lr \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
@@ -115,9 +115,9 @@ define(
         (*_OPTIONS, weight_decay(), _AMSGRAD, MAXIMIZE, DECOUPLED),
         choices=("amsgrad", "decoupled_weight_decay"),
         keyword_only=("maximize", "decoupled_weight_decay"),
-        summary="Momentum over RMSProp, both corrected for their start at zero.",
+        summary="Momentum divided by RMSProp's denominator, both with bias correction.",
         equation=_EQUATION,
-        remarks="``amsgrad``: the largest v so far in place of v.",
+        remarks="``amsgrad``: uses the largest v so far in place of v.",
         source="Kingma and Ba, 2015; amsgrad: Reddi, Kale and Kumar, 2018",
         example="""
 >>> w = np.zeros(2, np.float32)

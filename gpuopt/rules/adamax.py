@@ -15,7 +15,7 @@ from .registry import Rule, add_rule
 def adamax(p, g, exp_avg, exp_inf, beta1, one_minus_beta1, beta2, step_size, eps):
     """m = b1*m + (1-b1)*g ; u = max(b2*u, |g|+eps) ; p = p - lr/(1-b1^t) * m/u."""
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
-    # + 0.0: which zero the maximum of -0.0 and 0.0 is depends on the processor.
+    # + 0.0: the sign of max(-0.0, 0.0) depends on the processor.
     exp_inf = np.maximum(beta2 * exp_inf + 0.0, np.abs(g) + eps)
     return p - step_size * np.divide(exp_avg, exp_inf), exp_avg, exp_inf
 

@@ -32,8 +32,8 @@ def adan(
 ):
     """m = b1*m + (1-b1)*g ; d = b2*d + (1-b2)*(g-g') ; n = b3*n + (1-b3)*(g+b2*(g-g'))^2.
 
-    p = p - lr*(m^+b2*d^) / (sqrt(n^)+eps). g' is the last gradient, stored as -g'; the first step
-    has none, and no difference. Where n has overflowed the step is zero, as in NAdam.
+    p = p - lr*(m^+b2*d^) / (sqrt(n^)+eps). g' is the last gradient, stored as -g'; in the first
+    step the difference is 0. If n has overflowed, the step is zero, as in NAdam.
     """
     difference = np.where(has_difference != 0.0, g + neg_pre_grad, 0.0)
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
@@ -63,7 +63,7 @@ def adan_coefficients(step, lr, beta1, beta2, beta3, eps):
 
 
 def proximal_decay_coefficients(lr, weight_decay):
-    """p = p / (1 + lr*weight_decay), behind the step."""
+    """p = p / (1 + lr*weight_decay), after the step."""
     return (np.divide(1.0, 1.0 + lr * weight_decay),)
 
 
@@ -112,7 +112,7 @@ define(
         either("adan", "adan_no_prox"),
         (*_OPTIONS, weight_decay(decoupled=True), _NO_PROX, MAXIMIZE),
         choices=("no_prox",),
-        summary="Nesterov's momentum by the difference of two gradients, divided as in Adam.",
+        summary="Nesterov momentum from the difference of two gradients, divided as in Adam.",
         equation=r"""
 m = \beta_1 m + (1-\beta_1) g, \quad d = \beta_2 d + (1-\beta_2) (g - g'), \quad
 n = \beta_3 n + (1-\beta_3) (g + \beta_2 (g - g'))^2, \quad
@@ -122,7 +122,7 @@ p = \frac{1}{1 + lr \lambda} \left( p - lr \frac{m / (1-\beta_1^t) +
         remarks=r"""
 :math:`g'` is the gradient of the last step, kept negated as ``neg_pre_grad``; in the first step the
 difference is 0. ``no_prox``: :math:`(1 - lr \lambda) p` before the step in place of the division.
-Each tensor counts its own steps, where the authors' class counts those of its group.
+Each tensor counts its own steps, while the authors' class counts those of the group.
 """,
         source='Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm", 2022',
         example="""

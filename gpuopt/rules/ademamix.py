@@ -30,8 +30,8 @@ def ademamix(
 ):
     """f = b1*f + (1-b1)*g ; s = b3*s + (1-b3)*g ; Adam's v ; p = p - u.
 
-    u = lr*(f^+alpha*s) / (sqrt(v^)+eps) with f^ and v^ as in Adam. Where v has overflowed the
-    step is zero, even if the sum has, too (inf/inf would be NaN).
+    u = lr*(f^+alpha*s) / (sqrt(v^)+eps) with f^ and v^ as in Adam. If v has overflowed, the step is
+    zero, even if the sum has overflowed, too (inf/inf would be NaN).
     """
     exp_avg_fast = beta1 * exp_avg_fast + one_minus_beta1 * g
     exp_avg_slow = beta3 * exp_avg_slow + one_minus_beta3 * g
@@ -43,9 +43,9 @@ def ademamix(
 
 
 def ademamix_coefficients(step, lr, beta1, beta2, beta3, eps, alpha, beta3_warmup, alpha_warmup):
-    """Return them; while beta3 warms up, the half-life of s grows evenly from that of f.
+    """Return the coefficients; while beta3 warms up, the half-life of s grows linearly from f's.
 
-    With a the part of the warm-up that is over, log(b3_t) is 1/((1-a)/log(b1) + a/log(b3)), and
+    With a the completed fraction of the warm-up, log(b3_t) is 1/((1-a)/log(b1) + a/log(b3)), and
     1e-8 is added to both betas, as in the authors' code.
     """
     done = np.divide(step, np.maximum(beta3_warmup, 1.0))
@@ -70,10 +70,10 @@ def ademamix_coefficients(step, lr, beta1, beta2, beta3, eps, alpha, beta3_warmu
 
 
 def _logarithm(x):
-    """Return log(x) for x in [1e-8, 1], to 14 digits, by exactly rounded operations.
+    """Return log(x) for x in [1e-8, 1], to 14 digits, by correctly rounded operations.
 
-    It is 2*atanh(z) with z = (x-1)/(x+1): a series in z*z, which is at most 1/9 from x = 1/2 on.
-    Below, the root x**(1/32) has 1/32 of the logarithm.
+    It is 2*atanh(z) with z = (x-1)/(x+1): a series in z*z, which is at most 1/9 for x >= 1/2.
+    For smaller x, it is 32 times the logarithm of the root x**(1/32).
     """
     root = np.sqrt(np.sqrt(np.sqrt(np.sqrt(np.sqrt(x)))))
     near = np.where(x < 0.5, root, x)
@@ -105,7 +105,7 @@ _BETAS = betas(
     description="decay rates of the fast average, of that of the square, and of the slow one",
 )
 _ALPHA = Option("alpha", 2.0, "weight of the slow average, at least 0", (FINITE,))
-_WARMUP = "steps over which {} grows to its value from {}; 0: it has it at once"
+_WARMUP = "steps over which {} grows to its value from {}; 0 for no warm-up"
 _BETA3_WARMUP = Option("beta3_warmup", 0.0, _WARMUP.format("beta3", "beta1"), (FINITE,))
 _ALPHA_WARMUP = Option("alpha_warmup", 0.0, _WARMUP.format("alpha", "0"), (FINITE,))
 _OPTIONS = (learning_rate(1e-3), _BETAS, _ALPHA, _BETA3_WARMUP, _ALPHA_WARMUP, epsilon())
@@ -137,7 +137,7 @@ p = (1 - lr \lambda) p - lr \frac{m_1 / (1-\beta_1^t) + \alpha m_2}
 """,
         remarks=r"""
 With ``alpha_warmup``, :math:`\alpha` grows linearly from 0; with ``beta3_warmup``, the half-life of
-:math:`m_2` grows linearly from that of :math:`m_1`. The paper has both last for the whole training.
+:math:`m_2` grows linearly from that of :math:`m_1`. In the paper both last for the whole training.
 Names and defaults are those of the authors' class for PyTorch; alpha is 5 in their optax version.
 """,
         source='Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer", 2024',

@@ -17,8 +17,8 @@ def adopt(
 ):
     """x = g / max(sqrt(v), eps), clipped ; m = b1*m + (1-b1)*x ; p = p - lr*m ; then v as Adam's.
 
-    v is that of the last step, so that it does not depend on g. The first step has none: there the
-    bound is 0, and v becomes g^2.
+    v is that of the last step, so it does not depend on g. The first step has none: its bound is 0,
+    and v becomes g^2.
     """
     ratio = np.divide(g, np.maximum(np.sqrt(exp_avg_sq), eps))
     clipped = np.minimum(np.maximum(ratio, -1.0 * bound), bound)
@@ -28,14 +28,14 @@ def adopt(
 
 
 def adopt_coefficients(step, lr, beta1, beta2, eps):
-    """Return them; x is clipped to (t-1)^(1/4)."""
+    """Return the coefficients; x is clipped to (t-1)^(1/4)."""
     beta2 = np.where(step > 1, beta2, 0.0)
     bound = np.sqrt(np.sqrt(step - 1.0))
     return beta1, 1.0 - beta1, beta2, 1.0 - beta2, bound, lr, eps
 
 
 def later_decay_coefficients(step, lr, weight_decay):
-    """p = (1 - lr*weight_decay) * p, but in the first step, which leaves p as it is."""
+    """p = (1 - lr*weight_decay) * p, except in the first step, which does not change p."""
     decays = np.where(step > 1, weight_decay, 0.0)
     return (np.where(decays != 0.0, 1.0 - lr * decays, 1.0),)
 
@@ -72,15 +72,15 @@ define(
         either("adopt", "adopt_decoupled"),
         (*_OPTIONS, weight_decay(), _DECOUPLE, MAXIMIZE),
         choices=("decouple",),
-        summary="Momentum of gradients over the root of the last step's v: any beta2 will do.",
+        summary="Momentum of gradients divided by the last step's sqrt(v): works with any beta2.",
         equation=r"""
 x = \min(\max(\frac{g}{\max(\sqrt{v}, \epsilon)}, -c_t), c_t), \quad
 m = \beta_1 m + (1-\beta_1) x, \quad p = p - lr \cdot m, \quad v = \beta_2 v + (1-\beta_2) g^2
 """,
         remarks=r"""
-:math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and leaves p as it is, whatever the
-decay. This is the authors' code as it has been since their update of November 2024; packages that
-clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
+:math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and does not change p, whatever the
+decay. This follows the authors' code since their update of November 2024; packages that clip to
+:math:`t^{1/4}`, or decay in the first step, differ from it.
 """,
         source='Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any Beta2", 2024',
         example="""

@@ -1,4 +1,4 @@
-"""ASGD: descent whose average is kept beside it (Polyak and Juditsky 1992, Bottou 2010)."""
+"""ASGD: gradient descent with averaged parameters (Polyak and Juditsky 1992, Bottou 2010)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .registry import Rule, add_rule
 def asgd(p, g, ax, kept, eta, mu):
     """p = (1 - lambd*eta)*p - eta*g ; ax = ax + mu*(p-ax), and p itself as long as mu is 1.
 
-    ax are weights: 8 bits hold them to 1% of their block's largest, and are 6% off after 100,000
-    steps, since softsign codes that are right on average have values that are not, quite.
+    ax holds weights: in 8 bits they are off by up to 1% of the block's largest, and by 6% after
+    100,000 steps, because unbiased softsign codes do not have quite unbiased values.
     """
     p = kept * p - eta * g
     return p, np.where(mu == 1.0, p, ax + (p - ax) * mu)
 
 
 def asgd_coefficients(step, eta, mu, lr, lambd, alpha, t0):
-    """Return them, and those of the next step: eta = lr/(1+lambd*lr*t)^alpha ; mu = 1/(t-t0)."""
+    """Return them, and the next step's: eta = lr/(1+lambd*lr*t)^alpha ; mu = 1/(t-t0)."""
     next_eta = np.divide(lr, real_power(1.0 + lambd * lr * step, alpha))
     next_mu = np.divide(1.0, np.maximum(step - t0, 1.0))
     return 1.0 - lambd * eta, eta, mu, next_eta, next_mu
@@ -30,9 +30,9 @@ def asgd_coefficients(step, eta, mu, lr, lambd, alpha, t0):
 
 _OPTIONS = (
     learning_rate(1e-2),
-    Option("lambd", 1e-4, "how fast the step size falls; any number", (ANY,)),
-    Option("alpha", 0.75, "the power by which it falls; any number", (ANY,)),
-    Option("t0", 1e6, "the step from which on ``ax`` averages; any number", (ANY,)),
+    Option("lambd", 1e-4, "decay of the step size; any number", (ANY,)),
+    Option("alpha", 0.75, "power of the decay; any number", (ANY,)),
+    Option("t0", 1e6, "the step at which ``ax`` starts to average; any number", (ANY,)),
 )
 
 add_rule(

@@ -23,7 +23,7 @@ def cautious_adamw(
     inverse_root_correction2,
     eps,
 ):
-    """AdamW where m and g have one sign; elsewhere p stays, but for its decay."""
+    """AdamW where m and g have the same sign; elsewhere p only decays."""
     exp_avg = beta1 * exp_avg + one_minus_beta1 * g
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
@@ -32,7 +32,7 @@ def cautious_adamw(
 
 
 def agreeing(g, exp_avg, beta1, one_minus_beta1):
-    """1 where m and g have one sign, and else 0."""
+    """1 where m and g have the same sign, otherwise 0."""
     return (np.where((beta1 * exp_avg + one_minus_beta1 * g) * g > 0.0, 1.0, 0.0),)
 
 
@@ -71,7 +71,7 @@ define(
 p = (1 - lr \lambda) p - \frac{\phi}{\max(mean(\phi), 10^{-3})} \cdot lr
 \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 """,
-        remarks="m and v are Adam's, of this step. The mean is of the tensor, as in timm; the "
+        remarks="m and v are Adam's at this step. The mean is over the tensor, as in timm; the "
         "authors' first version has numel/(sum + 1) in its place.",
         source='Liang et al., "Cautious Optimizers: Improving Training with One Line of Code", '
         "2024",

@@ -39,7 +39,7 @@ def dadapt_adam(
 
 
 def totalled(g, exp_avg_sq, s, root_beta2, s_weight, product_weight, s_scale, eps):
-    """The weighted product of the gradient and the sum s before it, and the next s, absolute."""
+    """The weighted product of the gradient and the previous sum s, and the next abs(s)."""
     product = g * np.divide(s, np.sqrt(exp_avg_sq) + eps)
     product = np.where(s != 0.0, product_weight * product, 0.0)
     return product, s_scale * np.abs(root_beta2 * s + s_weight * g)
@@ -98,11 +98,13 @@ _OPTIONS = (
     epsilon(),
     Option("use_bias_correction", False, "correct the bias of both averages, as Adam does"),
     Option("d0", 1e-6, "the first estimate d, above 0", (POSITIVE,)),
-    Option("growth_rate", np.inf, "the largest factor of d in a step, at least 0", (NOT_NEGATIVE,)),
-    Option("layer_scale", 1.0, "a factor of the learning rate of a group, above 0", (POSITIVE,)),
+    Option("growth_rate", np.inf, "the largest factor of d per step, at least 0", (NOT_NEGATIVE,)),
+    Option("layer_scale", 1.0, "factor of a group's learning rate, above 0", (POSITIVE,)),
 )
-_DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
-_DECOUPLE = Option("decouple", False, "let the decay shrink p by lr*d*weight_decay, or L2 penalty")
+_DECAY = Option("weight_decay", 0.0, "weight decay, see ``decouple``; at least 0", (FINITE,))
+_DECOUPLE = Option(
+    "decouple", False, "shrink p by lr*d*weight_decay instead of adding an L2 penalty"
+)
 _SHARED: dict[str, Any] = {
     "wide": ("s",),
     "nonnegative": ("exp_avg_sq",),
@@ -145,14 +147,14 @@ m = \beta_1 m + (1-\beta_1) \, lr \, d \, g, \quad v = \beta_2 v + (1-\beta_2) g
 p = p - \frac{m}{\sqrt{v} + \epsilon}
 """,
         remarks="""
-            ``d`` grows from step to step, by sums over all arrays that the update makes in its own
-            pass: N = rN + (1-r) lr d g s / (sqrt(v) + eps), d = max(d, N / ((1-r) norm(s))), with
-            the sum s = rs + (1-r) lr d g before this gradient in N and after it in the 1-norm, and
-            r the root of beta2. It is an attribute of the optimizer.
+            ``d`` grows from step to step, using sums over all arrays that the update computes in
+            the same pass: N = rN + (1-r) lr d g s / (sqrt(v) + eps), d = max(d, N / ((1-r)
+            norm(s))), with the sum s = rs + (1-r) lr d g before this gradient in N and after it in
+            the 1-norm, and r the root of beta2. It is an attribute of the optimizer.
 
-            Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it
-            is. beta2 and ``growth_rate`` of the first group count for d. Until there is a gradient
-            other than 0, the authors' code does not decay, and this does.
+            Groups share ``d``, and their ``lr`` must be the same, or 0, which freezes a group.
+            beta2 and ``growth_rate`` of the first group apply to d. Unlike the authors' code, this
+            one decays weights even before the first gradient other than 0.
         """,
         source='Defazio and Mishchenko, "Learning-Rate-Free Learning by D-Adaptation", 2023',
         example="""

@@ -1,4 +1,4 @@
-"""Optimizers as data: the classes of both APIs, their docstrings and stubs are made from this."""
+"""Optimizers as data, from which both APIs' classes, docstrings and stubs are generated."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Groups = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """An optimizer: the rules that its options choose among, and its arguments.
+    """An optimizer: its rules, one of which its options select, and its arguments.
 
     Attributes:
-        name: of its classes; a class of torch.optim with this name is the base of the drop-in.
+        name: the name of its classes; the drop-in derives from torch.optim's class of this name.
         rules: the name of the rule for each combination of the options in ``choices``, each True
-            where the option is not zero.
-        options: in the order of the constructor's arguments, torch's where torch has the optimizer.
-        choices: the names of the options that choose the rule.
-        keyword_only: the names of the options that cannot be given by position.
+            if the option is not zero.
+        options: in the order of the constructor's arguments, torch's if torch has the optimizer.
+        choices: the names of the options that select the rule.
+        keyword_only: the names of the keyword-only options.
         summary: the first line of the docstring.
         equation: in TeX.
         remarks: what else users should know.
         source: paper and year.
-        example: of the class over plain arrays, as a doctest.
-        check: raises ValueError where options exclude each other.
+        example: a doctest of the class over plain arrays.
+        check: raises ValueError if options exclude each other.
         counts_steps: whether torch's state dicts hold a step count for each parameter.
-        registered: the rule, if it is the definition of `Optimizer` for that rule; else "".
+        registered: the rule, if this is the definition of `Optimizer` for that rule; otherwise "".
     """
 
     name: str
@@ -73,12 +73,12 @@ class Definition:
         return frozenset(option.name for option in self.options if option.optional)
 
     def rule_for(self, options: Groups) -> Rule:
-        """Return the rule of a group; reads the options in ``choices`` alone."""
+        """Return the rule of a group; depends only on the options in ``choices``."""
         return RULES[self.rules[tuple(bool(options[name]) for name in self.choices)]]
 
     @cached_property
     def all_rules(self) -> tuple[Rule, ...]:
-        """The rules that its options can choose."""
+        """The rules that its options can select."""
         return tuple(RULES[name] for name in dict.fromkeys(self.rules.values()))
 
     @cached_property
@@ -93,12 +93,12 @@ class Definition:
 
     @cached_property
     def constant_names(self) -> frozenset[str]:
-        """The states that only passes change, which may come before the first step."""
+        """The states that only passes change, possibly before the first step."""
         return frozenset(name for rule in self.all_rules for name in rule.constant)
 
     @cached_property
     def carried_names(self) -> frozenset[str]:
-        """The numbers that the tensors of some rule of its carry from step to step, or share."""
+        """The carried and shared numbers of its rules."""
         return frozenset(name for rule in self.all_rules for name in (*rule.carried, *rule.shared))
 
     @cached_property
@@ -112,7 +112,7 @@ DEFINITIONS: dict[str, Definition] = {}
 
 
 def define(definition: Definition) -> None:
-    """Let both APIs have an optimizer."""
+    """Add an optimizer to both APIs."""
     DEFINITIONS[definition.name] = definition
 
 
@@ -122,7 +122,7 @@ def single(rule: str) -> Mapping[tuple[bool, ...], str]:
 
 
 def either(option_is_zero: str, otherwise: str) -> Mapping[tuple[bool, ...], str]:
-    """Return the `Definition.rules` of an optimizer whose rule one option chooses."""
+    """Return the `Definition.rules` of an optimizer whose rule depends on one option."""
     return {(False,): option_is_zero, (True,): otherwise}
 
 
@@ -147,7 +147,7 @@ def definition_for(name: Any) -> Definition:
 def _of_rule(rule: Rule) -> Definition:
     starts = dict.fromkeys(rule.initial.values())
     more = [
-        Option(name, 0.0, "where a state starts", (REAL,))
+        Option(name, 0.0, "initial value of a state", (REAL,))
         for name in starts
         if name not in rule.hyperparameters
     ]

@@ -1,10 +1,11 @@
-"""Formats: how a state is stored in 8 bits, as NumPy functions that every backend compiles.
+"""Storage formats for 8-bit states, as NumPy functions that every backend compiles.
 
-A block is 32 consecutive elements of a state, in memory order, counted from the first. It has one
-float32 scale, and a code of 8 bits for each element. Codes are rounded stochastically, so that a
-state is right on average however slowly it changes.
+A block is 32 consecutive elements of a state in memory order, starting at the first. It has one
+float32 scale, and an 8-bit code for each element. Codes are rounded stochastically, so a state is
+unbiased however slowly it changes.
 
-FlashOptim (arXiv 2602.23349, 2026) has the two formulas; it rounds to nearest, with 16-bit scales.
+The two formulas are FlashOptim's (arXiv 2602.23349, 2026), which rounds to nearest with 16-bit
+scales.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ FORMATS: dict[str, Format] = {}
 """The formats, by name."""
 
 IN_8_BITS = "8bit"
-"""What ``state_dtype`` calls `SOFTSIGN8` for signed states and `ROOT8` for non-negative ones."""
+"""The ``state_dtype`` that uses `SOFTSIGN8` for signed states and `ROOT8` for nonnegative ones."""
 
 FIRST_STREAM, BYTES = 64, (3, 0, 1)
-"""The stream of random words of the first codes, and the bytes of a word that states have one each
-of: the highest first, which GPUs add in one instruction. `split` rounds with the other one."""
+"""The stream of random words for the first codes, and the bytes of a word that states use in turn:
+the highest first, which GPUs can add in one instruction. `split` rounds with the remaining byte."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +44,15 @@ class Format:
     """How the blocks of a state are stored.
 
     A value ``v`` becomes ``x = prepare(v)``; the scale of a block is its largest ``abs(x)``, at
-    least 2**-120; the code is ``encode(x, scale)``, rounded to an integer; and
-    ``decode(code, scale)`` is the value. The scale is NaN if a value of the block is
-    2**126 or above in size.
+    least 2**-120; the code is ``encode(x, scale)``, rounded to an integer; and ``decode(code,
+    scale)`` is the value. The scale is NaN if the magnitude of a value in the block is 2**126 or
+    more.
 
     Attributes:
         name: its key in `FORMATS`.
         codes: the dtype of the codes, ``"int8"`` or ``"uint8"``.
         decode: ``value = decode(code, scale)``.
-        encode: ``y = encode(x, scale)``, within the range of the codes wherever ``abs(x)`` is not
-            above ``scale``.
+        encode: ``y = encode(x, scale)``, within the range of the codes if ``abs(x) <= scale``.
         prepare: ``x = prepare(value)``; None for the value itself.
     """
 
@@ -75,10 +75,10 @@ def register_format(
     Args:
         name: an identifier that no other format has.
         codes: the dtype of the codes, ``"int8"`` or ``"uint8"``.
-        decode: ``value = decode(code, scale)``, in exactly rounded NumPy operations.
-        encode: ``y = encode(x, scale)``, in such operations; y is rounded to the code.
-        prepare: ``x = prepare(value)``, of which the scale is the largest in a block; the value
-            itself by default.
+        decode: ``value = decode(code, scale)``, in correctly rounded NumPy operations.
+        encode: ``y = encode(x, scale)``, likewise; y is then rounded to the code.
+        prepare: ``x = prepare(value)``, whose maximum over a block is the scale; the value itself
+            by default.
 
     Raises:
         RuleError: the name is taken, the codes are of another dtype, a function is not one that
@@ -108,7 +108,7 @@ def check(made: Format) -> None:
     """Check that every backend can compile a format, and that decoded values keep their codes.
 
     Raises:
-        RuleError: that is not so; the message says why.
+        RuleError: it is not valid; the message says why.
     """
     for role, count in (("decode", 2), ("encode", 2), ("prepare", 1)):
         function = getattr(made, role)
@@ -125,13 +125,13 @@ def check(made: Format) -> None:
 
 
 def _check_round_trip(made: Format) -> None:
-    """Check that what is decoded has the same scale and codes again.
+    """Check that decoded values have the same scale and codes again.
 
     Otherwise values would shrink or drift at each step, and from checkpoint to checkpoint.
     """
 
     def prepared(code: Any, scale: Any) -> Any:
-        """Return x of a decoded value; NaN if float32 does not have the value in full precision."""
+        """Return x of a decoded value; NaN if the value is below float32's full precision."""
         value = np.asarray(made.decode(code, scale), np.float32)
         x = value if made.prepare is None else made.prepare(value)
         normal = (np.abs(value) >= np.finfo(np.float32).tiny) & np.isfinite(value)
@@ -169,10 +169,10 @@ def _check_round_trip(made: Format) -> None:
 
 
 _SCALES = np.float32(10.0) ** np.arange(-15, 16, dtype=np.float32) * np.float32(1.2345678)
-"""Scales of all sizes, for the check of a format."""
+"""Scales of all magnitudes, for the check of a format."""
 
 _MOVED = 1.0 / 512.0
-"""By how much rounding may move an integer without changing its code."""
+"""The rounding error of an integer that does not change its code."""
 
 
 # --- the two formats ----------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def decode_softsign8(code, scale):
 def encode_softsign8(x, scale):
     """With z = 254 * x/scale, y = z/(1 + abs(z)/254).
 
-    What depends on the scale alone, GPUs compute once for a block.
+    GPUs compute subexpressions of the scale once per block.
     """
     z = x * quotient(254.0, scale)
     return quotient(z, 1.0 + np.abs(z) * 0.003937007859349251)
@@ -201,7 +201,7 @@ def decode_root8(code, scale):
 def encode_root8(x, scale):
     """y = root * (255/scale), and at least 1 where the root is not 0.
 
-    No square becomes 0 by chance: an average divided by its root would be a step of any size.
+    No nonzero square becomes 0: an average divided by its root could give a step of any size.
     """
     y = x * quotient(255.0, scale)
     return np.where(y > 0.0, np.maximum(y, 1.0), y)
@@ -221,12 +221,12 @@ FORMATS.update({made.name: made for made in (SOFTSIGN8, ROOT8)})
 
 
 def is_coded(state_dtype: str | None) -> bool:
-    """Return whether a ``state_dtype`` asks for a format."""
+    """Return whether a ``state_dtype`` requests a format."""
     return state_dtype == IN_8_BITS or state_dtype in FORMATS
 
 
 def scale_name(state: str) -> str:
-    """Return the name of the list that holds the scales of a state."""
+    """Return the name of the list with the scales of a state."""
     return f"{state}_scale"
 
 
@@ -234,7 +234,7 @@ def stages_of(formats: Mapping[str, str]) -> tuple[tuple[Stage, ...], ...]:
     """Return the stages that decode states, those that prepare them, and those that encode them.
 
     Args:
-        formats: by state, the name of its format.
+        formats: for each state, the name of its format.
     """
     made = [_stages(s, FORMATS[name], k) for k, (s, name) in enumerate(formats.items())]
     return tuple(tuple(s[k] for s in made if k in s) for k in ("decode", "prepare", "encode"))
@@ -242,7 +242,7 @@ def stages_of(formats: Mapping[str, str]) -> tuple[tuple[Stage, ...], ...]:
 
 @cache
 def _stages(state: str, own: Format, place: int) -> dict[str, Stage]:
-    """Return the stages of one state; ``place`` is its index among those that have a format."""
+    """Return the stages of one state; ``place`` is its index among the encoded ones."""
     scale = scale_name(state)
     stream, byte = FIRST_STREAM + place // len(BYTES), BYTES[place % len(BYTES)]
     element, rounding = f"element{stream}", f"stochastic_code_{byte}"

@@ -1,4 +1,4 @@
-"""Gradient descent; batch, stochastic or mini-batch: what differs is the data behind g."""
+"""Gradient descent: batch, stochastic or mini-batch, depending on the data behind g."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .registry import Rule, add_rule
 
 
 def gradient_descent(p, g, lr):
-    """p = p - lr*g (batch, stochastic or mini-batch: what differs is the data behind g)."""
+    """p = p - lr*g (batch, stochastic or mini-batch, depending on the data behind g)."""
     return p - lr * g
 
 

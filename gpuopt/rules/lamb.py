@@ -95,14 +95,14 @@ define(
         "LAMB",
         single("lamb"),
         (*_OPTIONS, MAXIMIZE),
-        summary="Adam whose learning rate for a tensor follows its norm and the update's.",
+        summary="Adam with each tensor's step scaled by its norm over the update's norm.",
         equation=r"""
 u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
 p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 """,
-        remarks="m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The "
-        "paper's algorithm does not clip; for apex's ``max_grad_norm=1.0``, which is its default, "
-        "pass ``clip_norm=1.0``.",
+        remarks="m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's "
+        "algorithm does not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass "
+        "``clip_norm=1.0``.",
         source='You et al., "Large Batch Optimization for Deep Learning", 2020',
         example="""
 >>> w = np.full(4, 2.0, np.float32)

@@ -1,4 +1,4 @@
-"""LaProp: momentum of what Adam divides, divided first (Ziyin, Wang and Ueda 2020)."""
+"""LaProp: Adam with the division before the momentum (Ziyin, Wang and Ueda 2020)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def laprop(
 
 
 def laprop_coefficients(step, exp_avg_lr, lr, beta1, beta2, eps):
-    """Return them, and the average of lr: m^ is m*lr over it, and 0 where lr is."""
+    """Return the coefficients and the average of lr: m^ is m*lr over it, and 0 if lr is 0."""
     rate = (1.0 - beta1) * lr
     exp_avg_lr = beta1 * exp_avg_lr + rate
     step_size = np.divide(lr, np.where(exp_avg_lr != 0.0, exp_avg_lr, 1.0))
@@ -59,7 +59,7 @@ define(
         "LaProp",
         single("laprop"),
         (*_OPTIONS, weight_decay(decoupled=True), MAXIMIZE),
-        summary="Adam that divides each gradient before it averages them.",
+        summary="Adam that divides gradients before averaging them.",
         equation=r"""
 v = \beta_2 v + (1-\beta_2) g^2, \quad
 m = \beta_1 m + (1-\beta_1) lr \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \quad
@@ -67,9 +67,9 @@ m = \beta_1 m + (1-\beta_1) lr \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \q
 """,
         remarks=r"""
 :math:`\eta`, which each tensor carries in float64 as ``exp_avg_lr``, is :math:`lr (1-\beta_1^t)`
-as long as lr stays. The authors' two files differ in the decay: their ``laprop.py`` shrinks p by
-weight_decay alone and after the step, so that a schedule has to scale both; their
-``transformer/laprop.py`` by lr*weight_decay before it, as all optimizers here do.
+as long as lr is constant. The authors' two files differ in the decay: ``laprop.py`` shrinks p by
+weight_decay after the step, so a schedule has to scale both; ``transformer/laprop.py`` by
+lr*weight_decay before it, like all optimizers here.
 """,
         source='Ziyin, Wang and Ueda, "LaProp: Separating Momentum and Adaptivity in Adam", 2020',
         example="""

@@ -42,12 +42,12 @@ def lars_coefficients(
 
 _OPTIONS = (
     learning_rate(1e-3),
-    Option("momentum", 0.9, "how much of the velocity stays, at least 0", (FINITE,)),
-    Option("dampening", 0.0, "what the velocity takes less of, at least 0", (FINITE,)),
-    Option("trust_coefficient", 1e-3, "the ratio of both norms after a step", (FINITE,)),
+    Option("momentum", 0.9, "decay rate of the velocity, at least 0", (FINITE,)),
+    Option("dampening", 0.0, "the gradient is multiplied by 1 - dampening, at least 0", (FINITE,)),
+    Option("trust_coefficient", 1e-3, "factor of the ratio of norms", (FINITE,)),
     weight_decay(),
 )
-_NESTEROV = Option("nesterov", False, "look one step ahead")
+_NESTEROV = Option("nesterov", False, "Nesterov's look-ahead step")
 
 for _update in (lars, nesterov):
     add_rule(
@@ -69,12 +69,12 @@ define(
         either("lars", "lars_nesterov"),
         (*_OPTIONS, _NESTEROV, MAXIMIZE),
         choices=("nesterov",),
-        summary="Momentum whose learning rate for a tensor follows its norm and the gradient's.",
+        summary="Momentum with each tensor's step scaled by its norm over the gradient's norm.",
         equation=r"""
 r = \eta \frac{\lVert p \rVert}{\lVert g \rVert + \lambda \lVert p \rVert}, \quad
 v = \mu v + r (g + \lambda p), \quad p = p - lr \cdot v
 """,
-        remarks="Tensors of one dimension have r = 1 and no decay. Where a norm is 0, r = 1.",
+        remarks="One-dimensional tensors have r = 1 and no decay. If a norm is 0, r = 1.",
         source='You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks", 2017',
         example="""
 >>> w = np.ones((2, 2), np.float32)

@@ -30,7 +30,7 @@ def mars(
 ):
     """c = g + k*(g - g_last), at most of norm 1; then as AdamW, with c in place of g.
 
-    Where the norm is infinite, c is 0.
+    If the norm is infinite, c is 0.
     """
     corrected = np.where(correction != 0.0, g + correction * (g - last_grad), g)
     corrected = np.where(inverse_norm > 0.0, inverse_norm * corrected, 0.0)
@@ -87,9 +87,11 @@ _OPTIONS = (
     betas(0.95, 0.99),
     epsilon(),
     weight_decay(decoupled=True),
-    Option("gamma", 0.025, "how much of the gradient's change is added, at least 0", (FINITE,)),
-    Option("optimize_1d", False, "correct the gradients of tensors that are no matrices, too"),
-    Option("lr_1d_factor", 1.0, "of the learning rate of other tensors, at least 0", (FINITE,)),
+    Option("gamma", 0.025, "weight of the gradient's change, at least 0", (FINITE,)),
+    Option("optimize_1d", False, "correct the gradients of tensors that are not matrices, too"),
+    Option(
+        "lr_1d_factor", 1.0, "factor of the learning rate for other tensors, at least 0", (FINITE,)
+    ),
     Option(
         "betas_1d",
         (0.9, 0.95),
@@ -97,7 +99,7 @@ _OPTIONS = (
         (BELOW_ONE, BELOW_ONE),
         ("beta1_1d", "beta2_1d"),
     ),
-    Option("weight_decay_1d", 0.1, "decoupled decay of other tensors, at least 0", (FINITE,)),
+    Option("weight_decay_1d", 0.1, "decoupled decay for other tensors, at least 0", (FINITE,)),
 )
 
 add_rule(
@@ -119,12 +121,12 @@ define(
         "MARS",
         single("mars"),
         (*_OPTIONS, MAXIMIZE),
-        summary="AdamW of gradients that are corrected by how they changed since the last step.",
+        summary="AdamW with gradients corrected by their change since the last step.",
         equation=r"""
 c = g + \gamma \frac{\beta_1}{1-\beta_1} (g - g_{t-1}), \quad
 c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
 """,
-        remarks="Tensors that are no matrices are plain AdamW's, with options of their own, unless "
+        remarks="Tensors that are not matrices get plain AdamW with their own options, unless "
         "``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr.",
         source='Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large '
         'Models", 2024',

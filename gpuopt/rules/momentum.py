@@ -15,7 +15,7 @@ def momentum(p, g, momentum_buffer, beta, lr):
 
 
 def nesterov(p, g, momentum_buffer, beta, lr):
-    """v = beta*v + lr*g ; p = p - (beta*v + lr*g): the step is taken from where v leads."""
+    """v = beta*v + lr*g ; p = p - (beta*v + lr*g): looks ahead along v."""
     momentum_buffer = beta * momentum_buffer + lr * g
     return p - (beta * momentum_buffer + lr * g), momentum_buffer
 
@@ -24,7 +24,7 @@ def momentum_coefficients(step, lr, beta):
     return beta, lr
 
 
-_BETA = Option("beta", 0.9, "how much of the velocity stays, in [0, 1)", (BELOW_ONE,))
+_BETA = Option("beta", 0.9, "decay rate of the velocity, in [0, 1)", (BELOW_ONE,))
 _NESTEROV = Option("nesterov", False, "Nesterov's look-ahead step")
 _OPTIONS = (learning_rate(1e-2), _BETA)
 _STATES = ("momentum_buffer",)
@@ -44,8 +44,8 @@ define(
 With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
 
 `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters while
-lr stays the same. After a change of lr, this velocity keeps the old lr in its older part; that of
-`SGD` gets the new one as a whole.
+lr is constant. After a change of lr, this velocity still contains old gradients times the old lr,
+while `SGD` applies the new one to the whole velocity.
 """,
         source="Polyak, 1964; Nesterov, 1983; Sutskever et al., 2013",
         example="""

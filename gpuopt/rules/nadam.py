@@ -33,13 +33,13 @@ def nadam(
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (g * g)
     denominator = np.sqrt(exp_avg_sq) * inverse_root_correction2 + eps
     ahead = gradient_size * g + average_size * exp_avg
-    # Where v has overflowed the step is zero, even if the sum has, too (inf/inf would be NaN).
+    # If v has overflowed the step is zero, even if the sum has, too (inf/inf would be NaN).
     step = np.divide(np.where(denominator - denominator == 0.0, ahead, g), denominator)
     return p - step, exp_avg, exp_avg_sq
 
 
 def nadam_coefficients(step, mu_product, lr, beta1, beta2, eps, momentum_decay):
-    """Return them, and P; mu = b1*(1 - 0.96^(t*momentum_decay)/2)."""
+    """Return the coefficients and P; mu = b1*(1 - 0.96^(t*momentum_decay)/2)."""
     mu = beta1 * (1.0 - 0.5 * real_power(0.96, step * momentum_decay))
     mu_next = beta1 * (1.0 - 0.5 * real_power(0.96, (step + 1) * momentum_decay))
     mu_product = mu_product * mu
@@ -60,7 +60,7 @@ def nadam_coefficients(step, mu_product, lr, beta1, beta2, eps, momentum_decay):
 
 
 _MOMENTUM_DECAY = Option(
-    "momentum_decay", 4e-3, "how fast the momentum approaches beta1, at least 0", (FINITE,)
+    "momentum_decay", 4e-3, "rate at which the momentum approaches beta1, at least 0", (FINITE,)
 )
 _OPTIONS = (learning_rate(2e-3), betas(), epsilon(), _MOMENTUM_DECAY)
 _STATES, _CARRIED = ("exp_avg", "exp_avg_sq"), {"mu_product": 1.0}

@@ -1,4 +1,4 @@
-"""The arguments of optimizers: what each accepts, what it means, and what rules get from it."""
+"""The arguments of optimizers: their ranges, descriptions, and the hyperparameters they set."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from .ranges import BELOW_ONE, FINITE, NOT_GIVEN, REAL, OrNone, Range
 
 @dataclass(frozen=True)
 class Option:
-    """An argument of an optimizer, which each of its groups may set for itself.
+    """An argument of an optimizer, which each group may override.
 
     Attributes:
-        name: torch.optim's name, where torch has the option.
+        name: torch.optim's name, if torch has the option.
         default: its default value.
         description: what it does, without a full stop; for docstrings.
-        ranges: the numbers that it accepts, one for each number of a tuple; empty for a flag.
-        parts: the hyperparameters that it sets; by default the one of its own name.
-        tensor: whether a tensor of one float may be given, which is read at every step.
-        added: whether it came later than the optimizer: older state dicts lack it.
-        set_by: the methods that change it in place of an assignment, for errors; empty if an
-            assignment does.
+        ranges: the accepted range, or one for each number of a tuple; empty for a flag.
+        parts: the hyperparameters that it sets; by default the one with its own name.
+        tensor: whether it may be a one-element float tensor, which is read at every step.
+        added: whether it is newer than the optimizer, so that older state dicts lack it.
+        set_by: the methods that change it, for errors; empty if assignments do.
     """
 
     name: str
@@ -64,7 +63,7 @@ def betas(
     *defaults: float,
     description: str = "decay rates of the averages of the gradient and of its square",
 ) -> Option:
-    """Return decay rates; by default the two of Adam."""
+    """Return decay rates; by default Adam's two."""
     rates = defaults or (0.9, 0.999)
     names = tuple(f"beta{i}" for i in range(1, len(rates) + 1))
     return Option(
@@ -78,17 +77,17 @@ def epsilon(default: float = 1e-8) -> Option:
 
 
 def weight_decay(default: float = 0.0, decoupled: bool = False) -> Option:
-    """Return weight decay: as L2 penalty, or decoupled from the gradient."""
+    """Return weight decay: an L2 penalty, or decoupled from the gradient."""
     how = "decoupled decay: p shrinks by lr*weight_decay" if decoupled else "L2 penalty"
     return Option("weight_decay", default, f"{how}; at least 0", (FINITE,))
 
 
-MAXIMIZE = Option("maximize", False, "climb instead of descending")
+MAXIMIZE = Option("maximize", False, "ascend instead of descending")
 
 TRAIN_MODE = Option(
     "train_mode",
     False,
-    "whether the parameters are those of train(), which steps need, or of eval()",
+    "whether the parameters are in the mode of train(), which steps need, or of eval()",
     set_by="train() and eval()",
 )
 
@@ -107,15 +106,15 @@ _RANGES = {
     "beta2": BELOW_ONE,
     "beta3": BELOW_ONE,
 }
-"""What hyperparameters of these names accept, unless the rule says otherwise."""
+"""The ranges of hyperparameters with these names, unless the rule defines them."""
 
 
 def options_from(hyperparameters: Mapping[str, float] | Iterable[Option]) -> tuple[Option, ...]:
     """Return hyperparameters as options.
 
     Args:
-        hyperparameters: options, or the default value of each hyperparameter by name: one called
-            lr, eps, momentum, beta, beta1, beta2 or beta3 then has the usual range.
+        hyperparameters: options, or default values by name; lr, eps, momentum, beta, beta1, beta2
+            and beta3 then have their usual ranges.
     """
     if not isinstance(hyperparameters, Mapping):
         options = tuple(hyperparameters)

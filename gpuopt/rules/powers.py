@@ -1,4 +1,4 @@
-"""Powers by exactly rounded operations: the same bits on every machine, where libm's are not."""
+"""Powers by correctly rounded operations: the same bits on every machine, unlike libm's."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def power(base: float, exponent: int) -> float:
 
 
 def real_power(base: float, exponent: float) -> float:
-    """Return ``base**exponent`` of a base that is not negative, for any exponent.
+    """Return ``base**exponent`` for a nonnegative base and any exponent.
 
-    The integer part goes by squaring, 52 bits of the fraction by repeated square roots.
+    Uses repeated squaring for the integer part, and square roots for 52 bits of the fraction.
 
     >>> real_power(16.0, 0.75), real_power(4.0, -1.5)
     (8.0, 0.125)
@@ -31,7 +31,7 @@ def real_power(base: float, exponent: float) -> float:
     base, exponent = float(base), float(exponent)
     if math.isnan(exponent):
         return exponent
-    magnitude = min(abs(exponent), 2.0**63 - 1024.0)  # there, all but 1.0 is 0.0 or infinite
+    magnitude = min(abs(exponent), 2.0**63 - 1024.0)  # beyond: 0.0, 1.0 or inf
     result = power(base, int(magnitude))
     fraction = magnitude - int(magnitude)
     for _ in range(52):

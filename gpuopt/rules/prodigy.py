@@ -39,7 +39,7 @@ def prodigy(
 
 
 def totalled(p, g, s, p0, beta3, s_weight, product_weight):
-    """The weighted product of the gradient and the way from p0, and the next s, absolute."""
+    """The weighted product of the gradient and p0 - p, and the next abs(s)."""
     size = np.where(product_weight > 0.0, np.abs(beta3 * s + s_weight * g), 0.0)
     return product_weight * (g * (p0 - p)), size
 
@@ -168,22 +168,24 @@ _OPTIONS = (
     Option(
         "beta3",
         None,
-        "decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2",
+        "decay rate of the sums for estimating d, in [0, 1); None: the root of beta2",
         (OrNone(BELOW_ONE),),
     ),
     epsilon(),
     Option("use_bias_correction", False, "correct the bias of both averages, as Adam does"),
     Option("safeguard_warmup", False, "leave lr out of the denominator of d while lr warms up"),
     Option("d0", 1e-6, "the first estimate d, above 0", (POSITIVE,)),
-    Option("d_coef", 1.0, "a factor of d's estimates, above 0", (POSITIVE,)),
-    Option("growth_rate", np.inf, "the largest factor of d in a step, at least 0", (NOT_NEGATIVE,)),
+    Option("d_coef", 1.0, "factor of d's estimates, above 0", (POSITIVE,)),
+    Option("growth_rate", np.inf, "the largest factor of d per step, at least 0", (NOT_NEGATIVE,)),
 )
-_DECAY = Option("weight_decay", 0.0, "as ``decouple`` says; at least 0", (FINITE,))
-_DECOUPLE = Option("decouple", True, "let the decay shrink p by lr*d*weight_decay, or L2 penalty")
+_DECAY = Option("weight_decay", 0.0, "weight decay, see ``decouple``; at least 0", (FINITE,))
+_DECOUPLE = Option(
+    "decouple", True, "shrink p by lr*d*weight_decay instead of adding an L2 penalty"
+)
 _ONE_PASS = Option(
     "one_pass",
     False,
-    "read everything once: eps is multiplied with the d of the last step, not of this one",
+    "read everything once: eps is multiplied by the last step's d, not by this one's",
 )
 _STATES = ("exp_avg", "exp_avg_sq", "s", "p0")
 _SHARED: dict[str, Any] = {
@@ -223,17 +225,17 @@ m = \beta_1 m + (1-\beta_1) d g, \quad v = \beta_2 v + (1-\beta_2) d^2 g^2, \qua
 p = p - lr \frac{d \, m}{\sqrt{v} + d \epsilon}
 """,
         remarks="""
-            ``d`` grows from step to step, by sums over all arrays: N = beta3 N + d/d0 lr d g
+            ``d`` grows from step to step, using sums over all arrays: N = beta3 N + d/d0 lr d g
             (p0 - p), s = beta3 s + d/d0 lr d g, d = max(d, d_coef N / norm(s)), with the
             parameter p0 at its first step and the 1-norm. It is an attribute of the optimizer.
 
-            The d beside eps is that of this step, so the sums come first: p, g, s and p0 are read
-            twice. With ``one_pass`` it is that of the last step, which the update's own pass has
-            found; only where v is as small as eps^2 does that make a difference.
+            eps is multiplied by this step's d, so the sums come first: p, g, s and p0 are read
+            twice. With ``one_pass`` it is multiplied by the last step's d, which needs no extra
+            pass; this only makes a difference where v is as small as eps^2.
 
-            Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it
-            is. For d, the first group's beta2, beta3, ``d0``, ``d_coef`` and ``growth_rate`` count.
-            The reference's ``slice_p`` does not exist.
+            Groups share ``d``, and their ``lr`` must be the same, or 0, which freezes a group. The
+            first group's beta2, beta3, ``d0``, ``d_coef`` and ``growth_rate`` apply to d. The
+            reference's ``slice_p`` is not supported.
         """,
         source='Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free '
         'Learner", 2023',

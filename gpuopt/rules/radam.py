@@ -1,4 +1,4 @@
-"""RAdam: Adam whose first steps do not divide by what is known too badly (Liu et al. 2020)."""
+"""RAdam: Adam whose first steps do not divide by an unreliable v (Liu et al. 2020)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def radam(
     step_size,
     eps,
 ):
-    """Adam's m and v ; p = p - lr*r*m^ / (sqrt(v)+eps), or p = p - lr*m^ until v is known.
+    """Adam's m and v ; p = p - lr*r*m^ / (sqrt(v)+eps), or p = p - lr*m^ until v is reliable.
 
     Whether it is, and the rectification r with both bias corrections, are coefficients.
     """
@@ -34,7 +34,7 @@ def radam(
 
 
 def radam_coefficients(step, lr, beta1, beta2, eps):
-    """Return them; v is known where the length rho of the mean it amounts to is above 5."""
+    """Return the coefficients; v is reliable if rho, the length of its average, is above 5."""
     power2 = power(beta2, step)
     correction2 = 1.0 - power2
     longest = np.divide(2.0, 1.0 - beta2) - 1.0
@@ -63,7 +63,7 @@ define(
         either("radam", "radamw"),
         (*_OPTIONS, weight_decay(), DECOUPLED, MAXIMIZE),
         choices=("decoupled_weight_decay",),
-        summary="Adam that divides by the root of v only once enough steps make v reliable.",
+        summary="Adam that divides by sqrt(v) only once enough steps make v reliable.",
         equation=r"""
 m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
 p = p - lr \cdot r_t \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}

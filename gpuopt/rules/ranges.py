@@ -13,7 +13,7 @@ class Range:
     """The real numbers that an option accepts.
 
     Attributes:
-        description: what errors say is expected.
+        description: the range in words, for errors.
         accepts: whether it accepts a number.
 
     >>> BELOW_ONE("beta", 1)
@@ -29,7 +29,7 @@ class Range:
         """Return a number of any library as a float.
 
         Raises:
-            TypeError, ValueError: it is no real number, or not in the range.
+            TypeError, ValueError: it is not a real number, or not in the range.
         """
         number = _as_float(value)
         if number is None:
@@ -53,7 +53,7 @@ class OrNone(Range):
     """The numbers of a range, or None, which coefficients get as `NOT_GIVEN`."""
 
     def __init__(self, accepted: Range) -> None:
-        """Take the range; it has no `NOT_GIVEN`."""
+        """Store the range, which must not contain `NOT_GIVEN`."""
         super().__init__(f"None or {accepted.description}", accepted.accepts)
 
     def __call__(self, name: str, value: Any) -> Any:
@@ -62,7 +62,7 @@ class OrNone(Range):
 
 
 NOT_GIVEN = -1.0
-"""What coefficients get for an option that is None."""
+"""The value of an option that is None, as passed to coefficients."""
 
 ANY = Range("a number", lambda x: not math.isnan(x))
 REAL = Range("a finite number", math.isfinite)
@@ -72,7 +72,7 @@ POSITIVE = Range("a number above 0", lambda x: x > 0)
 BELOW_ONE = Range("a number in [0, 1)", lambda x: 0 <= x < 1)
 UP_TO_ONE = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
 SMOOTHING = Range("a number in [0, 1]", lambda x: 0 <= x <= 1)
-"""As `UP_TO_ONE`; but torch.optim accepts more."""
+"""Like `UP_TO_ONE`, but torch.optim accepts more."""
 SHRINKING = Range("a number between 0 and 1", lambda x: 0 < x < 1)
 GROWING = Range("a number above 1", lambda x: x > 1)
 HAS_RECIPROCAL = Range(
@@ -85,7 +85,7 @@ _NOT_REAL = ("bool", "complex", "datetime", "timedelta")  # in the dtypes of Num
 
 
 def _as_float(value: Any) -> float | None:
-    """Return a number, of any library, as a float; None for what is no real number."""
+    """Return a number of any library as a float; None if it is not a real number."""
     if type(value) is float:
         return value
     dtype = getattr(value, "dtype", type(value).__name__)
@@ -105,7 +105,7 @@ def several(name: str, value: Any, ranges: Sequence[Range]) -> tuple[float, ...]
     """Return a number for each range as a float.
 
     Raises:
-        TypeError, ValueError: there are not as many, or one is not in its range.
+        TypeError, ValueError: the number of values is wrong, or one is not in its range.
 
     >>> several("betas", 0.9, (BELOW_ONE, BELOW_ONE))
     Traceback (most recent call last):
@@ -131,7 +131,7 @@ _COUNTS = {2: "two", 3: "three"}
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Return True or False; raise TypeError for anything else, also for 0 and 1."""
+    """Return True or False; raise TypeError for anything else, even for 0 and 1."""
     if value is not True and value is not False:
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return value

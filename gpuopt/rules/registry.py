@@ -1,4 +1,4 @@
-"""The registry of all rules, and the checks of those that users register."""
+"""The registry of all rules, and checks of the rules that users register."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RESERVED = frozenset(
 """The states, coefficients and hyperparameters of the stages around every rule."""
 
 FACTS = ("ndim", "size")
-"""What coefficients may take of a tensor."""
+"""The properties of a tensor that coefficients may take."""
 
 OPTIMIZER_NAMES = frozenset(
     {
@@ -62,13 +62,14 @@ OPTIMIZER_NAMES = frozenset(
         *("capturable", "differentiable", "foreach", "fused", "initial_lr", "param_names"),
     }
 )
-"""Attributes and arguments of every optimizer, which no hyperparameter and no state can have."""
+"""Names of attributes and arguments of every optimizer, which no hyperparameter or state may
+use."""
 
 
 def add_rule(rule: Rule) -> Rule:
     """Add a rule to the registry unchecked, and return it.
 
-    For gpuopt's own rules: a test checks them all, so that importing gpuopt traces none.
+    For gpuopt's own rules, which a test checks, so that importing gpuopt traces none of them.
     """
     RULES[rule.name] = rule
     return rule
@@ -100,42 +101,44 @@ def register(
 ) -> Rule:
     """Check a rule and add it to the registry; it then runs on every backend.
 
-    `gpuopt.Optimizer` and `gpuopt.torch.Optimizer` step with it.
+    Use it with `gpuopt.Optimizer` and `gpuopt.torch.Optimizer`.
 
     Args:
         name: an identifier that no other rule has.
-        update: ``p, *states = update(p, g, *states, *coefficients)``, in exactly rounded NumPy
+        update: ``p, *states = update(p, g, *states, *coefficients)``, in correctly rounded NumPy
             operations.
         coefficients: ``coefficients(step, *carried, **hyperparameters)``; returns a tuple of the
             update's coefficients, followed by the carried numbers of the next step.
         states: the names of the states, in the update's order; they start at zero.
-        hyperparameters: default values by name, or options with ranges of their own.
-        decoupled: whether ``weight_decay`` shrinks the parameter instead of joining the gradient.
-        initial: by state, the hyperparameter that holds its initial value.
-        carried: the numbers that a tensor carries from step to step, with their initial values.
+        hyperparameters: default values by name, or options with their own ranges.
+        decoupled: whether ``weight_decay`` shrinks the parameter, instead of being added to the
+            gradient.
+        initial: for states that do not start at zero, the hyperparameter with the initial value.
+        carried: the scalars that a tensor keeps from step to step, with their initial values.
         wide: the states that are never stored in 16 or 8 bits.
-        not_in_8_bits: the states that are never stored in 8 bits, but may be in 16.
-        nonnegative: the states that are never negative; 8 bits hold their square roots.
+        not_in_8_bits: the states that may be stored in 16 bits, but not in 8.
+        nonnegative: the states that are never negative; 8-bit formats store their square roots.
         copies: the states that start as copies of the parameter; they must be ``wide``.
-        facts: what ``coefficients`` takes of a tensor, behind what is carried: ``"ndim"``, the
-            number of its dimensions, and ``"size"``, that of its elements.
-        sums: the names of numbers that it takes behind those: of each value that ``summed`` returns
-            the sum of squares over the whole tensor, before any element changes.
-        summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states and those
+        facts: properties of a tensor that ``coefficients`` takes after the carried numbers:
+            ``"ndim"`` and ``"size"``.
+        sums: the names of sums that ``coefficients`` takes after those: sums over the tensor,
+            before any element changes, of the squares of ``summed``'s results.
+        summed: ``values = summed(...)``, a pure NumPy function of ``p``, ``g``, states, and
             coefficients that do not depend on the sums, all by name.
         constant: the states that the update does not change; it takes those that it reads.
         shared: the numbers that all tensors of an optimizer share, with their initial values: a
             number, or the name of a hyperparameter. ``coefficients`` takes them by name.
-        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
-        totalled: as ``summed``; its values are added up as they are.
+        totals: the names of sums over all tensors of the values that ``totalled`` returns.
+        totalled: a function like ``summed``; its results are added up without squaring.
         advance: ``shared = advance(*shared, *totals, **hyperparameters)``, in float64, as a tuple;
-            it names those hyperparameters that it takes, which are the first group's.
-        totals_first: find the totals in a pass of their own, before any element changes, and let
-            ``coefficients`` take the shared numbers after the step, too: as ``next_`` and the name.
+            takes the first group's hyperparameters by name.
+        totals_first: compute the totals in a separate pass, before any element changes;
+            ``coefficients`` may then also take each next shared number, named ``next_`` and its
+            name.
 
     Raises:
         RuleError: the name is taken, the update or its coefficients use an operation that is
-            not exactly rounded (the message names it), or the parts do not fit together.
+                not correctly rounded (the message names it), or the parts do not fit together.
 
     >>> def update(p, g, lr):
     ...     return p - lr * g
@@ -194,7 +197,7 @@ def check(rule: Rule) -> None:
     """Check that every backend can compile a rule.
 
     Raises:
-        RuleError: one cannot; the message says why.
+        RuleError: a backend cannot; the message says why.
     """
     expected = rule.values
     parameters = parameters_of(rule.update)
@@ -287,7 +290,7 @@ def _check_pass(rule: Rule, name: str, stage: Stage) -> None:
 def _check_names(rule: Rule, parameters: tuple[str, ...]) -> None:
     kept = {*rule.states, *rule.hyperparameters, *rule.carried, *rule.sums, *rule.shared}
     names = {*parameters, *rule.coefficient_names, *rule.totals, *kept}
-    allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update decays by itself
+    allowed = {WEIGHT_DECAY} & rule.hyperparameters.keys()  # the update handles decay itself
     reserved = {n for n in names - allowed if n in RESERVED or n.rstrip("0123456789") == "element"}
     reserved |= OPTIMIZER_NAMES & kept
     if reserved:

@@ -19,11 +19,11 @@ def rmsprop(p, g, square_avg, beta, one_minus_beta, lr, eps):
 def rmsprop_centered(p, g, square_avg, grad_avg, beta, one_minus_beta, lr, eps):
     """RMSProp divided by the standard deviation: sqrt(s - a^2), a the average gradient.
 
-    Under a constant gradient s - a^2 tends to zero, and rounding may take it below. Where s has
-    overflowed the deviation is infinite, whatever a^2 is.
+    Under a constant gradient s - a^2 tends to zero, and rounding may make it negative. If s has
+    overflowed, the deviation is infinite, whatever a^2 is.
 
-    Neither s nor a may be rounded to 16 or 8 bits: where the mean gradient is three times its
-    deviation, their noise takes s - a^2 below zero, and a step is 1/eps times too large.
+    Neither s nor a may be rounded to 16 or 8 bits: if the mean gradient is three times its
+    deviation, their noise makes s - a^2 negative, and the step is divided by eps alone.
     """
     square_avg = beta * square_avg + one_minus_beta * (g * g)
     grad_avg = beta * grad_avg + one_minus_beta * g
@@ -47,7 +47,7 @@ def rmsprop_momentum(p, g, square_avg, momentum_buffer, beta, one_minus_beta, mo
 def rmsprop_centered_momentum(
     p, g, square_avg, grad_avg, momentum_buffer, beta, one_minus_beta, momentum, lr, eps
 ):
-    """Centered RMSProp with a momentum buffer behind it."""
+    """Centered RMSProp with a momentum buffer."""
     square_avg = beta * square_avg + one_minus_beta * (g * g)
     grad_avg = beta * grad_avg + one_minus_beta * g
     variance = np.maximum(square_avg - grad_avg * grad_avg, 0.0)
@@ -61,11 +61,11 @@ def rmsprop_momentum_coefficients(step, lr, beta, eps, momentum):
     return beta, 1.0 - beta, momentum, lr, eps
 
 
-_BETA = Option("beta", 0.9, "how much of the running means stays, in [0, 1)", (BELOW_ONE,))
+_BETA = Option("beta", 0.9, "decay rate of the running means, in [0, 1)", (BELOW_ONE,))
 _ALPHA = Option(
-    "alpha", 0.99, "how much of the running means stays, in [0, 1]", (SMOOTHING,), parts=("beta",)
+    "alpha", 0.99, "decay rate of the running means, in [0, 1]", (SMOOTHING,), parts=("beta",)
 )
-_MOMENTUM = "how much of the momentum buffer stays"
+_MOMENTUM = "decay rate of the momentum buffer"
 _BELOW_ONE = Option("momentum", 0.0, f"{_MOMENTUM}, in [0, 1)", (BELOW_ONE,))
 _AT_LEAST_0 = Option("momentum", 0.0, f"{_MOMENTUM}, at least 0", (FINITE,))
 _CENTERED = Option("centered", False, "divide by the standard deviation")
@@ -120,8 +120,8 @@ _RULES: dict[tuple[bool, ...], str] = {
 }
 _SUMMARY = "Gradients divided by the root of their running mean square{}."
 _REMARKS = r"""
-``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the running
-mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, where a is the
+running mean of g; a variance that rounding makes negative counts as zero. ``momentum``:
 :math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
 """
 _SOURCE = "Tieleman and Hinton, 2012; centered: Graves, 2013"

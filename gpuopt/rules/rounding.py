@@ -1,10 +1,10 @@
-"""Stochastic rounding to 16 bits: of bfloat16 parameters, and of states that 16 bits hold.
+"""Stochastic rounding to 16 bits, of bfloat16 parameters and of states.
 
 In most steps an average changes by less than half a unit in its last place: rounded to nearest, it
-would never change. Rounded up or down at random, it is right on average.
+would never change. Rounded up or down at random, it is unbiased.
 
-Parameters use the first stream of random words. States stored in bfloat16 share a stream in pairs,
-16 bits each; a state stored in float16 has a stream of its own.
+Parameters use the first stream of random words. bfloat16 states share streams in pairs, 16 bits
+each; a float16 state has its own stream.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..kernels.trace.retarget import function_from
 from .registry import Stage
 
 SEED = "rounding_seed"
-"""The number that a tensor carries if its parameter or a state is rounded stochastically."""
+"""The carried number of a tensor whose parameter or state is rounded stochastically."""
 
 
 def round_stochastically(p, element, seed_high, seed_low, step_high, step_low):
-    """The parameter as it will be stored: rounded up or down at random, right on average."""
+    """The parameter as it will be stored: rounded up or down at random, unbiased."""
     return stochastic_bfloat16(p, element, seed_high, seed_low, step_high, step_low)
 
 
 def rounding_coefficients(step, rounding_seed):
-    """Both numbers in two parts that float32 can hold: x = high*65536 + low."""
+    """Split both numbers into parts that float32 can represent: x = high*65536 + low."""
     seed_high = (rounding_seed * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
     step_high = (step * 0.0000152587890625 + 6755399441055744.0) - 6755399441055744.0
     return (
@@ -41,7 +41,7 @@ def rounding_coefficients(step, rounding_seed):
 
 
 def tensor_seed(options: Mapping[str, float], tensor: int) -> float:
-    """Return a number of 32 bits for each tensor of an optimizer, from its ``seed``."""
+    """Return a 32-bit seed for each tensor of an optimizer, from its ``seed``."""
     return float(np.random.SeedSequence([int(options["seed"]), tensor]).generate_state(1)[0])
 
 
@@ -72,9 +72,9 @@ def round_state(name: str, dtype: str, place: int) -> Stage:
     """Return the stage that rounds a state to a 16-bit dtype.
 
     Args:
-        name: of the state.
+        name: the name of the state.
         dtype: ``"bfloat16"`` or ``"float16"``.
-        place: the index of the state in its update; each has random bits of its own.
+        place: the index of the state in its update; each has its own random bits.
     """
     stream, rounding = 1 + place, "stochastic_float16"
     if dtype == "bfloat16":

@@ -15,15 +15,16 @@ from .registry import Rule, add_rule
 def rprop(p, g, prev, step_size, etaminus, etaplus, step_size_min, step_size_max):
     """s = s*eta+ while g keeps its sign, s*eta- where it turns, between bounds ; p = p - s*sign(g).
 
-    Where it turns, nothing moves, and the next step compares with nothing: g = 0. As in torch,
-    a gradient that is NaN has no sign.
+    Where it turns, p does not move, and g = 0 is stored for the next comparison. As in torch, a NaN
+    gradient has no sign.
 
-    8 bits hold neither state: a small gradient would lose its sign to 0, which makes the mean size
-    28% wrong, and a block holds step sizes down to its largest / 65,025, where theirs span 5e7.
+    Neither state fits into 8 bits: small gradients would be rounded to 0 and lose their sign, which
+    makes the mean step size 28% wrong, and a block can hold step sizes down to 1/65,025 of its
+    largest, while they span a factor of 5e7.
     """
     turn = g * prev
     factor = np.where(turn > 0.0, etaplus, np.where(turn < 0.0, etaminus, 1.0))
-    # + 0.0: which zero the maximum of -0.0 and 0.0 is depends on the processor.
+    # + 0.0: the sign of max(-0.0, 0.0) depends on the processor.
     step_size = np.minimum(np.maximum(step_size * factor + 0.0, step_size_min), step_size_max)
     g = np.where(turn < 0.0, 0.0, g)
     move = np.where(g > 0.0, step_size, np.where(g < 0.0, -step_size, 0.0))
@@ -31,7 +32,7 @@ def rprop(p, g, prev, step_size, etaminus, etaplus, step_size_min, step_size_max
 
 
 def rprop_coefficients(step, lr, etaminus, etaplus, step_size_min, step_size_max):
-    """Return the options; lr is what step sizes start at, and no more."""
+    """Return the options except lr, which is only the initial step size."""
     return etaminus, etaplus, step_size_min, step_size_max
 
 
@@ -40,7 +41,7 @@ _OPTIONS = (
     Option(
         "etas",
         (0.5, 1.2),
-        "factors of a step size where the gradient turns, in (0, 1), and where it stays, above 1",
+        "factors of a step size if the gradient's sign changes, in (0, 1), and if not, above 1",
         (SHRINKING, GROWING),
         ("etaminus", "etaplus"),
     ),
@@ -71,12 +72,12 @@ define(
         "Rprop",
         single("rprop"),
         (*_OPTIONS, MAXIMIZE),
-        summary="Steps by the sign of the gradient alone; each element has its own step size.",
+        summary="Steps by the sign of the gradient; each element has its own step size.",
         equation=r"""
 s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
 \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
 """,
-        remarks="Where the sign turns, p stays.",
+        remarks="Where the sign changes, p does not move.",
         source="Riedmiller and Braun, 1993",
         example="""
 >>> w = np.zeros(1, np.float32)

@@ -1,4 +1,4 @@
-"""What a rule is, and a stage around rules."""
+"""The classes of rules, and of the stages around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from .options import Option
 
 WEIGHT_DECAY = "weight_decay"
-"""The option of weight decay: of a stage in front of the rule, or a hyperparameter of its own."""
+"""The option of weight decay, for a stage before the rule, or as the rule's own hyperparameter."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,38 +29,36 @@ class Rule:
         decoupled: whether ``weight_decay`` shrinks the parameter (AdamW) instead of being
             added to the gradient (L2). An update with a hyperparameter ``weight_decay`` has no
             such stage.
-        decay: the stage of a decoupled decay that is not AdamW's; None: it is.
-        initial: by state, the option that holds its initial value; all others start at zero.
-        carried: the numbers that a tensor carries from step to step besides its step count, with
+        decay: the stage of a decoupled decay that differs from AdamW's, or None.
+        initial: for states that do not start at zero, the option with the initial value.
+        carried: the scalars that a tensor keeps from step to step besides its step count, with
             their initial values: a number, or the name of an option. They change only in steps
             in which the tensor has a gradient.
-        wide: the states that are never stored in 16 or 8 bits, whatever ``state_dtype`` says.
-            Stochastic rounding keeps the mean of a state and adds noise, which would bias a
-            maximum of it, or a quotient that is averaged again.
-        not_in_8_bits: the states that 16 bits hold and 8 bits do not.
-        nonnegative: the states that are never negative; 8 bits hold their square roots.
-        facts: what ``coefficients`` takes of a tensor besides: ``"ndim"``, the number of its
-            dimensions, and ``"size"``, that of its elements.
-        sums: the names of numbers that ``coefficients`` takes, too: of each value that ``summed``
-            returns, the sum of its squares over the whole tensor.
-        summed: a pure NumPy function of the parameter, the gradient and states as they are before
-            the update, and of coefficients of the update that do not depend on the sums; it takes
-            all of them by name.
+        wide: the states that are never stored in 16 or 8 bits, whatever ``state_dtype`` is.
+            Stochastic rounding is unbiased but noisy, and the noise would bias a maximum of the
+            state, or a quotient that is averaged again.
+        not_in_8_bits: the states that may be stored in 16 bits, but not in 8.
+        nonnegative: the states that are never negative; 8-bit formats store their square roots.
+        facts: properties of a tensor that ``coefficients`` takes: ``"ndim"`` and ``"size"``.
+        sums: the names of sums that ``coefficients`` takes: sums over the tensor of the squares of
+            ``summed``'s results.
+        summed: a pure NumPy function of the parameter, the gradient and states before the update,
+            and of coefficients that do not depend on the sums; it takes all of them by name.
         copies: the states that start as copies of the parameter.
-        constant: the states that ``update`` does not return: only passes change them. It takes
-            those that it reads; others are ``totalled``'s alone.
-        passes: by the name of the optimizer's method that runs it, what it does to each element
-            outside of a step. A pass that takes ``g`` runs where a gradient is given, any other
-            where the tensor has all states that it takes; these states must be ``wide``.
+        constant: the states that ``update`` does not return, since only passes change them. It
+            takes those that it reads; others are only for ``totalled``.
+        passes: for each method of the optimizer that runs a pass, the pass over all elements. A
+            pass that takes ``g`` runs over given gradients, any other over tensors that have all
+            states that it takes; these states must be ``wide``.
         shared: the numbers that all tensors of an optimizer share, with their initial values: a
             number, or the name of an option. ``coefficients`` takes those that it needs by name.
-        totals: the names of sums over all tensors, of the values that ``totalled`` returns.
-        totalled: a pure NumPy function like ``summed``; its values are added as they are.
-            Coefficients that the update does not take stand behind those that it takes.
+        totals: the names of sums over all tensors of the values that ``totalled`` returns.
+        totalled: a pure NumPy function like ``summed``; its results are added without squaring.
+            Coefficients that only this function takes come after those of the update.
         advance: returns the next shared numbers, in float64; takes the shared numbers, the totals,
-            and hyperparameters by name, which are those of the first group.
-        totals_first: whether the totals are found in a pass in front of the update. Coefficients
-            may then take the shared numbers after the step, too, as ``next_`` and the name.
+            and the first group's hyperparameters by name.
+        totals_first: whether a pass before the update computes the totals. Coefficients may then
+            also take the next shared numbers, named ``next_`` and the name.
     """
 
     name: str
@@ -102,45 +100,45 @@ class Rule:
 
     @cached_property
     def results(self) -> tuple[str, ...]:
-        """The values that ``update`` returns: the parameter, and the states that it changes."""
+        """The values that ``update`` returns: the parameter and the states that it changes."""
         return ("p", *(name for name in self.states if name not in self.constant))
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """The first parameters of ``update``: all states but constant ones that it leaves out."""
+        """The first parameters of ``update``, without constant states that it does not read."""
         given = parameters_of(self.update)
         return ("p", "g", *(n for n in self.states if n not in self.constant or n in given))
 
     @property
     def decays(self) -> bool:
-        """Whether it decays by itself, so that no stage does."""
+        """Whether the rule handles weight decay itself, so that no stage does."""
         return WEIGHT_DECAY in self.hyperparameters
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        """The update's parameters after the states, and what only ``totalled`` takes."""
+        """The update's parameters after the states, and those that only ``totalled`` takes."""
         own, values = parameters_of(self.update)[len(self.values) :], {"p", "g", *self.states}
         others = parameters_of(self.totalled) if self.totalled else ()
         return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
 
     @property
     def reads_first(self) -> bool:
-        """Whether a pass over the elements comes before the update, which finds sums or totals."""
+        """Whether a pass before the update computes sums or totals."""
         return bool(self.sums) or self.totals_first
 
     @cached_property
     def shared_names(self) -> tuple[str, ...]:
-        """The shared numbers that coefficients may take: before the step, and after it."""
+        """The shared numbers that coefficients may take: current ones, and next ones."""
         after = (next_name(name) for name in self.shared) if self.totals_first else ()
         return (*self.shared, *after)
 
     def bytes_per_element(self, param: int = 4, grad: int = 4, state: int = 4) -> int:
-        """Return the least memory traffic: read everything once, write all that the update returns.
+        """Return the minimum memory traffic: read everything once, write all results of the update.
 
         Args:
-            param: bytes of one element of a parameter.
-            grad: bytes of one element of a gradient.
-            state: bytes of one element of a state.
+            param: bytes per element of a parameter.
+            grad: bytes per element of a gradient.
+            state: bytes per element of a state.
 
         >>> from gpuopt.rules.registry import RULES
         >>> RULES["adam"].bytes_per_element()
@@ -151,13 +149,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class State:
-    """A state of a stage, which tensors have besides the states of their rule.
+    """A state of a stage, in addition to the states of the rule.
 
     Attributes:
         name: its key in the tensor's states.
-        copies: whether it starts as a copy of the parameter; else it starts at zero.
+        copies: whether it starts as a copy of the parameter, and not at zero.
         narrow: whether it is stored in the parameter's dtype.
-        dtype: in which it is stored otherwise; by default, the dtype of computation.
+        dtype: its dtype otherwise; by default, the dtype of computation.
     """
 
     name: str
@@ -168,7 +166,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A function composed in front of every rule, such as L2 decay, or behind it, such as an EMA.
+    """A function composed before every rule, such as L2 decay, or after it, such as an EMA.
 
     Attributes:
         name: part of the composed function's name.
@@ -179,9 +177,9 @@ class Stage:
         values: the function's first parameters: ``p``, ``g``, ``element`` (the index of an
             element in its tensor) and states.
         state: its own state, if it has one.
-        carried: the numbers that each tensor carries for it, with functions of the options and
-            the tensor's index that return their initial values.
-        behind: whether it stands behind the rule, though it is given with those in front.
+        carried: the carried numbers that it adds to each tensor, with functions from the options
+            and the tensor's index to their initial values.
+        behind: whether it comes after the rule, although it is passed with those before it.
     """
 
     name: str
@@ -200,7 +198,7 @@ class Stage:
 
 
 def next_name(shared: str) -> str:
-    """Return what coefficients call a shared number after the step."""
+    """Return the coefficients' name for the next value of a shared number."""
     return f"next_{shared}"
 
 

@@ -18,7 +18,7 @@ from .ranges import BELOW_ONE, FINITE, SHRINKING
 from .registry import Rule, add_rule
 from .rule import Stage
 
-# --- the parameter is y, where gradients are taken; z is the state, and x the average ------------
+# --- the parameter is y, where gradients are evaluated; z is a state, and x the average ----------
 
 
 def averaged(p, z, direction, average_weight, y_rate, lr):
@@ -85,12 +85,12 @@ def towards_z(p, z, share):
 
 
 def averaging(step, weight_sum, lr_max, lr, beta, r, weight_lr_power):
-    """Return z's weight c in the average, what y moves by, the sum of weights, the largest lr."""
+    """Return z's weight c in the average, y's rate, the sum of weights, and the largest lr."""
     lr_max = np.maximum(lr, lr_max)
     weight = real_power(1.0 * step, r) * real_power(lr_max, weight_lr_power)
     weight_sum = weight_sum + weight
     share = np.divide(weight, np.where(weight_sum != 0.0, weight_sum, 1.0))
-    share = np.where(weight - weight == 0.0, share, 1.0)  # of an infinite weight it is NaN
+    share = np.where(weight - weight == 0.0, share, 1.0)  # NaN for an infinite weight
     return share, lr * (beta * (1.0 - share) - 1.0), weight_sum, lr_max
 
 
@@ -144,7 +144,7 @@ def radam_schedule_free_coefficients(
     weight_lr_power,
     silent_sgd_phase,
 ):
-    """Return them; v is known where the length rho of the mean it amounts to is above 4."""
+    """Return the coefficients; v is reliable if rho, the length of its average, is above 4."""
     power2 = power(beta2, step)
     correction2 = 1.0 - power2
     longest = np.divide(2.0, 1.0 - beta2) - 1.0
@@ -200,13 +200,11 @@ _SGD_PASSES = {
 _CARRIED = {"weight_sum": 0.0, "lr_max": -1.0}
 _Z = ("z",)
 
-_MOMENTUM = Option(
-    "momentum", 0.9, "how far y lies from z towards x, between 0 and 1", (SHRINKING,)
-)
+_MOMENTUM = Option("momentum", 0.9, "where y is between z (at 0) and x (at 1)", (SHRINKING,))
 _BETAS = Option(
     "betas",
     (0.9, 0.999),
-    "how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1)",
+    "where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1)",
     (SHRINKING, BELOW_ONE),
     ("beta1", "beta2"),
 )
@@ -222,7 +220,7 @@ _POWER = Option(
     (FINITE,),
 )
 _SILENT = Option(
-    "silent_sgd_phase", True, "leave the parameters as they are until v is reliable; else lr*g"
+    "silent_sgd_phase", True, "do not change the parameters until v is reliable; otherwise SGD"
 )
 _SGD_OPTIONS = (learning_rate(1.0), _MOMENTUM, _WARMUP, _R, _POWER)
 _ADAMW_OPTIONS = (learning_rate(2.5e-3), _BETAS, epsilon(), _DECAY, _WARMUP, _R, _POWER)
@@ -278,11 +276,11 @@ y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
 x = y + (1 - 1/\beta_1) (z - y)
 """
 _MODES = r"""
-The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
-makes them y again. As in its authors' package, ``train()`` must be called before the first step,
-and a step raises an error after ``eval()``. Until the first step, and where a parameter has not had
-a gradient yet, x and y are the same. Saved parameters are those of the mode that they were saved
-in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a model.
+The parameters are y, where gradients are evaluated, or the average x after ``eval()``; ``train()``
+changes them back to y. As in the authors' package, ``train()`` must be called before the first
+step, and a step after ``eval()`` raises an error. Before the first step, and as long as a parameter
+has had no gradient, x and y are equal. Parameters are saved in their current mode, which state
+dicts store as ``train_mode``; call ``eval()`` before saving a model.
 
 :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
 counts its own steps, and carries the sum and the largest learning rate in float64.
@@ -294,7 +292,7 @@ define(
         single("sgd_schedule_free"),
         (*_SGD_OPTIONS[:2], weight_decay(), *_SGD_OPTIONS[2:], MAXIMIZE, TRAIN_MODE),
         keyword_only=("maximize", "train_mode"),
-        summary="SGD that averages its iterates, in place of a schedule of the learning rate.",
+        summary="SGD that averages its iterates instead of scheduling the learning rate.",
         equation=_EQUATION.replace(r"\beta_1", r"\mu").replace(" u", " g"),
         remarks=_MODES + "\n\n" + r":math:`\mu` is ``momentum``.",
         source=_SOURCE,
@@ -319,7 +317,7 @@ define(
         single("adamw_schedule_free"),
         (*_ADAMW_OPTIONS, MAXIMIZE, TRAIN_MODE),
         keyword_only=("maximize", "train_mode"),
-        summary="AdamW that averages its iterates, in place of a schedule of the learning rate.",
+        summary="AdamW that averages its iterates instead of scheduling the learning rate.",
         equation=r"v = \beta_2 v + (1-\beta_2) g^2, \quad "
         r"u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad" + _EQUATION,
         remarks=_MODES,
@@ -341,7 +339,7 @@ define(
         single("radam_schedule_free"),
         (*_RADAM_OPTIONS, MAXIMIZE, TRAIN_MODE),
         keyword_only=("silent_sgd_phase", "maximize", "train_mode"),
-        summary="AdamWScheduleFree that warms up by RAdam's rectification.",
+        summary="AdamWScheduleFree with RAdam's rectification as its warm-up.",
         equation=r"v = \beta_2 v + (1-\beta_2) g^2, \quad "
         r"u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad" + _EQUATION,
         remarks=r"""

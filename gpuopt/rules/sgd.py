@@ -1,4 +1,4 @@
-"""SGD with torch's momentum: lr outside the velocity, so that it follows lr at once."""
+"""SGD with torch's momentum: lr is outside the velocity, so changes of lr apply at once."""
 
 from __future__ import annotations
 
@@ -31,13 +31,11 @@ def _check(options: Groups) -> None:
         raise ValueError("nesterov: expected momentum above 0 and dampening 0 beside it")
 
 
-_MOMENTUM = Option(
-    "momentum", 0.0, "how much of the velocity stays, at least 0", (FINITE,), added=True
-)
+_MOMENTUM = Option("momentum", 0.0, "decay rate of the velocity, at least 0", (FINITE,), added=True)
 _DAMPENING = Option(
     "dampening",
     0.0,
-    "the gradient enters the velocity times 1 - dampening; any number",
+    "the gradient is multiplied by 1 - dampening; any number",
     (ANY,),
     added=True,
 )
@@ -61,7 +59,7 @@ define(
         },
         (*_OPTIONS, weight_decay(), _NESTEROV, MAXIMIZE),
         choices=("momentum", "nesterov"),
-        summary="Gradient descent, with torch.optim's momentum: the learning rate stays outside.",
+        summary="Gradient descent with torch.optim's momentum: lr is outside the velocity.",
         equation=r"v = \mu v + (1-d) g, \quad p = p - lr \cdot v",
         remarks=r"""
 ``v = g`` at the first step, and where the momentum is 0. With ``nesterov``

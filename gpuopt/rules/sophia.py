@@ -41,7 +41,7 @@ _OPTIONS = (
     Option(
         "bs",
         5120.0,
-        "samples behind a gradient of `update_hessian` (tokens of a language model), at least 0",
+        "samples per gradient of `update_hessian` (tokens of a language model), at least 0",
         (FINITE,),
     ),
 )
@@ -75,17 +75,17 @@ define(
         single("sophiag"),
         (*_OPTIONS[:3], weight_decay(0.1, decoupled=True), _OPTIONS[3], MAXIMIZE),
         keyword_only=("bs", "maximize"),
-        summary="Momentum over a clipped estimate of the Hessian's diagonal.",
+        summary="Momentum divided by an estimate of the Hessian's diagonal, then clipped.",
         equation=r"""
 p = (1 - lr \lambda) p, \quad m = \beta_1 m + (1-\beta_1) g, \quad
 p = p - lr \cdot clip\left(\frac{m}{\rho \cdot bs \cdot h + 10^{-15}}, -1, 1\right)
 """,
         remarks=r"""
-Every 10 steps or so, ``update_hessian`` takes the gradients :math:`\hat g` of a loss over labels
-that are drawn from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat g^2`. A
-step reads h and does not write it; h stays in float32 (float64 for float64 parameters) whatever
-``state_dtype`` says. With ``skip_nonfinite``, gradients that hold an infinity or NaN leave h as it
-is, too.
+About every 10 steps, ``update_hessian`` takes the gradients :math:`\hat g` of a loss whose labels
+are sampled from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat g^2`. A step
+reads h but does not write it; h stays in float32 (float64 for float64 parameters), whatever
+``state_dtype`` is. With ``skip_nonfinite``, gradients with an infinity or NaN do not change h
+either.
 """,
         source='Liu et al., "Sophia: A Scalable Stochastic Second-order Optimizer", 2023',
         example="""

@@ -1,6 +1,6 @@
-"""Master weights as bfloat16 parameters and what their rounding cut off: no bits are kept twice.
+"""Master weights split into a bfloat16 parameter and a remainder, which duplicates no bits.
 
-The parameter is the weight's bfloat16; a state holds the rest, in 16 bits without loss, or in 8.
+The parameter is the weight's bfloat16; a state has the remainder, in 16 bits without loss, or in 8.
 TransformerEngine and Apex have the first as ``store_param_remainders``, FlashOptim (arXiv
 2602.23349, 2026) the second, which is rounded to nearest there.
 """
@@ -22,17 +22,17 @@ from .rounding import CARRIED, rounding_coefficients
 from .rule import Stage, State
 
 REMAINDER = "param_remainder"
-"""The state that holds the rest of a weight."""
+"""The state with the remainder of a weight."""
 
 MASTER = "master"
-"""The state that holds a whole weight, in float32."""
+"""The state with the whole weight in float32."""
 
 BITS = {"int16": 16, "int8": 8}
-"""The bits of the rest, by the dtype that it is stored in."""
+"""The bits of the remainder, by its dtype."""
 
 
 def join16(p, param_remainder):
-    """The float32 weight: the parameter's bits and the rest, which is a signed integer."""
+    """The float32 weight: the parameter's bits plus the remainder, a signed integer."""
     return join_split16(p, param_remainder)
 
 
@@ -46,8 +46,8 @@ def join8(p, param_remainder):
     return p + param_remainder * 0.007874015718698502 * (exponent_of(p) * 0.00390625)
 
 
-def rest8(weight, p):
-    """What is missing in p, in 127ths of half a unit in its last place."""
+def remainder8(weight, p):
+    """The remainder weight - p, in 127ths of half a unit in p's last place."""
     return (weight - p) * inverse_exponent_of(p) * 32512.0
 
 
@@ -57,18 +57,18 @@ _KEY = "seed_high, seed_low, step_high, step_low"
 split8 = function_from(
     f"def split8(p, {_ELEMENT}, seed_high, seed_low, step_high, step_low):\n"
     "    stored = round_bfloat16(p)\n"
-    f"    return stored, stochastic_code_2(rest8(p, stored), {_ELEMENT}, {_KEY})\n",
+    f"    return stored, stochastic_code_2(remainder8(p, stored), {_ELEMENT}, {_KEY})\n",
     "split8",
     {
         "__name__": __name__,
         "round_bfloat16": round_bfloat16,
         "stochastic_code_2": stochastic_code_2,
-        "rest8": rest8,
+        "remainder8": remainder8,
     },
 )
-"""The bfloat16 nearest to the weight, and the rest, rounded stochastically to 8 bits.
+"""The bfloat16 nearest to the weight, and the remainder, rounded stochastically to 8 bits.
 
-The third byte of the random word is free: the codes of states use the other three.
+It uses the third byte of the random word, since the codes of states use the other three.
 """
 
 _BOTH = ("p", REMAINDER)
@@ -77,7 +77,7 @@ JOIN = {
     16: Stage("join16", join16, ("p",), values=_BOTH),
     8: Stage("join8", join8, ("p",), values=_BOTH),
 }
-"""The stages that put the weight together, by the bits of the rest."""
+"""The stages that join the weight, by the bits of the remainder."""
 
 SPLIT = {
     16: Stage("split16", split16, _BOTH, values=("p",), state=State(REMAINDER, dtype="int16")),
@@ -91,4 +91,4 @@ SPLIT = {
         CARRIED,
     ),
 }
-"""The stages that take it apart, behind all others."""
+"""The stages that split it, after all others."""

@@ -31,7 +31,7 @@ def stable_adamw(
 
 
 def relative_gradient(g, exp_avg_sq, beta2, one_minus_beta2, eps):
-    """The gradient in units of the root of v."""
+    """The gradient divided by the root of v."""
     root = np.sqrt(beta2 * exp_avg_sq + one_minus_beta2 * (g * g))
     return (np.divide(g, np.maximum(root, eps)),)
 
@@ -71,13 +71,13 @@ define(
         "StableAdamW",
         single("stable_adamw"),
         (*_OPTIONS, MAXIMIZE),
-        summary="AdamW whose learning rate falls for a tensor whose gradients grow suddenly.",
+        summary="AdamW that reduces a tensor's learning rate when its gradients grow suddenly.",
         equation=r"""
 lr_t = \frac{lr}{\max(1, \sqrt{mean(g^2 / \max(v, \epsilon^2))})}, \quad
 p = (1 - lr_t \lambda) p - lr_t \frac{m}{\sqrt{v} + \epsilon}
 """,
         remarks="m and v are averages with the decay rates (b^t - b)/(b^t - 1), which need no "
-        "correction.",
+        "bias correction.",
         source='Wortsman et al., "Stable and low-precision training for large-scale '
         'vision-language models", 2023',
         example="""

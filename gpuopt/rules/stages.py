@@ -1,4 +1,4 @@
-"""Around every rule: the factor of maximize, unscaling and clipping; weight decay; caution."""
+"""Stages around every rule: maximize, unscaling and clipping; weight decay; cautious updates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scale_gradient_coefficients(maximize, grad_factor):
 
 
 def l2_decay(p, g, weight_decay):
-    """g = g + weight_decay*p; where that is zero g stays as it is (0*inf would be NaN)."""
+    """g = g + weight_decay*p; if weight_decay is zero, g is unchanged (0*inf would be NaN)."""
     return np.where(weight_decay != 0.0, g + weight_decay * p, g)
 
 
@@ -41,13 +41,13 @@ def decoupled_decay_coefficients(lr, weight_decay):
 
 
 def set_aside(p):
-    """The parameter, and 0: behind the rule, which subtracts its update, p is -update."""
+    """Set p aside and replace it by 0: the rule, which subtracts its update, then gives -update."""
     return p, np.where(p == p, 0.0, 0.0)
 
 
 def cautious_update(p, g):
-    """p = 0 unless the update has the sign of g, which is not 0: their product may underflow."""
-    twice = g + g  # a float32: a g of 16 bits would be compared in pairs
+    """p = 0 unless the update has the sign of a nonzero g; their product may underflow."""
+    twice = g + g  # in float32: 16-bit g would be compared in pairs
     with_g = np.where(twice > 0.0, -p, np.where(twice < 0.0, p, 0.0))
     return np.where(with_g <= 0.0, 0.0, p)
 
@@ -69,7 +69,7 @@ DECOUPLED_DECAY = Stage("decoupled_decay", decoupled_decay, ("p",), decoupled_de
 SET_ASIDE = Stage("set_aside", set_aside, ("aside", "p"))
 CAUTIOUS_UPDATE = Stage("cautious_update", cautious_update, ("p",), behind=True)
 PUT_BACK = Stage("put_back", put_back, ("p",), values=("p", "aside"), behind=True)
-"""Around a rule of which `subtracts` is true, in this order; `cautious_decay` puts back, too."""
+"""Stages around a rule for which `subtracts` is true, in order; `cautious_decay` also puts back."""
 
 
 def decay_of(rule: Rule) -> Stage:
@@ -96,7 +96,7 @@ def _check_decoupled(option: str, rule: Rule) -> None:
 
 @cache
 def scheduled_decay_of(rule: Rule, stage: Stage) -> Stage:
-    """Return a decay that depends on the schedule of the learning rate, and not on its size.
+    """Return a decay that depends on the learning rate's schedule, but not on its scale.
 
     Args:
         rule: the rule.
@@ -120,7 +120,7 @@ def scheduled_decay_of(rule: Rule, stage: Stage) -> Stage:
 @cache
 def subtracts(rule: Rule) -> bool:
     """Return whether an update is ``p - u``, where u does not depend on p, nor on sums."""
-    if rule.sums or rule.totals:  # they would be of the parameter that is set aside
+    if rule.sums or rule.totals:  # sums would be over the parameter that is set aside
         return False
     traced = trace(rule.update, parameters_of(rule.update))
     readers = [one for one in traced.operations if "p" in one.operands]

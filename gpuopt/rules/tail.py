@@ -12,7 +12,7 @@ from .stages import scale_gradient
 
 
 def clip_gradient_coefficients(maximize, grad_factor, clip_norm, sum_of_squares):
-    """Factor = min(1, clip_norm / (norm + 1e-6)), as clip_grad_norm_ of torch; of the unscaled."""
+    """Factor = min(1, clip_norm / (norm + 1e-6)) of the unscaled norm, as in clip_grad_norm_."""
     norm = np.sqrt(sum_of_squares) * np.abs(grad_factor)
     clipped = np.minimum(1.0, np.divide(clip_norm, norm + 1e-6))
     return (clipped * grad_factor * (1.0 - 2.0 * maximize),)
@@ -40,7 +40,7 @@ def ema_coefficients(ema_decay):
 
 
 def zero_gradient(g):
-    """g = 0, also for infinity and NaN."""
+    """g = 0, even for infinity and NaN."""
     return np.where(g == g, 0.0, 0.0)
 
 
@@ -58,7 +58,7 @@ def keep_master(p):
 
 
 def add_compensation(p, kahan_comp):
-    """p = p + kahan_comp: add back what the last rounding cut off."""
+    """p = p + kahan_comp: add back the last rounding error."""
     return p + kahan_comp
 
 

@@ -1,1 +1,1 @@
-"""The operating system: files that are replaced whole, and where imports are searched for."""
+"""The operating system: atomic writes of files, the import search path, worker processes."""

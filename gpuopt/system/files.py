@@ -1,4 +1,4 @@
-"""Files that are replaced completely or not at all, and files that only their owner can write."""
+"""Files that are replaced atomically, and files that only their owner can write."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if sys.platform != "win32":
     import fcntl
 
 _OLD = 24 * 3600.0
-"""Seconds after which a partial file is left over where files cannot be locked."""
+"""Seconds after which a partial file counts as left over, if files cannot be locked."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP)
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Open no link, and do not wait for the other end of a pipe."""
+"""Do not follow links, and do not block on a pipe."""
 
 
 def replace(target: str, write: Callable[[FileIO], None], mode: int | None = None) -> None:
     """Write a partial file next to ``target``, flush it to disk, and rename it to ``target``.
 
     If anything fails, or the process is killed, an old file is unchanged. The partial file is
-    removed, after a kill by the next call with the same target. A link is replaced, not followed.
+    removed; after a kill, by the next call with the same target. A link is replaced, not followed.
 
     Args:
         target: the file to replace or create.
-        write: writes the content; its file has no buffer, so use `write_all`.
+        write: writes the content; the file is unbuffered, so use `write_all`.
         mode: permissions, reduced by the umask; None for those of the old file, or of any new one.
 
     Raises:
@@ -53,7 +53,8 @@ def replace(target: str, write: Callable[[FileIO], None], mode: int | None = Non
             write(file)
             _set_mode(file, _take_over(file, old) if old else wanted)
             os.fsync(file.fileno())
-            if sys.platform != "win32":  # still locked, so that nobody takes it for a leftover
+            if sys.platform != "win32":
+                # Still locked, so that no other call removes it as a leftover.
                 os.replace(partial.path, target)
         if sys.platform == "win32":
             os.replace(partial.path, target)
@@ -64,14 +65,14 @@ def replace(target: str, write: Callable[[FileIO], None], mode: int | None = Non
 
 
 def write_all(file: FileIO, content: bytes | memoryview) -> None:
-    """Write to a file without a buffer, which may take less than it is given."""
+    """Write all content to an unbuffered file, whose `write` may be partial."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, writable by their owner alone whatever the umask."""
+    """Create a folder and its parents, writable only by their owner, whatever the umask."""
     for each in (*reversed(folder.parents), folder):
         with suppress(FileExistsError):
             if not each.exists():
@@ -79,10 +80,10 @@ def make_folder(folder: Path) -> None:
 
 
 def read_own(file: Path, folder: int | None = None) -> bytes | None:
-    """Return the content of a file that nobody else can have written; None without such a file.
+    """Return the content of a file that only this user or root can write; None if there is none.
 
-    It is a regular file, no link, of this user or root, and neither its group nor others may write
-    to it.
+    The file must be regular, not a link, belong to this user or root, and not be writable by its
+    group or others.
 
     Args:
         file: the path.
@@ -110,7 +111,7 @@ def read_own(file: Path, folder: int | None = None) -> bytes | None:
 
 
 class _Partial:
-    """A locked file with a name that nobody can predict."""
+    """A locked file with an unpredictable name."""
 
     def __init__(self, folder: str, name: str, mode: int) -> None:
         """Take the target's folder and name, and the permissions of the file."""
@@ -129,7 +130,7 @@ class _Partial:
             file = self._file = FileIO(self.path, "x", opener=self._open)
             if _lock(file.fileno()) and os.fstat(file.fileno()).st_nlink:
                 return file
-            file.close()  # before it was locked, another call took it for a leftover
+            file.close()  # another call removed it as a leftover before it was locked
 
     def remove(self) -> None:
         """Remove the file, if there is one."""
@@ -167,12 +168,12 @@ def _remove_unused(path: str) -> None:
             os.unlink(path)
     finally:
         os.close(handle)
-    if unused and sys.platform == "win32":  # which removes no open file
+    if unused and sys.platform == "win32":  # which cannot remove open files
         os.unlink(path)
 
 
 def _lock(handle: int, without_locks: bool = True) -> bool:
-    """Lock a file and return whether it was free; ``without_locks`` where there are no locks."""
+    """Lock a file and return whether it was free; ``without_locks`` if locks are unsupported."""
     if sys.platform == "win32":
         return without_locks
     try:

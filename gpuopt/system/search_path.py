@@ -1,6 +1,6 @@
-"""Import nothing from the folder in which a command is called: it may hold a json.py.
+"""Import nothing from the working folder, which may contain a json.py, say.
 
-``python -m`` puts that folder in front of ``sys.path``. Only Python 3.11 has an option against it.
+``python -m`` puts that folder first in ``sys.path``. Only Python 3.11 has an option against it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def leave_out_working_folder() -> None:
 
 
 def module_command(module: str) -> tuple[str, ...]:
-    """Return what ``python -m`` does with a module, with the search path of this process.
+    """Return a command that runs a module like ``python -m``, with this process's search path.
 
-    The folder in which it is called is only searched if the path names it.
+    The working folder is only searched if the path names it.
     """
     path = [folder for folder in sys.path if folder not in ("", os.curdir)]
     if HERE not in path:
@@ -32,10 +32,10 @@ def module_command(module: str) -> tuple[str, ...]:
 
 
 def _called_as_module() -> bool:
-    """Return whether Python, by ``-m``, is about to run a module of gpuopt."""
+    """Return whether Python is about to run a module of gpuopt for ``-m``."""
     if sys.argv[:1] != ["-m"] or len(sys.orig_argv) < len(sys.argv):
         return False
-    name = sys.orig_argv[-len(sys.argv)]  # in argv, only what follows is left
+    name = sys.orig_argv[-len(sys.argv)]  # argv has only the arguments after it
     if name.startswith("-"):
         name = name.partition("m")[2]  # -mgpuopt
     return name.partition(".")[0] == __name__.partition(".")[0]

@@ -11,24 +11,24 @@ from threading import Timer
 from typing import IO, TextIO
 
 _STDERR = 600
-"""Characters at the end of a dead process's stderr that are shown."""
+"""The number of characters shown from the end of a dead process's stderr."""
 
 _PATIENCE = 10.0
-"""Seconds for a process to end in; one that is killed inside a driver may not."""
+"""Seconds to wait for a process to end; one that is killed inside a driver may not."""
 
 
 class Worker:
     """A process that answers each line of its input with one line.
 
     Attributes:
-        alive: whether it can be asked.
-        late: whether it was ended because it did not answer in time.
+        alive: whether it accepts requests.
+        late: whether it was killed because it did not answer in time.
     """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start it; without ``environment``, with this process's."""
+        """Start it, with this process's environment by default."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
         self._process = subprocess.Popen(
             command,
@@ -57,7 +57,7 @@ class Worker:
         return answer
 
     def how_it_ended(self) -> str:
-        """Return how a process ended that did not answer, and what it said last."""
+        """Return how a process that did not answer ended, and its last output."""
         try:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -68,7 +68,7 @@ class Worker:
         return " ".join(f"{how}. {said[-_STDERR:]}".split())
 
     def stop(self) -> None:
-        """End the process: it reads the end of its input."""
+        """End the process by closing its input."""
         self.alive = False
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(BrokenPipeError):
@@ -97,7 +97,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def private_output() -> TextIO:
-    """Return standard output for a worker's answers, and let all other output be its errors."""
+    """Return standard output for a worker's answers, and redirect other output to its errors."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers

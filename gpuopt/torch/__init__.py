@@ -1,11 +1,11 @@
-"""torch.optim's optimizers, each as one fused pass: the same names, the same arguments.
+"""Drop-ins for torch.optim: the same names and arguments, with each step fused into one pass.
 
 from gpuopt.torch import Adam        # in place of torch.optim
 
-Ways to make a second optimizer from a first:
+Ways to copy an optimizer:
 
 ===========================  ==============  =====================================================
-way                          parameters      groups, states and step counts
+how                          parameters      groups, states and step counts
 ===========================  ==============  =====================================================
 ``copy.copy``                shared          shared until either loads a state dict, as in torch
 ``copy.deepcopy``, pickle    copies          copies, with exact counts

@@ -1,4 +1,4 @@
-"""Which backward passes of a batch update the parameters, and which only accumulate."""
+"""Gradient accumulation: which backward passes update the parameters, and which only add up."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Accumulation:
 
     Attributes:
         kind: `EXACT` or `MOMENTS`.
-        asked: whether to accumulate; None to go by the count and the framework.
-        counts: by parameter, its gradients since the last update.
+        asked: whether to accumulate; None lets the count and the framework decide.
+        counts: for each parameter, its gradients since the last update.
     """
 
     def __init__(self, kind: str, steps: int) -> None:
         """Check the arguments.
 
         Args:
-            kind: what a backward pass does that is not the last of a batch.
-            steps: the backward passes of a batch.
+            kind: what the backward passes before the last of a batch do.
+            steps: the number of backward passes in a batch.
         """
         if kind not in (EXACT, MOMENTS):
             raise ValueError(f"accumulation: expected 'exact' or 'moments', got {kind!r:.80}")
@@ -49,7 +49,7 @@ class Accumulation:
         self.asked = value
 
     def waits(self, i: int) -> bool:
-        """Count a gradient of a parameter; return whether that is not to be updated yet."""
+        """Count a gradient of a parameter, and return whether its update has to wait."""
         self.counts[i] = self.counts.get(i, 0) + 1
         if self.asked is not None:
             waits = self.asked
@@ -62,11 +62,11 @@ class Accumulation:
         return waits
 
     @contextmanager
-    def of_step(self) -> Iterator[None]:
-        """Be inside `step`, whose closure has the last backward pass of a batch.
+    def in_step(self) -> Iterator[None]:
+        """Return a context for `step`, whose closure runs the last backward pass of a batch.
 
         Raises:
-            RuntimeError: the one before was an update, too.
+            RuntimeError: the previous backward pass was an update, too.
         """
         before, self._updated, self._in_step = self._updated, False, True
         try:
@@ -82,7 +82,7 @@ class Accumulation:
 
 
 def _accelerate_waits() -> bool:
-    """Return whether Accelerate, or Hugging Face's Trainer by it, accumulates gradients now."""
+    """Whether Accelerate, possibly through Hugging Face's Trainer, is accumulating gradients."""
     module = sys.modules.get("accelerate.state")
     shared = getattr(getattr(module, "GradientState", None), "_shared_state", {})
     return not shared.get("sync_gradients", True)

@@ -1,6 +1,6 @@
-"""The arguments of drop-ins, checked where torch's own check would not name the wrong one.
+"""Checks of drop-ins' arguments, with errors that name the argument.
 
-torch compares an argument with a number, and raises what Python says of that comparison.
+torch only compares an argument with a number, and lets Python's TypeError propagate.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..rules.definitions import Definition
 from .flags import FLAGS
 
 OWN = ("state_dtype", "norm_group")
-"""What every drop-in takes besides torch's arguments and the options of a tail."""
+"""The arguments of every drop-in besides torch's and the tail's."""
 
 
 def own_parameters() -> list[inspect.Parameter]:
-    """Return what every drop-in takes besides torch's arguments, as parameters."""
+    """Return the parameters that every drop-in takes besides torch's."""
     only = inspect.Parameter.KEYWORD_ONLY
     return [*(inspect.Parameter(name, only, default=None) for name in OWN), *tail_parameters()]
 
@@ -31,13 +31,13 @@ def check_arguments(
     """Check the arguments of one of torch's constructors.
 
     Args:
-        optimizer: whose constructor was called.
-        init: torch's, bound.
-        args: its arguments by position.
-        options: its arguments by name.
+        optimizer: the optimizer whose constructor was called.
+        init: torch's constructor, bound to it.
+        args: its positional arguments.
+        options: its keyword arguments.
 
     Raises:
-        TypeError, ValueError: an argument does not exist, or it takes a number and was given none.
+        TypeError, ValueError: an argument does not exist, or is not a number and should be.
     """
     names = _names(getattr(init, "__func__", init))
     if names is not None:
@@ -48,7 +48,7 @@ def check_arguments(
     check_numbers(optimizer._definition, {**dict(zip(names or (), args)), **options})
 
 
-def check_each_once(params: Iterable[Any]) -> None:
+def check_no_duplicates(params: Iterable[Any]) -> None:
     """Raise ValueError if a parameter is given twice."""
     first: dict[int, int] = {}
     for i, param in enumerate(params):
@@ -61,10 +61,10 @@ def check_each_once(params: Iterable[Any]) -> None:
 
 
 def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
-    """Check that the arguments that take numbers, or several numbers, were given them.
+    """Check that numeric arguments, and tuples of numbers, are numeric.
 
     Raises:
-        TypeError, ValueError: one was not.
+        TypeError, ValueError: one is not.
     """
     for name, value in arguments.items():
         option = definition.by_name.get(name)
@@ -79,7 +79,7 @@ def check_numbers(definition: Definition, arguments: Mapping[str, Any]) -> None:
 
 
 def _check_number(name: str, value: Any) -> None:
-    text = isinstance(value, (str, bytes))  # NumPy's texts have __float__
+    text = isinstance(value, (str, bytes))  # NumPy's strings have __float__
     if text or not hasattr(type(value), "__float__"):
         raise TypeError(f"{name}: expected a number, got {value!r:.80}")
 
@@ -95,7 +95,7 @@ def _first(count: int, name: str, value: Any) -> list[Any]:
 
 @cache
 def _names(init: Callable[..., None]) -> tuple[str, ...] | None:
-    """Return the arguments of a constructor in their order; None if it takes any."""
+    """Return the names of a constructor's arguments in order; None if it takes ``*args``."""
     _, *parameters = inspect.signature(init).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None

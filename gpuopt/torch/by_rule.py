@@ -14,11 +14,11 @@ from .passes import PASSES, pass_method
 
 
 class Optimizer(Fused):
-    """An optimizer of torch's kind that steps by a registered rule.
+    """A torch optimizer for a registered rule.
 
     Args:
         params: parameters, named parameters, or groups as dicts.
-        rule: the name of a registered rule; all groups have it.
+        rule: the name of a registered rule, which all groups share.
         **options: the rule's hyperparameters, ``weight_decay``, ``maximize``, torch's flags
             (``foreach``, ``capturable``, ``differentiable``, ``fused``), ``state_dtype``,
             ``norm_group``, and the tail's options, as `gpuopt.Tail` describes them.
@@ -40,17 +40,17 @@ class Optimizer(Fused):
 
     def __init__(self, params: ParamsT, rule: str, **options: Any) -> None:
         """Check the arguments, and construct."""
-        self.defaults = {"rule": rule}  # torch sets all of them; the definition is needed before
+        self.defaults = {"rule": rule}  # torch sets all attributes; the definition is needed first
         known = {**self._definition.defaults, **FLAGS}
         own = {name: options.pop(name, default) for name, default in known.items()}
         self._begin(params, {"rule": rule, **own}, options)
 
     @property
-    def _definition(self) -> Definition:  # type: ignore[override]  # of the object, not the class
+    def _definition(self) -> Definition:  # type: ignore[override]  # an instance attribute here
         return definition_for(self.defaults["rule"])
 
     def __getattr__(self, name: str) -> Any:
-        """Return the method that runs a pass of the rule, if it has one of this name."""
+        """Return the method that runs the rule's pass of this name, if it has one."""
         if name in PASSES and "defaults" in vars(self):
             return pass_method(self, self._definition, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

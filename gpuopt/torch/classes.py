@@ -1,4 +1,4 @@
-"""The drop-ins: a class for each definition in `gpuopt.rules`, on torch.optim's where it has one.
+"""The drop-ins: a class for each definition in `gpuopt.rules`, derived from torch.optim's if any.
 
 classes.pyi, which `make stubs` writes, holds what editors and type checkers see.
 """

@@ -55,10 +55,10 @@ class Adadelta(Fused, torch.optim.Adadelta):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        rho: how much of the running means stays, in [0, 1].
+        rho: decay rate of the running means, in [0, 1].
         eps: added under both square roots, at least 0.
         weight_decay: L2 penalty; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -68,28 +68,29 @@ class Adadelta(Fused, torch.optim.Adadelta):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -153,11 +154,11 @@ class Adagrad(Fused, torch.optim.Adagrad):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        lr_decay: how fast lr falls with the step count t, at least 0.
+        lr_decay: decay of lr with the step count t, at least 0.
         weight_decay: L2 penalty; at least 0.
-        initial_accumulator_value: where S starts, at least 0.
+        initial_accumulator_value: initial value of S, at least 0.
         eps: added to the denominator, at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
@@ -167,28 +168,29 @@ class Adagrad(Fused, torch.optim.Adagrad):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -243,13 +245,13 @@ class Adagrad(Fused, torch.optim.Adagrad):
     ) -> None: ...
 
 class Adam(Fused, torch.optim.Adam):
-    r"""Momentum over RMSProp, both corrected for their start at zero.
+    r"""Momentum divided by RMSProp's denominator, both with bias correction.
 
     .. math::
         m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
         p = p - lr \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 
-    ``amsgrad``: the largest v so far in place of v.
+    ``amsgrad``: uses the largest v so far in place of v.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -258,8 +260,8 @@ class Adam(Fused, torch.optim.Adam):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
-        amsgrad: divide by the largest v so far: it never shrinks.
-        maximize: climb instead of descending.
+        amsgrad: divide by the largest v so far, which never shrinks.
+        maximize: ascend instead of descending.
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
         foreach: accepted for torch's sake; the step is always one fused pass.
@@ -272,28 +274,29 @@ class Adam(Fused, torch.optim.Adam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -362,8 +365,8 @@ class AdamW(Fused, torch.optim.AdamW):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        amsgrad: divide by the largest v so far: it never shrinks.
-        maximize: climb instead of descending.
+        amsgrad: divide by the largest v so far, which never shrinks.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -374,28 +377,29 @@ class AdamW(Fused, torch.optim.AdamW):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -464,7 +468,7 @@ class Adamax(Fused, torch.optim.Adamax):
         betas: decay rates of the average and of the infinity norm, each in [0, 1).
         eps: added to the absolute gradient, at least 0.
         weight_decay: L2 penalty; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -474,28 +478,29 @@ class Adamax(Fused, torch.optim.Adamax):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -549,7 +554,7 @@ class Adamax(Fused, torch.optim.Adamax):
     ) -> None: ...
 
 class Adan(Fused):
-    r"""Nesterov's momentum by the difference of two gradients, divided as in Adam.
+    r"""Nesterov momentum from the difference of two gradients, divided as in Adam.
 
     .. math::
         m = \beta_1 m + (1-\beta_1) g, \quad d = \beta_2 d + (1-\beta_2) (g - g'), \quad
@@ -559,7 +564,7 @@ class Adan(Fused):
 
     :math:`g'` is the gradient of the last step, kept negated as ``neg_pre_grad``; in the first step
     the difference is 0. ``no_prox``: :math:`(1 - lr \lambda) p` before the step in place of the
-    division. Each tensor counts its own steps, where the authors' class counts those of its group.
+    division. Each tensor counts its own steps, while the authors' class counts those of the group.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -570,7 +575,7 @@ class Adan(Fused):
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
         no_prox: shrink p by lr*weight_decay before the step instead.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -581,28 +586,29 @@ class Adan(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -667,7 +673,7 @@ class AdEMAMix(Fused):
         {\sqrt{v / (1-\beta_2^t)} + \epsilon}
 
     With ``alpha_warmup``, :math:`\alpha` grows linearly from 0; with ``beta3_warmup``, the half-
-    life of :math:`m_2` grows linearly from that of :math:`m_1`. The paper has both last for the
+    life of :math:`m_2` grows linearly from that of :math:`m_1`. In the paper both last for the
     whole training. Names and defaults are those of the authors' class for PyTorch; alpha is 5 in
     their optax version.
 
@@ -678,11 +684,11 @@ class AdEMAMix(Fused):
         betas: decay rates of the fast average, of that of the square, and of the slow one, each in
             [0, 1).
         alpha: weight of the slow average, at least 0.
-        beta3_warmup: steps over which beta3 grows to its value from beta1; 0: it has it at once.
-        alpha_warmup: steps over which alpha grows to its value from 0; 0: it has it at once.
+        beta3_warmup: steps over which beta3 grows to its value from beta1; 0 for no warm-up.
+        alpha_warmup: steps over which alpha grows to its value from 0; 0 for no warm-up.
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -693,28 +699,29 @@ class AdEMAMix(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -772,15 +779,15 @@ class AdEMAMix(Fused):
     ) -> None: ...
 
 class ADOPT(Fused):
-    r"""Momentum of gradients over the root of the last step's v: any beta2 will do.
+    r"""Momentum of gradients divided by the last step's sqrt(v): works with any beta2.
 
     .. math::
         x = \min(\max(\frac{g}{\max(\sqrt{v}, \epsilon)}, -c_t), c_t), \quad
         m = \beta_1 m + (1-\beta_1) x, \quad p = p - lr \cdot m, \quad v = \beta_2 v + (1-\beta_2) g^2
 
-    :math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and leaves p as it is, whatever
-    the decay. This is the authors' code as it has been since their update of November 2024;
-    packages that clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
+    :math:`c_t = (t-1)^{1/4}`. The first step sets :math:`v = g^2` and does not change p, whatever
+    the decay. This follows the authors' code since their update of November 2024; packages that
+    clip to :math:`t^{1/4}`, or decay in the first step, differ from it.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -790,7 +797,7 @@ class ADOPT(Fused):
         eps: least denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
         decouple: shrink p by lr*weight_decay instead of adding the decay to the gradient.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -801,28 +808,29 @@ class ADOPT(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -888,11 +896,11 @@ class ASGD(Fused, torch.optim.ASGD):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        lambd: how fast the step size falls; any number.
-        alpha: the power by which it falls; any number.
-        t0: the step from which on ``ax`` averages; any number.
+        lambd: decay of the step size; any number.
+        alpha: power of the decay; any number.
+        t0: the step at which ``ax`` starts to average; any number.
         weight_decay: L2 penalty; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -902,28 +910,29 @@ class ASGD(Fused, torch.optim.ASGD):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -985,7 +994,7 @@ class CAdamW(Fused):
         p = (1 - lr \lambda) p - \frac{\phi}{\max(mean(\phi), 10^{-3})} \cdot lr
         \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}
 
-    m and v are Adam's, of this step. The mean is of the tensor, as in timm; the authors' first
+    m and v are Adam's at this step. The mean is over the tensor, as in timm; the authors' first
     version has numel/(sum + 1) in its place.
 
     Args:
@@ -995,7 +1004,7 @@ class CAdamW(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1006,28 +1015,29 @@ class CAdamW(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1088,14 +1098,14 @@ class DAdaptAdam(Fused):
         m = \beta_1 m + (1-\beta_1) \, lr \, d \, g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
         p = p - \frac{m}{\sqrt{v} + \epsilon}
 
-    ``d`` grows from step to step, by sums over all arrays that the update makes in its own pass: N
-    = rN + (1-r) lr d g s / (sqrt(v) + eps), d = max(d, N / ((1-r) norm(s))), with the sum s = rs +
-    (1-r) lr d g before this gradient in N and after it in the 1-norm, and r the root of beta2. It
-    is an attribute of the optimizer.
+    ``d`` grows from step to step, using sums over all arrays that the update computes in the same
+    pass: N = rN + (1-r) lr d g s / (sqrt(v) + eps), d = max(d, N / ((1-r) norm(s))), with the sum s
+    = rs + (1-r) lr d g before this gradient in N and after it in the 1-norm, and r the root of
+    beta2. It is an attribute of the optimizer.
 
-    Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it is. beta2
-    and ``growth_rate`` of the first group count for d. Until there is a gradient other than 0, the
-    authors' code does not decay, and this does.
+    Groups share ``d``, and their ``lr`` must be the same, or 0, which freezes a group. beta2 and
+    ``growth_rate`` of the first group apply to d. Unlike the authors' code, this one decays weights
+    even before the first gradient other than 0.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -1103,13 +1113,13 @@ class DAdaptAdam(Fused):
         lr: learning rate, at least 0.
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
-        weight_decay: as ``decouple`` says; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
+        weight_decay: weight decay, see ``decouple``; at least 0.
+        decouple: shrink p by lr*d*weight_decay instead of adding an L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         d0: the first estimate d, above 0.
-        growth_rate: the largest factor of d in a step, at least 0.
-        layer_scale: a factor of the learning rate of a group, above 0.
-        maximize: climb instead of descending.
+        growth_rate: the largest factor of d per step, at least 0.
+        layer_scale: factor of a group's learning rate, above 0.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1120,28 +1130,29 @@ class DAdaptAdam(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1207,13 +1218,13 @@ class DAdaptAdam(Fused):
     ) -> None: ...
 
 class LAMB(Fused):
-    r"""Adam whose learning rate for a tensor follows its norm and the update's.
+    r"""Adam with each tensor's step scaled by its norm over the update's norm.
 
     .. math::
         u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda p, \quad
         p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 
-    m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
+    m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
     not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``.
 
     Args:
@@ -1223,7 +1234,7 @@ class LAMB(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1234,28 +1245,29 @@ class LAMB(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1310,7 +1322,7 @@ class LAMB(Fused):
     ) -> None: ...
 
 class LaProp(Fused):
-    r"""Adam that divides each gradient before it averages them.
+    r"""Adam that divides gradients before averaging them.
 
     .. math::
         v = \beta_2 v + (1-\beta_2) g^2, \quad
@@ -1318,10 +1330,9 @@ class LaProp(Fused):
         \eta = \beta_1 \eta + (1-\beta_1) lr, \quad p = (1 - lr \lambda) p - \frac{lr}{\eta} m
 
     :math:`\eta`, which each tensor carries in float64 as ``exp_avg_lr``, is :math:`lr
-    (1-\beta_1^t)` as long as lr stays. The authors' two files differ in the decay: their
-    ``laprop.py`` shrinks p by weight_decay alone and after the step, so that a schedule has to
-    scale both; their ``transformer/laprop.py`` by lr*weight_decay before it, as all optimizers here
-    do.
+    (1-\beta_1^t)` as long as lr is constant. The authors' two files differ in the decay:
+    ``laprop.py`` shrinks p by weight_decay after the step, so a schedule has to scale both;
+    ``transformer/laprop.py`` by lr*weight_decay before it, like all optimizers here.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -1330,7 +1341,7 @@ class LaProp(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1341,28 +1352,29 @@ class LaProp(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1417,24 +1429,24 @@ class LaProp(Fused):
     ) -> None: ...
 
 class LARS(Fused):
-    r"""Momentum whose learning rate for a tensor follows its norm and the gradient's.
+    r"""Momentum with each tensor's step scaled by its norm over the gradient's norm.
 
     .. math::
         r = \eta \frac{\lVert p \rVert}{\lVert g \rVert + \lambda \lVert p \rVert}, \quad
         v = \mu v + r (g + \lambda p), \quad p = p - lr \cdot v
 
-    Tensors of one dimension have r = 1 and no decay. Where a norm is 0, r = 1.
+    One-dimensional tensors have r = 1 and no decay. If a norm is 0, r = 1.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        momentum: how much of the velocity stays, at least 0.
-        dampening: what the velocity takes less of, at least 0.
-        trust_coefficient: the ratio of both norms after a step.
+        momentum: decay rate of the velocity, at least 0.
+        dampening: the gradient is multiplied by 1 - dampening, at least 0.
+        trust_coefficient: factor of the ratio of norms.
         weight_decay: L2 penalty; at least 0.
-        nesterov: look one step ahead.
-        maximize: climb instead of descending.
+        nesterov: Nesterov's look-ahead step.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1445,28 +1457,29 @@ class LARS(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1535,7 +1548,7 @@ class Lion(Fused):
         lr: learning rate, at least 0.
         betas: weights of m in the update, and in its own average, each in [0, 1).
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1546,28 +1559,29 @@ class Lion(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1621,14 +1635,14 @@ class Lion(Fused):
     ) -> None: ...
 
 class MARS(Fused):
-    r"""AdamW of gradients that are corrected by how they changed since the last step.
+    r"""AdamW with gradients corrected by their change since the last step.
 
     .. math::
         c = g + \gamma \frac{\beta_1}{1-\beta_1} (g - g_{t-1}), \quad
         c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
 
-    Tensors that are no matrices are plain AdamW's, with options of their own, unless
-    ``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr.
+    Tensors that are not matrices get plain AdamW with their own options, unless ``optimize_1d``.
+    ``lr_1d_factor`` is the reference's lr_1d / lr.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -1637,12 +1651,12 @@ class MARS(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        gamma: how much of the gradient's change is added, at least 0.
-        optimize_1d: correct the gradients of tensors that are no matrices, too.
-        lr_1d_factor: of the learning rate of other tensors, at least 0.
+        gamma: weight of the gradient's change, at least 0.
+        optimize_1d: correct the gradients of tensors that are not matrices, too.
+        lr_1d_factor: factor of the learning rate for other tensors, at least 0.
         betas_1d: decay rates for other tensors, each in [0, 1).
-        weight_decay_1d: decoupled decay of other tensors, at least 0.
-        maximize: climb instead of descending.
+        weight_decay_1d: decoupled decay for other tensors, at least 0.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1653,28 +1667,29 @@ class MARS(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1742,17 +1757,17 @@ class Momentum(Fused):
     With ``nesterov``: :math:`p = p - (\beta v + lr \cdot g)`.
 
     `SGD` keeps lr outside (``v = momentum*v + g ; p = p - lr*v``). Both give the same parameters
-    while lr stays the same. After a change of lr, this velocity keeps the old lr in its older part;
-    that of `SGD` gets the new one as a whole.
+    while lr is constant. After a change of lr, this velocity still contains old gradients times the
+    old lr, while `SGD` applies the new one to the whole velocity.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        beta: how much of the velocity stays, in [0, 1).
+        beta: decay rate of the velocity, in [0, 1).
         weight_decay: L2 penalty; at least 0.
         nesterov: Nesterov's look-ahead step.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1763,28 +1778,29 @@ class Momentum(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1857,10 +1873,10 @@ class NAdam(Fused, torch.optim.NAdam):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
-        momentum_decay: how fast the momentum approaches beta1, at least 0.
+        momentum_decay: rate at which the momentum approaches beta1, at least 0.
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1870,28 +1886,29 @@ class NAdam(Fused, torch.optim.NAdam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -1953,35 +1970,34 @@ class Prodigy(Fused):
         m = \beta_1 m + (1-\beta_1) d g, \quad v = \beta_2 v + (1-\beta_2) d^2 g^2, \quad
         p = p - lr \frac{d \, m}{\sqrt{v} + d \epsilon}
 
-    ``d`` grows from step to step, by sums over all arrays: N = beta3 N + d/d0 lr d g (p0 - p), s =
-    beta3 s + d/d0 lr d g, d = max(d, d_coef N / norm(s)), with the parameter p0 at its first step
+    ``d`` grows from step to step, using sums over all arrays: N = beta3 N + d/d0 lr d g (p0 - p), s
+    = beta3 s + d/d0 lr d g, d = max(d, d_coef N / norm(s)), with the parameter p0 at its first step
     and the 1-norm. It is an attribute of the optimizer.
 
-    The d beside eps is that of this step, so the sums come first: p, g, s and p0 are read twice.
-    With ``one_pass`` it is that of the last step, which the update's own pass has found; only where
-    v is as small as eps^2 does that make a difference.
+    eps is multiplied by this step's d, so the sums come first: p, g, s and p0 are read twice. With
+    ``one_pass`` it is multiplied by the last step's d, which needs no extra pass; this only makes a
+    difference where v is as small as eps^2.
 
-    Groups share ``d``, and their ``lr`` must be the same, or 0: such a group stays as it is. For d,
-    the first group's beta2, beta3, ``d0``, ``d_coef`` and ``growth_rate`` count. The reference's
-    ``slice_p`` does not exist.
+    Groups share ``d``, and their ``lr`` must be the same, or 0, which freezes a group. The first
+    group's beta2, beta3, ``d0``, ``d_coef`` and ``growth_rate`` apply to d. The reference's
+    ``slice_p`` is not supported.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
-        beta3: decay rate of the sums that d is estimated from, in [0, 1); None: the root of beta2.
+        beta3: decay rate of the sums for estimating d, in [0, 1); None: the root of beta2.
         eps: added to the denominator, at least 0.
-        weight_decay: as ``decouple`` says; at least 0.
-        decouple: let the decay shrink p by lr*d*weight_decay, or L2 penalty.
+        weight_decay: weight decay, see ``decouple``; at least 0.
+        decouple: shrink p by lr*d*weight_decay instead of adding an L2 penalty.
         use_bias_correction: correct the bias of both averages, as Adam does.
         safeguard_warmup: leave lr out of the denominator of d while lr warms up.
         d0: the first estimate d, above 0.
-        d_coef: a factor of d's estimates, above 0.
-        growth_rate: the largest factor of d in a step, at least 0.
-        one_pass: read everything once: eps is multiplied with the d of the last step, not of this
-            one.
-        maximize: climb instead of descending.
+        d_coef: factor of d's estimates, above 0.
+        growth_rate: the largest factor of d per step, at least 0.
+        one_pass: read everything once: eps is multiplied by the last step's d, not by this one's.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -1992,28 +2008,29 @@ class Prodigy(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2084,7 +2101,7 @@ class Prodigy(Fused):
     ) -> None: ...
 
 class RAdam(Fused, torch.optim.RAdam):
-    r"""Adam that divides by the root of v only once enough steps make v reliable.
+    r"""Adam that divides by sqrt(v) only once enough steps make v reliable.
 
     .. math::
         m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
@@ -2102,7 +2119,7 @@ class RAdam(Fused, torch.optim.RAdam):
         weight_decay: L2 penalty; at least 0.
         decoupled_weight_decay: shrink p by lr*weight_decay instead of adding the decay to the
             gradient.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2112,28 +2129,29 @@ class RAdam(Fused, torch.optim.RAdam):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2193,8 +2211,8 @@ class RMSProp(Fused):
     .. math::
         s = \beta s + (1-\beta) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)
 
-    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the
-    running mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, where a is the
+    running mean of g; a variance that rounding makes negative counts as zero. ``momentum``:
     :math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
 
     `RMSprop` is the same with torch.optim's names and defaults.
@@ -2203,12 +2221,12 @@ class RMSProp(Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        beta: how much of the running means stays, in [0, 1).
+        beta: decay rate of the running means, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
-        momentum: how much of the momentum buffer stays, in [0, 1).
+        momentum: decay rate of the momentum buffer, in [0, 1).
         centered: divide by the standard deviation.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2219,28 +2237,29 @@ class RMSProp(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2302,8 +2321,8 @@ class RMSprop(Fused, torch.optim.RMSprop):
     .. math::
         s = \alpha s + (1-\alpha) g^2, \quad p = p - lr \cdot g / (\sqrt{s} + \epsilon)
 
-    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, with a the
-    running mean of g; a variance that rounding takes below zero counts as zero. ``momentum``:
+    ``centered``: divided by the standard deviation :math:`\sqrt{s - a^2}` instead, where a is the
+    running mean of g; a variance that rounding makes negative counts as zero. ``momentum``:
     :math:`b = momentum \cdot b + g / (...)`, :math:`p = p - lr \cdot b`.
 
     `RMSProp` is the same with beta for alpha, by default 0.9.
@@ -2312,12 +2331,12 @@ class RMSprop(Fused, torch.optim.RMSprop):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        alpha: how much of the running means stays, in [0, 1].
+        alpha: decay rate of the running means, in [0, 1].
         eps: added to the denominator, at least 0.
         weight_decay: L2 penalty; at least 0.
-        momentum: how much of the momentum buffer stays, at least 0.
+        momentum: decay rate of the momentum buffer, at least 0.
         centered: divide by the standard deviation.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2327,28 +2346,29 @@ class RMSprop(Fused, torch.optim.RMSprop):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2404,22 +2424,21 @@ class RMSprop(Fused, torch.optim.RMSprop):
     ) -> None: ...
 
 class Rprop(Fused, torch.optim.Rprop):
-    r"""Steps by the sign of the gradient alone; each element has its own step size.
+    r"""Steps by the sign of the gradient; each element has its own step size.
 
     .. math::
         s = \min(\max(s \cdot \eta, s_{min}), s_{max}), \quad p = p - s \cdot sign(g), \quad
         \eta = \eta_+ \text{ where g keeps its sign, } \eta_- \text{ where it turns}
 
-    Where the sign turns, p stays.
+    Where the sign changes, p does not move.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: first step size of each element, at least 0.
-        etas: factors of a step size where the gradient turns, in (0, 1), and where it stays, above
-            1.
+        etas: factors of a step size if the gradient's sign changes, in (0, 1), and if not, above 1.
         step_sizes: the smallest and the largest step size.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2429,28 +2448,29 @@ class Rprop(Fused, torch.optim.Rprop):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2503,18 +2523,17 @@ class Rprop(Fused, torch.optim.Rprop):
     ) -> None: ...
 
 class SGDScheduleFree(Modes, Fused):
-    r"""SGD that averages its iterates, in place of a schedule of the learning rate.
+    r"""SGD that averages its iterates instead of scheduling the learning rate.
 
     .. math::
         y = y + c_t (z - y) + lr_t (\mu (1-c_t) - 1) g, \quad z = z - lr_t g, \quad
         x = y + (1 - 1/\mu) (z - y)
 
-    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
-    makes them y again. As in its authors' package, ``train()`` must be called before the first
-    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
-    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
-    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
-    model.
+    The parameters are y, where gradients are evaluated, or the average x after ``eval()``;
+    ``train()`` changes them back to y. As in the authors' package, ``train()`` must be called
+    before the first step, and a step after ``eval()`` raises an error. Before the first step, and
+    as long as a parameter has had no gradient, x and y are equal. Parameters are saved in their
+    current mode, which state dicts store as ``train_mode``; call ``eval()`` before saving a model.
 
     :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
     counts its own steps, and carries the sum and the largest learning rate in float64.
@@ -2525,13 +2544,14 @@ class SGDScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        momentum: how far y lies from z towards x, between 0 and 1.
+        momentum: where y is between z (at 0) and x (at 1).
         weight_decay: L2 penalty; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
         r: power of the step in its weight in the average, at least 0.
         weight_lr_power: power of the largest lr so far in that weight, at least 0.
-        maximize: climb instead of descending.
-        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        maximize: ascend instead of descending.
+        train_mode: whether the parameters are in the mode of train(), which steps need, or of
+            eval().
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2542,28 +2562,29 @@ class SGDScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2622,19 +2643,18 @@ class SGDScheduleFree(Modes, Fused):
     ) -> None: ...
 
 class AdamWScheduleFree(Modes, Fused):
-    r"""AdamW that averages its iterates, in place of a schedule of the learning rate.
+    r"""AdamW that averages its iterates instead of scheduling the learning rate.
 
     .. math::
         v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
         y = y + c_t (z - y) + lr_t (\beta_1 (1-c_t) - 1) u, \quad z = z - lr_t u, \quad
         x = y + (1 - 1/\beta_1) (z - y)
 
-    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
-    makes them y again. As in its authors' package, ``train()`` must be called before the first
-    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
-    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
-    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
-    model.
+    The parameters are y, where gradients are evaluated, or the average x after ``eval()``;
+    ``train()`` changes them back to y. As in the authors' package, ``train()`` must be called
+    before the first step, and a step after ``eval()`` raises an error. Before the first step, and
+    as long as a parameter has had no gradient, x and y are equal. Parameters are saved in their
+    current mode, which state dicts store as ``train_mode``; call ``eval()`` before saving a model.
 
     :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
     counts its own steps, and carries the sum and the largest learning rate in float64.
@@ -2643,14 +2663,15 @@ class AdamWScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         warmup_steps: steps in which lr rises linearly, at least 0.
         r: power of the step in its weight in the average, at least 0.
         weight_lr_power: power of the largest lr so far in that weight, at least 0.
-        maximize: climb instead of descending.
-        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        maximize: ascend instead of descending.
+        train_mode: whether the parameters are in the mode of train(), which steps need, or of
+            eval().
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2661,28 +2682,29 @@ class AdamWScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2742,7 +2764,7 @@ class AdamWScheduleFree(Modes, Fused):
     ) -> None: ...
 
 class RAdamScheduleFree(Modes, Fused):
-    r"""AdamWScheduleFree that warms up by RAdam's rectification.
+    r"""AdamWScheduleFree with RAdam's rectification as its warm-up.
 
     .. math::
         v = \beta_2 v + (1-\beta_2) g^2, \quad u = \frac{g}{\sqrt{v / (1-\beta_2^t)} + \epsilon} + \lambda y, \quad
@@ -2753,12 +2775,11 @@ class RAdamScheduleFree(Modes, Fused):
     steps at the default betas) it is 0, or with ``silent_sgd_phase=False`` it is 1 and :math:`u = g
     + \lambda y`.
 
-    The parameters are y, where gradients are taken, or after ``eval()`` the average x. ``train()``
-    makes them y again. As in its authors' package, ``train()`` must be called before the first
-    step, and a step raises an error after ``eval()``. Until the first step, and where a parameter
-    has not had a gradient yet, x and y are the same. Saved parameters are those of the mode that
-    they were saved in, which state dicts hold as ``train_mode``; call ``eval()`` before saving a
-    model.
+    The parameters are y, where gradients are evaluated, or the average x after ``eval()``;
+    ``train()`` changes them back to y. As in the authors' package, ``train()`` must be called
+    before the first step, and a step after ``eval()`` raises an error. Before the first step, and
+    as long as a parameter has had no gradient, x and y are equal. Parameters are saved in their
+    current mode, which state dicts store as ``train_mode``; call ``eval()`` before saving a model.
 
     :math:`c_t = w_t / \sum_i w_i`, :math:`w_t = t^r \max_i(lr_i)^{weight\_lr\_power}`. Each tensor
     counts its own steps, and carries the sum and the largest learning rate in float64.
@@ -2767,14 +2788,15 @@ class RAdamScheduleFree(Modes, Fused):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        betas: how far y lies from z towards x, between 0 and 1, and the decay rate of v, in [0, 1).
+        betas: where y is between z (at 0) and x (at 1), and the decay rate of v, in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: times y, is added to the normalized gradient; at least 0.
         r: power of the step in its weight in the average, at least 0.
         weight_lr_power: power of the largest lr so far in that weight, at least 0.
-        silent_sgd_phase: leave the parameters as they are until v is reliable; else lr*g.
-        maximize: climb instead of descending.
-        train_mode: whether the parameters are those of train(), which steps need, or of eval().
+        silent_sgd_phase: do not change the parameters until v is reliable; otherwise SGD.
+        maximize: ascend instead of descending.
+        train_mode: whether the parameters are in the mode of train(), which steps need, or of
+            eval().
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -2785,28 +2807,29 @@ class RAdamScheduleFree(Modes, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2866,7 +2889,7 @@ class RAdamScheduleFree(Modes, Fused):
     ) -> None: ...
 
 class SGD(Fused, torch.optim.SGD):
-    r"""Gradient descent, with torch.optim's momentum: the learning rate stays outside.
+    r"""Gradient descent with torch.optim's momentum: lr is outside the velocity.
 
     .. math::
         v = \mu v + (1-d) g, \quad p = p - lr \cdot v
@@ -2879,11 +2902,11 @@ class SGD(Fused, torch.optim.SGD):
         params: parameters, named parameters, or groups as dicts with "params" and options of their
             own.
         lr: learning rate, at least 0.
-        momentum: how much of the velocity stays, at least 0.
-        dampening: the gradient enters the velocity times 1 - dampening; any number.
+        momentum: decay rate of the velocity, at least 0.
+        dampening: the gradient is multiplied by 1 - dampening; any number.
         weight_decay: L2 penalty; at least 0.
         nesterov: Nesterov's look-ahead step; needs momentum and no dampening.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         differentiable: must be False.
         fused: under GradScaler, let the step unscale the gradients and skip by itself.
@@ -2893,28 +2916,29 @@ class SGD(Fused, torch.optim.SGD):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -2969,17 +2993,17 @@ class SGD(Fused, torch.optim.SGD):
     ) -> None: ...
 
 class SophiaG(HessianUpdates, Fused):
-    r"""Momentum over a clipped estimate of the Hessian's diagonal.
+    r"""Momentum divided by an estimate of the Hessian's diagonal, then clipped.
 
     .. math::
         p = (1 - lr \lambda) p, \quad m = \beta_1 m + (1-\beta_1) g, \quad
         p = p - lr \cdot clip\left(\frac{m}{\rho \cdot bs \cdot h + 10^{-15}}, -1, 1\right)
 
-    Every 10 steps or so, ``update_hessian`` takes the gradients :math:`\hat g` of a loss over
-    labels that are drawn from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat
-    g^2`. A step reads h and does not write it; h stays in float32 (float64 for float64 parameters)
-    whatever ``state_dtype`` says. With ``skip_nonfinite``, gradients that hold an infinity or NaN
-    leave h as it is, too.
+    About every 10 steps, ``update_hessian`` takes the gradients :math:`\hat g` of a loss whose
+    labels are sampled from the model's own predictions: :math:`h = \beta_2 h + (1-\beta_2) \hat
+    g^2`. A step reads h but does not write it; h stays in float32 (float64 for float64 parameters),
+    whatever ``state_dtype`` is. With ``skip_nonfinite``, gradients with an infinity or NaN do not
+    change h either.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -2988,8 +3012,8 @@ class SophiaG(HessianUpdates, Fused):
         betas: decay rates of the averages of the gradient and of the Hessian, each in [0, 1).
         rho: a larger one clips fewer elements, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        bs: samples behind a gradient of `update_hessian` (tokens of a language model), at least 0.
-        maximize: climb instead of descending.
+        bs: samples per gradient of `update_hessian` (tokens of a language model), at least 0.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -3000,28 +3024,29 @@ class SophiaG(HessianUpdates, Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves
@@ -3077,13 +3102,13 @@ class SophiaG(HessianUpdates, Fused):
     ) -> None: ...
 
 class StableAdamW(Fused):
-    r"""AdamW whose learning rate falls for a tensor whose gradients grow suddenly.
+    r"""AdamW that reduces a tensor's learning rate when its gradients grow suddenly.
 
     .. math::
         lr_t = \frac{lr}{\max(1, \sqrt{mean(g^2 / \max(v, \epsilon^2))})}, \quad
         p = (1 - lr_t \lambda) p - lr_t \frac{m}{\sqrt{v} + \epsilon}
 
-    m and v are averages with the decay rates (b^t - b)/(b^t - 1), which need no correction.
+    m and v are averages with the decay rates (b^t - b)/(b^t - 1), which need no bias correction.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -3092,7 +3117,7 @@ class StableAdamW(Fused):
         betas: decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: added to the denominator, at least 0.
         weight_decay: decoupled decay: p shrinks by lr*weight_decay; at least 0.
-        maximize: climb instead of descending.
+        maximize: ascend instead of descending.
         foreach: accepted for torch's sake; the step is always one fused pass.
         capturable: keep the step counts on the parameters' device.
         differentiable: must be False.
@@ -3103,28 +3128,29 @@ class StableAdamW(Fused):
         norm_group: a process group, or "world", whose processes each hold other plain parameters of
             one model, as under ZeroRedundancyOptimizer: the norm and skip_nonfinite are of all of
             them together, and all of them must step.
-        clip_norm: largest 2-norm of all gradients together, at least 0. They are scaled by
-            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as torch.nn.utils.clip_grad_norm_ does,
+        clip_norm: the largest 2-norm of all gradients together, at least 0. They are scaled by
+            :math:`\min(1, clip\_norm / (norm + 10^{-6}))`, as by torch.nn.utils.clip_grad_norm_,
             but not rewritten: the update applies the factor. Costs one more read of them.
-        clip_value: largest absolute value of an element of a gradient, above 0; after `clip_norm`.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or NaN, before anything
-            changes; waits for a device. Needs `clip_norm`.
-        skip_nonfinite: skip a step whose gradients hold an infinity or NaN: nothing changes.
+        clip_value: the largest absolute value of an element of a gradient, above 0; applied after
+            `clip_norm`.
+        error_if_nonfinite: raise RuntimeError if the norm is infinite or NaN, before anything
+            changes; synchronizes with a device. Needs `clip_norm`.
+        skip_nonfinite: skip a step whose gradients contain an infinity or NaN: nothing changes.
         ema_decay: keep an average of the weights, :math:`e = d e + (1-d) p`, d in [0, 1]. It starts
-            as a copy of the weights at their first step (also one that is skipped, as masters do),
-            and stays as it is where a parameter has no gradient.
-        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, of bfloat16
-            parameters, only what their rounding cuts off: ``"split16"`` in 16 bits without loss,
-            ``"split8"`` in 8 bits.
-        stochastic_rounding: round bfloat16 parameters up or down at random, right on average.
-        kahan_sum: keep what rounding float16 and bfloat16 parameters cuts off, and add it in the
+            as a copy of the weights at their first step (even if that is skipped; so do masters),
+            and does not change while a parameter has no gradient.
+        master_weights: keep float32 weights beside float16 and bfloat16 parameters; or, for
+            bfloat16 parameters, only the bits lost by rounding: ``"split16"`` in 16 bits without
+            loss, ``"split8"`` in 8 bits.
+        stochastic_rounding: round bfloat16 parameters up or down at random, unbiased.
+        kahan_sum: keep the rounding errors of float16 and bfloat16 parameters, and add them in the
             next step.
-        seed: of `stochastic_rounding` and of the rounding of 16-bit states; an integer in [0,
-            2**32).
-        min_8bit_size: elements of a tensor from which on ``state_dtype="8bit"`` holds; a smaller
-            one has float32 states.
-        stats: keep norms, largest values and counts of nonfinite elements, of each tensor.
-        zero_grads: write zeros over the gradients, also in a skipped step.
+        seed: the seed of `stochastic_rounding` and of the rounding of 16-bit states; an integer in
+            [0, 2**32).
+        min_8bit_size: the minimum number of elements for ``state_dtype="8bit"``; a smaller tensor
+            has float32 states.
+        stats: keep norms, largest values and counts of nonfinite elements of each tensor.
+        zero_grads: write zeros into the gradients, also in a skipped step.
         cautious: update only elements whose update has the sign of their gradient (Liang et al.,
             2024), without their scaling by the share of such elements.
         cautious_weight_decay: let decoupled decay shrink only elements that the update moves

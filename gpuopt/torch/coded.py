@@ -1,4 +1,4 @@
-"""State dicts with the codes of states in 8 bits: checked, and taken over as codes or as values."""
+"""State dicts with codes of 8-bit states: checked, then loaded as codes or as values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Coded(NamedTuple):
 
 
 def with_state(state_dict: Any) -> Any:
-    """Return a state dict that has its states in ``"state"``, whether they are codes or not."""
+    """Return a state dict with its states in ``"state"``, whether they are codes or not."""
     if not isinstance(state_dict, Mapping) or CODED_STATE not in state_dict:
         return state_dict
     rest = {name: value for name, value in state_dict.items() if name != CODED_STATE}
@@ -38,9 +38,9 @@ def check_coded(
 
     Args:
         own: the states.
-        formats: by name, of those that are in one.
+        formats: the formats of the encoded states, by name.
         param: the parameter.
-        what: what errors call the states.
+        what: the name of the states in errors.
 
     Raises:
         TypeError, ValueError: some are missing, or do not fit the parameter.
@@ -62,18 +62,18 @@ def check_coded(
                 )
 
 
-def taken_over(
+def copied_coded_states(
     state_dict: Mapping[str, Any], key: Any, formats: Mapping[str, str], param: torch.Tensor
 ) -> tuple[Coded, dict[str, torch.Tensor]]:
-    """Return copies of a parameter's states in formats: of the codes, or else of the values.
+    """Return copies of a parameter's encoded states, as codes or as values.
 
-    The values are those of a DTensor, whose shards have other blocks, and of a parameter whose
-    memory has another order.
+    Values are needed for a DTensor, whose shards have other blocks, and for a parameter with
+    another memory order.
 
     Args:
-        state_dict: that `check_coded` found right.
-        key: of the parameter in it.
-        formats: of its states, by name.
+        state_dict: a state dict that `check_coded` accepted.
+        key: the parameter's key in it.
+        formats: the formats of its states, by name.
         param: the parameter.
     """
     coded, values = Coded({}, {}), dict[str, torch.Tensor]()
@@ -106,12 +106,12 @@ def _values(
 
 
 def shape_of_codes(param: torch.Tensor) -> tuple[int, ...]:
-    """Return the shape of a parameter as real numbers, of which codes are."""
+    """Return the shape of a parameter's codes: that of its real view."""
     return (*param.shape, 2) if param.is_complex() else tuple(param.shape)
 
 
 def _order_here(param: torch.Tensor) -> list[int] | None:
-    """Return the order of the memory of new states of a parameter."""
+    """Return the memory order of a parameter's new states."""
     like = torch.view_as_real(param) if param.is_complex() else param
     made = torch.empty_like(like, device="meta", memory_format=torch.preserve_format)
     return order_of_strides(made.shape, made.stride())

@@ -1,4 +1,4 @@
-"""Complex tensors as real ones with two numbers an element: a step, like torch's, updates those."""
+"""Real views of complex tensors, with two numbers per element: like torch, a step updates these."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..arrays import resolved
 
 
 def real_view(tensor: torch.Tensor, name: str) -> torch.Tensor:
-    """Return a plain tensor as a real one in the same memory.
+    """Return a real view of a plain tensor.
 
     Raises:
-        TypeError: it is a conjugated view, of which no real tensor shares the memory.
+        TypeError: it is a conjugated view, which has no real view.
     """
     if tensor.is_conj():
         raise TypeError(f"{name}: expected a plain tensor, got a conjugated view (resolve_conj())")
@@ -19,5 +19,5 @@ def real_view(tensor: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def as_real(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a complex tensor as a real one: in the same memory, or a copy of a conjugated view."""
+    """Return a real view of a complex tensor, or a real copy of a conjugated view."""
     return torch.view_as_real(resolved(tensor) if tensor.is_conj() else tensor)

@@ -1,6 +1,6 @@
-"""State dicts of the authors' DAdaptAdam and Prodigy, as state dicts of the drop-ins.
+"""Convert state dicts of the authors' DAdaptAdam and Prodigy for the drop-ins.
 
-The authors keep the estimates in the groups; here, they are numbers of each parameter.
+The authors store the estimates in the groups; here, each parameter's state has them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .param_groups import CheckedParamGroups
 def from_dadaptation(
     state_dict: Mapping[str, Any], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Return a state dict of dadaptation's DAdaptAdam as one that `DAdaptAdam` loads.
+    """Convert a state dict of dadaptation's DAdaptAdam to one that `DAdaptAdam` can load.
 
-    ``d0`` is the optimizer's, as theirs is not saved. dadaptation need not be installed.
+    ``d0`` is the optimizer's, since theirs is not saved. dadaptation need not be installed.
 
     Args:
-        state_dict: of dadaptation.DAdaptAdam, version 3.
-        optimizer: the drop-in that is to load it.
+        state_dict: one of dadaptation.DAdaptAdam, version 3.
+        optimizer: the drop-in that will load it.
 
     Raises:
         TypeError, ValueError: it is not such a state dict.
@@ -35,13 +35,13 @@ def from_dadaptation(
 def from_prodigyopt(
     state_dict: Mapping[str, Any], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Return a state dict of prodigyopt's Prodigy as one that `Prodigy` loads.
+    """Convert a state dict of prodigyopt's Prodigy to one that `Prodigy` can load.
 
     prodigyopt need not be installed.
 
     Args:
-        state_dict: of prodigyopt.Prodigy, version 1.1, with ``slice_p=1``.
-        optimizer: the drop-in that is to load it.
+        state_dict: one of prodigyopt.Prodigy, version 1.1, with ``slice_p=1``.
+        optimizer: the drop-in that will load it.
 
     Raises:
         TypeError, ValueError: it is not such a state dict.
@@ -65,7 +65,7 @@ def _converted(state_dict: Any, optimizer: Any, name: str) -> dict[str, Any]:
     rules = optimizer._definition.all_rules
     names = dict.fromkeys(state for rule in rules for state in rule.states)
     ours = [{n: v for n, v in g.items() if n != "params"} for g in optimizer.param_groups]
-    ours += ours[-1:] * len(groups)  # the load says that there are too many
+    ours += ours[-1:] * len(groups)  # loading reports that there are too many
     return {
         "state": {
             key: {**_arrays(key, held, names), **numbers, "step": held["step"]}
@@ -77,15 +77,15 @@ def _converted(state_dict: Any, optimizer: Any, name: str) -> dict[str, Any]:
 
 
 def _known(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a group is to take over: the options of the same names, and its parameters."""
+    """Return what our group takes from theirs: options with the same names, and its parameters."""
     return {n: v for n, v in theirs.items() if n in (*ours, "params", "initial_lr")}
 
 
 def _arrays(key: Any, held: Mapping[str, Any], names: Mapping[str, None]) -> dict[str, Any]:
-    """Return the states of a parameter in its shape; those of 16 bits in float32.
+    """Return the states of a parameter in its shape; 16-bit states become float32.
 
-    Prodigy's ``s`` and ``p0`` are flat, of a ``p0`` of zeros there is one, and without beta1 there
-    is no average.
+    Prodigy's ``s`` and ``p0`` are flat, a ``p0`` of zeros has a single element, and without beta1
+    there is no average.
     """
     like, step = held.get("exp_avg_sq"), held.get("step")
     if (

@@ -1,4 +1,4 @@
-"""State dicts of other libraries' 8-bit optimizers, as state dicts of torch.optim's."""
+"""Convert state dicts of other libraries' 8-bit optimizers for torch.optim and the drop-ins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATES = {
     "RMSprop": ("square_avg",),
     "Adagrad": ("sum",),
 }
-"""What bitsandbytes calls ``state1`` and ``state2``."""
+"""The states that bitsandbytes calls ``state1`` and ``state2``."""
 
 _OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "Adam": {"betas": lambda betas: tuple(betas[:2])},
@@ -29,7 +29,7 @@ _OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "RMSprop": {"alpha": lambda betas: betas[0]},
     "Adagrad": {},
 }
-"""The options that follow from its ``betas``, which all of its classes have."""
+"""The options derived from its ``betas``, which all of its classes have."""
 
 _BLOCKS = (256, 2048)
 """Elements with one ``absmax``; 2048 before its version 0.45."""
@@ -40,15 +40,17 @@ _WRAPPED = "__bnb_optimizer_quant_state__"
 def from_bitsandbytes(
     state_dict: Mapping[str, Any], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Return a state dict of bitsandbytes as one that a drop-in loads.
+    """Convert a state dict of bitsandbytes to one that a drop-in can load.
 
-    States in 8 bits become the float32 values that they stand for; under ``state_dtype="8bit"``,
-    the next step rounds these to its own codes. bitsandbytes need not be installed. The groups
-    take over lr, betas (momentum, alpha), eps and weight_decay, and have the optimizer's others.
+    8-bit states are decoded to float32; under ``state_dtype="8bit"``, the next step encodes them
+    again in its own format. bitsandbytes need not be installed. The groups take lr, betas
+    (momentum, alpha), eps and weight_decay from the state dict, and other options from the
+    optimizer.
 
     Args:
-        state_dict: of Adam, AdamW, Lion, SGD, RMSprop or Adagrad, in 8 bits blockwise or 32 bits.
-        optimizer: the drop-in that is to load it, of the same name.
+        state_dict: one of Adam, AdamW, Lion, SGD, RMSprop or Adagrad, in 8 bits blockwise or 32
+            bits.
+        optimizer: the drop-in of the same name that will load it.
 
     Raises:
         TypeError, ValueError: it is not such a state dict.
@@ -65,15 +67,15 @@ def from_bitsandbytes(
     found = {key: _decoded(key, held, _STATES[own], counted) for key, held in states.items()}
     options = [{**_options(own, group), "params": group["params"]} for group in groups]
     ours = [{n: v for n, v in g.items() if n != "params"} for g in optimizer.param_groups]
-    ours += ours[-1:] * len(groups)  # the load says that there are too many
+    ours += ours[-1:] * len(groups)  # loading reports that there are too many
     return {"state": found, "param_groups": [{**a, **b} for a, b in zip(ours, options)]}
 
 
 def from_torchao(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a state dict of torchao's low-bit Adam or AdamW as one of torch.optim's.
+    """Convert a state dict of torchao's low-bit Adam or AdamW to one of torch.optim's.
 
-    States in 8 bits, 4 bits or float8 become float32 tensors of their values, and an lr that is a
-    tensor a number. torchao must be installed: its tensors know their values.
+    8-bit, 4-bit and float8 states are decoded to float32, and an lr that is a tensor becomes a
+    number. torchao must be installed, because its tensor classes decode themselves.
 
     Raises:
         TypeError, ValueError: it is not a state dict.
@@ -92,7 +94,7 @@ def from_torchao(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts_of(state_dict: Any) -> tuple[Mapping[Any, Any], list[Mapping[str, Any]]]:
-    """Return the states and the groups of a state dict; raise if it is none."""
+    """Return the states and the groups of a state dict; raise if it is not one."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
     states, groups = state_dict.get("state"), state_dict.get("param_groups")

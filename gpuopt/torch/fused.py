@@ -1,4 +1,4 @@
-"""The base of the drop-ins: torch's ``step``, done in one fused pass."""
+"""The base class of the drop-ins, whose ``step`` is one fused pass."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from .tensor_step import GRAD, TensorStep
 class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     """The base class that a drop-in lists before torch.optim's class, to replace its step.
 
-    Options, their checks, schedulers, hooks and state dicts stay torch's. Reading ``state`` brings
-    it up to date; the next step then loads it again, since it may have been changed.
+    Options, their checks, schedulers, hooks and state dicts stay torch's. Reading ``state`` updates
+    it from the fused step; the next step reloads it, since the reader may have changed it.
     """
 
     _added_flags: ClassVar[Mapping[str, Any]] = {}
-    """The flags that saved groups may lack where no class of torch's adds them."""
+    """The flags that saved groups may lack, if no class of torch adds them."""
 
-    # Pickles and deep copies have only those of these that `__getstate__` names.
+    # Pickles and deep copies contain only those attributes that `__getstate__` names.
     _tensor_step = Shared()
     _swapped = Shared(False)
     _skipped_before = Shared(0)
@@ -50,24 +50,24 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     _coded = Shared(MappingProxyType({}))
     """The states of parameters that were loaded as codes, until a step has them."""
     _packed = Shared()
-    """What ``state`` has while a state dict of codes is made."""
+    """The content of ``state`` while a state dict of codes is made."""
     _states_exposed = Shared()
     """Whether ``state`` may have been changed since the last step."""
     _stepped_groups = Shared(())
-    """The groups of the last step; ``param_groups`` may have others by now."""
+    """The groups of the last step; ``param_groups`` may have changed since."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of torch's class, those of `gpuopt.Tail`, and two more.
 
-        ``state_dtype``: one of ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"`` and
-        ``"8bit"``, of states made from here on; None stands for float32 (float64 for float64
-        parameters). Rounding to 16 and 8 bits is stochastic. ``state`` and state dicts have the
-        float32 values of states in 8 bits, or with ``state_dict(decoded=False)`` the codes; both
-        are loaded without loss.
+        ``state_dtype``: the dtype of new states, one of ``"float64"``, ``"float32"``,
+        ``"float16"``, ``"bfloat16"`` and ``"8bit"``; None means float32 (float64 for float64
+        parameters). Rounding to 16 and 8 bits is stochastic. ``state`` and state dicts have 8-bit
+        states as float32 values or, with ``state_dict(decoded=False)``, as codes; both are loaded
+        without loss.
 
-        ``norm_group``: a process group, or ``"world"``, whose processes each hold other plain
+        ``norm_group``: a process group, or ``"world"``, whose processes each hold different plain
         parameters of one model, as under ZeroRedundancyOptimizer: the norm and ``skip_nonfinite``
-        are then theirs together, and all of them must step. DTensors know their groups.
+        then cover all of them, and all must step. DTensors know their groups.
         """
         self.__dict__.setdefault(SHARED, new_shared())
         self._norm_group = _checked_group(options.pop("norm_group", None))
@@ -82,7 +82,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
             self._step_supports_amp_scaling = True
 
     def __init_subclass__(cls) -> None:
-        """Set the signature: that of the class's own constructor, or torch's with our options."""
+        """Set the signature to the class's own constructor's, or to torch's with our options."""
         super().__init_subclass__()
         theirs = cls.__init__ is Fused.__init__
         known = inspect.signature(super().__init__ if theirs else cls.__init__)
@@ -93,7 +93,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         cls.__signature__ = known.replace(parameters=given)  # type: ignore[attr-defined]
 
     def _begin(self, params: Any, options: dict[str, Any], more: Mapping[str, Any]) -> None:
-        """Check the options of a class that torch.optim does not have, and construct."""
+        """Construct an optimizer that torch.optim does not have, after checking its options."""
         check_numbers(self._definition, options)
         lr = options.get("lr")
         if isinstance(lr, torch.Tensor) and lr.numel() != 1:
@@ -101,7 +101,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         check_group(None, options, options, torch_ranges(self._definition), ())
         Fused.__init__(self, params, options, **more)
 
-    # --- what `TailMethods` asks for ------------------------------------------------------------
+    # --- required by `TailMethods` -------------------------------------------------------------
 
     def _step_taken(self) -> FusedStep:
         with self._locked():
@@ -152,7 +152,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
     def _locked(self) -> Any:
         """Return a context for one thread at a time, outside of `torch.inference_mode`.
 
-        A step may replace tables that another thread's step still uses.
+        A step may replace tables that a step in another thread still uses.
         """
         return ordinary(getattr(self, SHARED)["lock"])
 
@@ -169,10 +169,10 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         params: Sequence[torch.Tensor],
         grads: Sequence[torch.Tensor | None],
     ) -> None:
-        """Call ``run(params, grads)``, once more if the last step's tables cannot follow."""
+        """Call ``run(params, grads)``; retry once with new tables if parameters have moved."""
         try:
             run(params, grads)
-        except ParameterMovedError:  # to another device, say: the states move along
+        except ParameterMovedError:  # to another device, say: move the states, too
             self._forget_tensor_step()
             run(params, grads)
         except TypeError:
@@ -180,7 +180,7 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 name = type(self).__name__
                 raise RuntimeError(f"{name} does not support sparse gradients") from None
             step: TensorStep | None = self._tensor_step
-            if step is None or not step.differs_in_complexity(params):
+            if step is None or not step.any_became_complex_or_real(params):
                 raise
             self._forget_tensor_step()
             run(params, grads)

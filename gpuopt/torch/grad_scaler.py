@@ -1,4 +1,4 @@
-"""torch's GradScaler: its scale and its ``found_inf`` inside the step, with nothing to wait for."""
+"""torch's GradScaler: the step applies its scale and ``found_inf`` without synchronizing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .shared_attributes import Shared
 
 
 class GradScalerSupport(torch.optim.Optimizer):
-    """What GradScaler asks of an optimizer that unscales gradients and skips steps by itself.
+    """GradScaler's interface for optimizers that unscale gradients and skip steps themselves.
 
     For one step GradScaler sets two attributes, ``grad_scale`` and ``found_inf``.
     """
@@ -28,18 +28,18 @@ class GradScalerSupport(torch.optim.Optimizer):
     """
 
     _last_grad_scale = Shared()
-    """What was seen of the last ``grad_scale``, its reciprocal, and the tensor itself."""
+    """A fingerprint of the last ``grad_scale``, its reciprocal, and the tensor itself."""
 
     def _runs_when_skipped(self) -> bool:
-        """Whether ``step`` must be called for a step that is skipped, too.
+        """Whether ``step`` must be called even if the step is skipped.
 
-        It measures or zeroes gradients then, or takes part in collectives.
+        It then measures or zeroes gradients, or takes part in collectives.
         """
         tail: Tail = self._tail
         return tail.measures or tail.zero_grads or self._norm_group is not None
 
     def _grad_factor(self) -> Any:
-        """Return what gradients are multiplied by; does not wait for a scale on a device."""
+        """Return the factor of the gradients; does not synchronize with a scale on a device."""
         scale = getattr(self, "grad_scale", None)
         if scale is None:
             return 1.0

@@ -1,4 +1,4 @@
-"""The options of groups, checked wherever they come from: torch's constructors check defaults."""
+"""Checks of groups' options, wherever they are set: torch's constructors only check defaults."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..rules.ranges import FINITE, NOT_NEGATIVE, SMOOTHING, Range
 
 Ranges = Mapping[str, tuple[Range, ...]]
 Whole = Sequence[Mapping[str, Any]]
-"""What a group may repeat of the options of the whole optimizer: their values now, and at first."""
+"""The whole optimizer's options that a group may repeat: current values, and initial ones."""
 
 
 @cache
 def torch_ranges(definition: Definition) -> Ranges:
-    """Return what torch's constructors accept, by option; but some of them accept NaN."""
+    """Return the range of each option in torch's constructors, which may also accept NaN."""
     # An infinite learning rate or an alpha above 1, say, are errors over plain arrays alone.
     wider = {FINITE: NOT_NEGATIVE, SMOOTHING: NOT_NEGATIVE}
     return {
@@ -32,10 +32,10 @@ def torch_ranges(definition: Definition) -> Ranges:
 
 
 _ROUNDING = 1e-12
-"""Of the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which is a zero."""
+"""Relative to the initial lr: LinearLR from 1/3 to 0 ends at -5e-17 of it, which means zero."""
 
 _ALIKE = 0.85
-"""Of `difflib`'s ratio, from which on a name is a misspelt option: not max_momentum (0.8)."""
+"""The `difflib` ratio from which a name counts as misspelt; max_momentum has 0.8."""
 
 
 def check_group(
@@ -48,10 +48,10 @@ def check_group(
     """Check options of a group.
 
     Args:
-        place: the group's index; None: these are the defaults.
+        place: the group's index; None for the defaults.
         group: its options.
-        names: of those to check.
-        accepted: what the optimizer's options accept.
+        names: the options to check.
+        accepted: the ranges of the optimizer's options.
         whole: see `Whole`.
 
     Raises:
@@ -75,13 +75,13 @@ def check_group(
 def check_changed(
     groups: Sequence[Mapping[str, Any]], names: Iterable[str], accepted: Ranges, whole: Whole
 ) -> None:
-    """Check options that have changed in some of all groups, as `check_group` does."""
+    """Check options that have changed in some of the groups, as `check_group` does."""
     for name in names:
         expected = accepted.get(name, ())
         column: list[Any] = [group.get(name) for group in groups]
         floats = len(expected) == 1 and set(map(type, column)) == {float}
         if floats and all(map(expected[0].accepts, column)):
-            continue  # what schedules write, into hundreds of groups
+            continue  # a fast path for schedules, which write into hundreds of groups
         for place, group in enumerate(groups):
             check_group(place, group, [name], accepted, whole)
 
@@ -89,12 +89,12 @@ def check_changed(
 def names_in(
     groups: Iterable[Mapping[str, Any]], options: Iterable[str], known: frozenset[str]
 ) -> frozenset[str]:
-    """Return the names in groups, which may be no options; warn of misspelt ones.
+    """Return the names in groups, and warn of misspelt options.
 
     Args:
         groups: the groups.
         options: the names of a group's options.
-        known: the names that have been looked at; they are returned, too.
+        known: the names that have been checked before; they are returned, too.
     """
     for group in groups:
         for name in [name for name in group if name not in known]:
@@ -108,7 +108,7 @@ def _same(value: Any, own: Any) -> bool:
 
 
 def _check_value(name: str, group: Mapping[str, Any], expected: tuple[Range, ...]) -> None:
-    """Check an option; what is no number at all is left to the step."""
+    """Check an option; values that are not numbers are left to the step."""
     single = len(expected) == 1
     values = [group[name]] if single else group[name]
     if not (single or isinstance(values, Iterable)):
@@ -121,9 +121,9 @@ def _check_value(name: str, group: Mapping[str, Any], expected: tuple[Range, ...
 
 
 def _check_repeated(name: str, value: Any, whole: Whole) -> None:
-    """Check that a group has the value of the whole optimizer.
+    """Check that a group's value equals the whole optimizer's.
 
-    ZeroRedundancyOptimizer writes all arguments of the constructor into the groups, at each step.
+    ZeroRedundancyOptimizer copies all constructor arguments into the groups, at each step.
     """
     if not any(_same(value, own[name]) for own in whole):
         raise ValueError(f"{how_to_set(name)}; it has {whole[0][name]!r}, got {value!r:.80}")
@@ -149,8 +149,8 @@ def _is_complex(param: Any) -> bool:
 
 
 def _known(value: Any) -> float | None:
-    """Return a number whose value can be known without waiting for a device."""
-    if type(value) is float:  # as schedules write it, into hundreds of groups
+    """Return a number if its value can be read without synchronizing."""
+    if type(value) is float:  # a fast path for schedules, which write into hundreds of groups
         return value
     if scalars.is_array(value) and not scalars.on_host(value):
         return None
@@ -161,7 +161,7 @@ def _known(value: Any) -> float | None:
 
 
 def _is_rounded_zero(name: str, number: float, group: Mapping[str, Any]) -> bool:
-    """Whether it is an lr below zero for no other reason than a schedule's rounding."""
+    """Whether it is an lr that is negative only because of a schedule's rounding."""
     initial = _known(group.get("initial_lr")) if name == "lr" else None
     return initial is not None and -_ROUNDING * initial <= number < 0
 

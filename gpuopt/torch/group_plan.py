@@ -1,4 +1,4 @@
-"""From the options of ``param_groups`` to what the fused step does for each group."""
+"""Translate the options of ``param_groups`` into the fused step's rules and numbers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .param_groups import CheckedParamGroups
 from .shared_attributes import Shared
 
 _IMPLEMENTATION_FLAGS = ("foreach", "capturable", "fused")
-"""The options that choose an implementation of torch's step."""
+"""The options that select torch's implementation of a step."""
 
 
 class PlannedParamGroups(CheckedParamGroups):
-    """Groups whose rules and numbers are worked out again only when an option has changed."""
+    """Groups whose rules and numbers are recomputed only when an option changes."""
 
     _plan = Shared()
-    """The options of all groups at the last step, and what follows from them."""
+    """The options of all groups at the last step, and the rules and numbers derived from them."""
     _planned_sizes = Shared()
     """The number of names in each group when the plan was made."""
 
     def _groups(self) -> Groups:
-        """Return what each group asks of a step; the same object as long as no option changes.
+        """Return the rules and numbers of each group; the same object while no option changes.
 
         Raises:
             TypeError, ValueError: an option is missing, or has a value that is not accepted.
@@ -40,8 +40,8 @@ class PlannedParamGroups(CheckedParamGroups):
         groups = plan.take(self.param_groups, factor)
         changed = rules is not plan.rules and rules != plan.rules
         if before and (changed or before.state_dtypes != groups.state_dtypes):
-            # It has the step load its states again: a new rule may lack some, and shards that are
-            # rounded need seeds.
+            # Make the step reload its states: a new rule may lack some, and rounded shards need
+            # seeds.
             self.state  # noqa: B018
         return groups
 
@@ -66,6 +66,7 @@ class PlannedParamGroups(CheckedParamGroups):
         """Return the value of an option of group ``i``; errors name it as torch does."""
         try:
             return scalars.number_of(value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: several elements
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            # RuntimeError: a tensor with several elements
             name = f"param_groups[{i}]: {torch_name(self, name)}"
             raise TypeError(f"{name}: expected a number, got {value!r:.80}") from None

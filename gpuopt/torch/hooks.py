@@ -1,4 +1,4 @@
-"""torch's hooks and profile around a step, where there are any."""
+"""torch's hooks and profiler range around a step, only where they are needed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch.optim import optimizer
 class StepHooks(torch.optim.Optimizer):
     """Calls torch's hooks around a step only where some are registered, or a profiler runs.
 
-    torch opens a range of the profiler at each step, which takes as long as all else in a small
+    torch opens a profiler range at each step, which takes as long as everything else in a small
     step.
     """
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a step with its hooks; torch calls this once for each class, with its step."""
+        """Wrap a class's step in its hooks; torch calls this once for each class."""
         hooked = torch._disable_dynamo(torch.optim.Optimizer.profile_hook_step(func))
 
         @wraps(func)
@@ -44,7 +44,7 @@ class StepHooks(torch.optim.Optimizer):
 def _call_post_hooks(
     self: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Call the hooks behind a step, of which its closure may have registered some."""
+    """Call the hooks after a step, including any that its closure has registered."""
     registered = self._optimizer_step_post_hooks, optimizer._global_optimizer_post_hooks
     for hook in chain.from_iterable(hooks.values() for hooks in registered):
         hook(self, (self, *args), kwargs)

@@ -24,43 +24,43 @@ from .state_dict_checks import check_state_dict
 class StepInBackward(torch.optim.Optimizer):
     r"""Updates each parameter as soon as its gradient is complete, and frees the gradient.
 
-    Only a few gradients are in memory at a time, and ``loss.backward()`` is the whole step. It is
-    an optimizer in all else: schedulers, checkpoints and frameworks take it, its groups are those
-    of ``params``, and its state dict is that of ``optimizer`` over all parameters, which loads it,
-    too. `step` and `zero_grad` find nothing left to do. There is no clipping by the norm of all
-    gradients, and no GradScaler. A frozen parameter is updated as soon as it requires gradients
-    again. Copies and pickles hook the parameters that are copied with them.
+    Only a few gradients are in memory at a time, and ``loss.backward()`` is the whole step. In all
+    other respects it is an optimizer: schedulers, checkpoints and frameworks accept it, its groups
+    are those of ``params``, and its state dict is interchangeable with that of ``optimizer`` over
+    all parameters. `step` and `zero_grad` have nothing left to do. Clipping by the norm of all
+    gradients and GradScaler are not supported. A frozen parameter is updated as soon as it requires
+    gradients again. Copies and pickles hook the parameters that are copied with them.
 
-    Under DistributedDataParallel, which keeps all gradients until the backward pass ends, it is
-    refused; under FSDP2 it works on the shards. Shard the model first.
+    It works on the shards of FSDP2: shard the model first. It rejects DistributedDataParallel,
+    which keeps all gradients until the backward pass ends.
 
-    Over several micro-batches, with :math:`g_1, \dots, g_N` the gradients that are accumulated,
+    Over several micro-batches, with the accumulated gradients :math:`g_1, \dots, g_N`,
 
     .. math::
         \text{exact:} \quad g = g_1 + \dots + g_N, \qquad
         \text{moments:} \quad m_k = \beta_1 m_{k-1} + (1-\beta_1) g_k, \quad
         v_k = \beta_2 v_{k-1} + (1-\beta_2) g_k^2,
 
-    and the parameter moves at the last one. ``"exact"`` is gradient accumulation, and keeps the
-    gradients in between; ``"moments"`` keeps none: each gradient is added to the states and freed,
-    and counts as a step in their bias corrections, as in optimi's optimizer accumulation. It takes
-    an average of the gradients where ``"exact"`` takes their sum: do not divide its losses by N.
+    and the parameter changes with the last one. ``"exact"`` is gradient accumulation, and keeps the
+    gradients in between. ``"moments"`` keeps none: each gradient is added to the states and freed,
+    and counts as a step in their bias corrections, as in optimi's optimizer accumulation. It uses
+    the average of the gradients, not their sum: do not divide its losses by N.
 
     Args:
-        params: the parameters, or groups as dicts, as an optimizer takes them.
-        optimizer: called with a list of groups, returns an optimizer: `gpuopt.torch.Adam`, say.
-        accumulation: ``"exact"`` or ``"moments"``; what a backward pass does that is not the last
-            of a batch. ``"moments"`` needs a drop-in with states that are averages of gradients.
-        accumulation_steps: the backward passes of a batch, at least 1. Accelerate and Hugging
-            Face's Trainer say themselves which is the last: leave it at 1 there. One in the closure
-            of `step` always is. If a parameter may lack a gradient in some of them, call `step` at
-            the end of a batch.
-        options: of the optimizer; neither ``clip_norm`` nor ``skip_nonfinite``.
+        params: the parameters, or groups as dicts, as for any optimizer.
+        optimizer: called with a list of groups, returns an optimizer, such as `gpuopt.torch.Adam`.
+        accumulation: ``"exact"`` or ``"moments"``: what the backward passes before the last of a
+            batch do. ``"moments"`` needs a drop-in whose states are averages of gradients.
+        accumulation_steps: the number of backward passes in a batch, at least 1. Leave it at 1
+            with Accelerate and Hugging Face's Trainer, which announce the last one. A backward
+            pass in the closure of `step` is always the last. If a parameter may lack a gradient in
+            some passes, call `step` at the end of a batch.
+        options: options of the optimizer; not ``clip_norm`` or ``skip_nonfinite``.
 
     Attributes:
         optimizers: one for each parameter, in order; each has the options of its parameter's group.
-        accumulating: whether backward passes only accumulate; None, the default, goes by
-            ``accumulation_steps`` and the framework.
+        accumulating: whether backward passes only accumulate; None, the default, lets
+            ``accumulation_steps`` and the framework decide.
 
     Raises:
         TypeError: ``optimizer`` is not callable, or does not return an optimizer; or ``params`` is
@@ -96,7 +96,7 @@ class StepInBackward(torch.optim.Optimizer):
         self._hooked = False
         self._make: Any = lambda groups: optimizer(groups, **options)
         self._checked = False
-        # The scaler calls the step of such an optimizer, which can then refuse it.
+        # GradScaler then calls `step`, which can reject it.
         self._step_supports_amp_scaling = True
         super().__init__(whole.param_groups, whole.defaults)
         check_no_ddp(self._params())
@@ -148,7 +148,7 @@ class StepInBackward(torch.optim.Optimizer):
             )
 
     def _follow(self, i: int) -> torch.optim.Optimizer:
-        """Return the optimizer of a parameter, with the options that its group has by now."""
+        """Return the optimizer of a parameter, updated with its group's current options."""
         one, group = self.optimizers[i], self.param_groups[self._group_of[i]]
         own = one.param_groups[0]
         own.update((name, value) for name, value in group.items() if name not in OF_GROUPS)
@@ -158,7 +158,7 @@ class StepInBackward(torch.optim.Optimizer):
 
     @property
     def accumulating(self) -> bool | None:
-        """Whether backward passes only accumulate; None goes by the count and the framework."""
+        """Whether backward passes only accumulate; None: the count and the framework decide."""
         return self._accumulation.asked
 
     @accumulating.setter
@@ -166,9 +166,9 @@ class StepInBackward(torch.optim.Optimizer):
         self._accumulation.ask(value)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update what still has a gradient: after a backward pass that was a step, nothing.
+        """Update parameters that still have a gradient; usually none after a backward pass.
 
-        Gradients of a batch that ended early are used here, as are all after `remove`.
+        This uses the gradients of a batch that ended early, and all gradients after `remove`.
 
         Args:
             closure: evaluates the model again and returns the loss; a backward pass in it updates
@@ -179,14 +179,14 @@ class StepInBackward(torch.optim.Optimizer):
                 both before it and in its closure have updated them.
         """
         if hasattr(self, "grad_scale"):
-            del self.grad_scale, self.found_inf  # which the scaler only takes back after a step
+            del self.grad_scale, self.found_inf  # GradScaler removes them only after a step
             raise RuntimeError(
                 "GradScaler: the gradients that it would unscale have been used in the backward "
                 "pass already; train in bfloat16, or with the optimizer itself"
             )
         self._check_params()
         loss = None
-        with self._accumulation.of_step():
+        with self._accumulation.in_step():
             if closure is not None:
                 with torch.enable_grad():
                     loss = closure()
@@ -204,7 +204,7 @@ class StepInBackward(torch.optim.Optimizer):
         self._accumulation.counts.clear()
 
     def _take(self, i: int, param: torch.Tensor) -> None:
-        """Use the gradient of a parameter, which is complete."""
+        """Use the complete gradient of a parameter."""
         if not self._checked:
             check_no_ddp(self._params())
             self._checked = True
@@ -222,11 +222,11 @@ class StepInBackward(torch.optim.Optimizer):
         self._opt_called = True  # for schedulers, which expect a step before theirs
         _free(param)
 
-    # --- what it tells ----------------------------------------------------------------------------
+    # --- introspection ----------------------------------------------------------------------------
 
     @property
     def backend(self) -> str:
-        """What updates the parameters: ``"llvm"``, or several names joined by ``+``."""
+        """The backends that update the parameters: ``"llvm"``, or several names joined by ``+``."""
         found = [name for one in self._drop_ins().values() for name in one.backend.split("+")]
         return "+".join(dict.fromkeys(found))
 
@@ -252,10 +252,10 @@ class StepInBackward(torch.optim.Optimizer):
         return Explanation(chosen, reasons, together(found))
 
     def _drop_ins(self) -> dict[int, Fused]:
-        """Return the optimizer of each parameter.
+        """Return the drop-in of each parameter.
 
         Raises:
-            TypeError: it is torch's.
+            TypeError: the optimizer is torch's.
         """
         for one in self.optimizers:
             if not isinstance(one, Fused):
@@ -284,7 +284,7 @@ class StepInBackward(torch.optim.Optimizer):
         self.remove()
 
     def _hook(self, optimizers: Sequence[torch.optim.Optimizer]) -> list[Any]:
-        """Hook the last of the optimizers to their parameters."""
+        """Hook the last optimizers to their parameters."""
         first = len(self.optimizers) - len(optimizers)
         return [
             hook
@@ -313,17 +313,17 @@ class StepInBackward(torch.optim.Optimizer):
         """Return the state dict of one optimizer over all parameters, as torch's are.
 
         Args:
-            decoded: as the drop-ins' `state_dict` takes it.
+            decoded: as in the drop-ins' `state_dict`.
         """
         saved: dict[str, Any] = super().state_dict()
         return saved if decoded else merged(saved, list(map(_coded, self.optimizers)))
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned, or that of one optimizer over all parameters.
+        """Load a state dict from `state_dict`, or from one optimizer over all parameters.
 
         Raises:
-            TypeError, ValueError: it is something else, or of other groups or parameters; nothing
-                has been changed.
+            TypeError, ValueError: it is not a state dict, or of other groups or parameters;
+                nothing has been changed.
         """
         saved: Any = state_dict
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
@@ -341,7 +341,7 @@ class StepInBackward(torch.optim.Optimizer):
             after(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickles and deep copies have."""
+        """Return the content of pickles and deep copies."""
         return {name: getattr(self, name) for name in _PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -369,14 +369,14 @@ def _param_of(one: torch.optim.Optimizer) -> torch.Tensor:
 
 
 def _coded(one: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the state dict of an optimizer, with the codes of a drop-in's states."""
+    """Return the state dict of an optimizer; a drop-in's has codes."""
     return one.state_dict(decoded=False) if isinstance(one, Fused) else one.state_dict()
 
 
 def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
-    """Give an optimizer a seed of its own: with one parameter each, all would round alike.
+    """Give an optimizer its own seed: with one parameter each, all would round alike.
 
-    This does not depend on its options: a checkpoint may have states in 16 bits.
+    This is done whatever the options are, since a checkpoint may have 16-bit states.
     """
     if isinstance(one, Fused):
         tail = one.tail
@@ -384,7 +384,7 @@ def _take_seed(i: int, one: torch.optim.Optimizer) -> None:
 
 
 def _hooked_to(param: torch.Tensor, take: Callable[[torch.Tensor], None]) -> list[Any]:
-    """Return the hook on a parameter; none if it can have no gradient."""
+    """Return the hook on a parameter; None if it cannot have a gradient."""
     if not (param.is_floating_point() or param.is_complex()):
         return []
     frozen = not param.requires_grad

@@ -1,4 +1,4 @@
-"""What a step in the backward pass takes: parameters, optimizers, options."""
+"""Checks of the arguments of `StepInBackward`: parameters, optimizer, options."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 import torch
 
-from .arguments import check_each_once
+from .arguments import check_no_duplicates
 from .fused import Fused
 
 _NEED_ALL = ("clip_norm", "skip_nonfinite")
 """Options that need the gradients of all parameters at once."""
 
 _FOLLOW_PARAMS = ("ema_decay", "master_weights", "kahan_sum")
-"""Options that keep something of the parameter as it was updated."""
+"""Options whose states depend on the updated parameter."""
 
 _FOLLOW_UPDATES = frozenset({"acc_delta", "ax", "prev", "step_size"})
-"""States that are not of gradients alone: Adadelta's, ASGD's and Rprop's."""
+"""States that do not depend on gradients alone: Adadelta's, ASGD's and Rprop's."""
 
 
 def checked_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return the groups of parameters as dicts, each with a list of its own.
+    """Return the groups of parameters as dicts, each with its own list.
 
     Raises:
         TypeError: a tensor is given in place of an iterable.
@@ -38,7 +38,7 @@ def checked_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
         for group in (listed if grouped else [{"params": listed}])
     ]
     given = [p[1] if isinstance(p, tuple) else p for group in groups for p in group["params"]]
-    check_each_once(given)
+    check_no_duplicates(given)
     if any(getattr(p, "_is_flat_param", getattr(p, "_fsdp_flattened", False)) for p in given):
         raise RuntimeError(
             "params: FullyShardedDataParallel's parameters have no gradient at which a step could "
@@ -54,11 +54,11 @@ def _several(params: Any) -> list[Any]:
 def checked_optimizer(
     optimizer: Callable[..., Any], groups: Sequence[dict[str, Any]], options: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
-    """Return an optimizer of all parameters, which has checked the options.
+    """Return an optimizer over all parameters, which has checked the options.
 
     Raises:
-        TypeError: ``optimizer`` makes none.
-        ValueError: it, or an option, needs all gradients at once.
+        TypeError: ``optimizer`` does not return one.
+        ValueError: the optimizer, or an option, needs all gradients at once.
     """
     if not callable(optimizer):
         raise TypeError(
@@ -86,7 +86,7 @@ def checked_optimizer(
 
 
 def check_moments(whole: torch.optim.Optimizer) -> None:
-    """Check that gradients can be added to the states of an optimizer in place of the gradient.
+    """Check that an optimizer's states can accumulate gradients, for ``"moments"``.
 
     Raises:
         ValueError: they cannot.
@@ -113,8 +113,8 @@ def check_moments(whole: torch.optim.Optimizer) -> None:
 def check_no_ddp(params: Sequence[torch.Tensor]) -> None:
     """Check that no DistributedDataParallel has these parameters.
 
-    Nothing leads from a parameter to it: all objects of the process are looked at, if processes
-    work together.
+    A parameter has no reference to it, so all objects of the process are searched if
+    torch.distributed is initialized.
 
     Raises:
         RuntimeError: one has; nothing has been changed.
@@ -125,7 +125,7 @@ def check_no_ddp(params: Sequence[torch.Tensor]) -> None:
 
     own = set(map(id, params))
     for each in gc.get_objects():
-        # type(), as isinstance would ask objects that imitate others
+        # type(), since isinstance would trigger lazy proxies
         replicated = issubclass(type(each), DistributedDataParallel)
         if replicated and any(id(p) in own for p in each.parameters()):
             raise RuntimeError(

@@ -1,4 +1,4 @@
-"""State dicts of one optimizer over all parameters, and those of an optimizer for each."""
+"""Split a state dict of one optimizer into those of one optimizer per parameter, and merge them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..optimizers.coded_dicts import CODED_STATE
 from .coded import with_state
 
 OF_GROUPS = ("params", "param_names")
-"""What a group has besides options."""
+"""The entries of a group that are not options."""
 
 _BY_PARAM = ("state", CODED_STATE, "formats", "orders")
 """The parts of a state dict that have an entry for each parameter."""
@@ -19,11 +19,11 @@ def parts_of(state_dict: Any, param_groups: Sequence[Mapping[str, Any]]) -> list
     """Return the state dict of each parameter.
 
     Args:
-        state_dict: of all.
-        param_groups: of the optimizer that is to load it.
+        state_dict: the state dict of all parameters.
+        param_groups: the groups of the optimizer that will load it.
 
     Raises:
-        TypeError, ValueError: it is no such state dict, or one of other groups.
+        TypeError, ValueError: it is not such a state dict, or has other groups.
     """
     expected = "state_dict: expected that of an optimizer, with 'state' and 'param_groups'"
     if not isinstance(state_dict, Mapping):
@@ -53,11 +53,11 @@ def _part(state_dict: Mapping[str, Any], group: Mapping[str, Any], key: Any) -> 
 
 
 def merged(saved: Mapping[str, Any], singles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a state dict of all parameters with the codes that their own ones have.
+    """Return a state dict of all parameters with the codes from each parameter's own.
 
     Args:
-        saved: that with values.
-        singles: that of each parameter, in the order of the keys.
+        saved: the state dict with values.
+        singles: the state dict of each parameter, in the order of the keys.
     """
     coded = [single for single in singles if CODED_STATE in single]
     if not coded:

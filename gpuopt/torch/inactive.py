@@ -1,4 +1,4 @@
-"""Inactive parameters: those that no step updates, so that they may be of any kind."""
+"""Inactive parameters, which no step updates and which may therefore be of any kind."""
 
 from __future__ import annotations
 

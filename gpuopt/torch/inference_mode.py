@@ -1,4 +1,4 @@
-"""Inference mode, which an optimizer leaves: inference tensors cannot be changed outside of it."""
+"""Leave inference mode in a step: inference tensors could not be changed outside of it."""
 
 from __future__ import annotations
 
@@ -21,5 +21,6 @@ def ordinary(lock: AbstractContextManager[Any] | None = None) -> AbstractContext
 
 @contextmanager
 def _without_inference_mode(lock: AbstractContextManager[Any]) -> Iterator[None]:
-    with lock, torch.inference_mode(False), torch.no_grad():  # the first enables gradients again
+    # no_grad, since inference_mode(False) enables gradients.
+    with lock, torch.inference_mode(False), torch.no_grad():
         yield

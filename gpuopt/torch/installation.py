@@ -1,8 +1,8 @@
-"""torch.optim's classes make drop-ins: for scripts that hard-code them.
+"""Make torch.optim's classes create drop-ins, for scripts that hard-code them.
 
-Not the names are replaced but what calling a class makes. So it does not matter where a script has
-a class from, or when it imported it; ``isinstance``, ``issubclass`` and pickles, which go by the
-class, mean what they meant; and a class that derives from torch's stays torch's.
+The names are not replaced, only what calling a class creates. So it does not matter how or when a
+script imported a class; ``isinstance``, ``issubclass`` and pickles, which depend on the class, work
+as before; and subclasses of torch's classes stay torch's.
 """
 
 from __future__ import annotations
@@ -23,36 +23,37 @@ from .fused import Fused
 _LOCK = Lock()
 
 _installed: dict[type, type[Fused]] = {}
-"""The drop-in of each of torch's classes that makes one."""
+"""The replaced classes of torch, and the drop-in of each."""
 
 _KNOWN: dict[str, type[Fused]] = {
     name: getattr(classes, name)
     for name in classes.__all__
     if name != "Optimizer" and hasattr(torch.optim, name)
 }
-"""The drop-ins of those optimizers that torch.optim has, too."""
+"""The drop-ins of optimizers that torch.optim also has."""
 
 
 def install(names: Iterable[str] | None = None) -> list[str]:
-    """Let torch.optim's classes make drop-ins: ``torch.optim.AdamW(...)`` is ours from here on.
+    """Make torch.optim's classes create drop-ins: from now on ``torch.optim.AdamW(...)`` is ours.
 
-    That holds for ``torch.optim.AdamW``, and for what was imported by ``from torch.optim import
-    AdamW`` or ``from torch.optim.adamw import AdamW``, before or after, in the whole process; it
-    takes the drop-in's own options (``clip_norm=1.0``), too. What stays torch's: optimizers that
-    exist, are copied or unpickled; classes that derive from torch's; ``differentiable=True``, which
-    drop-ins refuse. The drop-ins derive from torch's classes, so ``isinstance(opt,
-    torch.optim.AdamW)`` holds for both, but ``type(opt) is torch.optim.AdamW`` not for a drop-in.
+    This affects ``torch.optim.AdamW``, and names imported by ``from torch.optim import AdamW`` or
+    ``from torch.optim.adamw import AdamW``, before or after, in the whole process; the calls also
+    accept the drop-in's own options (``clip_norm=1.0``). Unaffected are existing, copied and
+    unpickled optimizers, subclasses of torch's classes, and ``differentiable=True``, which drop-ins
+    reject. The drop-ins derive from torch's classes, so ``isinstance(opt, torch.optim.AdamW)`` is
+    true for both, but ``type(opt) is torch.optim.AdamW`` is false for a drop-in.
 
-    What is new is logged, once in a job: ``logging.getLogger("gpuopt")``.
+    ``logging.getLogger("gpuopt")`` logs the replaced classes once per job.
 
     Args:
-        names: of torch.optim's classes; None for all that gpuopt has.
+        names: names of torch.optim's classes; None for all that gpuopt has.
 
     Returns:
-        Those that made torch's optimizers until now.
+        The names of the newly replaced classes.
 
     Raises:
-        TypeError, ValueError: a name is no text, or not of such a class; nothing has been changed.
+        TypeError, ValueError: a name is not a string, or not that of such a class; nothing has
+                been changed.
 
     >>> import gpuopt.torch, torch
     >>> w = torch.ones(2, requires_grad=True)
@@ -78,7 +79,7 @@ def install(names: Iterable[str] | None = None) -> list[str]:
 
 
 def uninstall() -> None:
-    """Let all of torch.optim's classes make torch's optimizers again; drop-ins stay drop-ins."""
+    """Make torch.optim's classes create torch's optimizers again; drop-ins stay drop-ins."""
     with _LOCK:
         _installed.clear()
 
@@ -100,12 +101,12 @@ def _checked(names: Iterable[str]) -> list[str]:
 def _constructor_of(theirs: Any) -> Callable[..., Any]:
     """Return the ``__new__`` of one of torch's classes.
 
-    `uninstall` leaves it where it is: Python does not forget that a class once had one, and would
-    refuse the arguments of the next call.
+    `uninstall` does not remove it: Python remembers that a class once had a ``__new__``, and would
+    reject the arguments of the next call.
     """
 
     def __new__(cls: Any, *args: Any, **options: Any) -> Any:
-        # Without arguments it is called by pickle and copy, whose optimizers stay what they are.
+        # pickle and copy call it without arguments; their optimizers keep their class.
         if cls is theirs and (args or options) and not options.get("differentiable"):
             cls = _installed.get(theirs, theirs)
         following = super(theirs, cls).__new__
@@ -113,6 +114,6 @@ def _constructor_of(theirs: Any) -> Callable[..., Any]:
             return following(cls)
         return following(cls, *args, **options)
 
-    # What reads a class's arguments reads those of its __new__.
+    # inspect.signature reads the arguments of __new__.
     __new__.__signature__ = inspect.signature(theirs.__init__)  # type: ignore[attr-defined, misc]
     return __new__

@@ -1,4 +1,4 @@
-"""The options and states of all optimizers, to tell which one a state dict was saved by."""
+"""The options and states of all optimizers, to identify the one that saved a state dict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IN_ALL = frozenset({"params", "foreach", "capturable", "differentiable", "fused
 class _Optimizer(NamedTuple):
     options: frozenset[str]
     states: frozenset[str]
-    """Empty if they are not known."""
+    """Empty if unknown."""
 
 
 _DROP_INS: dict[str, _Optimizer] = {}
@@ -25,22 +25,22 @@ _DROP_INS: dict[str, _Optimizer] = {}
 def register_optimizer(optimizer: type, states: Iterable[str]) -> None:
     """Register a drop-in by its name, with the states that its rules may have."""
     name = optimizer.__name__
-    if name == "AdamW":  # whose groups have the options of Adam's
+    if name == "AdamW":  # whose groups have Adam's options
         theirs: type = torch.optim.Adam
     else:
         theirs = getattr(torch.optim, name, optimizer)
     _DROP_INS[name] = _Optimizer(_options(theirs), frozenset(states))
 
 
-def likeliest(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str, Any]]) -> str:
-    """Return the optimizers that a state dict is most like, joined by "or"; "" if like none.
+def most_similar(groups: Sequence[Mapping[str, Any]], states: Iterable[Mapping[str, Any]]) -> str:
+    """Return the most similar optimizers to a state dict's, joined by "or"; "" if there are none.
 
     Args:
         groups: its ``param_groups``.
-        states: of each parameter.
+        states: the states of each parameter.
 
     >>> group = {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.0, "params": [0]}
-    >>> likeliest([group], [])
+    >>> most_similar([group], [])
     'Lion'
     """
     optimizers = {**_of_torch(), **_DROP_INS}

@@ -1,4 +1,4 @@
-"""What an optimizer takes from a state dict: checked as a whole first, then copied."""
+"""The states that an optimizer loads from a state dict: all are checked, then copied."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..optimizers.coded_dicts import formats_in
 from ..optimizers.loaded import unused
 from ..optimizers.whole import STATE_DTYPE
 from ..rules.formats import scale_name
-from .coded import Coded, taken_over, with_state
+from .coded import Coded, copied_coded_states, with_state
 from .param_groups import CheckedParamGroups
 from .state_dict_checks import check_state_dict
 from .step_counts import StepCounts
@@ -23,14 +23,14 @@ States = dict[torch.Tensor, dict[str, Any]]
 class LoadedStates:
     """The states in a state dict, for one optimizer.
 
-    torch casts each state to its parameter's dtype, and shares the tensor with the state dict if
-    that changes nothing. Here torch is left to load the groups and the numbers, without the states.
+    torch would cast each state to its parameter's dtype, and share the tensor with the state dict
+    if the cast does nothing. Here torch only loads the groups and the numbers.
 
     Attributes:
         rest: the state dict that torch loads.
         skipped: the number of skipped steps, if the state dict has it.
         saved: the states of each parameter, as they were saved.
-        coded: the states of parameters that come as codes.
+        coded: the states of parameters that were saved as codes.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class LoadedStates:
         """Check the state dict, and copy its tensors in their dtypes.
 
         Args:
-            optimizer: that loads it.
-            state_dict: by torch's names.
-            mine: the optimizer's states of each parameter; those that come back are not copied.
+            optimizer: the optimizer that loads it.
+            state_dict: a state dict with torch's names.
+            mine: the optimizer's states of each parameter; its own tensors are not copied.
 
         Raises:
             TypeError, ValueError: it is of another class or of other parameters.
@@ -61,7 +61,7 @@ class LoadedStates:
             in_codes = {part for name in formats for part in (name, scale_name(name))}
             self._take(optimizer, key, group, param, in_codes)
             if formats:
-                coded, values = taken_over(state_dict, key, formats, param)
+                coded, values = copied_coded_states(state_dict, key, formats, param)
                 self._tensors[param].update(values)
                 self.coded |= {param: coded} if coded.formats else {}
 
@@ -69,8 +69,8 @@ class LoadedStates:
         """Put the tensors into ``state``, where torch has put the rest.
 
         Args:
-            state: of each parameter, by torch's names.
-            counts: is told the counts that a step tensor rounds.
+            state: the states of each parameter, by torch's names.
+            counts: records the counts that a step tensor rounds.
         """
         for param, numbers in self._numbers.items():
             own, mine = state[param], self._mine.get(param) or {}
@@ -90,7 +90,7 @@ class LoadedStates:
         param: torch.Tensor,
         in_codes: Collection[str],
     ) -> None:
-        """Copy the tensors of a parameter, and leave the others in `rest`; ``in_codes`` in none."""
+        """Copy the tensors of a parameter except ``in_codes``; other values stay in `rest`."""
         own = self.rest["state"].get(key)
         if not own:
             return
@@ -110,7 +110,7 @@ class LoadedStates:
 
 
 def _with_own(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a saved group, with this optimizer's ``state_dtype`` for it where it has none."""
+    """Return a saved group, with this optimizer's ``state_dtype`` if it has none."""
     own = {STATE_DTYPE: mine[STATE_DTYPE]} if STATE_DTYPE in mine else {}
     return {**own, **saved}
 
@@ -121,14 +121,14 @@ def _unused(
     param: torch.Tensor,
     held: Collection[str],
 ) -> frozenset[str]:
-    """Return the states of tails that no step of this optimizer would use."""
+    """Return the tail states that no step of this optimizer would use."""
     dtype = str(param.dtype).removeprefix("torch.")
     update = within(optimizer._rule_for(group), optimizer._tail).for_params(dtype)
     return unused(held, update, dtype)
 
 
 def _own(value: torch.Tensor, mine: Any, device: torch.device) -> torch.Tensor:
-    """Return a copy on a device, or the tensor itself if it is the optimizer's and can stay."""
+    """Return a copy on a device, or the tensor itself if it is the optimizer's own."""
     if value is mine and value.device == device and not value.is_inference():
         return value
     return value.detach().to(device, copy=True)

@@ -1,4 +1,4 @@
-"""What a step updates of each parameter: a real tensor of this process, in the same memory."""
+"""The local, real view of each parameter that a step updates."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .state_values import checked_state, dtypes_in_state, shown, taken
 
 
 class LocalTensors:
-    """The shards of DTensors, complex ones as real numbers, and the way back to torch's tensors.
+    """The local shards of DTensors and real views of complex tensors, and their inverses.
 
     Attributes:
         params: the parameters.
         names: of the parameters, for error messages.
-        shards: of the parameters; an inactive one is an empty tensor there.
+        shards: the shards of the parameters; an inactive one has an empty tensor.
         complex: the indices of the complex parameters.
-        views: for each parameter, what the step updates.
+        views: for each parameter, the tensor that the step updates.
         all_plain: whether none is complex or a DTensor.
     """
 
     def __init__(
         self, params: Sequence[torch.Tensor], names: Sequence[str], shards: Shards
     ) -> None:
-        """Make the views; the arguments are described above.
+        """Make the views; the arguments are attributes.
 
         Raises:
             TypeError: a parameter is a conjugated view.
@@ -38,12 +38,12 @@ class LocalTensors:
         self.views = [real_view(p, name) for p, name in zip(shards.locals, names)]
         self.all_plain = not (self.complex or shards.indices)
 
-    def fit(self, params: Sequence[torch.Tensor]) -> bool:
-        """Whether the views are still those of the parameters, which are the same objects."""
+    def fits(self, params: Sequence[torch.Tensor]) -> bool:
+        """Whether the views still match the parameters, which are the same objects."""
         if self.all_plain:
             return True
         own = self.shards.locals
-        return self.shards.fit(params) and all(
+        return self.shards.fits(params) and all(
             own[i].data_ptr() == self.views[i].data_ptr() for i in self.complex
         )
 
@@ -52,7 +52,7 @@ class LocalTensors:
         return frozenset((*self.shards.indices, *self.complex))
 
     def local_state(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
-        """Return a state of parameter ``i`` as the step has it: local, real, on its device.
+        """Return a state of parameter ``i`` in the step's form: local, real, on its device.
 
         Raises:
             TypeError, ValueError: it does not fit the parameter, or its elements overlap.
@@ -71,16 +71,16 @@ class LocalTensors:
         return real
 
     def state_in_torch(self, i: int, name: str, array: torch.Tensor) -> torch.Tensor:
-        """Return a state of parameter ``i`` as torch has it."""
+        """Return a state of parameter ``i`` in torch's form."""
         return self.to_torch(i, shown(name, array))
 
     def to_torch(self, i: int, array: torch.Tensor) -> torch.Tensor:
-        """Return a tensor like the step's parameter ``i`` as one like the optimizer's."""
+        """Convert a tensor from the form of the step's parameter ``i`` to the optimizer's."""
         own = torch.view_as_complex(array) if i in self.complex else array
         return self.shards.to_dtensor(i, own)
 
     def by_parameter(self, values: Sequence[torch.Tensor]) -> dict[torch.Tensor, torch.Tensor]:
-        """Return values of the step, one for each parameter, as torch has them, by parameter."""
+        """Return the step's values for each parameter in torch's form, by parameter."""
         pairs = zip(self.params, values, self.views)
         return {
             p: p if value is view else self.to_torch(i, value)

@@ -1,4 +1,4 @@
-"""Groups without an option that a step reads: of another optimizer, or of an older torch."""
+"""Groups that lack an option, since they come from another optimizer or an older torch."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def torch_name(optimizer: CheckedParamGroups, name: str) -> str:
 
 
 def drop_in_of(optimizer: CheckedParamGroups) -> Any:
-    """Return the class of gpuopt.torch that an optimizer's class is, or is derived from."""
+    """Return the class of gpuopt.torch to which an optimizer belongs."""
     return next(base for base in type(optimizer).__mro__ if "_definition" in vars(base))
 
 
 def name_of(optimizer: CheckedParamGroups) -> str:
-    """Return the name of that class, with the rule of an `Optimizer`."""
+    """Return the name of that class; for an `Optimizer`, with its rule."""
     name, rule = str(drop_in_of(optimizer).__name__), optimizer._definition.registered
     return f"{name}(rule={rule!r})" if rule else name
 
@@ -59,7 +59,7 @@ class _ReadOptions(dict[str, Any]):
     """The options of a group, or their defaults; records which missing ones were read."""
 
     def __init__(self, group: Group, defaults: Group) -> None:
-        """Take a group, and what a missing option is read as."""
+        """Store a group, and the values of missing options."""
         super().__init__(group)
         self._defaults = defaults
         self.missing: list[str] = []

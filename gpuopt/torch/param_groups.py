@@ -15,7 +15,7 @@ from ..optimizers.whole import OF_OPTIMIZERS, STATE_DTYPE, OptimizerOption
 from ..rules.definitions import Definition
 from ..rules.registry import Rule
 from ..rules.rounding import SEED
-from .arguments import check_each_once, check_numbers
+from .arguments import check_no_duplicates, check_numbers
 from .group_options import Whole, check_changed, check_group, checked_for, names_in, torch_ranges
 from .shared_attributes import Shared
 
@@ -23,10 +23,10 @@ DIFFERENTIABLE = "differentiable: gpuopt's step cannot be differentiated, use to
 
 
 class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
-    """Options of groups, checked in the constructor, in added groups, and when they change."""
+    """Groups whose options are checked in the constructor, when added, and when they change."""
 
     _definition: Definition
-    """What the class is made from; `by_rule.Optimizer` has one for each object."""
+    """The definition of the class; `by_rule.Optimizer` has one for each object."""
 
     norm_group = OptimizerOption("_norm_group")
 
@@ -41,13 +41,13 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     @property
     def tail(self) -> Tail:
         """The options of the tail; `change` changes its numbers."""
-        tail: Tail = self._tail  # and not the step's: reading makes no step
+        tail: Tail = self._tail  # not the step's: reading it must not create a step
         return tail
 
     def _rule_for(self, group: Mapping[str, Any]) -> Rule:
-        """Return the rule that a group's options choose."""
+        """Return the rule selected by a group's options."""
         definition = self._definition
-        # An older torch does not have every option that chooses.
+        # An older torch lacks some of the options that select the rule.
         return definition.rule_for(
             {name: name in self.defaults and group[name] for name in definition.choices}
         )
@@ -57,14 +57,14 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
         return self._definition.state_names | OF_TAILS
 
     def _carried_names(self) -> frozenset[str]:
-        """Return the names of the numbers that tensors carry from step to step."""
+        """Return the names of the carried numbers."""
         return self._definition.carried_names | {SEED}
 
     def _params(self) -> list[torch.Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
     def _param_names(self) -> list[str]:
-        """Return the name of each parameter for error messages: its own, if it was given one."""
+        """Return the name of each parameter for error messages: its own, if it has one."""
         names: list[str] = []
         for group in self.param_groups:
             own = group.get("param_names")
@@ -103,7 +103,7 @@ class CheckedParamGroups(TailMethods, torch.optim.Optimizer):
     def _check_group(self, group: Mapping[str, Any]) -> None:
         if group.get("differentiable"):
             raise ValueError(DIFFERENTIABLE)
-        check_each_once(group["params"])
+        check_no_duplicates(group["params"])
         if STATE_DTYPE not in group:
             checked_for(self._state_dtype, group["params"])
         index = len(self.param_groups) - 1

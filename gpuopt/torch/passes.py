@@ -14,7 +14,7 @@ from ..rules.definitions import Definition
 
 
 class HessianUpdates:
-    """Of SophiaG: `update_hessian`, and a step that takes ``bs``."""
+    """`update_hessian` of SophiaG, and a step that takes ``bs``."""
 
     param_groups: Any
 
@@ -23,7 +23,7 @@ class HessianUpdates:
 
         Args:
             closure: evaluates the model again and returns the loss.
-            bs: the option of all groups from here on; None: as it is.
+            bs: sets the option in all groups; None leaves it.
 
         Raises:
             RuntimeError: a gradient is sparse; nothing has been changed.
@@ -38,10 +38,10 @@ class HessianUpdates:
 
     @in_default_mode
     def update_hessian(self) -> None:
-        """Update the estimate of the Hessian's diagonal by the gradients in ``.grad``, in one pass.
+        """Update the estimate of the Hessian's diagonal from ``.grad``, in one pass.
 
-        They are those of a loss over labels that are drawn from the model's own predictions,
-        unscaled where a GradScaler has scaled that.
+        The gradients must be those of a loss whose labels are sampled from the model's own
+        predictions, unscaled if a GradScaler has scaled the loss.
 
         Raises:
             TypeError, ValueError: a gradient does not fit; nothing has been changed.

@@ -14,7 +14,7 @@ from ..kernels.table import add_partials
 
 
 class TorchProcessGroups:
-    """What each process measured, combined over process groups: an `engine.sharding.ProcessGroups`.
+    """Combine measurements over process groups; implements `engine.sharding.ProcessGroups`.
 
     Attributes:
         whole: see `engine.sharding.ProcessGroups`.
@@ -24,13 +24,13 @@ class TorchProcessGroups:
         """Store the groups.
 
         Args:
-            groups: process groups; sums are made over one after the other.
+            groups: process groups; sums are combined over each in turn.
             whole: see `engine.sharding.ProcessGroups`.
         """
         self._groups, self.whole = groups, whole
 
     def combine(self, partials: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the partials of all processes combined, added in the order of ranks."""
+        """Return the combined partials of all processes, added in rank order."""
         for group in self._groups:
             own = torch.from_numpy(np.ascontiguousarray(partials)).reshape(1, -1)
             rows = own.new_empty((group.size(), own.numel()))
@@ -63,7 +63,7 @@ def all_gather(group: Any, rows: torch.Tensor, own: torch.Tensor) -> None:
     distributed: Any = torch.distributed
     gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
     device = device_for(group, own.device)
-    gathered = rows.to(device)  # rows itself, if it is there already
+    gathered = rows.to(device)  # rows itself, if it is on this device already
     gather(gathered, own.to(device), group=group)
     if gathered is not rows:
         rows.copy_(gathered)
@@ -79,7 +79,7 @@ def all_reduce_max(flag: torch.Tensor, groups: Sequence[Any]) -> torch.Tensor:
 
 
 def device_for(group: Any, device: torch.device) -> torch.device:
-    """Return ``device``, or the first device that a group's backends do support."""
+    """Return ``device``, or the first device that a group's backends support."""
     kinds = [kind.type for kind in group._device_types]
     if device.type in kinds:
         return device

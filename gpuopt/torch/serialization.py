@@ -1,4 +1,4 @@
-"""The states of a fused optimizer: read, pickled, copied, saved and loaded."""
+"""Reading, pickling, copying, saving and loading the states of a drop-in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EXACT_COUNTS = "_exact"
 
 
 class Serializable(TailMethods, torch.optim.Optimizer):
-    """What `fused.Fused` is besides its step; the attributes are described there."""
+    """The part of `fused.Fused` for its states; the attributes are described there."""
 
     _tensor_step: Any
     _tail: Any
@@ -52,9 +52,9 @@ class Serializable(TailMethods, torch.optim.Optimizer):
 
     @property
     @torch._disable_dynamo  # a compiled loop that reads it would be recompiled at its first steps
-    # torch has a plain attribute here; reading this one brings it up to date
+    # torch has a plain attribute here; reading this one updates it
     def state(self) -> defaultdict[torch.Tensor, Any]:  # type: ignore[override]
-        """The states and the step of each parameter, by torch's names; waits for devices."""
+        """The states and step of each parameter, by torch's names; synchronizes with devices."""
         with self._locked():
             if self._packed is not None:
                 packed: defaultdict[torch.Tensor, Any] = self._packed
@@ -85,21 +85,21 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         return (None if group.get("capturable") or fused else "cpu"), dtype
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickles and deep copies have.
+        """Return the content of pickles and deep copies.
 
         Raises:
             NotAvailableError: inside `ema_weights`.
         """
         with self._locked():
             self._check_not_swapped("copy")
-            saved = super().__getstate__()  # reads `state`, which brings it up to date
+            saved = super().__getstate__()  # reads `state`, which updates it
             own = {name: getattr(self, name) for name in _PICKLED}
             exact = self._step_counts.exact()
             counts = {_EXACT_COUNTS: exact} if exact else {}
             return {**saved, **own, **counts, "_skipped_before": self._skipped()}
 
     def __copy__(self) -> Self:
-        """Return an optimizer that shares groups, states and counts with this one, as torch's do.
+        """Return an optimizer that shares groups, states and counts with this one, as in torch.
 
         Loading a state dict into either separates them.
         """
@@ -111,7 +111,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
             return twin
 
     def _skipped(self) -> int:
-        """Return the number of skipped steps; waits for a device."""
+        """Return the number of skipped steps; synchronizes with a device."""
         step: TensorStep | None = self._tensor_step
         return self._skipped_before if step is None else step.step.norm.skipped()
 
@@ -121,10 +121,10 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         With ``skip_nonfinite`` it also has ``"skipped_steps"``, which torch's optimizers ignore.
 
         Args:
-            decoded: whether states in 8 bits are float32 tensors, as torch.optim loads them. If
-                not, they are their codes and scales, in ``"coded_state"`` in place of ``"state"``,
-                which only drop-ins load; both are loaded without loss. Tensors are the live ones,
-                as torch's are, but for decoded values.
+            decoded: whether 8-bit states are float32 tensors, which torch.optim can load. If not,
+                they are codes and scales in ``"coded_state"`` instead of ``"state"``, which only
+                drop-ins load. Both are loaded without loss. Except for decoded values, the tensors
+                are the live ones, as in torch.
 
         Raises:
             NotAvailableError: inside `ema_weights`.
@@ -144,7 +144,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         groups, params = self._groups(), self._params()
         step: TensorStep = self._tensor_step_for(params)
         step.step.complete_states(groups)
-        step.step.expose_states()  # the caller has them, and may move them
+        step.step.expose_states()  # the caller has them, and may change them
         names, counted = self._state_names(), self._counted()
         self._packed, formats = step.states.coded(self._state, names, *counted)
         try:
@@ -160,7 +160,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set the attributes from a pickle, a copy, or a state dict that torch loads."""
         self.__dict__.setdefault(SHARED, new_shared())
-        if self._is_copied():  # torch loads a state dict: the copies share nothing from here on
+        if self._is_copied():  # torch is loading a state dict: from now on the copies share nothing
             own = {name: getattr(self, name) for name in _PICKLED}
             own["lock"] = getattr(self, SHARED)["lock"]  # `load_state_dict` holds it
             self.__dict__[SHARED] = {**new_shared(), **own, "_skipped_before": self._skipped()}
@@ -181,11 +181,11 @@ class Serializable(TailMethods, torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load as torch does, except that states are copied, in the dtypes they were saved in.
 
-        It may have codes of states in 8 bits, whatever ``state_dtype`` is in use, and masters of
+        It may have codes of 8-bit states, whatever ``state_dtype`` is in use, and masters of
         another kind: the next step converts them.
 
-        States of a tail that this optimizer does not use (EMA, master weights, compensations of a
-        Kahan sum) are left out, with a warning.
+        Tail states that this optimizer does not use (EMA, master weights, Kahan compensations)
+        are dropped with a warning.
 
         Raises:
             TypeError, ValueError: it is of another class, of other groups or parameters, or its
@@ -194,7 +194,7 @@ class Serializable(TailMethods, torch.optim.Optimizer):
         """
         given: Any = state_dict
         if not isinstance(given, Mapping):
-            check_state_dict(self, given)  # which raises
+            check_state_dict(self, given)  # raises
         with self._locked():
             self._check_not_swapped("load_state_dict")
             states = self.state  # up to date now, even if it is in the state dict that is loaded

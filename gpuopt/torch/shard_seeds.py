@@ -1,4 +1,4 @@
-"""Rounding seeds of shards: each process rounds its shard of a DTensor with numbers of its own."""
+"""Rounding seeds of shards: each process rounds its shard of a DTensor with its own numbers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .shards import Shards
 
 
 class ShardSeeds:
-    """The seeds of whole DTensors, from which those of their shards follow.
+    """The seeds of whole DTensors, from which those of their shards are derived.
 
     Attributes:
-        whole: by index, the seed of each parameter whose shard here has another: the one to save,
-            so that a checkpoint can be loaded on another mesh.
+        whole: by index, the whole tensor's seed of each parameter whose shard here has its own.
+            This one is saved, so that a checkpoint can be loaded on another mesh.
     """
 
     def __init__(self, shards: Shards, tail: Tail) -> None:
-        """Take what decides whether anything is rounded stochastically.
+        """Store what determines whether anything is rounded stochastically.
 
         Args:
-            shards: of the parameters.
-            tail: with its seed.
+            shards: the shards of the parameters.
+            tail: the tail of the optimizer, with its seed.
         """
         self._shards, self._tail = shards, tail
         self.whole: dict[int, float] = {}
@@ -35,8 +35,8 @@ class ShardSeeds:
 
         Args:
             i: the index of the parameter.
-            states: of the parameter, by name.
-            state_dtype: of its new states; None for the default.
+            states: the states of the parameter, by name.
+            state_dtype: the dtype of its new states; None for the default.
         """
         if i not in self._shards.indices:
             return False

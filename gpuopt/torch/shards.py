@@ -49,8 +49,8 @@ class Shards:
         Args:
             params: DTensors and plain tensors.
             names: of the parameters, for error messages.
-            norm_group: the processes that have other plain parameters of the same model: a process
-                group, ``"world"``, or None.
+            norm_group: the processes that have different plain parameters of the same model: a
+                process group, ``"world"``, or None.
 
         Raises:
             ValueError: a DTensor has a Partial placement, or the default process group that
@@ -90,14 +90,14 @@ class Shards:
                     "optimizer of its own"
                 )
 
-    def fit(self, params: Sequence[torch.Tensor]) -> bool:
+    def fits(self, params: Sequence[torch.Tensor]) -> bool:
         """Whether the parameters still have the same shards."""
         return all(_LOCAL_TENSOR(params[i]) is self.locals[i] for i in self.indices)
 
     def of(self, grads: Sequence[Any]) -> Sequence[Any]:
         """Return the shards of the gradients, with the placements of their parameters.
 
-        Autograd may give a gradient other placements (Partial ones, under SequenceParallel): it is
+        Autograd may give a gradient other placements (Partial under SequenceParallel): it is
         then redistributed, which is a collective of all processes.
 
         Raises:
@@ -117,7 +117,7 @@ class Shards:
         return shards
 
     def zero_redistributed(self, grads: Sequence[Any], shards: Sequence[Any]) -> None:
-        """Zero those gradients whose shards are copies: the step has zeroed the copies alone."""
+        """Zero the gradients whose shards are copies: the step has only zeroed the copies."""
         pairs = [(grads[i], shards[i]) for i in self.indices if grads[i] is not None]
         redistributed = [grad for grad, shard in pairs if _LOCAL_TENSOR(grad) is not shard]
         for grad in redistributed:
@@ -135,7 +135,7 @@ class Shards:
 
         Args:
             i: the index of the parameter.
-            array: of the whole parameter's shape: a plain tensor, or a DTensor of any placements.
+            array: a plain tensor of the whole parameter's shape, or a DTensor with any placements.
         """
         if i not in self._specs:
             return array.full_tensor() if is_dtensor(array) else array  # type: ignore[attr-defined]
@@ -149,10 +149,10 @@ class Shards:
         if array.device_mesh == mesh and array.placements == placements:  # type: ignore[attr-defined]
             return _shard(array)
         cut = _shard(array.redistribute(mesh, placements))  # type: ignore[attr-defined]
-        return cut.clone(memory_format=torch.contiguous_format)  # it may be a view of the whole
+        return cut.clone(memory_format=torch.contiguous_format)  # it may be a view
 
     def to_dtensor(self, i: int, shard: torch.Tensor) -> torch.Tensor:
-        """Return a shard as a DTensor with a parameter's placements; as it is for a plain one."""
+        """Return a shard as a DTensor with a parameter's placements; unchanged for a plain one."""
         if i not in self._specs:
             return shard
         from torch.distributed.tensor import DTensor
@@ -205,7 +205,7 @@ def _spec(tensor: torch.Tensor) -> Any:
 
 
 def _shard(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the shard of a DTensor, after the collective that may still be computing it."""
+    """Return the shard of a DTensor, after waiting for a collective that computes it."""
     shard: Any = _LOCAL_TENSOR(tensor)
     return shard.wait() if hasattr(type(shard), "wait") else shard  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""Attributes that an optimizer shares with the objects that stand in for it."""
+"""Attributes that an optimizer shares with frameworks' wrappers around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..engine.locks import StepLock
 from .step_counts import StepCounts
 
 SHARED = "_gpuopt_shared"
-"""The attribute that holds the shared ones."""
+"""The attribute with the shared attributes."""
 
 
 def new_shared() -> dict[str, Any]:
@@ -25,7 +25,7 @@ class Shared:
     """
 
     def __init__(self, default: Any = None) -> None:
-        """Take the value that it has until it is set."""
+        """Store its initial value."""
         self._default = default
 
     def __set_name__(self, owner: type, name: str) -> None:

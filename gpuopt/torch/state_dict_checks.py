@@ -1,4 +1,4 @@
-"""Whether a state dict fits an optimizer: of the same class, with states like its parameters."""
+"""Checks that a state dict fits an optimizer: its class, groups, and the states' shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from ..optimizers.coded_dicts import formats_in, order_in
 from ..rules.definitions import Definition
 from .coded import check_coded, shape_of_codes, with_state
-from .known_optimizers import likeliest
+from .known_optimizers import most_similar
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .param_groups import CheckedParamGroups
 from .state_values import checked_state, count_in, dtypes_in_state, number_in
@@ -24,11 +24,11 @@ def check_state_dict(
     """Check that an optimizer can load a state dict.
 
     Returns:
-        For each parameter, its key and its group in the state dict, and the parameter. Nothing if
-        the sizes of the groups differ: torch's ``load_state_dict`` raises then.
+    For each parameter, its key and its group in the state dict, and the parameter. Empty if the
+    sizes of the groups differ, since torch's ``load_state_dict`` then raises.
 
     Raises:
-        TypeError, ValueError: it is not a state dict, or one of another class or other parameters.
+        TypeError, ValueError: it is not a state dict, or has another class or other parameters.
     """
     state_dict = with_state(state_dict)
     groups = _checked_groups(optimizer, state_dict)
@@ -93,7 +93,7 @@ def _check_states(
     formats = formats_in(state_dict, key)
     if formats.keys() - optimizer._state_names():
         raise ValueError(f"{_unlike(optimizer, state_dict)}: codes of {listed(formats)}")
-    if formats:  # else the parameter may have no shape yet
+    if formats:  # otherwise the parameter may have no shape yet
         check_coded(own, formats, param, f"state_dict: state of {label}")
         order_in(state_dict, key, shape_of_codes(param))
     for name in sorted(given & optimizer._state_names() - formats.keys()):
@@ -114,11 +114,11 @@ def _check_array(array: Any, param: torch.Tensor, dtypes: Sequence[str], what: s
 
 
 def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str:
-    """Return the beginning of an error that names the optimizer the state dict is like."""
+    """Return the beginning of an error that names the most similar optimizer."""
     own, states = name_of(optimizer), state_dict["state"].values()
     dicts = [states_of_one for states_of_one in states if isinstance(states_of_one, Mapping)]
     rules = {group.get("rule") for group in state_dict["param_groups"]} - {None}
-    theirs = likeliest(state_dict["param_groups"], dicts)
+    theirs = most_similar(state_dict["param_groups"], dicts)
     if rules:
         theirs = " or ".join(f"Optimizer(rule={rule!r})" for rule in rules)
     if isinstance(state_dict.get("optimizer"), str):
@@ -140,9 +140,9 @@ def _added_options(drop_in: Any) -> dict[str, Any]:
 
 @cache
 def _required_states(definition: Definition, drop_in: Any) -> frozenset[str]:
-    """Return the entries that a parameter's states have under all options, if it has any.
+    """Return the entries that a parameter's states, if any, have under all options.
 
-    torch looks for ``step`` among them while it loads.
+    torch reads ``step`` among them while it loads.
     """
     names = (frozenset((*rule.states, *rule.carried)) for rule in definition.all_rules)
     always = frozenset.intersection(*names)

@@ -1,4 +1,4 @@
-"""An optimizer's ``state``, as torch has it, to and from the states of its step."""
+"""Synchronizes an optimizer's ``state`` in torch's form with the states of its step."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .state_values import number_in
 from .step_counts import StepCounts
 
 _NONE = Coded({}, {})
-"""Of a parameter whose states were not loaded as codes."""
+"""For a parameter whose states were not loaded as codes."""
 
 
 class StateSync:
     """Copies states, step counts and carried numbers between ``state`` and a `FusedStep`.
 
-    The states are the same memory on both sides; only numbers are copied. But ``state`` has the
-    float32 values of states in 8 bits, from when it is read until the next step.
+    States share memory between the two; only numbers are copied. The exception are 8-bit states:
+    ``state`` has their float32 values from when it is read until the next step.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class StateSync:
         """Store the two sides.
 
         Args:
-            step: that updates the parameters.
-            tensors: of the parameters.
+            step: the step that updates the parameters.
+            tensors: the local tensors of the parameters.
             group_of: the group of each parameter.
-            carried: the names of the numbers that the optimizer's rules carry.
+            carried: the names of the rules' carried numbers.
             constant: the names of the states that passes may have changed before the first step.
         """
         self._constant = constant
@@ -62,13 +62,13 @@ class StateSync:
         state_dtypes: Sequence[str | None],
         coded: Mapping[torch.Tensor, Coded],
     ) -> None:
-        """Load ``state`` into the step, unless the step has the same already.
+        """Load ``state`` into the step, unless the step already has the same.
 
         Args:
-            state: of each parameter, by torch's names.
+            state: the states of each parameter, by torch's names.
             names: the states of every rule that the optimizer may use.
             counts: the exact counts behind the step tensors.
-            state_dtypes: of each group, of new states and of those that no step has updated yet.
+            state_dtypes: for each group, the dtype of states that are new or not updated yet.
             coded: the states of parameters that were loaded as codes, which ``state`` lacks.
 
         Raises:
@@ -93,12 +93,12 @@ class StateSync:
         if known != (steps, carried) or not _same_memory(states, self._step.states):
             self._step.load(steps, states, carried, formats)
         if any(states):
-            self._step.expose_states()  # `state` has these tensors, too: anybody may replace them
+            self._step.expose_states()  # `state` has these tensors, too: any code may replace them
 
     def drop_decoded(self, state: States) -> None:
-        """Forget the values of states in 8 bits: steps have taken over what ``state`` held.
+        """Remove the values of 8-bit states from ``state``: a step has encoded them.
 
-        The same goes for masters of which a step has made others.
+        Masters that a step has converted are removed as well.
         """
         if self._step.state_changes == self._dropped_at:
             return
@@ -117,14 +117,14 @@ class StateSync:
         counted: bool,
         counts: StepCounts,
     ) -> None:
-        """Write what the step has into ``state``.
+        """Write the step's states into ``state``.
 
         Args:
-            state: of each parameter, by torch's names.
+            state: the states of each parameter, by torch's names.
             step_tensors: for each group, the device (None: the parameter's) and the dtype of
                 torch's step tensors.
-            counted: whether torch keeps step counts. Stochastic rounding needs them anyway.
-            counts: is told the exact counts behind the step tensors.
+            counted: whether torch keeps step counts. Stochastic rounding always needs them.
+            counts: records the exact counts behind the step tensors.
         """
         values = self._step.values_of_states()
         for i, own in self._counted(state, values, step_tensors, counted, counts):
@@ -138,10 +138,10 @@ class StateSync:
         counted: bool,
         counts: StepCounts,
     ) -> tuple[dict[Any, dict[str, Any]], dict[Key, dict[str, str]]]:
-        """Return what ``state`` has, with the step's own codes and scales in place of values.
+        """Return the content of ``state``, with the step's codes and scales in place of values.
 
-        A DTensor has values: its blocks are those of a shard. The arguments are those of `load`
-        and `save`.
+        A DTensor keeps values, since its blocks are those of a shard. The arguments are those of
+        `load` and `save`.
 
         Returns:
             The states of each parameter, and by index the formats of those that are codes.
@@ -188,7 +188,7 @@ class StateSync:
                 _write_number(own, "step", float(steps[i]), dtype, device)
                 counts.note(param, own["step"], steps[i])
                 numbers = self._saved_numbers(i, carried[i])
-            else:  # those that all share may have changed in steps without this one
+            else:  # shared numbers may have changed in steps without this one
                 numbers = {n: x for n, x in carried[i].items() if n in self._step.shared}
             for number, value in numbers.items():
                 device = step_tensors[self._group_of[i]][0] or param.device
@@ -203,7 +203,7 @@ class StateSync:
         counts: StepCounts,
         state_dtype: str | None,
     ) -> tuple[int, dict[str, float]]:
-        """Return a parameter's step count and the numbers that it carries."""
+        """Return a parameter's step count and its carried numbers."""
         name, param = self._tensors.names[i], self._tensors.params[i]
         count = counts.read(param, own, name) if "step" in own else int(bool(arrays))
         given = [n for n in self._carried if n in own and count]
@@ -213,12 +213,12 @@ class StateSync:
         return count, numbers
 
     def _saved_numbers(self, i: int, carried: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the numbers that a parameter carries; the seed is the whole tensor's."""
+        """Return a parameter's carried numbers; the seed is the whole tensor's."""
         return {**carried, SEED: self._seeds.whole[i]} if i in self._seeds.whole else carried
 
 
 def _unused(name: str, array: torch.Tensor, state_dtype: str | None) -> torch.Tensor:
-    """Return a state that no step has updated yet (torch's Adagrad makes such) in its dtype."""
+    """Return a state that no step has updated yet (as torch's Adagrad creates) in its dtype."""
     if name in OF_TAILS:
         return array
     if state_dtype in FLOATS:
@@ -231,7 +231,7 @@ def _write_number(
 ) -> None:
     """Write a number into a parameter's states.
 
-    In place, like the states: a state dict shares these tensors, and its step stays that of its
+    In place, like the states: a state dict shares these tensors, and its step must match its
     states.
     """
     tensor = own.get(name)
@@ -242,7 +242,7 @@ def _write_number(
 
 
 def _same_memory(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these are the same tensors by name, or views of the same memory."""
+    """Whether two dicts hold the same tensors by name, or views of the same memory."""
     return all(
         mine.keys() == theirs.keys()
         and all(

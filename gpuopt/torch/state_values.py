@@ -1,4 +1,4 @@
-"""The values in an optimizer's ``state``, which anybody may write: checked before they are used."""
+"""Checks of the values in an optimizer's ``state``, which any code may write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def checked_state(array: Any, param: torch.Tensor, what: str) -> torch.Tensor:
 def dtypes_in_state(name: str) -> tuple[str, ...]:
     """Return the dtypes that a state may have by torch's names.
 
-    The 16 bits that rounding cuts off are a bfloat16 there: neither NCCL nor gloo takes int16, and
+    A 16-bit remainder is a bfloat16 tensor there: NCCL and gloo do not support int16, and
     torch.optim casts every state to the dtype of its parameter.
     """
     own = dtypes_of_state(name)
@@ -40,32 +40,32 @@ def dtypes_in_state(name: str) -> tuple[str, ...]:
 
 
 def shown(name: str, array: torch.Tensor) -> torch.Tensor:
-    """Return a state of a step as ``state`` has it; over the same memory."""
+    """Return a state of a step as a tensor for ``state``, sharing its memory."""
     as_bits = name == REMAINDER and array.dtype is torch.int16
     return array.view(torch.bfloat16) if as_bits else array
 
 
 def taken(name: str, array: torch.Tensor) -> torch.Tensor:
-    """Return a state that `shown` returned as the step has it; over the same memory."""
+    """Return a tensor from `shown` in the step's form, sharing its memory."""
     as_bits = name == REMAINDER and array.dtype is torch.bfloat16
     return array.view(torch.int16) if as_bits else array
 
 
 def number_in(own: Mapping[str, Any], name: str, param_name: str, prefix: str = "") -> float:
-    """Return a number in a parameter's states; waits for its device.
+    """Return a number in a parameter's states; synchronizes with its device.
 
     Args:
         own: the states.
-        name: of the number.
-        param_name: of the parameter, for error messages.
-        prefix: of error messages.
+        name: the name of the number.
+        param_name: the name of the parameter, for error messages.
+        prefix: the prefix of error messages.
 
     Raises:
         TypeError: it is not a number.
     """
     try:
         return float(own[name])
-    except (TypeError, ValueError, RuntimeError):  # the last: a tensor of several elements
+    except (TypeError, ValueError, RuntimeError):  # the last: several elements
         raise TypeError(
             f"{prefix}state {name!r} of {param_name}: expected a number, got {own[name]!r:.80}"
         ) from None

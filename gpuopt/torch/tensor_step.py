@@ -1,4 +1,4 @@
-"""The fused step over an optimizer's torch parameters: DTensors, complex and inactive ones too."""
+"""The fused step for torch parameters, including DTensors, complex and inactive ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..arrays import bare, fill, mark_written
+from ..arrays import fill, mark_written, without_lazy_bits
 from ..engine.groups import Groups
 from ..engine.step import FusedStep
 from ..engine.tail import Tail
@@ -21,18 +21,18 @@ from .state_sync import StateSync
 from .without_llvmlite import warn_without_llvmlite
 
 GRAD = attrgetter("grad")
-"""In a map, the fastest way to many gradients."""
+"""The fastest way, in a map, to read many gradients."""
 
 
 class TensorStep:
     """A fused step over the parameters of an optimizer.
 
-    The step updates what `LocalTensors` makes of the parameters. In place of an inactive parameter
-    it has an empty tensor.
+    The step updates the views that `LocalTensors` makes, with an empty tensor for each inactive
+    parameter.
 
     Attributes:
         step: the step.
-        tensors: what it updates.
+        tensors: the tensors that it updates.
         states: loads and saves the optimizer's ``state``.
     """
 
@@ -48,18 +48,18 @@ class TensorStep:
         constant: frozenset[str] = frozenset(),
         totals: bool = False,
     ) -> None:
-        """Describe and check the parameters.
+        """Check the parameters, and make the step.
 
         Args:
             params: the parameters.
             names: of the parameters, for error messages.
             sizes: the number of parameters of each group, in their order.
-            carried: the names of the numbers that the optimizer's rules carry.
+            carried: the names of the rules' carried numbers.
             tail: the tail of the optimizer.
-            state: of each parameter, by torch's names.
+            state: the states of each parameter, by torch's names.
             norm_group: see `shards.Shards`.
             constant: see `state_sync.StateSync`.
-            totals: whether its rules have sums over all parameters.
+            totals: whether the rules have sums over all parameters.
 
         Raises:
             TypeError, ValueError: a parameter cannot be updated.
@@ -88,23 +88,23 @@ class TensorStep:
         Args:
             params: the parameters.
             sizes: the number of parameters of each group.
-            state: of each parameter, if it may have changed since the last step.
+            state: the states of each parameter, if they may have changed since the last step.
         """
         return (
             self._sizes == sizes
             and all(map(is_, params, self.tensors.params))
             and not (self._inactive and self._any_active(state))
-            and self.tensors.fit(params)
+            and self.tensors.fits(params)
         )
 
     def _any_active(self, state: States | None) -> bool:
-        """Whether one of the inactive parameters has a gradient or a state by now."""
+        """Whether an inactive parameter has got a gradient or a state."""
         if not all(map(is_, map(GRAD, self._inactive), repeat(None))):
             return True
         return state is not None and any(map(state.get, self._inactive))
 
-    def differs_in_complexity(self, params: Sequence[torch.Tensor]) -> bool:
-        """Whether a real parameter has become complex since, or the other way round."""
+    def any_became_complex_or_real(self, params: Sequence[torch.Tensor]) -> bool:
+        """Whether a real parameter has become complex, or vice versa."""
         return any(p.is_complex() != (i in self.tensors.complex) for i, p in enumerate(params))
 
     def run(
@@ -117,8 +117,8 @@ class TensorStep:
 
         Args:
             grads: the gradient of each parameter, or None.
-            groups: what each group's options ask for.
-            found_inf: skips the step if it is not 0; the host does not wait for a device's.
+            groups: the rules and numbers of each group.
+            found_inf: skips the step if it is not 0; does not synchronize with a device.
 
         Raises:
             TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
@@ -142,10 +142,10 @@ class TensorStep:
         """Run a pass of the rules, as `FusedStep.run_pass` does.
 
         Args:
-            name: of the pass.
-            groups: what each group's options ask for.
+            name: the name of the pass.
+            groups: the rules and numbers of each group.
             grads: the gradient of each parameter, or None; for a pass over gradients.
-            among: for any other, the indices of the groups whose parameters are changed.
+            among: for any other pass, the indices of the groups whose parameters are changed.
 
         Raises:
             TypeError, ValueError: a gradient does not fit its parameter; nothing has been changed.
@@ -185,8 +185,8 @@ class TensorStep:
 
 
 def _memory_of_conjugated(grads: Sequence[Any], indices: Sequence[int]) -> dict[int, torch.Tensor]:
-    """Return the memory of conjugated gradients: `as_real` copies them, so no step zeroes it."""
-    return {i: as_real(bare(grads[i])) for i in indices if grads[i].is_conj()}
+    """Return the memory of conjugated gradients, which the step updates copies of, by `as_real`."""
+    return {i: as_real(without_lazy_bits(grads[i])) for i in indices if grads[i].is_conj()}
 
 
 def _zero(memories: Mapping[int, torch.Tensor], grads: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""From what a framework has in an optimizer's place to the optimizer."""
+"""Unwrap an optimizer from a framework's wrapper."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from .fused import Fused
 from .in_backward import StepInBackward
 
 _INSIDE = ("_optimizer", "optimizer", "optim", "optimizers")
-"""The attributes in which wrappers hold what they wrap.
+"""The attributes in which wrappers store what they wrap.
 
-Lightning's and Fabric's have the first, and pretend to be of the optimizer's class; Accelerate's,
-schedulers and Hugging Face's Trainer the second; ZeroRedundancyOptimizer and PostLocalSGDOptimizer
-the third; Lightning's Trainer and torchtitan's container the last, a list.
+Lightning's and Fabric's wrappers, which pretend to be of the optimizer's class, use the first;
+Accelerate, schedulers and Hugging Face's Trainer the second; ZeroRedundancyOptimizer and
+PostLocalSGDOptimizer the third; Lightning's Trainer and torchtitan's container the last, a list.
 """
 
 
 def of(wrapper: Any) -> Any:
     """Return the optimizer of gpuopt.torch that a framework has wrapped, itself or at any depth.
 
-    Accelerate's AcceleratedOptimizer, Lightning's and Fabric's optimizers, ZeroRedundancyOptimizer,
-    learning rate schedulers, and the Trainers of Hugging Face and Lightning have one inside.
+    Supported are Accelerate's AcceleratedOptimizer, Lightning's and Fabric's optimizers,
+    ZeroRedundancyOptimizer, learning rate schedulers, and the Trainers of Hugging Face and
+    Lightning.
 
     Args:
         wrapper: one of these, or an optimizer of gpuopt.torch.
@@ -30,7 +31,7 @@ def of(wrapper: Any) -> Any:
         A drop-in, or a `StepInBackward`.
 
     Raises:
-        TypeError: there is none inside; the message names what there is.
+        TypeError: there is none inside; the message names what was found.
         ValueError: there are several.
 
     >>> import gpuopt.torch, torch

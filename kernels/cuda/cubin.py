@@ -1,8 +1,8 @@
 """Compile CUDA C to a cached cubin file, with NVRTC through CuPy's binding.
 
-``cupy.RawModule(code=...)`` appends ``-ftz=true`` to the options; since NVRTC uses the last of two,
-denormals would be flushed. This module passes the options unchanged. It needs neither a GPU nor a
-driver.
+``cupy.RawModule(code=...)`` appends ``-ftz=true`` to the options, and the last one wins in NVRTC,
+so denormals would be flushed. This module passes the options unchanged. It needs neither a GPU nor
+a driver.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .source import OPTIONS
 __all__ = ["cubin"]
 
 _lock = Lock()
-"""NVRTC fails in threads that are the first to compile at the same time: it opens a library of its
-own in a way that is not safe for threads."""
+"""NVRTC fails if several threads make the first compilation at the same time, since it opens one of
+its libraries in a way that is not thread-safe."""
 
 
 def cubin(text: str, arch: int) -> Path:
@@ -34,8 +34,8 @@ def cubin(text: str, arch: int) -> Path:
 
     Args:
         text: CUDA C without includes.
-        arch: of the device, such as 90. If NVRTC does not know it, the file holds PTX for the
-            newest known one below it, which the driver compiles.
+        arch: the architecture of the device, such as 90. If NVRTC does not know it, the file has
+            PTX for the newest older one, which the driver compiles.
 
     Raises:
         ValueError: it does not compile; the message has NVRTC's log.
@@ -62,7 +62,8 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
         except nvrtc.NVRTCError as error:
             raise ValueError(f"{error}: {nvrtc.getProgramLog(program)}") from error
         if "=sm_" in options[-1]:
-            # The binding drops the last byte as if it ended a string; it is a NUL of the ELF file.
+            # The binding strips the last byte as a string terminator, but it belongs to the ELF
+            # file.
             return bytes(nvrtc.getCUBIN(program)) + b"\0"
         return bytes(nvrtc.getPTX(program))
     finally:
@@ -70,7 +71,7 @@ def _compile(text: str, options: tuple[str, ...]) -> bytes:
 
 
 def _file_of(key: str, code: bytes) -> Path:
-    """Return a file with the code that only this process uses: nobody changes or deletes it."""
+    """Return a file with the code that no other process changes or deletes."""
     file = Path(_own_folder(os.getpid()), f"{key}.cubin")
     if not file.exists():
         replace(str(file), partial(write_all, content=code), mode=0o600)
@@ -79,7 +80,7 @@ def _file_of(key: str, code: bytes) -> Path:
 
 @cache
 def _own_folder(process: int) -> str:
-    """Return a folder that is deleted when the process ends, but not when a child of it does."""
+    """Return a folder that is deleted when this process ends, but not when its children do."""
     folder = tempfile.mkdtemp(prefix="gpuopt-")
     atexit.register(_remove, folder, process)
     return folder

@@ -17,7 +17,7 @@ class CupyMemory:
     """The memory of one device, on CuPy's current stream."""
 
     def __init__(self, device: str) -> None:
-        """Take the name of a device, such as ``"cuda:0"``."""
+        """Store the name of a device, such as ``"cuda:0"``."""
         self._device = cupy.cuda.Device(int(device.partition(":")[2]))
 
     def current(self) -> Any:
@@ -35,8 +35,8 @@ class CupyMemory:
     def upload(self, values: npt.NDArray[Any]) -> Any:
         """Return a device copy of ``values``; synchronizes.
 
-        The memory comes from the driver, which waits before it frees memory. CuPy's pool would
-        reuse it while another stream still works on it.
+        The memory comes from the driver, which synchronizes before it frees memory. CuPy's pool
+        could reuse it while another stream still uses it.
         """
         memory = cupy.cuda.MemoryPointer(cupy.cuda.Memory(max(values.nbytes, 1)), 0)
         array = cupy.ndarray(values.shape, values.dtype, memory)
@@ -81,7 +81,7 @@ class StagedArray:
     """
 
     def __init__(self, array: Any) -> None:
-        """Take the device array."""
+        """Store the device array."""
         self.array = array
         self._buffers: list[_Buffer] = []
         self._pool = StagingPool(lambda: _Buffer(array))

@@ -34,10 +34,10 @@ struct bfloat16 {
     }
 };
 
-// The low bits of an integer that a float holds; conversions take four times as long as additions.
+// The low bits of an integer stored in a float; conversions take four times as long as additions.
 __device__ uint32 bits_of_integer(float value) { return __float_as_uint(value + 12582912.0f); }
 
-// Codes are what `code` makes of them; a byte beneath them is of no use any more.
+// Codes come from `code`; the byte below them is unused.
 struct int8 {
     using Bits = signed char;
     static __device__ float decode(Bits bits) { return (float)(int)bits; }
@@ -149,7 +149,7 @@ __device__ double real_power(double base, double exponent)
     return exponent < 0.0 ? 1.0 / result : result;
 }
 
-// gpuopt.kernels.roundings.quotient: a / b without the checks for numbers of unusual size.
+// gpuopt.kernels.roundings.quotient: a / b without the checks for extreme magnitudes.
 #ifdef __CUDACC__
 __device__ float quotient(float a, float b)
 {
@@ -169,7 +169,7 @@ __device__ float round_bfloat16(float x) { return bfloat16::decode(bfloat16::enc
 
 __device__ float round_float16(float x) { return float16::decode(float16::encode(x)); }
 
-// The parts of a float, and the float again.
+// Split a float into its parts, and join them.
 __device__ float join_split16(float high, float low)
 {
     return __uint_as_float(__float_as_uint(high) + (uint32)(int)low);

@@ -37,10 +37,10 @@ Address = Callable[[Any], int]
 
 
 class Kernels:
-    """The kernels of a table, which take arrays as addresses."""
+    """The kernels of a table, which take the addresses of arrays."""
 
     def __init__(self, compiler: Compiler, address: Address, table: Table) -> None:
-        """Take the compiler, the function that returns addresses, and the table."""
+        """Store the compiler, the function that returns addresses, and the table."""
         self._compiler, self._address, self._table = cache(compiler), address, table
 
     def coefficients(self, arguments: tuple[Any, ...]) -> Launch:
@@ -60,13 +60,13 @@ class Kernels:
         return _bound(launch, self._address, UPDATE, update_geometry(n_chunks), arguments, 1)
 
     def subtotals(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return the launch that adds many rows of partials to few."""
+        """Return the launch that reduces many rows of partials to a few."""
         geometry = subtotals_geometry(arguments[-1])
         launch = self._compiler(total_source())
         return _bound(launch, self._address, SUBTOTALS, geometry, arguments, 1)
 
     def sums(self, arguments: tuple[Any, ...]) -> Launch:
-        """Return the launch that adds the sums of chunks to those of tensors."""
+        """Return the launch that reduces the sums of chunks to those of tensors."""
         geometry = sums_geometry(arguments[-1])
         launch = self._compiler(total_source())
         return _bound(launch, self._address, SUMS, geometry, arguments, 5)

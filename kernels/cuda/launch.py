@@ -1,4 +1,4 @@
-"""Host side of the CUDA C backend, which CuPy launches.
+"""The host side of the CUDA C backend, launched through CuPy.
 
 CuPy arrays are updated on CuPy's current stream, torch tensors on torch's.
 """
@@ -54,13 +54,13 @@ class DeviceTotal(AnyDeviceTotal):
     """The total of the partials of all tables of a device, added by CUDA C."""
 
     def __init__(self, device: str, library: str) -> None:
-        """Take the name of a device, and the library whose current stream is used."""
+        """Store the name of a device, and the library whose current stream is used."""
         memory = _memory_of(device, library)
         super().__init__(memory, partial(total, partial(_compiled, memory), memory.address))
 
 
 def _compiled(memory: Any, text: str) -> Any:
-    """Return the launcher of a source text, on the memory's current stream."""
+    """Return the launcher of compiled source, on the memory's current stream."""
     with memory.current():
         file = cubin(text, int(cupy.cuda.Device().compute_capability))
         function = cache(cupy.RawModule(path=str(file)).get_function)

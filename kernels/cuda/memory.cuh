@@ -56,10 +56,10 @@ __device__ float larger(float a, float b)
 }
 #endif
 
-// The block that an element of a chunk is in; to divide a signed number takes four instructions.
+// The block of an element of a chunk; dividing a signed number would take four instructions.
 __device__ uint32 block_of(int at) { return (uint32)at / BLOCK; }
 
-// The largest of COUNT neighbouring threads, which is a power of two.
+// The maximum over COUNT neighbouring threads; COUNT is a power of two.
 template <int COUNT>
 __device__ float largest_of_threads(float own)
 {
@@ -86,7 +86,7 @@ struct alignas(4 * N) Words {
 };
 
 // COUNT elements in runs of RUN consecutive ones, each of which is one access of at most 16 bytes.
-// Neighbouring threads have neighbouring runs, so that a warp touches as few sectors as it can.
+// Neighbouring threads have neighbouring runs, so a warp touches as few sectors as possible.
 template <int COUNT, int RUN>
 struct Vectors {
     static constexpr int ITEMS = COUNT;
@@ -98,7 +98,7 @@ struct Vectors {
         return first + i / RUN * (RUN * THREADS) + i % RUN;
     }
 
-    // Written so that the compiler sees that neighbours share a Philox block.
+    // Written such that the compiler sees that neighbours share a Philox block.
     static __device__ Element element(int64 begin, int first, int i)
     {
         if constexpr (RUN % 4 == 0) {
@@ -157,7 +157,7 @@ struct Vectors {
         }
     }
 
-    // Finds and stores the scales of the runs' blocks, of which other threads have the rest.
+    // Computes and stores the scales of the runs' blocks, which are shared with other threads.
     template <typename T>
     static __device__ void measure(int64 address, int first, int, const T* values, T* scales)
     {
@@ -221,7 +221,7 @@ struct Scalars {
         }
     }
 
-    // A warp has the elements of a block: the scale of each of its blocks.
+    // The scale of each block; a warp has all elements of a block.
     template <typename T>
     static __device__ void load_scales(int64 address, int first, int end, T* scales)
     {

@@ -56,9 +56,9 @@ struct Lists {
         return bytes;
     }
 
-    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 of the only one, so
-    // that enough loads are in flight. Of lists of single bytes 8 bytes are enough: 16 elements
-    // take more registers than there are.
+    // Elements of a thread's iteration: 16 bytes of the narrowest list, or 32 if there is only one,
+    // so that enough loads are in flight. For lists of single bytes 8 bytes are enough: 16
+    // elements would need too many registers.
     static __device__ constexpr int items()
     {
         int used = 0;
@@ -237,7 +237,7 @@ __device__ void compute_coefficients(
     }
 }
 
-// The block adds rows of partials, in an order that depends on their number alone. Thread i gets
+// The block adds rows of partials, in an order that depends only on their number. Thread i gets
 // number i.
 __device__ double add_rows(const double* partials, int64 n_rows)
 {
@@ -251,7 +251,7 @@ __device__ double add_rows(const double* partials, int64 n_rows)
     return of_block<3>(numbers);
 }
 
-// Each block adds SUBTOTAL_ROWS rows of partials to one, which `add_up` then adds.
+// Each block reduces SUBTOTAL_ROWS rows of partials to one, which `add_up` then adds.
 __device__ void add_subtotals(const double* partials, double* subtotals, int64 n_rows)
 {
     const int64 block = blockIdx.x, begin = block * SUBTOTAL_ROWS, left = n_rows - begin;
@@ -262,9 +262,9 @@ __device__ void add_subtotals(const double* partials, double* subtotals, int64 n
     }
 }
 
-// Each block adds the sums of one tensor's chunks, in a fixed order. They are the last of the
-// tensor's carried numbers. A chunk has a row of `length` numbers; its sums are every `step` of
-// them, and the last begins `step` before the end.
+// Each block adds the sums of one tensor's chunks, in a fixed order. They become the last of the
+// tensor's carried numbers. A chunk has a row of `length` numbers; its sums are `step` numbers
+// apart, and the last one is `step` before the end.
 __device__ void add_sums(
     const double* partials, const int64* firsts, double* carried, int64 n_sums, int64 n_carried,
     int64 length, int64 step)

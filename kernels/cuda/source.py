@@ -11,8 +11,8 @@ NVRTC compiles the text without headers:
 All but the last argument are arrays on the device: addresses int64 [n_lists, n_tensors]; sizes,
 steps and groups int64 [n_tensors]; chunks int32 [n_chunks, 2]; options float64 [n_groups,
 n_options]; carried float64 [n_tensors, n_carried]; coefficients [n_tensors, n_coefficients] in the
-compute dtype; partials float64 [n_chunks, n_watched, 3]; skip, one float32: unless it is 0, the
-step is skipped.
+compute dtype; partials float64 [n_chunks, n_watched, 3]; skip, one float32, which skips the step
+unless it is 0.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TOTAL = "multi_tensor_total"
 """The names of the kernels."""
 
 DRIVER = ("elements.cuh", "memory.cuh", "sums.cuh", "multi_tensor.cuh")
-"""The files of the driver; each depends on those before it."""
+"""The files of the driver; each depends on the previous ones."""
 
 Geometry = tuple[tuple[int], tuple[int]]
 """The grid (blocks) and the block (threads) of a launch."""
@@ -103,7 +103,7 @@ def source(
 
     Args:
         update: the composed update.
-        dtypes: of each list.
+        dtypes: the dtype of each list.
         vectors: whether every array is aligned for 16-byte accesses.
         kernels: the names of the kernels to include.
     """
@@ -201,7 +201,7 @@ struct Rule {{
 
 
 def _coded(update: Update, of_element: str) -> str:
-    """Return the functions of `Rule` that find scales and make codes."""
+    """Return the functions of `Rule` that compute scales and codes."""
     measured = "\n".join(
         f"        Access::measure(places[{scale}], first, end, values[{row}], values[{scale}]);"
         for row, scale in update.blocked
@@ -229,7 +229,7 @@ def _coded(update: Update, of_element: str) -> str:
 
 
 def _access(update: Update, row: int) -> str:
-    """Return the driver's template for a list: read, written, both, neither, or of scales."""
+    """Return the driver's template for a list: read, written, both, neither, or scales."""
     if row in {scale for _, scale in update.blocked}:
         return "Scales"
     names = {(True, False): "Read", (False, True): "Written", (True, True): "Updated"}
@@ -241,7 +241,7 @@ def _call(name: str, arguments: list[str]) -> str:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    """Return lines of which all but the first are indented so far, and that by 8 spaces."""
+    """Return lines indented by ``indent``, the first one by 8 spaces."""
     return textwrap.fill(
         text,
         100,
@@ -255,10 +255,9 @@ def _wrapped(text: str, indent: str) -> str:
 def _bounds(update: Update, dtypes: tuple[str, ...]) -> str:
     """Return the launch bounds: threads per block, and for some updates blocks per multiprocessor.
 
-    By default, ptxas on some architectures spills a few float64 values to fit one more block on a
-    multiprocessor, and a few of an update of weights split to 8 bits. With two blocks it still
-    spills if a thread has eight elements (with a 16-bit list); with one it uses the registers it
-    needs.
+    By default, ptxas for some architectures spills a few values of float64 and split8 updates, to
+    fit one more block on a multiprocessor. With two blocks it still spills if a thread has eight
+    elements (with a 16-bit list); with one it uses the registers it needs.
     """
     splits = "int8" in dtypes and update.encode_function is None
     return "THREADS, 1" if splits or compute_dtype(dtypes[0]) == "float64" else "THREADS"

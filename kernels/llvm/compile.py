@@ -1,6 +1,6 @@
 """Compile the walk of an update to machine code, with LLVM.
 
-There is no fast-math: the results have NumPy's bits.
+Fast-math is not used: the results have NumPy's bits.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .walk import module_of
 
 
 def object_file(update: Update, dtypes: tuple[str, ...], name: str) -> bytes:
-    """Return an object file whose only public function is the walk of an update.
+    """Return an object file whose only public function walks a table with an update.
 
     Args:
         update: the composed update.
-        dtypes: of each list.
-        name: of the function.
+        dtypes: the dtype of each list.
+        name: the name of the function.
     """
     return bytes(target_machine().emit_object(optimized(update, dtypes, name)))
 
 
 def assembly(update: Update, dtypes: tuple[str, ...]) -> str:
-    """Return the text of the object file's instructions."""
+    """Return the object file's instructions as assembly text."""
     return str(target_machine().emit_assembly(optimized(update, dtypes, "walk")))
 
 
@@ -47,9 +47,9 @@ def optimized(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
 
 @cache
 def _converts_float16() -> bool:
-    """Return whether the processor converts float16; else LLVM would call functions of no library.
+    """Return whether the processor can convert float16.
 
-    It would look for them when the code is loaded, and end the process.
+    Otherwise LLVM would call library functions that are missing, and loading the code would abort.
     """
     module = llvm.parse_assembly(
         "define float @convert(float %x) {\n"

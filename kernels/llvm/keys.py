@@ -1,4 +1,4 @@
-"""A key that changes with everything that the machine code of a walk depends on."""
+"""The cache key of a walk, which covers everything that its machine code depends on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _FOLDER = Path(__file__).parent
 def key_of(update: Update, dtypes: tuple[str, ...]) -> str:
     """Return a key for the walk of an update.
 
-    It depends on the operations and the shape of the update, on the dtypes, on the sources of this
-    backend, on the versions of llvmlite and LLVM, on the platform, and on the processor.
+    It covers the operations and the structure of the update, the dtypes, the sources of this
+    backend, the versions of llvmlite and LLVM, the platform, and the processor.
     """
     parts = (_environment(), dtypes, *_shape(update))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
@@ -38,15 +38,15 @@ def _environment() -> tuple[Any, ...]:
 
 
 def sources() -> list[Path]:
-    """Return the files that decide what an update is compiled to."""
+    """Return the source files that determine the code of an update."""
     return sorted((*_FOLDER.glob("*.py"), *(_FOLDER.parent / name for name in _OTHERS)))
 
 
 @cache
 def has_sources() -> bool:
-    """Return whether those files are there; otherwise a key does not say what code it is of.
+    """Return whether these files exist; otherwise a key would not identify the code.
 
-    A frozen application has none, nor has one that is imported from an archive.
+    They are missing in a frozen application, or if the package is imported from an archive.
     """
     return all(path.is_file() for path in sources())
 
@@ -55,7 +55,7 @@ _OTHERS = ("roundings.py", "storage.py", "table.py", "trace/operations.py", "tra
 
 
 def _shape(update: Update) -> Iterator[Any]:
-    """Yield all that the walk takes from the update."""
+    """Yield all properties of the update that the walk uses."""
     yield update.read, update.written, update.blocked
     yield update.random_streams, update.encode_streams
     yield update.coefficient_names, update.encode_coefficients

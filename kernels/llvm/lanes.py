@@ -1,7 +1,7 @@
-"""Partials of watched values, and how the lanes of a chunk become them.
+"""Partials of watched values, accumulated in lanes.
 
-Lane j of a sum adds every `LANES`-th element of a chunk, starting at j, and at the end the lanes
-are added in pairs. The result does not depend on the processor's vectors.
+Lane j of a sum adds every `LANES`-th element of a chunk, starting at j; at the end the lanes are
+added in pairs. The result does not depend on the processor's vector width.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .vectors import DOUBLE, I16, I32, I64, WIDTH, constant, convert, halves, in
 
 
 class Lanes:
-    """The memory of one watched value's lanes: sums, largest absolute values, and a count."""
+    """The accumulators of one watched value: lanes of sums and largest values, and a count."""
 
     def __init__(self, number: Any, sums_only: bool) -> None:
-        """Say what is kept; ``number`` is the type of the value."""
+        """Choose the accumulators; ``number`` is the type of the value."""
         self._number, self._sums_only = number, sums_only
         kinds = [ir.ArrayType(DOUBLE, LANES), I64, vector(number)]
         self.type = ir.LiteralStructType(kinds)
@@ -39,7 +39,7 @@ class Lanes:
         zero = ir.Constant(vector(self._number), [0.0] * WIDTH)
         builder.store(zero, self._part(builder, lanes, 2), align=8)
 
-    def take(self, builder: Any, lanes: Any, lane: Any, vectors: list[Any], plain: bool) -> None:
+    def add(self, builder: Any, lanes: Any, lane: Any, vectors: list[Any], plain: bool) -> None:
         """Add the values of a unit, or their squares, to the sums from ``lane`` on."""
         for j, values in enumerate(vectors):
             wide = convert(builder, values, DOUBLE)
@@ -58,7 +58,7 @@ class Lanes:
         builder.store(found, at, align=8)
 
     def count(self, builder: Any, lanes: Any, vectors: list[Any]) -> None:
-        """Count the values of a unit that are infinite or NaN."""
+        """Count the infinite and NaN values of a unit."""
         at = self._part(builder, lanes, 1)
         found = builder.load(at, typ=I64)
         for values in vectors:
@@ -68,15 +68,15 @@ class Lanes:
             found = builder.add(found, own)
         builder.store(found, at)
 
-    def put(self, builder: Any, lanes: Any, partials: Any) -> None:
+    def store(self, builder: Any, lanes: Any, partials: Any) -> None:
         """Write `kernels.table.PARTIALS`."""
-        total = self._folded(builder, lanes)
+        total = self._total(builder, lanes)
         others = builder.uitofp(builder.load(self._part(builder, lanes, 1), typ=I64), DOUBLE)
         rows = builder.load(self._part(builder, lanes, 2), typ=vector(self._number), align=8)
-        largest = convert(builder, self._halved(builder, rows, self._larger), DOUBLE)
+        largest = convert(builder, self._reduce_halves(builder, rows, self._larger), DOUBLE)
         write(builder, partials, (total, largest, others))
 
-    def _folded(self, builder: Any, lanes: Any) -> Any:
+    def _total(self, builder: Any, lanes: Any) -> Any:
         """Add the lanes in pairs."""
         like = vector(DOUBLE)
         parts = [
@@ -86,14 +86,14 @@ class Lanes:
         while len(parts) > 1:
             half = len(parts) // 2
             parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
-        return self._halved(builder, parts[0], lambda builder, a, b: builder.fadd(a, b))
+        return self._reduce_halves(builder, parts[0], lambda builder, a, b: builder.fadd(a, b))
 
     @staticmethod
     def _larger(builder: Any, a: Any, b: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
     @staticmethod
-    def _halved(builder: Any, values: Any, combine: Any) -> Any:
+    def _reduce_halves(builder: Any, values: Any, combine: Any) -> Any:
         """Combine the two halves of a vector until one number is left."""
         while values.type.count > 1:
             values = combine(builder, *halves(builder, values))
@@ -113,10 +113,10 @@ def erase(builder: Any, partials: Any) -> None:
 
 
 def counted(builder: Any, valid: Any, values: Any) -> Any:
-    """Return values with zeros in the place of those that are not ``valid``.
+    """Return values with zeros in place of those that are not ``valid``.
 
-    The fence keeps LLVM from making a masked load of both: one that converts to float64, too,
-    takes several cycles on AMD's processors with AVX-512.
+    The fence prevents LLVM from merging this into a masked load: one that also converts to float64
+    takes several cycles on AMD processors with AVX-512.
     """
     values = intrinsic(builder, "arithmetic.fence", values)
     return builder.select(valid, values, constant(values.type, 0.0))

@@ -1,6 +1,6 @@
 """Update a table on the CPU: one compiled loop over chunks, on several threads.
 
-A compiled loop is kept on disk, and loaded instead of compiled wherever it is found again.
+Compiled loops are cached on disk.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["CHUNK", "bind", "compile", "entry_of", "object_file_of"]
 
 @cache
 def compile(update: Update, dtypes: tuple[str, ...]) -> Callable[..., None]:
-    """Return the compiled loop over the chunks of a table, from the disk if it is there."""
+    """Return the compiled loop over the chunks of a table, from the disk cache if possible."""
     with compiling:
         return load(object_file_of(update, dtypes), f"walk_{key_of(update, dtypes)}")
 
 
 def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
-    """Return the object file of an update's loop; compile it unless it is on disk.
+    """Return the object file of an update's loop; compile it unless it is cached on disk.
 
-    Without the sources of this backend, nothing is kept on disk.
+    Without the sources of this backend, nothing is cached.
     """
     entry = entry_of(update, dtypes)
 
     def make() -> bytes:
-        from .compile import object_file  # which a hit does not need
+        from .compile import object_file  # not needed for a cache hit
 
         return object_file(update, dtypes, f"walk_{entry.stem}")
 
@@ -47,7 +47,7 @@ def object_file_of(update: Update, dtypes: tuple[str, ...]) -> bytes:
 
 
 def entry_of(update: Update, dtypes: tuple[str, ...]) -> Path:
-    """Return the file in which an update's loop is kept."""
+    """Return the cache file of an update's loop."""
     return disk_cache.folder("cpu") / f"{key_of(update, dtypes)}.o"
 
 
@@ -67,21 +67,21 @@ def bind(
 
     Args:
         update: the composed update.
-        dtypes: of each list.
+        dtypes: the dtype of each list.
         addresses: one row per list, one column per tensor; a tensor whose gradient is at 0 is
             inactive and stays unchanged.
-        sizes: elements of each tensor.
+        sizes: the number of elements of each tensor.
         chunks: (tensor, chunk of that tensor), ordered by tensor.
         coefficients: one row per tensor, in the compute dtype.
-        ends: the cumulative elements of the chunks, to split them into equal shares.
-        partials: the output, a row of `kernels.table.PARTIALS` for each chunk and watched value; 0
+        ends: the cumulative number of elements of the chunks, to split them into equal shares.
+        partials: an output, a row of `kernels.table.PARTIALS` for each chunk and watched value; 0
             for an inactive tensor.
     """
     return _Walk(update, dtypes, (addresses, sizes, chunks, coefficients, partials), ends)
 
 
 class _Walk:
-    """A compiled loop with the table that it walks."""
+    """A compiled loop and its table."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Walk:
     ) -> None:
         """Compile the loop, or load it; the arguments are those of `bind`."""
         self._kernel = compile(update, dtypes)
-        self._arrays, self._ends = arrays, ends  # kept: the table holds their addresses
+        self._arrays, self._ends = arrays, ends  # kept alive: the table has their addresses
         n_tensors = len(arrays[1])
         self._table = np.array([*(a.ctypes.data for a in arrays), n_tensors], np.int64)
         self._where = c_void_p(self._table.ctypes.data)

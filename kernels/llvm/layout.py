@@ -1,4 +1,4 @@
-"""How a table is cut into pieces, and what a compiled walk is given."""
+"""The sizes of a table's pieces, and the argument structure of a compiled walk."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ LANES = 256
 """Lanes of a sum."""
 
 TABLE = ("addresses", "sizes", "chunks", "coefficients", "partials", "tensors")
-"""The numbers that a walk is given: five addresses, and the number of tensors."""
+"""The fields of a walk's argument: five addresses, and the number of tensors."""

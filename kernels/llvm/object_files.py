@@ -1,4 +1,4 @@
-"""Load the machine code of an object file, and tell for which processor it is made."""
+"""Load the machine code of an object file, and describe the target processor."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-if llvm.llvm_version_info < (20,):  # an older one does not read what `walk` writes
+if llvm.llvm_version_info < (20,):  # older versions cannot parse the IR of `walk`
     raise ImportError(f"llvmlite {llvmlite.__version__} is too old: 0.45 is the first with LLVM 20")
 
 compiling = RLock()
-"""Held while code is compiled and loaded. A fork waits for it: in the child, the locks of LLVM
-would stay as they were, and nobody would be left to release them."""
+"""Held while code is compiled and loaded. A fork waits for it, since LLVM's locks would stay locked
+in the child forever."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -28,15 +28,15 @@ if hasattr(os, "register_at_fork"):
 
 
 _BASELINE = "+64bit,+sse2"
-"""What every processor has that runs x86-64's code. LLVM takes a name that it does not know for a
-processor of 32 bits, and ends the process."""
+"""The baseline features of x86-64. LLVM treats an unknown name as a 32-bit processor, and aborts
+the process."""
 
 
 @cache
 def processor() -> tuple[str, str]:
-    """Return the name and the features of the processor that code is compiled for.
+    """Return the name and the features of the target processor.
 
-    They are this machine's, or those of the processor that GPUOPT_CPU names.
+    It is this machine's, or the one that GPUOPT_CPU names.
     """
     name = os.environ.get("GPUOPT_CPU")
     if not name:
@@ -54,7 +54,7 @@ def _features() -> str:
 
 
 def target_machine() -> Any:
-    """Return LLVM's description of the processor."""
+    """Return LLVM's target machine for the processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -70,13 +70,13 @@ def target_machine() -> Any:
 
 
 def load(code: bytes, name: str) -> Callable[..., None]:
-    """Return a function of an object file; its arguments are numbers of ctypes.
+    """Return a function of an object file, which takes ctypes numbers.
 
     The code stays in memory as long as the function. Calls release the GIL.
 
     Args:
-        code: the object file; it must come from a compiler here, since it is run.
-        name: of the function.
+        code: the object file; it must be trusted, since it is executed.
+        name: the name of the function.
     """
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))

@@ -1,4 +1,4 @@
-"""The operations of a traced function as LLVM's: exactly rounded, and never contracted."""
+"""Emit the operations of a trace as LLVM IR: correctly rounded, and never contracted."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from llvmlite import ir
 
 from ..trace.operations import COMPARISONS, ROUNDINGS, Trace
 from .roundings import rounding
-from .vectors import alike, constant, intrinsic
+from .vectors import broadcast, constant, intrinsic
 
 
 def emit(builder: Any, traced: Trace, values: Mapping[str, Any], number: Any) -> list[Any]:
     """Emit the operations of a trace, and return its results.
 
     Args:
-        builder: where.
+        builder: the IR builder.
         traced: the operations.
-        values: of the arguments; in place of an element's index, its random word.
+        values: the values of the arguments; for an element's index, its random word.
         number: the type in which the function computes.
     """
     known = dict(values)
@@ -31,7 +31,7 @@ def emit(builder: Any, traced: Trace, values: Mapping[str, Any], number: Any) ->
 
 
 def uniform(traced: Trace, names: Sequence[str]) -> Trace:
-    """Return the part of a trace that depends on some of its arguments alone."""
+    """Return the part of a trace that depends only on the given arguments."""
     known, kept = set(names), []
     for operation in traced.operations:
         if all(x in known for x in operation.operands if isinstance(x, str)):
@@ -41,7 +41,7 @@ def uniform(traced: Trace, names: Sequence[str]) -> Trace:
 
 
 def without(traced: Trace, known: Sequence[str]) -> Trace:
-    """Return a trace less the operations whose results are known."""
+    """Return a trace without the operations whose results are known."""
     left = [operation for operation in traced.operations if operation.result not in known]
     return Trace(traced.function, left, traced.results, traced.packed)
 
@@ -49,7 +49,7 @@ def without(traced: Trace, known: Sequence[str]) -> Trace:
 def _operation(builder: Any, name: str, operands: tuple[Any, ...], number: Any) -> Any:
     if name in ROUNDINGS:
         return rounding(builder, name, operands, number)
-    operands = alike(builder, *operands)
+    operands = broadcast(builder, *operands)
     if name in COMPARISONS:
         compare = builder.fcmp_unordered if name == "!=" else builder.fcmp_ordered
         return compare(name, *operands)
@@ -57,7 +57,7 @@ def _operation(builder: Any, name: str, operands: tuple[Any, ...], number: Any) 
 
 
 def _extreme(name: str) -> Callable[..., Any]:
-    """Return NumPy's maximum or minimum: NaN if one is, and b if they are equal, as on x86."""
+    """Return NumPy's maximum or minimum: NaN if either is, and b if equal, as on x86."""
 
     def function(builder: Any, a: Any, b: Any) -> Any:
         if isinstance(b, ir.Constant):  # never NaN

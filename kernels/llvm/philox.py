@@ -1,4 +1,4 @@
-"""Random words of a unit's elements: `kernels.roundings.random_bits` for LLVM."""
+"""Random words for a unit's elements: `kernels.roundings.random_bits` in LLVM IR."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from llvmlite import ir
 
 from ..roundings import ROUNDS, STREAM_KEY
 from ..storage import BLOCK
-from .vectors import I32, I64, WIDTH, alike, constant, vector
+from .vectors import I32, I64, WIDTH, broadcast, constant, vector
 
 _COUNTERS = BLOCK // 4
 _LOW = 0xFFFFFFFF
 
 
 def keys(builder: Any, coefficients: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the seed and the step, of the coefficients of these names."""
+    """Return the seed and the step from the coefficients."""
     parts = [builder.fptosi(coefficients[name], I64) for name in STREAM_KEY]
     high = [builder.mul(x, constant(I64, 65536)) for x in parts[::2]]
     seed, step = (builder.add(a, b) for a, b in zip(high, parts[1::2]))
@@ -25,11 +25,11 @@ def keys(builder: Any, coefficients: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def random_words(builder: Any, element: Any, stream: int, seed: Any, step: Any) -> list[Any]:
-    """Return the words of a unit's elements, in vectors of `WIDTH`.
+    """Return the random words of a unit's elements, in vectors of `WIDTH`.
 
     Args:
-        builder: where.
-        element: the index of the first, a multiple of `BLOCK`.
+        builder: the IR builder.
+        element: the index of the first element, a multiple of `BLOCK`.
         stream: the number of the stream.
         seed: see `keys`.
         step: see `keys`.
@@ -38,10 +38,10 @@ def random_words(builder: Any, element: Any, stream: int, seed: Any, step: Any) 
     first = builder.lshr(element, constant(I64, 2))
     half = constant(I64, 32)
     places = ir.Constant(like, list(range(_COUNTERS)))
-    c0, c1 = builder.or_(*alike(builder, first, places)), builder.lshr(first, half)
+    c0, c1 = builder.or_(*broadcast(builder, first, places)), builder.lshr(first, half)
     c2, c3 = _low(builder, step), builder.lshr(step, half)
     k0, k1 = _low(builder, seed), constant(I64, stream)
-    for _ in range(ROUNDS):  # what lies above 32 bits is not looked at
+    for _ in range(ROUNDS):  # bits above 32 are ignored
         a = _product(builder, 0xD2511F53, c0)
         b = _product(builder, 0xCD9E8D57, c2)
         c0, c1, c2, c3 = _mixed(builder, b, c1, k0), b, _mixed(builder, a, c3, k1), a
@@ -60,15 +60,15 @@ def _product(builder: Any, factor: int, x: Any) -> Any:
 
 def _mixed(builder: Any, product: Any, x: Any, key: Any) -> Any:
     high = builder.lshr(product, constant(product.type, 32))
-    high, x = alike(builder, high, x)
-    mixed, key = alike(builder, builder.xor(high, x), key)
+    high, x = broadcast(builder, high, x)
+    mixed, key = broadcast(builder, builder.xor(high, x), key)
     return builder.xor(mixed, key)
 
 
 def _pairs(builder: Any, a: Any, b: Any) -> Any:
     """Return the low halves of two vectors as pairs of words.
 
-    Shuffled, and not shifted: LLVM would put the shift into the last product, of all 64 bits.
+    By a shuffle, not a shift, which LLVM would merge into the last 64-bit product.
     """
     words = vector(I32, 2 * _COUNTERS)
     low = 0 if sys.byteorder == "little" else 1

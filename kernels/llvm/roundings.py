@@ -1,6 +1,6 @@
-"""The functions of `kernels.roundings` for LLVM.
+"""The functions of `kernels.roundings` in LLVM IR.
 
-Where those take an element's index, these take its random word.
+These take an element's random word in place of its index.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from .vectors import (
     FLOAT,
     I16,
     I32,
-    alike,
     bits_of,
+    broadcast,
     constant,
     convert,
     float_of,
     intrinsic,
-    of_items,
+    type_like,
 )
 
 _EXPONENT = 0x7F800000
@@ -29,25 +29,25 @@ _EXPONENT = 0x7F800000
 def rounding(builder: Any, name: str, operands: tuple[Any, ...], number: Any) -> Any:
     """Return the result of a function of `kernels.roundings`, in the type ``number``."""
     if name == "quotient":
-        return builder.fdiv(*alike(builder, *operands))
+        return builder.fdiv(*broadcast(builder, *operands))
     random = name.startswith("stochastic")
     values = [convert(builder, x, FLOAT) for x in (operands[:1] if random else operands)]
     words = operands[1:2] if random else ()
-    return convert(builder, _FUNCTIONS[name](builder, *alike(builder, *values, *words)), number)
+    return convert(builder, _FUNCTIONS[name](builder, *broadcast(builder, *values, *words)), number)
 
 
 def _round_bfloat16(builder: Any, x: Any) -> Any:
-    narrow = builder.trunc(encode_bfloat16(builder, x), of_items(x.type, I16))
+    narrow = builder.trunc(encode_bfloat16(builder, x), type_like(x.type, I16))
     return decode_bfloat16(builder, narrow)
 
 
 def _join_split16(builder: Any, high: Any, low: Any) -> Any:
-    rest = builder.fptosi(low, of_items(low.type, I32))
+    rest = builder.fptosi(low, type_like(low.type, I32))
     return float_of(builder, builder.add(bits_of(builder, high), rest))
 
 
 def _split16_high(builder: Any, x: Any) -> Any:
-    bits = builder.add(bits_of(builder, x), constant(of_items(x.type, I32), 0x8000))
+    bits = builder.add(bits_of(builder, x), constant(type_like(x.type, I32), 0x8000))
     cut = builder.and_(bits, constant(bits.type, 0xFFFF0000))
     is_number = builder.fcmp_ordered("ord", x, x)
     return float_of(builder, builder.select(is_number, cut, constant(cut.type, 0x7FC00000)))
@@ -56,7 +56,7 @@ def _split16_high(builder: Any, x: Any) -> Any:
 def _split16_low(builder: Any, x: Any) -> Any:
     bits = bits_of(builder, x)
     is_number = builder.fcmp_ordered("ord", x, x)
-    low = builder.trunc(bits, of_items(x.type, I16))
+    low = builder.trunc(bits, type_like(x.type, I16))
     kept = builder.select(is_number, low, constant(low.type, 0))
     return builder.sitofp(kept, x.type)
 
@@ -115,7 +115,7 @@ def _stochastic_float16(builder: Any, x: Any, word: Any) -> Any:
 
 
 def _stochastic_code(byte: int) -> Callable[..., Any]:
-    """Return the function that leaves a code in bits 8 to 15, where `storage.encode` expects it."""
+    """Return the function that puts a code into bits 8 to 15, where `storage.encode` expects it."""
 
     def code(builder: Any, x: Any, word: Any) -> Any:
         least = constant(x.type, float(CODE_MIN))

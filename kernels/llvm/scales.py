@@ -1,4 +1,4 @@
-"""The scales of blocks: the largest of vectors of bits, of two states at a time."""
+"""The scales of blocks: horizontal maxima of vectors, for two states at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HALF = WIDTH // 2
 
 
 def largest(builder: Any, vectors: list[Any]) -> Iterator[Any]:
-    """Yield the scale of each vector of sizes, which are bits of float32 without a sign."""
+    """Yield the scale of each vector of magnitudes, given as float32 bits without the sign."""
     for a, b in zip(vectors[::2], [*vectors[1::2], None]):
         first, second = _of_two(builder, a, a if b is None else b)
         yield first
@@ -23,7 +23,7 @@ def largest(builder: Any, vectors: list[Any]) -> Iterator[Any]:
 
 
 def _of_two(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
-    """Fold two vectors into the halves of one, and that onto its first and its middle element."""
+    """Reduce two vectors to the first and the middle element of one."""
     low, high = range(_HALF), range(_HALF, WIDTH)
     both = [_shuffled(builder, a, b, [*half, *(i + WIDTH for i in half)]) for half in (low, high)]
     found = intrinsic(builder, "umax", *both)
@@ -37,7 +37,7 @@ def _of_two(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _clamped(builder: Any, sizes: Any) -> Any:
-    """Return sizes as scales: at least `LEAST_SCALE`, and NaN from `NO_SCALE` on."""
+    """Return magnitudes as scales: at least `LEAST_SCALE`, and NaN from `NO_SCALE` up."""
     least = constant(sizes.type, float(LEAST_SCALE))
     above = builder.select(builder.fcmp_ordered(">", sizes, least), sizes, least)
     is_scale = builder.fcmp_ordered("<", sizes, constant(sizes.type, float(NO_SCALE)))

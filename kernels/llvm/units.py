@@ -1,7 +1,7 @@
-"""The loop over the units of a piece of a tensor: `BLOCK` elements, in two vectors.
+"""The loop over units: `BLOCK` consecutive elements of a tensor, in two vectors.
 
-A unit is also a block of codes that share a scale, and what the counters of one vector of random
-words make. Everything of a unit stays in registers from its loads to its stores.
+A unit is also a block of codes that share a scale, and the elements for which one vector of Philox
+counters gives random words. All values of a unit stay in registers from its loads to its stores.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ VECTORS = BLOCK // WIDTH
 """The vectors of a unit."""
 
 GROUP = 8
-"""The units that are updated before the codes of the first are made. A unit's codes wait for its
-scale; meanwhile, the processor goes on with the next ones."""
+"""The number of units that are updated before they are encoded. A unit's codes depend on its scale;
+meanwhile the processor can work on the next units."""
 
 
 class Units:
-    """A function of LLVM: ``units(lists..., coefficients, count, element, valid, lanes...)``.
+    """An LLVM function: ``units(lists..., coefficients, count, element, valid, lanes...)``.
 
-    It updates ``count`` units from the addresses in ``lists`` on. Of the last one, the first
-    ``valid`` elements count: the others are computed, but have no part in scales and partials.
-    ``element`` is the index of the first one in its tensor.
+    It updates ``count`` units, starting at the addresses in ``lists``. Only the first ``valid``
+    elements of the last unit count: the others are computed, but ignored in scales and partials.
+    ``element`` is the index of the first element in its tensor.
     """
 
     def __init__(self, module: Any, update: Update, dtypes: tuple[str, ...]) -> None:
         """Emit the function into a module.
 
         Args:
-            module: LLVM's.
+            module: the LLVM module.
             update: the composed update.
-            dtypes: of each list.
+            dtypes: the dtype of each list.
         """
         self._update, self._dtypes = update, dtypes
         self.number = storage.ITEMS[compute_dtype(dtypes[0])]
         self.scales = {scale for _, scale in update.blocked}
         self.coded = {row: scale for row, scale in update.blocked if row in update.written}
-        """By the rows of the codes that it makes, the rows of their scales."""
+        """For each row of codes that it writes, the row of their scales."""
         self._kept_words: dict[int, Any] = {}
         self.rows = sorted({*update.read, *update.written, *self.coded.values()})
         count = len(update.watched_names)
@@ -106,7 +106,7 @@ class Units:
         return found
 
     def _prepare(self, builder: Any, coefficients: Any, valid: Any) -> None:
-        """Emit what is the same for all units."""
+        """Emit the values that are the same for all units."""
         update = self._update
         self._coefficients = {
             name: builder.load(self._at(builder, coefficients, i, self.number), typ=self.number)
@@ -119,15 +119,17 @@ class Units:
             builder.icmp_signed("<", ir.Constant(vector(I32), [*range(b, b + WIDTH)]), ends)
             for b in range(0, BLOCK, WIDTH)
         ]
-        self._traced = self._once(builder, update.function, update.coefficient_names)
+        self._traced = self._hoist(builder, update.function, update.coefficient_names)
         self._rounded = self._bfloat16_rows()
         if update.encode_function is not None:
-            self._encoding = self._once(builder, update.encode_function, update.encode_coefficients)
+            self._encoding = self._hoist(
+                builder, update.encode_function, update.encode_coefficients
+            )
 
-    def _once(
+    def _hoist(
         self, builder: Any, function: Any, names: tuple[str, ...]
     ) -> tuple[Trace, tuple[str, ...], dict[str, Any]]:
-        """Trace a function, and emit what depends on its last arguments, coefficients, alone."""
+        """Trace a function, and emit the part that depends only on its coefficients."""
         count = function.__code__.co_argcount
         arguments = tuple(f"a{i}" for i in range(count))
         traced = trace(function, arguments)
@@ -144,7 +146,7 @@ class Units:
     # --- a unit -------------------------------------------------------------------------------
 
     def _unit(self, builder: Any, unit: Any, element: Any) -> None:
-        """Update a unit; what becomes codes is kept for `_encode`, and measured."""
+        """Update a unit; keep values to be encoded, and their maxima, for `_encode`."""
         update = self._update
         element = self._element(builder, unit, element)
         lane = builder.and_(element, constant(I64, LANES - 1))
@@ -197,7 +199,7 @@ class Units:
             at = self._kept_at(builder, memory, unit, j, values.type.element)
             builder.store(values, at, align=4)
 
-    def _taken(self, builder: Any, memory: Any, unit: Any, item: Any) -> list[Any]:
+    def _load_kept(self, builder: Any, memory: Any, unit: Any, item: Any) -> list[Any]:
         """Load what `_keep` stored."""
         places = [self._kept_at(builder, memory, unit, j, item) for j in range(VECTORS)]
         return [builder.load(at, typ=vector(item), align=4) for at in places]
@@ -235,14 +237,16 @@ class Units:
         return frozenset(row for row, result in results if result in rounded)
 
     def _encode(self, builder: Any, unit: Any, element: Any) -> None:
-        """Make the codes of a unit."""
+        """Compute the codes of a unit."""
         update = self._update
         element = self._element(builder, unit, element)
         new = tuple(k for k in update.encode_streams if k not in self._kept_words)
         words = self._words(builder, new, element)
         for stream, memory in self._kept_words.items():
-            words[stream] = self._taken(builder, memory, unit, I32)
-        kept = [self._taken(builder, memory, unit, self.number) for memory in self._kept.values()]
+            words[stream] = self._load_kept(builder, memory, unit, I32)
+        kept = [
+            self._load_kept(builder, memory, unit, self.number) for memory in self._kept.values()
+        ]
         scales = [self._load_scale(builder, row, unit) for row in self.coded.values()]
         at = {row: self._elements_at(builder, row, unit) for row in self.coded}
         traced, arguments, known = self._encoding
@@ -257,7 +261,7 @@ class Units:
                 self._store(builder, row, at[row], j, splat(builder, result))
 
     def _store_scales(self, builder: Any, unit: Any, coded: Mapping[int, list[Any]]) -> None:
-        """Store the scales of a unit; the bits of a NaN are above those of all numbers."""
+        """Store the scales of a unit; as integers, the bits of NaN exceed those of all numbers."""
         sizes = []
         for vectors in coded.values():
             bits = [bits_of(builder, convert(builder, v, FLOAT)) for v in vectors]
@@ -269,7 +273,7 @@ class Units:
 
     def _watch(self, builder: Any, i: int, lane: Any, vectors: list[Any]) -> None:
         lanes, at, plain = self.lanes[i], self._lanes_at[i], self.plain[i]
-        lanes.take(builder, at, lane, vectors, plain)
+        lanes.add(builder, at, lane, vectors, plain)
         if not plain and (self._update.wants_counts or not self._update.wants_sums):
             lanes.count(builder, at, vectors)
 

@@ -1,7 +1,7 @@
-"""Values of LLVM that are numbers, or vectors of `WIDTH` numbers of consecutive elements.
+"""LLVM values that are scalars, or vectors of `WIDTH` consecutive elements.
 
-An operation on numbers alone gives a number, so that what does not depend on the element is
-computed once for all of them; beside a vector, a number stands for a vector of equal ones.
+An operation on scalars gives a scalar, so values that do not depend on the element are computed
+once. An operation on a scalar and a vector broadcasts the scalar.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def vector(item: Any, width: int = WIDTH) -> Any:
 
 
 def constant(like: Any, value: Any) -> Any:
-    """Return a constant of the type ``like``; a vector of equal ones of a vector's type."""
+    """Return a constant of the type ``like``, broadcast if that is a vector."""
     if isinstance(like, ir.VectorType):
         return ir.Constant(like, [value] * like.count)
     return ir.Constant(like, value)
 
 
-def of_items(like: Any, item: Any) -> Any:
+def type_like(like: Any, item: Any) -> Any:
     """Return the type of ``item``, a vector if ``like`` is one."""
     return vector(item, like.count) if isinstance(like, ir.VectorType) else item
 
 
 def splat(builder: Any, value: Any, width: int = WIDTH) -> Any:
-    """Return a vector of equal numbers; a vector as it is."""
+    """Return a scalar broadcast to a vector; a vector unchanged."""
     if isinstance(value.type, ir.VectorType):
         return value
     if isinstance(value, ir.Constant):
@@ -48,14 +48,14 @@ def splat(builder: Any, value: Any, width: int = WIDTH) -> Any:
     return builder.shuffle_vector(one, ir.Constant(like, ir.Undefined), zeros)
 
 
-def alike(builder: Any, *values: Any) -> tuple[Any, ...]:
-    """Return the values, as vectors if one of them is."""
+def broadcast(builder: Any, *values: Any) -> tuple[Any, ...]:
+    """Return the values, broadcast to vectors if one of them is a vector."""
     widths = [v.type.count for v in values if isinstance(v.type, ir.VectorType)]
     return tuple(splat(builder, v, widths[0]) for v in values) if widths else values
 
 
 def intrinsic(builder: Any, name: str, *operands: Any) -> Any:
-    """Call an operation of LLVM on numbers or vectors of one type, which its result has."""
+    """Call an LLVM intrinsic on scalars or vectors of one type, which the result has, too."""
     like = operands[0].type
     full = f"llvm.{name}.{_suffix(like)}"
     kind = ir.FunctionType(like, [x.type for x in operands])
@@ -95,8 +95,8 @@ def _suffix(like: Any) -> str:
 
 
 def convert(builder: Any, value: Any, number: Any) -> Any:
-    """Return floating-point values as others, rounded to nearest."""
-    target = of_items(value.type, number)
+    """Convert floating-point values to another type, rounding to nearest."""
+    target = type_like(value.type, number)
     sizes = [_bits(value.type), _bits(target)]
     if sizes[0] == sizes[1]:
         return value
@@ -110,9 +110,9 @@ def _bits(like: Any) -> int:
 
 def bits_of(builder: Any, value: Any) -> Any:
     """Return the bits of float32 values."""
-    return builder.bitcast(value, of_items(value.type, I32))
+    return builder.bitcast(value, type_like(value.type, I32))
 
 
 def float_of(builder: Any, bits: Any) -> Any:
     """Return the float32 values of bits."""
-    return builder.bitcast(bits, of_items(bits.type, FLOAT))
+    return builder.bitcast(bits, type_like(bits.type, FLOAT))

@@ -1,6 +1,6 @@
-"""The loop over the chunks of a table, as a module of LLVM.
+"""The loop over the chunks of a table, as an LLVM module.
 
-It works on raw addresses: it allocates nothing, raises nothing, and calls nothing of Python.
+It works on raw addresses, does not allocate or raise, and never calls Python.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def module_of(update: Update, dtypes: tuple[str, ...], name: str) -> Any:
 
     Args:
         update: the composed update.
-        dtypes: of each list.
-        name: of the function.
+        dtypes: the dtype of each list.
+        name: the name of the function.
     """
     module = ir.Module(name)
     units = Units(module, update, dtypes)
@@ -114,10 +114,10 @@ class _Walk:
             ends = {row: self._moved(row, at, done) for row, at in lists.items()}
             self._rest(ends, coefficients, builder.add(begin, done), rest)
         for i, (lanes, at) in enumerate(zip(units.lanes, self._lanes)):
-            lanes.put(builder, at, self._partials(k, i))
+            lanes.store(builder, at, self._partials(k, i))
 
     def _rest(self, lists: dict[int, Any], coefficients: Any, element: Any, count: Any) -> None:
-        """Update the last elements of a tensor, fewer than a unit, in buffers of a unit."""
+        """Update the last elements of a tensor, less than a unit, in unit-sized buffers."""
         builder = self._builder
         read = [row for row in self._buffers if row in self._update.read]
         written = [row for row in self._buffers if row in {*self._update.written}]
@@ -151,7 +151,7 @@ class _Walk:
         self._builder.call(self._units.function, arguments)
 
     def _address(self, row: int, tensor: Any, begin: Any) -> Any:
-        """Return the address of a list's item for the element ``begin`` of a tensor."""
+        """Return the address of a list's item for element ``begin`` of a tensor."""
         builder = self._builder
         before = builder.mul(self._table["tensors"], constant(I64, row))
         first = self._number("addresses", builder.add(before, tensor), POINTER)

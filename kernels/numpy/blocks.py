@@ -32,7 +32,7 @@ def run(
     Args:
         update: the composed update.
         arrays: one for each list, of equal shape and any strides; bfloat16 as uint16.
-        dtypes: of each list.
+        dtypes: the dtype of each list.
         coefficients: in the compute dtype.
 
     Returns:

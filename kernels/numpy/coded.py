@@ -1,4 +1,4 @@
-"""The reference backend for states in formats of 8 bits: codes, and a scale for each block."""
+"""The reference backend for 8-bit states: codes, and a scale for each block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..trace.numpy_calls import program
 from .partials import partials_of
 
 PIECE = 1 << 15
-"""Elements that are updated at once: their values and temporaries stay in a core's cache."""
+"""Elements updated at a time, so that values and temporaries stay in a core's cache."""
 
 Array = npt.NDArray[Any]
 
@@ -23,11 +23,11 @@ Array = npt.NDArray[Any]
 def run(
     update: Update, arrays: Sequence[Array], dtypes: tuple[str, ...], coefficients: Array
 ) -> npt.NDArray[np.float64]:
-    """Update one tensor; see `blocks.run`. The order of its elements is that of its codes."""
+    """Update one tensor; see `blocks.run`. Elements are in the order of the codes."""
     scales = {row for _, row in update.blocked}
     order = arrays[update.blocked[0][0]]
     turned = [a if row in scales else in_order_of(order, a) for row, a in enumerate(arrays)]
-    flat = [a.reshape(-1) for a in turned]  # copies, where an array is of another order
+    flat = [a.reshape(-1) for a in turned]  # copies, if an array has another order
     watched = np.zeros((len(update.watched_names), len(PARTIALS)))
     first_plain = len(watched) - update.n_plain
     with np.errstate(all="ignore"):
@@ -52,7 +52,7 @@ def in_order_of(dense: Array, array: Array) -> Array:
 def scales_of(values: Array) -> npt.NDArray[np.float32]:
     """Return the largest absolute value of each block.
 
-    It is at least `LEAST_SCALE`, and NaN from `NO_SCALE` on.
+    It is at least `LEAST_SCALE`, and NaN from `NO_SCALE` up.
     """
     bits = np.abs(values).astype(np.float32, copy=False).view(np.uint32)
     largest = np.maximum.reduceat(bits, np.arange(0, len(bits), BLOCK)).view(np.float32)

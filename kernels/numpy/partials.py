@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def partials_of(values: npt.NDArray[Any], plain: bool = False) -> npt.NDArray[np.float64]:
-    """Return the `kernels.table.PARTIALS` of values; if ``plain``, their sum alone."""
+    """Return the `kernels.table.PARTIALS` of values; if ``plain``, only their sum."""
     wide = values.astype(np.float64)
     if plain:
         return np.array([wide.sum(), 0.0, 0.0])

@@ -1,1 +1,1 @@
-"""A rule as a list of exact operations, for LLVM, or printed as C++ or as NumPy calls."""
+"""Trace a rule to a list of exact operations, for LLVM, C++ and NumPy calls."""

@@ -56,11 +56,11 @@ _CALLS |= {"power": "power", "real_power": "real_power", **{name: name for name 
 
 
 def update_function(update: Update, name: str) -> str:
-    """Return the text of a C++ function template that updates one element in place.
+    """Return the source of a C++ function template that updates one element in place.
 
     Args:
         update: the composed update.
-        name: of the function.
+        name: the name of the function.
     """
     lists = ("p", "g", *update.lists[2:])
     read = [lists[i] for i in update.read]
@@ -99,11 +99,11 @@ def update_function(update: Update, name: str) -> str:
 
 
 def encode_function(update: Update, name: str) -> str:
-    """Return the text of a C++ function template that makes the codes of one element, in place.
+    """Return the source of a C++ function template that encodes one element, in place.
 
     Args:
         update: the composed update.
-        name: of the function.
+        name: the name of the function.
     """
     states = [update.lists[row] for row, _ in update.blocked]
     scales = [update.lists[row] for _, row in update.blocked]
@@ -122,13 +122,13 @@ def encode_function(update: Update, name: str) -> str:
 
 
 def coefficients_function(update: Update, name: str) -> str:
-    """Return the text of a C++ function that computes a tensor's coefficients in double.
+    """Return the source of a C++ function that computes a tensor's coefficients in double.
 
     It also computes the carried numbers of the next step, if the rule has any.
 
     Args:
         update: the composed update.
-        name: of the function.
+        name: the name of the function.
     """
     shown = _spellings(("step", *update.carried_names, *update.option_names))
     names = tuple(shown)
@@ -204,7 +204,7 @@ class _Printer:
             shown: the C++ names of the arguments.
             outputs: the C++ names of results that become variables.
             number: the type of everything but masks.
-            taken: further names in use.
+            taken: other names in use.
         """
         self._traced, self._outputs, self._number = traced, outputs, number
         self._masks = {o.result for o in traced.operations if o.name in COMPARISONS}

@@ -1,7 +1,7 @@
 """Trace a function of coefficients, like a rule.
 
-Coefficients are computed in float64, so any constant is allowed. Besides the operations of a rule
-there are two more: `power` and `real_power` of `gpuopt.rules`.
+Coefficients are computed in float64, so any constant is allowed. In addition to the operations of a
+rule, they may use `power` and `real_power` of `gpuopt.rules`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeGuard
 from .operations import ALLOWED, Operation, RuleError, Trace, Value, check_names, follow
 
 POWERS = ("power", "real_power")
-"""The further functions that are allowed; each compiler has its own version."""
+"""The additional functions that are allowed; each compiler has its own version."""
 
 POWERS_MODULE = "gpuopt.rules.powers"
 """The module that defines them."""
@@ -76,12 +76,12 @@ def trace_coefficients(
     """Return the trace of a function of coefficients.
 
     Args:
-        function: of the step and hyperparameters, or of hyperparameters alone.
+        function: a function of the step and hyperparameters, or only of hyperparameters.
         arguments: the names of its parameters.
         step: the parameter that is an integer.
 
     Raises:
-        RuleError: it uses an operation that is not exactly rounded.
+        RuleError: it uses an operation that is not correctly rounded.
     """
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
@@ -92,7 +92,7 @@ def trace_coefficients(
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Return whether a constant is a number that float64 represents."""
+    """Return whether a constant is a number that float64 can represent."""
     if type(value) is int:
         return abs(value) <= MAX_INTEGER
     return type(value) is float and not math.isnan(value)

@@ -1,8 +1,8 @@
 """A rule as NumPy calls that reuse a few scratch arrays.
 
 Called directly, a rule allocates a new array for every operation, and the arrays evict each other
-from the cache. The program has the same operations in the same order, so its results have the same
-bits; each result goes to its destination or to a free scratch array.
+from the cache. The program runs the same operations in the same order, so it gives the same bits,
+but writes each result to its destination or to a free scratch array.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def program(update: Update, compute: str, in_place: tuple[int, ...]) -> Program:
 
 
 def _without_bare_inputs(traced: Trace, inputs: Sequence[str]) -> Trace:
-    """Copy results that are inputs: storing other results could overwrite them."""
+    """Copy results that are unchanged inputs: storing other results could overwrite them."""
     copies = {r: f"copy_{r}" for r in traced.results if r in inputs}
     return Trace(
         traced.function,

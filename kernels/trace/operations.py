@@ -1,7 +1,7 @@
 """Trace a rule: call it with symbolic values and record a list of exact operations.
 
-LLVM's code, the CUDA C and NumPy's calls are made from the list. Tracing also proves that a rule
-uses only exactly rounded operations: any other raises `RuleError` with its name.
+LLVM IR, CUDA C and NumPy calls are generated from the list. Tracing also proves that a rule uses
+only correctly rounded operations: any other raises `RuleError` with its name.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Value:
     __array_priority__ = 1000.0
 
     def __init__(self, trace: Trace, name: str, mask: bool = False) -> None:
-        """Create a value of ``trace``; ``mask``: the result of a comparison."""
+        """Create a value of ``trace``; ``mask`` marks the result of a comparison."""
         self.trace, self.name, self.mask = trace, name, mask
 
     __add__, __radd__ = _binary("+")
@@ -253,7 +253,7 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
     """Return the trace of ``function``, called with values of the given names.
 
     Raises:
-        RuleError: it uses an operation that is not exactly rounded.
+        RuleError: it uses an operation that is not correctly rounded.
     """
     if not isinstance(function, FunctionType):
         raise RuleError(f"expected a Python function, got {function!r}")
@@ -264,7 +264,7 @@ def trace(function: Callable[..., Any], arguments: tuple[str, ...]) -> Trace:
 
 
 def check_names(record: Trace, function: FunctionType, known: Collection[str], home: str) -> None:
-    """Raise if known functions are called by other names, or other functions by these names.
+    """Raise if known functions are called by other names, or other functions by their names.
 
     The compilers replace them by name with their own versions.
 

@@ -45,11 +45,11 @@ def retarget(
 
 
 def function_from(source: str, name: str, names: dict[str, Any]) -> FunctionType:
-    """Return the function that a source text defines; `inspect.getsource` finds the text.
+    """Return the function that a source text defines, so that `inspect.getsource` works.
 
     Args:
         source: the text.
-        name: of the function.
+        name: the name of the function.
         names: its globals, to which it is added.
     """
     filename = f"<gpuopt {name} {abs(hash(source)):x}>"

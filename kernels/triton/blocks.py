@@ -1,4 +1,4 @@
-"""Blocks that share a scale, in Triton: the rows of a tile of 32 columns."""
+"""Blocks that share a scale, in Triton: the rows of tiles with 32 columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STORE_IF = tl.constexpr(f"@$3 {_STORE.value}")
 
 @triton.jit
 def lanes_of(BLOCK: tl.constexpr, TILED: tl.constexpr):
-    """Return the lanes of an iteration: a vector, or a tile whose rows are blocks."""
+    """Return the offsets of an iteration: a vector, or a tile whose rows are blocks."""
     if TILED:
         return 32 * tl.arange(0, BLOCK // 32)[:, None] + tl.arange(0, 32)[None, :]
     else:
@@ -28,7 +28,7 @@ def lanes_of(BLOCK: tl.constexpr, TILED: tl.constexpr):
 
 @triton.jit
 def first_of_list(begin, i: tl.constexpr, FIRST_SCALE: tl.constexpr):
-    """Return the place of a chunk in a list; the last lists hold a scale for each 32 elements."""
+    """Return the start of a chunk in a list; the last lists have a scale per 32 elements."""
     if i >= FIRST_SCALE:
         return begin // 32
     else:
@@ -37,7 +37,7 @@ def first_of_list(begin, i: tl.constexpr, FIRST_SCALE: tl.constexpr):
 
 @triton.jit
 def _places(pointer, first, end, shape):
-    """Return where the scales of the rows of a tile lie, and which of the rows there are."""
+    """Return pointers to the scales of a tile's rows, and the mask of rows that exist."""
     row = tl.arange(0, shape[0])
     return pointer + (first // 32 + row), first + 32 * row < end
 
@@ -92,7 +92,7 @@ def encoded(
 ):
     """Return the results with codes in place of states, and store the scales of their blocks.
 
-    Each of ``CODED`` is the index of a result, and the list of its scales.
+    Each entry of ``CODED`` is the index of a result, and the list of its scales.
     """
     states, spread = (), ()
     for i in tl.static_range(len(CODED)):

@@ -15,7 +15,7 @@ from ..table import SUBTOTAL_ROWS, Update
 from .maths import jit
 
 CHUNK = 8192
-"""Elements per program: enough to keep loads in flight, few enough that a small model still fills
+"""Elements per program: enough to keep loads in flight, but few enough for a small model to fill
 the device."""
 
 TOTAL_BLOCK = 512
@@ -25,8 +25,8 @@ WARPS = 4
 """Warps per program."""
 
 COEFFICIENT_BLOCK = 32
-"""Tensors per program of `multi_tensor_coefficients`: those of one warp, whose threads find the
-highest bit of their steps without shared memory."""
+"""Tensors per program of `multi_tensor_coefficients`: one warp, whose threads find the highest bit
+of their steps without shared memory."""
 
 OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 """Compile options of all kernels; no contraction to FMA."""
@@ -49,8 +49,8 @@ def block_size(update: Update, dtypes: tuple[str, ...]) -> int:
     1,024 elements on 128 threads are 8 per thread: two 16-byte accesses per float32 list. With a
     16-bit list and a wider one, 512 keeps Triton from converting layouts through shared memory: 16
     bytes per thread of the wider list, 8 of the other. For the same reason, and because a value
-    takes two registers, float64 gets 256. Each watched value takes four registers per element, so
-    several of them get 512.
+    takes two registers, float64 uses 256. Each watched value takes four registers per element, so
+    updates with several of them use 512.
     """
     if "float64" in (dtypes[0], *(dtypes[row] for row in update.written)):
         return 256

@@ -1,4 +1,4 @@
-"""Whether kernels run in Triton's interpreter, which has NumPy in place of a GPU."""
+"""Whether kernels run in Triton's interpreter, which uses NumPy instead of a GPU."""
 
 from __future__ import annotations
 

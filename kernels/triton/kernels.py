@@ -1,7 +1,7 @@
 """The Triton kernels: update the chunks of a table, compute coefficients, add partials.
 
 The rule and its coefficients are the NumPy functions themselves, with ``np`` retargeted to Triton's
-exactly rounded operations; the kernels contain no formulas.
+correctly rounded operations; the kernels contain no formulas.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import triton.language as tl
 
 from .blocks import encoded, first_of_list, lanes_of
 from .memory import load, store
-from .sums import nothing_seen, put, see
+from .sums import accumulate, store_partials, zero_partials
 
 
 @triton.jit(do_not_specialize=["n_tensors"])
@@ -72,7 +72,7 @@ def multi_tensor_update(
     key = ()
     for i in tl.static_range(len(KEY)):
         key = key + (coefficients[KEY[i]],)
-    seen = nothing_seen(lanes, COMPUTE, N_WATCHED)
+    seen = zero_partials(lanes, COMPUTE, N_WATCHED)
     if left >= CHUNK:
         for first in range(0, CHUNK, BLOCK):
             offsets = first + lanes
@@ -96,7 +96,7 @@ def multi_tensor_update(
                     ENCODE_STREAMS,
                 )
             store(pointers, offsets, None, results, DTYPES, WRITTEN, False)
-            seen = see(seen, results, None, False, len(WRITTEN), N_WATCHED, N_PLAIN)
+            seen = accumulate(seen, results, None, False, len(WRITTEN), N_WATCHED, N_PLAIN)
     else:
         for start in range(0, CHUNK, BLOCK):
             if start < left:
@@ -124,8 +124,10 @@ def multi_tensor_update(
                         ENCODE_STREAMS,
                     )
                 store(pointers, within, mask, masked_results, DTYPES, WRITTEN, True)
-                seen = see(seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN)
-    put(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
+                seen = accumulate(
+                    seen, masked_results, mask, True, len(WRITTEN), N_WATCHED, N_PLAIN
+                )
+    store_partials(own_partials_ptr, seen, N_WATCHED, N_PLAIN)
 
 
 @triton.jit(do_not_specialize=["n_tensors"])
@@ -174,7 +176,7 @@ def multi_tensor_coefficients(
 
 @triton.jit
 def _add_rows(partials_ptr, n_rows, BLOCK: tl.constexpr):
-    """Add rows of partials, a block in each round; the order depends on their number alone."""
+    """Add rows of partials, a block at a time; the order depends only on their number."""
     lanes = tl.arange(0, BLOCK).to(tl.int64)
     sums, largest = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
     others = tl.zeros((BLOCK,), tl.float64)
@@ -192,7 +194,7 @@ def _add_rows(partials_ptr, n_rows, BLOCK: tl.constexpr):
 def multi_tensor_subtotals(
     partials_ptr, subtotals_ptr, n_rows, ROWS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """Add each ``ROWS`` rows of partials to one, which `multi_tensor_total` then adds."""
+    """Reduce every ``ROWS`` rows of partials to one, which `multi_tensor_total` then adds."""
     program = tl.program_id(0).to(tl.int64)
     own_rows = tl.minimum(n_rows - tl.program_id(0) * ROWS, ROWS)
     squares, largest, others = _add_rows(partials_ptr + 3 * ROWS * program, own_rows, BLOCK)
@@ -214,8 +216,8 @@ def multi_tensor_sums(
 ):
     """Add the sums of the chunks of each tensor, in a fixed order.
 
-    They are the last of the tensor's carried numbers. A chunk has a row of numbers; its sums are
-    every ``STEP`` of them, and the last begins ``STEP`` before the end.
+    They become the last of the tensor's carried numbers. A chunk has a row of numbers; its sums are
+    ``STEP`` numbers apart, and the last one is ``STEP`` before the end.
     """
     tensor = tl.program_id(0).to(tl.int64)
     begin, end = tl.load(firsts_ptr + tensor), tl.load(firsts_ptr + tensor + 1)
@@ -235,10 +237,10 @@ def multi_tensor_total(
 ):
     """Add the partials of all chunks of a table, or their subtotals, in a fixed order.
 
-    There is one program; of many chunks there are subtotals, so that it has few rounds. ``how`` is
-    a sum of flags of `kernels.device`. FIRST: overwrite the total. LAST: write to `skip_ptr`
-    whether to skip the step, and count skipped steps. DECIDES: skip it if a gradient is not finite,
-    not only if `given_ptr` says so.
+    There is a single program; many chunks are first reduced to subtotals, so it needs few rounds.
+    ``how`` is a sum of flags of `kernels.device`. FIRST: overwrite the total. LAST: write to
+    `skip_ptr` whether to skip the step, and count skipped steps. DECIDES: also skip it if a
+    gradient is not finite, not only if `given_ptr` says so.
     """
     all_squares, all_largest, all_others = _add_rows(partials_ptr, n_rows, BLOCK)
     if how % 2 == 0:

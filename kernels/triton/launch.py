@@ -1,4 +1,4 @@
-"""Host side of the Triton backend: one launch updates all tensors of a table."""
+"""The host side of the Triton backend: one launch updates all tensors of a table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def problem() -> str | None:
     if INTERPRETED:
         return None
     if torch.cuda.is_available():
-        compilers = (os.environ.get("CC"), "gcc", "clang")  # Triton builds its launchers with them
+        compilers = (os.environ.get("CC"), "gcc", "clang")  # for building launchers
         if not any(name and shutil.which(name) for name in compilers):
             return "Triton needs a C compiler: gcc, clang or what CC names"
         if not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").exists():
@@ -81,7 +81,7 @@ class DeviceTotal(AnyDeviceTotal):
     """The total of the partials of all tables of a device, added by Triton."""
 
     def __init__(self, device: str, library: str) -> None:
-        """Take the name of a device, and the library whose current stream is used."""
+        """Store the name of a device, and the library whose current stream is used."""
         super().__init__(TorchMemory(device, library), _total)
 
 
@@ -121,10 +121,10 @@ def _total(arguments: tuple[Any, ...]) -> Launch:
 def _launch(kernel: Any, grid: tuple[int], arguments: Any, constants: dict[str, Any]) -> Launch:
     """Return the launch of a kernel, which is compiled and loaded for the current device.
 
-    Errors must come before any update; and what is bound to its arguments here is not looked up at
-    each launch, which takes several times as long.
+    Compiling here raises errors before any update. Binding the arguments here saves the lookups of
+    each launch, which would take several times as long.
     """
-    if INTERPRETED:  # computes in NumPy, which would warn of overflows
+    if INTERPRETED:  # the interpreter computes in NumPy, which would warn of overflows
         return np.errstate(all="ignore")(partial(kernel[grid], *arguments, **constants))
     compiled = kernel.warmup(*arguments, grid=grid, **constants)
     names = [parameter.name for parameter in kernel.params[len(arguments) :]]

@@ -74,7 +74,7 @@ def _or(a, b):
 
 @triton.jit
 def _bits_of_any(n):
-    """Return the bits that are set in any lane of a block."""
+    """Return the bits that are set in any element of a block."""
     if len(n.shape) == 0:
         return n
     else:
@@ -83,7 +83,7 @@ def _bits_of_any(n):
 
 @triton.jit
 def _integer_power(base, n):
-    """Multiply squarings of the base; further ones than the highest bit of a block are left out."""
+    """Multiply squarings of the base, up to the highest bit of any exponent in the block."""
     result = tl.full(base.shape, 1.0, tl.float64)
     left = _bits_of_any(n)
     while left > 0:
@@ -106,7 +106,7 @@ def _real_power(base, exponent):
     """Compute gpuopt.rules.real_power by the same squarings and square roots."""
     ones = tl.full((base + exponent).shape, 1.0, tl.float64)
     base, exponent = base * ones, exponent * ones
-    number = tl.where(exponent == exponent, exponent, 0.0)  # NaN is no integer
+    number = tl.where(exponent == exponent, exponent, 0.0)  # NaN is not an integer
     magnitude = tl.minimum(tl.abs(number), 9223372036854774784.0 * ones)
     n = magnitude.to(tl.int64)
     result = _integer_power(base, n)
@@ -144,7 +144,7 @@ def _round_float16(x):
 
 @triton.jit
 def _quotient(a, b):
-    """Return a / b without the checks for numbers of unusual size; see `kernels.roundings`."""
+    """Return a / b without the checks for extreme magnitudes; see `kernels.roundings`."""
     if _INTERPRETED:
         return tl.div_rn(a, b)
     else:

@@ -32,9 +32,9 @@ def load(
     READ: tl.constexpr,
     FIRST_SCALE: tl.constexpr,
 ):
-    """Return the values of the elements from ``first`` on from each list that is read.
+    """Return the values of the elements from ``first`` on, for each list that is read.
 
-    The lists from ``FIRST_SCALE`` on hold a number for each 32 elements.
+    The lists from ``FIRST_SCALE`` on have one number per 32 elements.
     """
     values = ()
     for i in tl.static_range(len(READ)):

@@ -1,6 +1,6 @@
 """Rewrite the source of a rule for Triton.
 
-Triton compiles the source of a function, and two things differ from NumPy. A float literal is
+Triton compiles the source of a function, in which two things differ from NumPy. A float literal is
 float32 unless it is combined with a tensor; and Triton 3.6 compiles ``-x`` as ``0.0 - x``, which
 gives zero the wrong sign. So ``0.3`` becomes ``np.literal(0.3)``, and ``-x`` becomes
 ``np.literal(-1.0) * x``.

@@ -7,8 +7,8 @@ import triton.language as tl
 
 
 @triton.jit
-def nothing_seen(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
-    """Return zeroed accumulators for each watched value and each lane."""
+def zero_partials(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
+    """Return zeroed accumulators for each watched value and each lane of a block."""
     sums, largest, others = (), (), ()
     for _ in tl.static_range(N_WATCHED):
         sums = sums + (tl.zeros(lanes.shape, tl.float64),)
@@ -18,8 +18,8 @@ def nothing_seen(lanes, COMPUTE: tl.constexpr, N_WATCHED: tl.constexpr):
 
 
 @triton.jit
-def _is_no_number(value):
-    """Return whether values are infinite or NaN; by their bits, so that no compiler folds it."""
+def _is_nonfinite(value):
+    """Return whether values are infinite or NaN, from their bits, so no compiler folds it."""
     if value.dtype == tl.float64:
         exponent = (value.to(tl.uint64, bitcast=True) >> 32).to(tl.uint32) & 0x7FF00000
         return exponent == 0x7FF00000
@@ -28,7 +28,7 @@ def _is_no_number(value):
 
 
 @triton.jit
-def see(
+def accumulate(
     seen,
     results,
     mask,
@@ -47,7 +47,7 @@ def see(
         if i < N_WATCHED - N_PLAIN:
             sums = sums + (tl.fma(wide, wide, seen[0][i]),)
             largest = largest + (tl.where(size > seen[1][i], size, seen[1][i]),)
-            others = others + (seen[2][i] + _is_no_number(value).to(tl.int32),)
+            others = others + (seen[2][i] + _is_nonfinite(value).to(tl.int32),)
         else:
             sums = sums + (seen[0][i] + wide,)
             largest, others = largest + (seen[1][i],), others + (seen[2][i],)
@@ -55,7 +55,7 @@ def see(
 
 
 @triton.jit
-def put(partials_ptr, seen, N_WATCHED: tl.constexpr, N_PLAIN: tl.constexpr):
+def store_partials(partials_ptr, seen, N_WATCHED: tl.constexpr, N_PLAIN: tl.constexpr):
     """Write the partials of a chunk, which are 0 before; see kernels.table.PARTIALS."""
     for i in tl.static_range(N_WATCHED):
         tl.store(partials_ptr + 3 * i, tl.sum(seen[0][i]))

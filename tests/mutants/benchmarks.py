@@ -27,7 +27,7 @@ MUTANTS = (
     Mutant(
         "each contender always follows the same one",
         "benchmarks/timing.py",
-        "        order = [*order[1:], *order[:1]]  # so that each has different predecessors\n",
+        "        order = [*order[1:], *order[:1]]  # so each step has different predecessors\n",
         "",
         "tests/benchmarks/test_measuring.py -k another_predecessor",
     ),
@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "the copy loop reads one page of zeros over and over",
         "benchmarks/copyloop.py",
-        "    memory[:] = 0  # a",
-        "    memory = np.zeros(len(memory), np.float32)  # a",
+        "    memory[:] = 0  # otherwise",
+        "    memory = np.zeros(len(memory), np.float32)  # otherwise",
         "tests/benchmarks/test_measuring.py -k memory_of_its_own",
     ),
     Mutant(

@@ -55,7 +55,7 @@ MUTANTS = (
     Mutant(
         "each block has the random words of the first",
         "kernels/llvm/philox.py",
-        "c0, c1 = builder.or_(*alike(builder, first, places)),",
+        "c0, c1 = builder.or_(*broadcast(builder, first, places)),",
         "c0, c1 = places,",
         "tests/tail/test_narrow.py -k 'blocks_of_a_tensor and llvm'",
     ),

@@ -27,7 +27,7 @@ MUTANTS = (
     ),
     Mutant(
         "a group that is given another list goes unnoticed",
-        "gpuopt/optimizers/given.py",
+        "gpuopt/optimizers/containers.py",
         "and list(map(_PARAMS, self._groups)) == self._containers",
         "and self._containers == self._containers",
         "tests/optimizers/test_rebound.py -k group_that_is_given",
@@ -126,8 +126,8 @@ MUTANTS = (
     Mutant(
         "complex tensors lose the memory of their views",
         "gpuopt/optimizers/averages.py",
-        "if same and is_torchs(param) and not fixed:",
-        "if same and is_torchs(param):",
+        "if same and is_torch_tensor(param) and not fixed:",
+        "if same and is_torch_tensor(param):",
         "tests/drop_in/test_behaviour.py -k averages_of_complex",
     ),
 )

@@ -15,7 +15,7 @@ from gpuopt.kernels.roundings import join_split16  # noqa: E402
 import gpuopt  # noqa: E402
 import gpuopt.torch as drop_ins  # noqa: E402
 from gpuopt.engine.groups import Groups  # noqa: E402
-from gpuopt.engine.masters import rests_of, round_to, whole_masters  # noqa: E402
+from gpuopt.engine.masters import float32_masters, remainders_of, round_to  # noqa: E402
 from gpuopt.rules.split import join8  # noqa: E402
 
 KINDS = (True, "split16", "split8")
@@ -231,13 +231,13 @@ def test_codes_of_split8_are_found_again():
     """From split8 to float32 and back: the very parameters and rests, from a step's own."""
     one = trained(Arrays, "split8")
     p, rest = one.params[0].detach().clone(), one.held(0)["param_remainder"].clone()
-    master = whole_masters(p, rest)
+    master = float32_masters(p, rest)
     inner = rest.abs() < 127  # an end is in the middle of two bfloat16
-    assert torch.equal(rests_of(p, master, "int8")[inner], rest[inner])
+    assert torch.equal(remainders_of(p, master, "int8")[inner], rest[inner])
     turned = p.clone()
     round_to(turned, master, "int8")
     assert torch.equal(turned[inner], p[inner])
-    again = whole_masters(turned, rests_of(p, master, "int8"))
+    again = float32_masters(turned, remainders_of(p, master, "int8"))
     assert torch.equal(again, master)
 
 

@@ -1,4 +1,4 @@
-"""The containers that the arrays came in, watched for members that were replaced."""
+"""Detect arrays that the caller has replaced in the lists and dicts passed to an optimizer."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import describe, is_torchs
+from ..arrays import describe, is_torch_tensor
 from .params import Structure
 
 _MISSING = object()
 _PARAMS = itemgetter("params")
 
 
-class Given:
+class WatchedContainers:
     """The caller's lists and dicts, and the arrays that were in them.
 
-    A caller who puts another array into one expects the optimizer to update that one, but it keeps
-    updating the old array. Iterators are not watched, nor containers that make new objects at each
-    access.
+    A caller who replaces an array expects the optimizer to update the new one, but it would keep
+    updating the old one. Iterators, and containers that create new objects at each access, are
+    not watched.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Given:
     def check(self) -> None:
         """Check that no member has been replaced by another array.
 
-        Members may be added or removed: the optimizer has a list of its own.
+        Members may be added or removed: the optimizer has its own list.
 
         Raises:
             ValueError: one has been replaced.
@@ -90,7 +90,7 @@ class Given:
             self._check_members()
 
     def _check_members(self) -> None:
-        """Check the members one by one; another object over the same memory is accepted."""
+        """Check the members one by one; another object with the same memory is accepted."""
         for i, path in enumerate(self._paths):
             found = self._given
             for key in path:
@@ -107,7 +107,7 @@ class Given:
 
 
 def _has_members(container: Any, arrays: Sequence[Any]) -> bool:
-    """Whether a container, or a dict's view of values, has these very arrays at each access."""
+    """Whether a container, or a dict's view of values, returns these same objects each time."""
     if not isinstance(container, (tuple, MutableSequence, ValuesView)):
         return False
     members = list(container)
@@ -116,7 +116,9 @@ def _has_members(container: Any, arrays: Sequence[Any]) -> bool:
 
 def _may_equal_another(array: Any) -> bool:
     """Whether ``array == another`` may be True: with several elements it is an array."""
-    several = array.numel() if is_torchs(array) else array.size if type(array) is np.ndarray else 0
+    several = (
+        array.numel() if is_torch_tensor(array) else array.size if type(array) is np.ndarray else 0
+    )
     return bool(several < 2)
 
 

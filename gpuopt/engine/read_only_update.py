@@ -1,12 +1,12 @@
-"""What passes that write nothing have in common as updates."""
+"""The base class of passes that write nothing, in the form of updates."""
 
 from __future__ import annotations
 
 
-class Reading:
-    """An update that writes nothing, and finds partials of what it watches.
+class ReadOnlyUpdate:
+    """An update that writes nothing, and computes partials of the values it watches.
 
-    `kernels.table.Update` says what the attributes mean.
+    `kernels.table.Update` describes the attributes.
     """
 
     written = ()
