@@ -21,7 +21,7 @@ _COMPOSED = (
     "compose.py",
     "low_precision.py",
     "measure.py",
-    "reading.py",
+    "read_only_update.py",
     "sums.py",
     "tail.py",
     "update.py",
