@@ -68,7 +68,7 @@ TO_A_DEVICE = "clip_norm+skip+ema+stats"
 EVERYWHERE = (("resume", ""), ("threads", ""), ("sums", ""), ("other order", ""))
 """The checks of each backend besides those of rules: how it steps, and its tail."""
 
-CAUTION = {
+CAUTION: Mapping[str, Mapping[str, Any]] = {
     "cautious": {"cautious": True},
     "cautious decay": {"weight_decay": 0.03, "cautious_weight_decay": True},
     "scheduled decay": {"weight_decay": 0.03, "decouple_lr": 0.5},
