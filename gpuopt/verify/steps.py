@@ -18,6 +18,9 @@ from .libraries import LIBRARIES, Library, device_of
 from .values import hostile, tame
 
 STEPS = 3
+OF_RULES = ("rule", "finite", "late")
+"""The kinds of checks that run passes, too."""
+
 RESTING = 4
 """The parameter that has no gradient in the last step."""
 
@@ -125,7 +128,7 @@ def take(check: Check, optimizer: Optimizer, grads: Sequence[Any], step: int = 0
     given = [None if step == STEPS and i == RESTING else grad for i, grad in enumerate(grads)]
     scale = check.options.get("scale", 1.0)
     optimizer.step(given, scale=scale)
-    if check.kind == "rule":
+    if check.kind in OF_RULES:
         run_passes(optimizer, given, scale)
 
 

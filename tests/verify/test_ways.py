@@ -133,6 +133,17 @@ def test_late_steps_are_those_of_a_rule_that_has_begun(small, rule):
     assert (outcome["param 6"].values != steps.left(start[6]).values).mean() > 0.5
 
 
+@pytest.mark.parametrize("kind", ["rule", "late"])
+def test_passes_that_do_nothing_are_noticed(small, monkeypatch, kind):
+    """RAdam without an average has something to pass over in its late steps alone."""
+    check = Check("numpy", "numpy", kind, "radam_schedule_free")
+    late = {"late": kind == "late"}
+    expected = of_numpy(check, **late)
+    monkeypatch.setattr(steps, "run_passes", lambda *_: None)
+    wrong = ways.differences(of_numpy(check, **late), expected)
+    assert ("param 6" in {one["what"] for one in wrong}) == (kind == "late")
+
+
 def test_a_skipped_step_is_one(small):
     check = Check("numpy", "numpy", "rule", tail="skip")
     with gpuopt.use_backend("numpy"):
