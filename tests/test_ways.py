@@ -27,6 +27,17 @@ def test_each_way_is_a_run_and_the_worst_result_counts():
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_grids_are_thinned_on_a_gpu_too_unless_all_is_asked_for():
+    pytest.importorskip("torch")
+    counts = []
+    for more in ((), ("--all",)):
+        done = run_pytest(
+            "--cuda", "gpu", "--collect-only", *more, "tests/backends/test_layouts.py"
+        )
+        counts.append(sum("::" in line for line in done.stdout.splitlines()))
+    assert 100 < counts[0] < 0.7 * counts[1]
+
+
 def test_another_way_is_refused():
     done = run_pytest("--cuda", "sim,fast", "tests/test_ways.py")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR

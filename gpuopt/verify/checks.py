@@ -68,6 +68,22 @@ TO_A_DEVICE = "clip_norm+skip+ema+stats"
 EVERYWHERE = (("resume", ""), ("threads", ""), ("sums", ""), ("other order", ""))
 """The checks of each backend besides those of rules: how it steps, and its tail."""
 
+CAUTION: Mapping[str, Mapping[str, Any]] = {
+    "cautious": {"cautious": True},
+    "cautious decay": {"weight_decay": 0.03, "cautious_weight_decay": True},
+    "scheduled decay": {"weight_decay": 0.03, "decouple_lr": 0.5},
+    "all caution": {
+        "weight_decay": 0.03,
+        "cautious": True,
+        "cautious_weight_decay": True,
+        "decouple_lr": 0.5,
+    },
+}
+"""Options that not every rule takes, by names that a tail may have, too."""
+
+CAUTIOUS = ("adamw", "lion", "adan", "nadamw", "sophiag")
+"""Rules that take them all: one is checked with each, the others with all together."""
+
 OF_TORCH = (("scaler", ""),)
 """Those that only torch has."""
 
@@ -83,6 +99,16 @@ ON_DEVICE = (
 
 OF_TORCH_ON_DEVICE = (("no waiting", ""), ("no waiting", TO_A_DEVICE))
 """Those that need both."""
+
+ADDING = ("lamb", "dadapt_adam", "prodigy")
+"""Rules whose coefficients wait for sums: over a tensor; over all, found behind the update, and in
+front of it. On a device each goes through `GRAPHS`, since a kernel hands the sums to the next."""
+
+GRAPHS = ("graph", "no waiting")
+"""What `ADDING` goes through on a device."""
+
+CODED = "split8+8-bit states"
+"""A tail whose weights and states have the fewest bits."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +148,8 @@ class Check:
     @property
     def options(self) -> dict[str, Any]:
         """The options that its tail stands for."""
-        known = {name: options for group in TAIL.values() for name, options in group.items()}
+        groups = (*TAIL.values(), CAUTION)
+        known = {name: options for group in groups for name, options in group.items()}
         return {k: v for name in self.tail.split("+") for k, v in known[name].items()}
 
     def to_json(self) -> dict[str, str]:
@@ -148,6 +175,8 @@ def checks_for(backend: str, library: str, full: bool, devices: int) -> list[Che
         for kind, tail in kinds
         if kind != "devices" or devices > 1
     ]
+    if devices:
+        found += _adding_on_device(backend, library, devices)
     if library == "torch":
         found += [Check(backend, library, "drop-in", name) for name in DEFINITIONS]
     found += [Check(backend, library, "rule", layout=layout) for layout in LAYOUTS if layout]
@@ -164,11 +193,34 @@ def _all_rules(backend: str, library: str) -> Iterator[Check]:
         yield Check(backend, library, "rule", rule, dtype_for(tail, i), tail)
     for dtype, rule in product(FLOATS, RULES):
         yield Check(backend, library, "rule", rule, dtype)
+        if adds(rule):
+            yield Check(backend, library, "finite", rule, dtype)
+    for rule in RULES:
+        yield Check(backend, library, "late", rule)
+    for rule in ADDING:
+        yield Check(backend, library, "finite", rule, tail=TO_A_DEVICE)
+    options = ("all caution", *CAUTION)
+    for i, rule in enumerate(CAUTIOUS):
+        yield Check(backend, library, "rule", rule, tuple(FLOATS)[i % len(FLOATS)], options[i])
+
+
+def _adding_on_device(backend: str, library: str, devices: int) -> Iterator[Check]:
+    yield Check(backend, library, "graph", "adam", "bfloat16", CODED)
+    kinds = [kind for kind in GRAPHS if library == "torch" or kind != "no waiting"]
+    for rule, kind in product(ADDING, (*kinds, *(["devices"] if devices > 1 else ()))):
+        yield Check(backend, library, kind, rule)
+
+
+def adds(rule: str) -> bool:
+    """Return whether the coefficients of a rule depend on sums over tensors."""
+    return bool(RULES[rule].sums or RULES[rule].totals)
 
 
 def _some(backend: str, library: str) -> Iterator[Check]:
     for dtype in FLOATS:
         yield Check(backend, library, "rule", dtype=dtype)
+    for rule in ADDING:
+        yield Check(backend, library, "finite", rule)
     tail = "clip_norm+skip+ema+stats+zero+master"
     yield Check(backend, library, "rule", "adam", "bfloat16", tail)
 

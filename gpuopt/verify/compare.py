@@ -19,6 +19,11 @@ IN_ANOTHER_ORDER = 1e-12
 another order: a hundred thousand roundings of 1.1e-16 at worst, which mostly cancel."""
 
 
+AFTER_SUMS = 1e-9
+"""The same of float64 elements after some steps by such sums, which no rounding to float32 hides:
+they grow where what is added has both signs."""
+
+
 class Left(NamedTuple):
     """An array that a step leaves.
 

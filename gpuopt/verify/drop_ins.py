@@ -8,8 +8,8 @@ import torch
 
 from .. import torch as drop_ins
 from .checks import Check
-from .compare import Outcome, left
-from .steps import INFINITE, LR, SKIPPED, STEPS, Side, parameters
+from .compare import IN_ANOTHER_ORDER, Outcome, left
+from .steps import D0, INFINITE, LR, SKIPPED, STEPS, Side, grows, lr_of, parameters
 from .values import tame
 
 SCALE = 8.0
@@ -20,7 +20,8 @@ METHODS = ("update_hessian", "eval", "train")
 def stepped(check: Check, side: Side) -> Outcome:
     """A drop-in for torch.optim, by ``p.grad`` and ``step()``."""
     params = [param.requires_grad_() for param in parameters(check, side)]
-    optimizer = getattr(drop_ins, check.subject)(params, lr=LR)
+    start = {"d0": D0} if grows(check) else {}
+    optimizer = getattr(drop_ins, check.subject)(params, lr=lr_of(check), **start)
     passes = [getattr(optimizer, name) for name in METHODS if hasattr(optimizer, name)]
     for step in range(1, STEPS + 1):
         for run in passes:
@@ -44,7 +45,7 @@ def scaled(check: Check, side: Side) -> Outcome:
 
 
 def _grads(check: Check, side: Side, step: int, infinite: int | None = None) -> list[Any]:
-    drawn = tame(step, check.dtype, infinite=infinite)
+    drawn = tame(step, check.dtype, infinite=infinite, of_one_sign=grows(check))
     return [side.array(values, check.dtype) for values in drawn]
 
 
@@ -55,7 +56,9 @@ def _give(params: list[Any], grads: list[Any]) -> None:
 
 def _left(optimizer: Any, params: list[Any]) -> Outcome:
     found = {f"param {i}": left(param) for i, param in enumerate(params)}
+    shared = optimizer._definition.shared
     for i, held in optimizer.state_dict()["state"].items():
         for name, value in held.items():
-            found[f"{name} of param {i}"] = left(torch.as_tensor(value))
+            one, close = left(torch.as_tensor(value)), IN_ANOTHER_ORDER * (name in shared)
+            found[f"{name} of param {i}"] = one._replace(relative=close)
     return found

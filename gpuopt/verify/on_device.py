@@ -10,10 +10,10 @@ from ..optimizers.classes import Optimizer
 from .checks import Check
 from .compare import Outcome
 from .devices import DEVICES, Device
-from .steps import STEPS, Side, gradients, left_of, optimizer_of, parameters, take
+from .steps import STEPS, Side, gradients, left_of, lr_of, optimizer_of, parameters, take
 
-RATES = (0.1, 0.05, 0.025)
-"""The learning rates of replays."""
+RATES = (1.0, 0.5, 0.25)
+"""The learning rates of replays, as parts of the check's."""
 
 BIG = 1 << 24
 """Elements of what is copied to keep the device busy: a copy takes 50 us on an H100."""
@@ -74,8 +74,8 @@ def without_waiting(check: Check, side: Side) -> Outcome:
 def in_a_graph(check: Check, side: Side) -> Outcome:
     """A captured step, replayed with other gradients and learning rates, between ordinary ones."""
     params = parameters(check, side)
-    rates = [side.array(np.array(rate, np.float32), "float32") for rate in RATES]
-    lr = side.array(np.array(RATES[0], np.float32), "float32")
+    rates = [side.array(np.array(rate, np.float32), "float32") for rate in _rates(check)]
+    lr = side.array(np.array(_rates(check)[0], np.float32), "float32")
     optimizer = optimizer_of(check, params, lr)
     all_grads = [gradients(check, side, step) for step in range(1, len(RATES) + 1)]
     grads = gradients(check, side, 1)
@@ -97,7 +97,7 @@ def in_a_graph(check: Check, side: Side) -> Outcome:
 def without_a_graph(check: Check, side: Side) -> Outcome:
     """What these steps leave."""
     params, grads = parameters(check, side), gradients(check, side, 1)
-    rates = [float(np.float32(rate)) for rate in RATES]
+    rates = [float(np.float32(rate)) for rate in _rates(check)]
     optimizer = optimizer_of(check, params, rates[0])
     take(check, optimizer, grads)
     for step, rate in enumerate(rates, 1):
@@ -106,6 +106,10 @@ def without_a_graph(check: Check, side: Side) -> Outcome:
         take(check, optimizer, grads)
     take(check, optimizer, grads)
     return left_of(optimizer, params, grads)
+
+
+def _rates(check: Check) -> list[float]:
+    return [part * lr_of(check) for part in RATES]
 
 
 def _set_rate(optimizer: Optimizer, rate: float) -> None:

@@ -10,13 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..optimizers.classes import Optimizer
-from ..rules.registry import RULES
+from ..rules.definitions import DEFINITIONS
+from ..rules.registry import RULES, Rule
 from .checks import LAYOUTS, Check
-from .compare import IN_ANOTHER_ORDER, Outcome, left, numbers
+from .compare import AFTER_SUMS, IN_ANOTHER_ORDER, Outcome, left, numbers
 from .libraries import LIBRARIES, Library, device_of
 from .values import hostile, tame
 
 STEPS = 3
+OF_RULES = ("rule", "finite", "late")
+"""The kinds of checks that run passes, too."""
+
 RESTING = 4
 """The parameter that has no gradient in the last step."""
 
@@ -24,8 +28,11 @@ SKIPPED, INFINITE = 2, 3
 """A step that is skipped where that is asked for, and the parameter whose gradient is to blame."""
 
 THREADS = 4
-LR = 0.1
-"""Such that bfloat16 parameters move, too."""
+LATE = 1000
+"""Steps that are counted, and not taken, so that those after them are the rule's usual ones."""
+
+LR, OF_AN_ESTIMATE, D0 = 0.1, 1.0, 0.01
+"""Such that bfloat16 parameters move, too; and with which an estimate grows, from `D0` on."""
 
 
 class Side(NamedTuple):
@@ -53,9 +60,20 @@ def sides_of(check: Check) -> tuple[Side, Side]:
     return mine, Side("numpy", LIBRARIES[library.reference], "cpu")
 
 
+def rules_of(check: Check) -> tuple[Rule, ...]:
+    """Return the rules that a check may step by."""
+    drop_in = DEFINITIONS.get(check.subject)
+    return drop_in.all_rules if drop_in else (RULES[check.subject],)
+
+
+def has_finite_sums(check: Check) -> bool:
+    """Whether sums over tensors are numbers: hostile values make them infinite or NaN."""
+    return check.kind != "rule" and any(rule.sums or rule.totals for rule in rules_of(check))
+
+
 def parameters(check: Check, side: Side) -> list[Any]:
     """Return new parameters."""
-    return _drawn(check, side, 0, hostile)
+    return _drawn(check, side, 0, tame if has_finite_sums(check) else hostile)
 
 
 def gradients(check: Check, side: Side, step: int) -> list[Any]:
@@ -64,11 +82,18 @@ def gradients(check: Check, side: Side, step: int) -> list[Any]:
     Where norms are compared, their squares add up exactly, and those of one step have an infinity
     if that skips it; else they are hostile.
     """
-    options = check.options
-    if not {"clip_norm", "skip_nonfinite", "stats"} & options.keys():
+    options, finite = check.options, has_finite_sums(check)
+    if not (finite or {"clip_norm", "skip_nonfinite", "stats"} & options.keys()):
         return _drawn(check, side, step, hostile)
     skipped = step == SKIPPED and "skip_nonfinite" in options
-    return _drawn(check, side, step, partial(tame, infinite=INFINITE if skipped else None))
+    infinite = INFINITE if skipped else None
+    draw = partial(tame, infinite=infinite, of_one_sign=finite and grows(check))
+    return _drawn(check, side, step, draw)
+
+
+def grows(check: Check) -> bool:
+    """Whether an estimate is found, which grows where all gradients point the same way."""
+    return any(rule.totals for rule in rules_of(check))
 
 
 def _drawn(check: Check, side: Side, seed: int, draw: Any) -> list[Any]:
@@ -77,12 +102,18 @@ def _drawn(check: Check, side: Side, seed: int, draw: Any) -> list[Any]:
     return [array[LAYOUTS[check.layout]] for array in made]
 
 
-def optimizer_of(check: Check, params: Sequence[Any], lr: Any = LR) -> Optimizer:
-    """Return the optimizer of a check."""
+def lr_of(check: Check) -> float:
+    """Return the learning rate of a check."""
+    return OF_AN_ESTIMATE if grows(check) else LR
+
+
+def optimizer_of(check: Check, params: Sequence[Any], lr: Any = None) -> Optimizer:
+    """Return the optimizer of a check; its learning rate may be an array."""
     options = check.options
     options.pop("scale", None)
-    if "lr" in RULES[check.subject].hyperparameters:
-        options["lr"] = lr
+    known = RULES[check.subject].hyperparameters
+    numbers = {"lr": lr_of(check) if lr is None else lr, "d0": D0}
+    options |= {name: number for name, number in numbers.items() if name in known}
     optimizer = Optimizer(params, rule=check.subject, **options)
     if "train" in RULES[check.subject].passes:
         optimizer.train()  # type: ignore[attr-defined]  # of these rules
@@ -97,7 +128,7 @@ def take(check: Check, optimizer: Optimizer, grads: Sequence[Any], step: int = 0
     given = [None if step == STEPS and i == RESTING else grad for i, grad in enumerate(grads)]
     scale = check.options.get("scale", 1.0)
     optimizer.step(given, scale=scale)
-    if check.kind == "rule":
+    if check.kind in OF_RULES:
         run_passes(optimizer, given, scale)
 
 
@@ -124,10 +155,13 @@ def left_of(
     """
     found = {f"param {i}": left(array) for i, array in enumerate(params)}
     found |= {f"gradient {i}": left(array) for i, array in enumerate(grads)}
+    shared = optimizer._definition.shared
     for key, held in optimizer.state.items():
         for name, value in held.items():
             what = f"{name} of param {key}"
-            found[what] = numbers(value) if isinstance(value, (int, float)) else left(value)
+            number = isinstance(value, (int, float))
+            close = IN_ANOTHER_ORDER * (name in shared)
+            found[what] = numbers(value, close) if number else left(value)
     if optimizer.tail.measures:
         found["grad_norm"] = numbers(optimizer.grad_norm)
     if optimizer.tail.skip_nonfinite:
@@ -143,8 +177,15 @@ def left_of(
 # --- ways to step ---------------------------------------------------------------------------
 
 
-def trained(check: Check, side: Side, resume: bool = False) -> Outcome:
-    """Some steps; with ``resume`` another optimizer takes over before the last one."""
+def trained(check: Check, side: Side, resume: bool = False, late: bool = False) -> Outcome:
+    """Some steps.
+
+    Args:
+        check: says by which rule.
+        side: that steps.
+        resume: let another optimizer take over before the last step.
+        late: count `LATE` steps behind the first one.
+    """
     params = parameters(check, side)
     optimizer = optimizer_of(check, params)
     for step in range(1, STEPS + 1):
@@ -153,7 +194,19 @@ def trained(check: Check, side: Side, resume: bool = False) -> Outcome:
             optimizer.load_state_dict(saved)
         grads = gradients(check, side, step)
         take(check, optimizer, grads, step)
-    return left_of(optimizer, params, grads)
+        if late and step == 1:
+            _count_more(optimizer)
+    found = left_of(optimizer, params, grads)
+    if check.dtype == "float64" and has_finite_sums(check):
+        return {what: one._replace(relative=AFTER_SUMS) for what, one in found.items()}
+    return found
+
+
+def _count_more(optimizer: Optimizer) -> None:
+    saved = optimizer.state_dict()
+    for held in saved["state"].values():
+        held["step"] += LATE
+    optimizer.load_state_dict(saved)
 
 
 def in_threads(check: Check, side: Side) -> Outcome:

@@ -47,7 +47,9 @@ def hostile(seed: int, dtype: str, extra: int = 0) -> list[Array]:
     return made
 
 
-def tame(seed: int, dtype: str, extra: int = 0, infinite: int | None = None) -> list[Array]:
+def tame(
+    seed: int, dtype: str, extra: int = 0, infinite: int | None = None, of_one_sign: bool = False
+) -> list[Array]:
     """Return an array of each size, of values whose squares add up exactly, in any order.
 
     They are multiples of 1/32 below 8, which 16 bits hold, too; a sum of 130,000 squares is a
@@ -58,9 +60,12 @@ def tame(seed: int, dtype: str, extra: int = 0, infinite: int | None = None) -> 
         dtype: of gpuopt.
         extra: elements beyond each size.
         infinite: the number of an array whose last element is infinite.
+        of_one_sign: whether none is negative.
     """
     rng = np.random.default_rng(seed)
     made = [rng.integers(-255, 256, size + extra) / 32.0 for size in SIZES]
+    if of_one_sign:
+        made = [np.abs(values) for values in made]
     if infinite is not None:
         made[infinite][-1] = np.inf
     return [stored(values, dtype) for values in made]

@@ -23,6 +23,8 @@ def _drop_in(name: str, check: Check, side: Side) -> Outcome:
 
 WAYS: dict[str, tuple[Way, Way]] = {
     "rule": (steps.trained, steps.trained),
+    "finite": (steps.trained, steps.trained),
+    "late": (partial(steps.trained, late=True), partial(steps.trained, late=True)),
     "resume": (partial(steps.trained, resume=True), steps.trained),
     "threads": (steps.in_threads, steps.one_by_one),
     "sums": (steps.summed, steps.summed),

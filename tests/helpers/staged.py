@@ -13,6 +13,8 @@ ALIGNMENT = 16
 class Staged:
     """Mixed into a backend's `DeviceTable`.
 
+    The first launch of a step copies: those before the update read the same copies.
+
     Attributes:
         staging_device: the device.
     """
@@ -23,25 +25,45 @@ class Staged:
         super().__init__(replace(table, device=self.staging_device, library="torch"), *others)
         self._table, self._copies = table, None
 
+    def hold_also(self, arrays):
+        """Let each step hold those of the device; the states are on the host."""
+        super().hold_also([array for array in arrays if array.is_cuda])
+
     def send_addresses(self, addresses):
         """Do nothing: `_copy` sends the addresses of the copies."""
 
+    def begin(self):
+        """Begin a step without the copies of one that was skipped."""
+        self._copies = None
+        return super().begin()
+
     def measure(self, update):
-        """Measure copies, which `run` then updates."""
-        self._copy()
+        """Measure copies."""
+        self._copy_once()
         return super().measure(update)
+
+    def total_up(self):
+        """Find in copies what totals are made of."""
+        self._copy_once()
+        super().total_up()
+
+    def read_sums(self):
+        """Find the sums of copies."""
+        self._copy_once()
+        return super().read_sums()
 
     def run(self):
         """Update device copies of all tensors, and copy the written ones back."""
-        if self._copies is None:
-            self._copy()
+        self._copy_once()
         super().run()
         for here, copy, changed in self._copies:
             if changed:
                 here.copy_(copy)
         self._copies = None
 
-    def _copy(self):
+    def _copy_once(self):
+        if self._copies is not None:
+            return
         addresses, self._copies = self._table.addresses.copy(), []
         for i, dtype in enumerate(self._table.dtypes):
             for j, size in enumerate(self._table.sizes.tolist()):

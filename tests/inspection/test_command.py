@@ -11,7 +11,7 @@ import pytest
 from gpuopt.kernels.cuda import source as cuda_c
 
 from gpuopt.cli import application
-from gpuopt.inspection import backends, check
+from gpuopt.inspection import backends, checks
 from gpuopt.inspection.cases import ARCHS, DTYPES, VARIANTS, has_variant
 from gpuopt.inspection.command import Request, cases_of, inspect
 from gpuopt.inspection.ptx import parse
@@ -222,7 +222,7 @@ def test_the_command_in_a_pipe():
 @needs_triton
 def test_the_gate_says_what_failed(monkeypatch, capsys):
     limits = {("gradient_descent", "plain", "float32"): {"triton": 2}}
-    monkeypatch.setattr(check, "INSTRUCTIONS", limits)
+    monkeypatch.setattr(checks, "INSTRUCTIONS", limits)
     assert inspect(request(check=True, dtypes=("float32",))) == 1
     out = capsys.readouterr().out
     assert "FAILED triton.gradient_descent.plain.float32.sm_90: instructions: 3." in out

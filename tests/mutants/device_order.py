@@ -82,4 +82,11 @@ MUTANTS = (
         'return describe_state(array, "state").view.copy()',
         f"{_STEPS} -k built_anew",
     ),
+    Mutant(
+        "no stream holds the memory of totals",
+        "kernels/device_totals.py",
+        "tables[0].hold_also(self._arrays)",
+        "pass",
+        "tests/simgpu/runtime/test_sums.py -k 'dropped and Prodigy'",
+    ),
 )

@@ -46,6 +46,20 @@ MUTANTS = (
         "tests/verify/test_ways.py -k graph",
     ),
     Mutant(
+        "sums are of hostile values alone",
+        "gpuopt/verify/steps.py",
+        'return check.kind != "rule" and any(',
+        "return False and any(",
+        "tests/verify/test_ways.py -k 'finite_sums or adds_up_nothing'",
+    ),
+    Mutant(
+        "no step is late",
+        "gpuopt/verify/steps.py",
+        'held["step"] += LATE',
+        'held["step"] += 0',
+        "tests/verify/test_ways.py -k late",
+    ),
+    Mutant(
         "a rule has no tail",
         "gpuopt/verify/checks.py",
         'yield Check(backend, library, "rule", rule, dtype_for(tail, i), tail)',

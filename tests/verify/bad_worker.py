@@ -25,6 +25,13 @@ def command(faults, targets=(("llvm", "numpy"),), without=()):
     return sys.executable, "-c", code
 
 
+def plain(found):
+    """The results of the checks of rules without options, by rule."""
+    own = {"kind": "rule", "tail": "", "layout": ""}
+    checks = [check for check in found["checks"] if own.items() <= check["check"].items()]
+    return {check["check"]["subject"]: check for check in checks}
+
+
 def main(faults, targets):
     """Answer requests."""
     values.SIZES, plan.TARGETS = SIZES, targets

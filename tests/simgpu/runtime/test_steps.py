@@ -22,24 +22,30 @@ def drawn(seed):
 
 
 class Twins:
-    """An optimizer on the device, and its twin on the host, which must agree."""
+    """An optimizer on the device, and its twin on the host, which must agree.
+
+    Attributes:
+        drawn: returns the values of a seed: parameters of 0, gradients of others.
+    """
+
+    drawn = staticmethod(drawn)
 
     def __init__(self, library, make, devices=(0, 0, 0), **options):
         """Make both."""
         self.library, self.devices = library, devices
-        self.here = drawn(0)
+        self.here = self.drawn(0)
         self.there = self.arrays(0)
         self.optimizer = make(self.there, **options)
         self.twin = self.on_host(make, self.here, **options)
 
     def arrays(self, seed):
         """Return new arrays on the device."""
-        return [self.library.array(a, d) for a, d in zip(drawn(seed), self.devices)]
+        return [self.library.array(a, d) for a, d in zip(self.drawn(seed), self.devices)]
 
     def expect(self, seed, without=()):
         """Let the twin step."""
         self.on_host(
-            self.twin.step, [None if i in without else g for i, g in enumerate(drawn(seed))]
+            self.twin.step, [None if i in without else g for i, g in enumerate(self.drawn(seed))]
         )
 
     def on_host(self, function, *arguments, **options):
