@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import textwrap
-from types import FunctionType
+from types import CodeType, FunctionType
 
 from ..trace.operations import RuleError
 from ..trace.retarget import function_from
+
+LAMBDA = "<lambda>"
+"""The name of a function that ``lambda`` makes."""
 
 
 def rewritten(function: FunctionType) -> FunctionType:
@@ -26,23 +30,51 @@ def rewritten(function: FunctionType) -> FunctionType:
     Raises:
         RuleError: its source cannot be read.
     """
-    source = ast.unparse(_Rewriter().visit(_definition(function))) + "\n"
-    copy = function_from(source, function.__name__, function.__globals__)
-    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    definition = _definition(function)
+    name, qualname = definition.name, function.__qualname__
+    source = ast.unparse(_Rewriter().visit(definition)) + "\n"
+    copy = function_from(source, name, function.__globals__)
+    copy.__module__, copy.__qualname__ = function.__module__, qualname.replace(LAMBDA, name)
     return copy
 
 
 def _definition(function: FunctionType) -> ast.FunctionDef:
     try:
-        (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    except (OSError, SyntaxError):  # no file, or a lambda inside an expression
+        text = _text_of_lambda(function) or textwrap.dedent(inspect.getsource(function))
+        (found,) = ast.parse(text).body
+    except (OSError, SyntaxError):  # no file
         found = ast.Pass()
     if not isinstance(found, ast.FunctionDef):
         raise RuleError(
             f"Triton compiles the source of a function, and that of {function.__name__} cannot be "
-            "read: define it with def, in a file"
+            "read: define it in a file"
         )
     return found
+
+
+def _text_of_lambda(function: FunctionType) -> str:
+    """Return the definition of a function equal to a lambda; "" for other functions.
+
+    Its name says where the lambda is, since Triton takes functions of one name for the same.
+    """
+    code = function.__code__
+    if function.__name__ != LAMBDA:
+        return ""
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    for node in ast.walk(ast.parse("".join(lines))):
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno:
+            if _is_compiled_from(node, code):
+                name = f"lambda_{node.lineno}_{node.col_offset}"
+                return f"def {name}({ast.unparse(node.args)}): return {ast.unparse(node.body)}"
+    return ""
+
+
+def _is_compiled_from(node: ast.Lambda, code: CodeType) -> bool:
+    """Whether a lambda compiles to this code: there may be several on one line."""
+    constants = compile(ast.unparse(node), code.co_filename, "eval").co_consts
+    (compiled,) = (each for each in constants if isinstance(each, CodeType))
+    attributes = ("co_code", "co_consts", "co_names", "co_varnames")
+    return all(getattr(compiled, a) == getattr(code, a) for a in attributes)
 
 
 class _Rewriter(ast.NodeTransformer):

@@ -48,19 +48,16 @@ def test_an_array_with_gaps_has_the_sums_of_a_dense_one(backend, rule):
 
 @pytest.fixture
 def counting():
-    """A rule that subtracts the number of a tensor's elements: a sum of ones."""
-
-    def update(p, g, count):
-        return p - count
-
-    def coefficients(step, of_ones, lr):
-        return (lr * of_ones,)
-
-    def ones(g):
-        return (g - g + 1.0,)
-
-    name, sums = "counting", {"sums": ("of_ones",), "summed": ones}
-    gpuopt.register(name, update, coefficients, hyperparameters={"lr": 1.0}, **sums)
+    """A rule of lambdas that subtracts the number of a tensor's elements: a sum of ones."""
+    name = "counting"
+    gpuopt.register(
+        name,
+        lambda p, g, count: p - count,
+        lambda step, of_ones, lr: (lr * of_ones,),
+        hyperparameters={"lr": 1.0},
+        sums=("of_ones",),
+        summed=lambda g: (g - g + 1.0,),
+    )
     yield name
     del RULES[name]
 
