@@ -59,8 +59,7 @@ def put_back(p, aside):
 
 def cautious_decay(p, aside, shrink):
     """p = shrink*p - update where update*p >= 0, else p - update."""
-    twice = aside + aside  # a float32, as above
-    against = np.where(twice < 0.0, -p, p)
+    against = np.where(aside < 0.0, -p, p)
     return np.where(against <= 0.0, shrink * aside, aside) + p
 
 

@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "cautious decay shrinks what moves away from zero",
         "gpuopt/rules/stages.py",
-        "against = np.where(twice < 0.0, -p, p)",
-        "against = np.where(twice < 0.0, p, -p)",
+        "against = np.where(aside < 0.0, -p, p)",
+        "against = np.where(aside < 0.0, p, -p)",
         "tests/tail/test_caution.py -k formulas",
     ),
     Mutant(
