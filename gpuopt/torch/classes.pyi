@@ -1214,7 +1214,9 @@ class LAMB(Fused):
         p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 
     m and v are Adam's. Where a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
-    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``.
+    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``. As in
+    the paper, the quotient scales tensors without decay, too, which apex leaves at 1 unless
+    ``use_nvlamb``.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
@@ -1628,7 +1630,9 @@ class MARS(Fused):
         c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
 
     Tensors that are no matrices are plain AdamW's, with options of their own, unless
-    ``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr.
+    ``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, a
+    matrix has two dimensions, and eps is added behind the bias correction; pytorch_optimizer counts
+    tensors of more dimensions as matrices, and adds eps in front of it.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
