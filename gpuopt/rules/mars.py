@@ -127,7 +127,7 @@ c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in pla
         remarks="Tensors that are no matrices are plain AdamW's, with options of their own, unless "
         "``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, "
         "a matrix has two dimensions, and eps is added behind the bias correction; "
-        "pytorch_optimizer counts tensors of more dimensions as matrices, and adds eps in front of it.",
+        "pytorch_optimizer counts tensors of more dimensions as matrices, and adds eps in front.",
         source='Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large '
         'Models", 2024',
         example="""

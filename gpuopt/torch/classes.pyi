@@ -1632,7 +1632,7 @@ class MARS(Fused):
     Tensors that are no matrices are plain AdamW's, with options of their own, unless
     ``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, a
     matrix has two dimensions, and eps is added behind the bias correction; pytorch_optimizer counts
-    tensors of more dimensions as matrices, and adds eps in front of it.
+    tensors of more dimensions as matrices, and adds eps in front.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their
