@@ -73,7 +73,8 @@ def _with_caution(rule: Rule, tail: Tail, decay: tuple[Stage, ...]) -> tuple[Sta
     if not (tail.cautious or careful):
         return decay
     if not subtracts(rule):
-        raise ValueError(f"cautious: {rule.name!r} does more than to subtract an update from p")
+        option = "cautious" if tail.cautious else "cautious_weight_decay"
+        raise ValueError(f"{option}: {rule.name!r} does more than to subtract an update from p")
     last = decay if careful else (PUT_BACK,)
     stages = (SET_ASIDE, *(CAUTIOUS_UPDATE,) * tail.cautious, *last)
     if careful:

@@ -1179,7 +1179,9 @@ class LAMB(Optimizer):
         p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 
     m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
-    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``.
+    not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``. As in
+    the paper, tensors without decay are scaled by the quotient, too; apex scales them only with
+    ``use_nvlamb``.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with
@@ -1574,7 +1576,9 @@ class MARS(Optimizer):
         c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
 
     Tensors that are not matrices get plain AdamW with their own options, unless ``optimize_1d``.
-    ``lr_1d_factor`` is the reference's lr_1d / lr.
+    ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, a matrix has two
+    dimensions, and eps is added after the bias correction; pytorch_optimizer also treats tensors
+    with more dimensions as matrices, and adds eps before it.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with

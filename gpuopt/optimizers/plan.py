@@ -176,7 +176,7 @@ class Plan:
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
-        if RATE not in tensors and any(rule.shared for rule in rules):
+        if any(rule.shared for rule in rules):  # a tensor on a device counts as 0
             _check_rates(numbers[RATE])
         common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()

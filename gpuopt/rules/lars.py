@@ -37,7 +37,8 @@ def lars_coefficients(
     scales = np.where(ndim > 1.0, np.where(norm_p > 0.0, denominator, 0.0), 0.0)
     ratio = np.where(scales > 0.0, np.divide(trust_coefficient * norm_p, denominator), 1.0)
     decay = np.where(ndim > 1.0, weight_decay, 0.0)
-    return momentum, 1.0 - dampening, ratio, decay, lr
+    undampened = np.where(momentum != 0.0, 1.0 - dampening, 1.0)  # without a velocity, as in SGD
+    return momentum, undampened, ratio, decay, lr
 
 
 _OPTIONS = (

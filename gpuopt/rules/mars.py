@@ -127,7 +127,9 @@ c = g + \gamma \frac{\beta_1}{1-\beta_1} (g - g_{t-1}), \quad
 c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in place of g}
 """,
         remarks="Tensors that are not matrices get plain AdamW with their own options, unless "
-        "``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr.",
+        "``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, "
+        "a matrix has two dimensions, and eps is added after the bias correction; pytorch_optimizer "
+        "also treats tensors with more dimensions as matrices, and adds eps before it.",
         source='Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large '
         'Models", 2024',
         example="""

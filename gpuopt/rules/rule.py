@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +121,20 @@ class Rule:
         own, values = parameters_of(self.update)[len(self.values) :], {"p", "g", *self.states}
         others = parameters_of(self.totalled) if self.totalled else ()
         return tuple(dict.fromkeys((*own, *(n for n in others if n not in values))))
+
+    @cached_property
+    def reads_step(self) -> bool:
+        """Whether its coefficients depend on how many steps a tensor has had.
+
+        >>> from gpuopt.rules.registry import RULES
+        >>> RULES["adam"].reads_step, RULES["lars"].reads_step
+        (True, False)
+        """
+        code = getattr(self.coefficients, "__code__", None)
+        if code is None:
+            return True
+        loads = [i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD_")]
+        return any("step" in (x if isinstance(x, tuple) else (x,)) for x in loads)
 
     @property
     def reads_first(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim.optimizer import ParamsT
 
+from ..optimizers.constructors import SharedNumber, shared_numbers
 from ..rules.definitions import Definition, definition_for
 from .flags import ADDED_FLAGS, FLAGS
 from .fused import Fused
@@ -50,10 +51,24 @@ class Optimizer(Fused):
         return definition_for(self.defaults["rule"])
 
     def __getattr__(self, name: str) -> Any:
-        """Return the method that runs the rule's pass of this name, if it has one."""
-        if name in PASSES and "defaults" in vars(self):
-            return pass_method(self, self._definition, name)
+        """Return the method that runs a pass of the rule, or a number that its tensors share."""
+        if "defaults" in vars(self):
+            if name in PASSES:
+                return pass_method(self, self._definition, name)
+            number = self._shared_number(name)
+            if number is not None:
+                return number.__get__(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless the steps find it."""
+        number = self._shared_number(name) if "defaults" in vars(self) else None
+        if number is not None:
+            number.__set__(self, value)
+        super().__setattr__(name, value)
+
+    def _shared_number(self, name: str) -> SharedNumber | None:
+        return shared_numbers(self._definition).get(name) if "rule" in self.defaults else None
 
     def _check_all(self, groups: Sequence[Mapping[str, Any]], first: int = 0) -> None:
         super()._check_all(groups, first)

@@ -14,10 +14,12 @@ import torch
 
 from ..engine.dispatch import Explanation
 from ..engine.explanation import together
+from ..optimizers.passes import MODE
 from .accumulation import EXACT, Accumulation
 from .fused import Fused
 from .in_backward_checks import check_moments, check_no_ddp, checked_groups, checked_optimizer
 from .in_backward_dicts import OF_GROUPS, merged, parts_of
+from .passes import PASSES
 from .state_dict_checks import check_state_dict
 
 
@@ -29,7 +31,9 @@ class StepInBackward(torch.optim.Optimizer):
     are those of ``params``, and its state dict is interchangeable with that of ``optimizer`` over
     all parameters. `step` and `zero_grad` have nothing left to do. Clipping by the norm of all
     gradients and GradScaler are not supported. A frozen parameter is updated as soon as it requires
-    gradients again. Copies and pickles hook the parameters that are copied with them.
+    gradients again. Copies and pickles hook the parameters that are copied with them. It has the
+    optimizer's ``train`` and ``eval``, and its ``update_hessian`` for gradients kept by
+    ``accumulating``.
 
     It works on the shards of FSDP2: shard the model first. It rejects DistributedDataParallel,
     which keeps all gradients until the backward pass ends.
@@ -150,9 +154,25 @@ class StepInBackward(torch.optim.Optimizer):
     def _follow(self, i: int) -> torch.optim.Optimizer:
         """Return the optimizer of a parameter, updated with its group's current options."""
         one, group = self.optimizers[i], self.param_groups[self._group_of[i]]
-        own = one.param_groups[0]
-        own.update((name, value) for name, value in group.items() if name not in OF_GROUPS)
+        own, kept = one.param_groups[0], (*OF_GROUPS, MODE)  # its own mode is that of its parameter
+        own.update((name, value) for name, value in group.items() if name not in kept)
         return one
+
+    # --- what drop-ins do outside of steps --------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """Return ``train``, ``eval`` or ``update_hessian``, if the optimizers have it."""
+        own = vars(self).get("optimizers")
+        if name in PASSES and own and all(hasattr(one, name) for one in own):
+            return partial(self._run_pass, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _run_pass(self, name: str) -> None:
+        for i in range(len(self.optimizers)):
+            getattr(self._follow(i), name)()
+        for i, one in zip(self._group_of, self.optimizers):
+            own = one.param_groups[0]
+            self.param_groups[i].update({MODE: own[MODE]} if MODE in own else {})
 
     # --- steps ------------------------------------------------------------------------------------
 

@@ -142,13 +142,14 @@ def _added_options(drop_in: Any) -> dict[str, Any]:
 def _required_states(definition: Definition, drop_in: Any) -> frozenset[str]:
     """Return the entries that a parameter's states, if any, have under all options.
 
-    torch reads ``step`` among them while it loads.
+    torch's classes read ``step`` among them while they load.
     """
-    names = (frozenset((*rule.states, *rule.carried)) for rule in definition.all_rules)
+    rules = definition.all_rules
+    names = (frozenset((*rule.states, *rule.carried, *rule.shared)) for rule in rules)
     always = frozenset.intersection(*names)
     theirs = next(base for base in drop_in.__mro__ if base.__module__.startswith("torch.optim"))
-    counts = definition.counts_steps and theirs is not torch.optim.Optimizer
-    return always | {"step"} if counts else always
+    looked_for = theirs is not torch.optim.Optimizer or any(rule.reads_step for rule in rules)
+    return always | {"step"} if definition.counts_steps and looked_for else always
 
 
 def _size(group: Group) -> int:

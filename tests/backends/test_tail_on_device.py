@@ -22,6 +22,9 @@ AROUND = {
         **{"cautious": True, "cautious_weight_decay": True},
         **{"weight_decay": 0.5, "decoupled_weight_decay": True},
     },
+    "cautious decay": {
+        **{"cautious_weight_decay": True, "weight_decay": 0.5, "decoupled_weight_decay": True},
+    },
     "skip": {"skip_nonfinite": True, "zero_grads": True},
     "all": {
         "ema_decay": 0.9,

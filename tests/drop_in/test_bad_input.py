@@ -1,5 +1,7 @@
 """What is written into groups and states, where anybody may write: checked before it is used."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,55 @@ def test_a_number_that_a_state_carries():
     optimizer.state[params[0]]["mu_product"] = "much"
     with pytest.raises(TypeError, match=r"state 'mu_product' of params\[0\]: expected a number"):
         optimizer.step()
+
+
+WITHOUT = [
+    ("LAMB", "step"),
+    ("MARS", "step"),
+    ("StableAdamW", "step"),
+    ("AdEMAMix", "step"),
+    ("SGDScheduleFree", "weight_sum"),
+    ("Prodigy", "d"),
+    ("DAdaptAdam", "numerator_weighted"),
+]
+
+
+@pytest.mark.parametrize(("name", "number"), WITHOUT)
+def test_a_number_that_the_coefficients_need_is_not_made_up(name, number):
+    """Packages that count the steps of a group have states without any, as if they were new."""
+    params, optimizer = two_steps_old(name, **training(name))
+    saved = optimizer.state_dict()
+    del saved["state"][1][number]
+    other = getattr(ours, name)(params)
+    with pytest.raises(ValueError, match=rf"state of params\[1\] without '{number}'"):
+        other.load_state_dict(saved)
+    assert not other.state
+
+
+def test_a_step_count_that_no_coefficient_needs_may_be_missing():
+    params, optimizer = two_steps_old("LARS")
+    saved = copy.deepcopy(optimizer.state_dict())
+    for held in saved["state"].values():
+        del held["step"]
+    twins = [p.detach().clone().requires_grad_() for p in params]
+    other = ours.LARS(twins)
+    other.load_state_dict(saved)
+    for held, one in ((params, optimizer), (twins, other)):
+        for p in held:
+            p.grad = torch.full((3,), 0.5)
+        one.step()
+    assert all(map(torch.equal, params, twins))
+
+
+def test_groups_that_share_an_estimate_have_one_rate_also_as_tensors():
+    params = parameters()
+    groups = [{"params": params[:1], "lr": torch.tensor(0.5)}, {"params": params[1:]}]
+    optimizer = ours.Prodigy(groups, lr=torch.tensor(1.0))
+    give_gradients(params, 0)
+    with pytest.raises(ValueError, match="lr: expected one value in all groups"):
+        optimizer.step()
+    groups[0]["lr"].fill_(1.0)
+    optimizer.step()
 
 
 @pytest.mark.parametrize("other", ["states", "parameter"])

@@ -109,3 +109,17 @@ def test_what_is_no_such_state_dict_is_refused(name):
         groups[0]["slice_p"] = 11
         with pytest.raises(ValueError, match="slice_p=1"):
             convert({"state": {}, "param_groups": groups}, opt)
+
+
+@pytest.mark.parametrize("rule", ["dadapt_adam", "prodigy", "prodigy_one_pass"])
+def test_the_optimizer_of_a_rule_shows_the_estimate(rule):
+    own = params(torch.float64)
+    opt = ours.Optimizer(own, rule=rule, d0=0.125)
+    assert opt.d == 0.125
+    train(own, opt)
+    assert opt.d == opt.state[own[0]]["d"].item() > 0.125
+    with pytest.raises(AttributeError, match="d: found by the steps"):
+        opt.d = 1.0
+    copied = copy.deepcopy(opt)
+    assert copied.d == opt.d
+    assert not hasattr(ours.Optimizer(own, rule="adam"), "d")

@@ -258,6 +258,64 @@ def test_the_hooks_around_loading_are_called():
     assert one.param_groups[0]["lr"] == 0.75
 
 
+@pytest.mark.parametrize("make", [ours.SGDScheduleFree, ours.AdamWScheduleFree])
+@pytest.mark.parametrize("split", [False, True], ids=["one group", "two groups"])
+def test_train_and_eval_are_those_of_one_optimizer(make, split):
+    (first, inside), (second, _) = both = pair(make, split=split)
+    with pytest.raises(RuntimeError, match="not in train mode"):
+        loss_of(first, 0).backward()
+    for step in range(STEPS):
+        for model, one in both:
+            model.zero_grad()
+            one.train()
+            loss_of(model, step).backward()
+            one.step()
+            one.eval()
+            one.eval()
+        assert_equal(first, second)
+        assert [group["train_mode"] for group in inside.param_groups] == [False] * (1 + split)
+
+
+def test_a_mode_is_saved_and_loaded():
+    (first, inside), (second, after) = pair(ours.AdamWScheduleFree)
+    for model, one in ((first, inside), (second, after)):
+        one.train()
+        loss_of(model, 0).backward()
+        one.step()
+        model.zero_grad()
+    other = StepInBackward(first.parameters(), ours.AdamWScheduleFree)
+    inside.remove()
+    other.load_state_dict(inside.state_dict())
+    assert other.param_groups[0]["train_mode"] is True
+    for one in (other, after):
+        one.eval()
+    assert_equal(first, second)
+
+
+def test_the_hessian_is_updated_by_gradients_that_are_kept():
+    (first, inside), (second, after) = pair(ours.SophiaG, lr=0.1)
+    for step in range(STEPS):
+        inside.accumulating = True
+        for model, one in ((first, inside), (second, after)):
+            loss_of(model, 10 + step).backward()
+            one.update_hessian()
+            model.zero_grad()
+        inside.accumulating = None
+        loss_of(first, step).backward()
+        loss_of(second, step).backward()
+        after.step()
+        after.zero_grad()
+        assert_equal(first, second)
+    assert inside.state[next(first.parameters())]["hessian"].any()
+
+
+def test_it_has_the_methods_of_its_optimizer_alone():
+    (_, inside), _ = pair()
+    assert not any(hasattr(inside, n) for n in ("train", "eval", "update_hessian", "d"))
+    (_, plain), _ = pair(torch.optim.SGD, lr=0.1)
+    assert not hasattr(plain, "eval")
+
+
 def test_its_state_is_that_of_all_parameters():
     (inside, one), (outside, two) = pair(lr=0.1)
     for model, optimizer in ((inside, one), (outside, two)):

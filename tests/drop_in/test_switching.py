@@ -60,7 +60,7 @@ AROUND = {
     "Hugging Face's Trainer": (GPT2, OURS.format("trainer"), ("transformers", "accelerate")),
     "Lightning": ("", "", ("pytorch_lightning",)),
     "Accelerate": ("", TRAIN + OURS.format("optimizer"), ("accelerate",)),
-    "What runs": (
+    "Check which backend runs": (
         "import gpuopt.torch\noptimizer = gpuopt.torch.AdamW(model.parameters())" + TRAIN,
         "",
         (),

@@ -306,7 +306,8 @@ def lars(p, g, s, t, o):
         norm_p, norm_g = np.linalg.norm(p), np.linalg.norm(g)
         ratio = o["trust_coefficient"] * norm_p / (norm_g + o["weight_decay"] * norm_p)
         g = ratio * (g + o["weight_decay"] * p)
-    s["momentum_buffer"] = o["momentum"] * s["momentum_buffer"] + (1 - o["dampening"]) * g
+    dampening = o["dampening"] if o["momentum"] else 0
+    s["momentum_buffer"] = o["momentum"] * s["momentum_buffer"] + (1 - dampening) * g
     return p - o["lr"] * s["momentum_buffer"], g
 
 

@@ -154,8 +154,13 @@ def _comparisons():
             yield f"setp.{name}u.{t}", Operation("pred", (t, t), unordered)
     for (t, widen), (name, operator) in product(_WIDEN.items(), _COMPARED.items()):
         a, b = f"{widen}(a)", f"{widen}(b)"
-        ordered = f"!isnan({a}) && !isnan({b}) && {a} {operator} {b}"
-        yield f"setp.{name}.{t}", Operation("pred", ("b16", "b16"), ordered)
+        known = f"!isnan({a}) && !isnan({b})"
+        halves = "b16", "b16"
+        yield f"setp.{name}.{t}", Operation("pred", halves, f"{known} && {a} {operator} {b}")
+        yield f"setp.{name}u.{t}", Operation("pred", halves, f"!({known}) || {a} {operator} {b}")
+        if name == "eq":
+            yield f"setp.num.{t}", Operation("pred", halves, known)
+            yield f"setp.nan.{t}", Operation("pred", halves, f"!({known})")
     for t in FLOATS:
         yield f"setp.num.{t}", Operation("pred", (t, t), "a == a && b == b")
         yield f"setp.nan.{t}", Operation("pred", (t, t), "a != a || b != b")

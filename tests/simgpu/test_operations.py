@@ -146,6 +146,29 @@ def test_extremes_of_three(opcode):
     assert same(found, wanted, "f32").all()
 
 
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
+@pytest.mark.parametrize("compares", ["lt", "equ", "num", "nan"])
+def test_comparisons_of_pairs(compares, kind):
+    given = operands(("b16",) * 4)
+    low, high = (
+        expected(f"setp.{compares}.{kind}", given[i : i + 2], ("b16",) * 2, "pred") for i in (0, 2)
+    )
+    pairs = [given[i].astype(np.uint32) | given[i + 2].astype(np.uint32) << 16 for i in (0, 1)]
+    found = np.zeros(len(low), np.uint32)
+    body = ["mov.u32 %r9, %ctaid.x;", "mul.wide.u32 %rd9, %r9, 4;"]
+    body += [f"add.s64 %rd{i}, %rd{i}, %rd9;" for i in range(3)]
+    body += [f"ld.global.b32 %r{i}, [%rd{i}];" for i in range(2)]
+    body += [
+        f"setp.{compares}.{kind}x2 %p1|%p2, %r0, %r1;",
+        "selp.b32 %r2, 1, 0, %p1;",
+        "selp.b32 %r3, 2, 0, %p2;",
+        "or.b32 %r2, %r2, %r3;",
+        "st.global.b32 [%rd2], %r2;",
+    ]
+    run(body, *pairs, found, blocks=len(found))
+    assert found.tolist() == (low | high << 1).tolist()
+
+
 def test_moves_of_parts():
     found = np.zeros(4, np.uint64)
     body = [

@@ -21,6 +21,7 @@ _REDUCTIONS = {
 """The type of what a warp makes of its threads' values, and the function that does."""
 _BARRIER = "bar.sync"
 _OF_THREE = ("max.f32", "min.f32", "max.NaN.f32", "min.NaN.f32")
+_COMPARED_PAIRS = re.compile(r"(setp\.\w+\.b?f16)x2$")
 _PARAMETER = re.compile(r"ld\.param\." + _KIND)
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^\s,{}\[\]][^,{}\[\]]*")
 _ADDRESS = re.compile(r"\[\s*([%\w$]+)\s*(?:\+\s*(-?\d+)\s*)?\]$")
@@ -53,7 +54,7 @@ def translate(kernel):
     """
     writer = _Writer(kernel)
     lines = [writer.statement(one) for one in kernel.statements]
-    opcodes = {one.opcode for one in kernel.statements} & set(OPERATIONS)
+    opcodes = {_of_one(one.opcode) for one in kernel.statements} & set(OPERATIONS)
     called = dict.fromkeys(o for opcode in sorted(opcodes) for o in needed(opcode))
     fixed, at_launch = shared_bytes(kernel)
     noise = "(u64)0xa5a5a5a5a5a5a5a5"  # what an instruction reads before another wrote it
@@ -132,8 +133,10 @@ class _Writer:
             return self._exchange(one, operands)
         if one.name == "mov" and "{" in one.operands:
             return self._move(one, operands)
-        if one.opcode not in OPERATIONS:
+        if _of_one(one.opcode) not in OPERATIONS:
             raise one.unknown()
+        if _of_one(one.opcode) != one.opcode:
+            return self._compared_pairs(one, operands)
         operation = OPERATIONS[one.opcode]
         result, *operands = operands
         if one.opcode in _OF_THREE and len(operands) == 3:
@@ -153,6 +156,15 @@ class _Writer:
         a, b, c = (self._value(one, operand, "f32") for operand in operands)
         name = c_name(one.opcode)
         return self._assign(one, result, "f32", f"{name}({name}({a}, {b}), {c})")
+
+    def _compared_pairs(self, one, operands):
+        """Return comparisons of both halves, each of which has a predicate, the lower one first."""
+        a, b = (self._value(one, operand, "u32") for operand in operands[1:])
+        called = c_name(_of_one(one.opcode))
+        return " ".join(
+            self._assign(one, result, "pred", f"{called}((u16)({a} >> {n}), (u16)({b} >> {n}))")
+            for result, n in zip(operands[0].split("|"), (0, 16), strict=True)
+        )
 
     def _exchange(self, one, operands):
         """Return what waits for the other threads, and may take a number from them."""
@@ -261,6 +273,11 @@ class _Writer:
         if held and wider and width(held) > width(kind) and not kind.startswith("f"):
             return f"{operand[1:]} = {value};"
         raise one.unknown(f"writes a value of type {kind} to {operand}")
+
+
+def _of_one(opcode):
+    """Return the opcode for one half of what compares pairs; any other is its own."""
+    return _COMPARED_PAIRS.sub(r"\1", opcode)
 
 
 def _label(name):

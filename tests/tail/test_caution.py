@@ -84,6 +84,10 @@ def test_what_cannot_be_cautious_is_refused_before_anything_changes():
     for make, words in (
         (lambda p: gpuopt.ASGD([p], cautious=True), "cautious: 'asgd' does more"),
         (
+            lambda p: gpuopt.CAdamW([p], cautious_weight_decay=True),
+            "cautious_weight_decay: 'cautious_adamw' does more",
+        ),
+        (
             lambda p: gpuopt.Adam([p], weight_decay=0.1, cautious_weight_decay=True),
             "cautious_weight_decay: expected a rule whose decay is decoupled, got 'adam'",
         ),

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "tail.md"
 
 def test_the_lines_of_the_page_write_statistics():
     """Of a frozen parameter, an empty one and one that stays zero, too."""
-    found = PAGE.read_text(encoding="utf-8").partition("In TensorBoard:")[2]
+    found = PAGE.read_text(encoding="utf-8").partition("For TensorBoard:")[2]
     lines = found.partition("```python\n")[2].partition("```")[0]
     params = {name: torch.ones(2, requires_grad=True) for name in ("moves", "frozen", "zero")}
     params["empty"] = torch.ones(0, requires_grad=True)
