@@ -23,7 +23,7 @@ class Case:
     Attributes:
         name: the value of ``--rule``.
         rule: its entry in the registry.
-        optimizer: gpuopt's class for plain arrays; None if there is only a drop-in.
+        optimizer: gpuopt's class for plain arrays; None to time the drop-in alone.
         options: the options of gpuopt's optimizer; the textbook form takes all but the flags.
         torch: the name of the optimizer in torch.optim.
         torch_options: its options.

@@ -25,7 +25,7 @@ def _as_cupy(tensor: Any) -> Any:
 def _arrays(backend: str, wrap: Callable[[Any], Any], case: Case, buffers: SharedBuffers) -> Step:
     """Return the step of an optimizer over plain arrays."""
     if case.optimizer is None:
-        raise Unavailable(f"gpuopt has {case.torch} only as a drop-in for torch.optim")
+        raise Unavailable(f"{case.torch} is timed as a drop-in only")
     context = partial(use_backend, backend)
     try:
         with context():

@@ -1180,7 +1180,7 @@ class LAMB(Optimizer):
 
     m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
     not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``. As in
-    the paper, tensors without decay are scaled by the quotient, too; apex scales them only with
+    the paper, the quotient scales tensors without decay, too, which apex does only with
     ``use_nvlamb``.
 
     Args:
@@ -1577,8 +1577,8 @@ class MARS(Optimizer):
 
     Tensors that are not matrices get plain AdamW with their own options, unless ``optimize_1d``.
     ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, a matrix has two
-    dimensions, and eps is added after the bias correction; pytorch_optimizer also treats tensors
-    with more dimensions as matrices, and adds eps before it.
+    dimensions, and eps is added after the bias correction; in pytorch_optimizer tensors of more
+    dimensions are matrices, too, and eps is added before.
 
     Args:
         params: a list of arrays, a dict of named arrays, or a list of groups, each a dict with

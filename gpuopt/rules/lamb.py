@@ -102,8 +102,8 @@ p = p - lr \frac{\lVert p \rVert}{\lVert u \rVert} u
 """,
         remarks="m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's "
         "algorithm does not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass "
-        "``clip_norm=1.0``. As in the paper, tensors without decay are scaled by the quotient, too; "
-        "apex scales them only with ``use_nvlamb``.",
+        "``clip_norm=1.0``. As in the paper, the quotient scales tensors without decay, too, which "
+        "apex does only with ``use_nvlamb``.",
         source='You et al., "Large Batch Optimization for Deep Learning", 2020',
         example="""
 >>> w = np.full(4, 2.0, np.float32)

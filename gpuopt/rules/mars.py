@@ -128,8 +128,8 @@ c = \frac{c}{\max(1, \lVert c \rVert)}, \quad \text{then as AdamW, with c in pla
 """,
         remarks="Tensors that are not matrices get plain AdamW with their own options, unless "
         "``optimize_1d``. ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, "
-        "a matrix has two dimensions, and eps is added after the bias correction; pytorch_optimizer "
-        "also treats tensors with more dimensions as matrices, and adds eps before it.",
+        "a matrix has two dimensions, and eps is added after the bias correction; in "
+        "pytorch_optimizer tensors of more dimensions are matrices, too, and eps is added before.",
         source='Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large '
         'Models", 2024',
         example="""

@@ -90,7 +90,12 @@ def cautious_decay_of(rule: Rule) -> Stage:
 
 
 def _check_decoupled(option: str, rule: Rule) -> None:
-    if not rule.decoupled or rule.decays:
+    if rule.decays:
+        raise ValueError(
+            f"{option}: expected a rule whose update leaves decay to a stage of its "
+            f"own, got {rule.name!r}"
+        )
+    if not rule.decoupled:
         raise ValueError(f"{option}: expected a rule whose decay is decoupled, got {rule.name!r}")
 
 

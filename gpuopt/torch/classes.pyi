@@ -1226,7 +1226,7 @@ class LAMB(Fused):
 
     m and v are Adam's. If a norm is 0 or infinite, the quotient is 1. The paper's algorithm does
     not clip; for apex's ``max_grad_norm=1.0``, which is its default, pass ``clip_norm=1.0``. As in
-    the paper, tensors without decay are scaled by the quotient, too; apex scales them only with
+    the paper, the quotient scales tensors without decay, too, which apex does only with
     ``use_nvlamb``.
 
     Args:
@@ -1645,8 +1645,8 @@ class MARS(Fused):
 
     Tensors that are not matrices get plain AdamW with their own options, unless ``optimize_1d``.
     ``lr_1d_factor`` is the reference's lr_1d / lr. As in the authors' code, a matrix has two
-    dimensions, and eps is added after the bias correction; pytorch_optimizer also treats tensors
-    with more dimensions as matrices, and adds eps before it.
+    dimensions, and eps is added after the bias correction; in pytorch_optimizer tensors of more
+    dimensions are matrices, too, and eps is added before.
 
     Args:
         params: parameters, named parameters, or groups as dicts with "params" and options of their

@@ -162,12 +162,20 @@ def test_the_peak_may_change_and_zero_decay_changes_nothing():
 
 
 @pytest.mark.parametrize("option", [{"decouple_lr": 0.1}, {"cautious_weight_decay": True}])
-@pytest.mark.parametrize("name", ["Adam", "LAMB", "LARS"])
-def test_options_of_a_decoupled_decay_are_refused_where_there_is_none(name, option):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Adam", "whose decay is decoupled, got 'adam'"),
+        ("LAMB", "whose update leaves decay to a stage of its own, got 'lamb'"),
+        ("LARS", "whose update leaves decay to a stage of its own, got 'lars'"),
+        ("StableAdamW", "whose update leaves decay to a stage of its own, got 'stable_adamw'"),
+    ],
+)
+def test_options_of_a_decoupled_decay_are_refused_where_there_is_none(name, expected, option):
     p = np.ones(2, np.float32)
     opt = getattr(gpuopt, name)([p], lr=0.1, **option)
     (used,) = option
-    with pytest.raises(ValueError, match=f"{used}: expected a rule whose decay is decou"):
+    with pytest.raises(ValueError, match=f"{used}: expected a rule {expected}"):
         opt.step([np.ones(2, np.float32)])
     assert (p == 1).all()
 
