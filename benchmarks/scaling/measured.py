@@ -69,6 +69,7 @@ def run_rank(rank: int, ranks: int, folder: str, optimizer: str, model: str, rou
     mesh = init_device_mesh("cpu", (ranks,))
     found = _cost(make, shapes, getattr(torch, dtype), mesh, rounds)
     count = elements(shard(shapes, ranks, rank))
+    dist.barrier()  # gloo may abort where one process ends before another
     dist.destroy_process_group()
     print(json.dumps(asdict(Measured(count, found[0], found[1] / count))))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..kernels.trace.coefficients import trace_coefficients
 from .options import Option
 
 WEIGHT_DECAY = "weight_decay"
@@ -130,11 +130,9 @@ class Rule:
         >>> RULES["adam"].reads_step, RULES["lars"].reads_step
         (True, False)
         """
-        code = getattr(self.coefficients, "__code__", None)
-        if code is None:
-            return True
-        loads = [i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD_")]
-        return any("step" in (x if isinstance(x, tuple) else (x,)) for x in loads)
+        found = trace_coefficients(self.coefficients, parameters_of(self.coefficients))
+        used = {operand for operation in found.operations for operand in operation.operands}
+        return "step" in {*used, *found.results}
 
     @property
     def reads_first(self) -> bool:
