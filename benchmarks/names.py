@@ -17,7 +17,7 @@ _MODELS = {
     "llama-1b-shard": "Llama 1B, an eighth",
     "tiny500": "500 tensors of 64",
 }
-_BACKENDS = {"llvm": "LLVM", "numba": "Numba", "numpy": "NumPy", "triton": "Triton", "cupy": "CuPy"}
+_BACKENDS = {"llvm": "LLVM", "numpy": "NumPy", "triton": "Triton", "cupy": "CuPy"}
 
 
 def rule_name(rule: str) -> str:

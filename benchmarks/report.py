@@ -146,7 +146,7 @@ def described(run: Run) -> str:
     facts = run.facts
     machine = facts["machine"]
     where = _gpu_text(facts["gpu"]) if "gpu" in facts else machine["devices"]["cpu"]["name"]
-    names = ("numpy", "llvmlite", "numba", "torch", "triton", "cupy")
+    names = ("numpy", "llvmlite", "torch", "triton", "cupy")
     found = {name: machine["packages"].get(name) for name in names}
     packages = [f"{name} {version}" for name, version in found.items() if version]
     load = _if_known(facts["load_average"], "load average {:.1f} at the start, ".format)

@@ -149,7 +149,7 @@ def _rule_name(rule: str) -> str:
 def _rule(rule: str, model: str) -> str:
     """Return a drop-in's speed relative to the copy loop and to the best of torch's forms."""
     (group,) = groups("rules", rule=rule, model=model)
-    line = group.line("llvm, drop-in") or group.line("numba, drop-in")  # the former name
+    line = group.line("llvm, drop-in")
     assert line is not None and line.of_copy is not None
     fastest = min(x for name, x in line.times_as_fast_as.items() if name.startswith("torch"))
     part = "" if model == "tiny500" else f"{line.of_copy:.0%}, "
