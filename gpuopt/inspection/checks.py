@@ -37,12 +37,16 @@ COEFFICIENTS = 360
 ADDERS = 700
 """The same for the kernels that add up partials."""
 
-REAL_COEFFICIENTS = 680
+REAL_COEFFICIENTS = 720
 """The same for the rules of `_REAL_POWERS`; unrolled, these would take 1,600."""
+
+LOGARITHMS = 1000
+"""The same for AdEMAMix, whose warm-up takes two logarithms, each a series of divisions."""
 
 _REAL_POWERS = (
     *("nadam", "nadamw", "dadapt_adam", "dadapt_adamw"),
     *("prodigy", "prodigy_l2", "prodigy_one_pass", "prodigy_l2_one_pass"),
+    *("sgd_schedule_free", "adamw_schedule_free", "radam_schedule_free"),
 )
 """The rules with two real powers."""
 
@@ -158,8 +162,11 @@ def _longest(case: Case) -> int | None:
         return None
     if case.adds_up:
         return ADDERS
-    real = case.rule in _REAL_POWERS and case.variant not in PARTS
-    return REAL_COEFFICIENTS if real else COEFFICIENTS
+    if case.variant in PARTS:
+        return COEFFICIENTS
+    if case.rule == "ademamix":
+        return LOGARITHMS
+    return REAL_COEFFICIENTS if case.rule in _REAL_POWERS else COEFFICIENTS
 
 
 def memory_bound(facts: Facts) -> Iterator[str]:
