@@ -19,7 +19,7 @@ SUBTOTAL_ROWS = 2048
 """Rows of partials that one program reduces to a subtotal, so that no program needs many rounds,
 whatever the size of the model. 7e9 parameters have 854,492 rows, thus 418 subtotals. Estimated, not
 measured: ten rounds of under a microsecond and one more launch, instead of a millisecond in a
-    single program."""
+single program."""
 
 
 def add_partials(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

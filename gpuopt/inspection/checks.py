@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..engine.update_coefficients import parameters_of
 from ..kernels.storage import STORAGE
+from ..kernels.trace.coefficients import trace_coefficients
+from ..rules.registry import RULES, Rule
 from .cases import PARTS, Case, dtype_label
 from .facts import Facts
 from .predict import LIMITERS, predictions
@@ -38,17 +41,10 @@ ADDERS = 700
 """The same for the kernels that add up partials."""
 
 REAL_COEFFICIENTS = 720
-"""The same for the rules of `_REAL_POWERS`; unrolled, these would take 1,600."""
+"""The same for rules with two real powers; unrolled, these would take 1,600."""
 
-LOGARITHMS = 1000
-"""The same for AdEMAMix, whose warm-up takes two logarithms, each a series of divisions."""
-
-_REAL_POWERS = (
-    *("nadam", "nadamw", "dadapt_adam", "dadapt_adamw"),
-    *("prodigy", "prodigy_l2", "prodigy_one_pass", "prodigy_l2_one_pass"),
-    *("sgd_schedule_free", "adamw_schedule_free", "radam_schedule_free"),
-)
-"""The rules with two real powers."""
+LONGER = {"ademamix": 1000}
+"""The same by rule: AdEMAMix's warm-up takes two logarithms, each a series of divisions."""
 
 
 def bytes_at_floor(facts: Facts) -> Iterator[str]:
@@ -164,9 +160,13 @@ def _longest(case: Case) -> int | None:
         return ADDERS
     if case.variant in PARTS:
         return COEFFICIENTS
-    if case.rule == "ademamix":
-        return LOGARITHMS
-    return REAL_COEFFICIENTS if case.rule in _REAL_POWERS else COEFFICIENTS
+    return LONGER.get(case.rule) or _longest_of(RULES[case.rule])
+
+
+def _longest_of(rule: Rule) -> int:
+    found = trace_coefficients(rule.coefficients, parameters_of(rule.coefficients))
+    powers = [one for one in found.operations if one.name == "real_power"]
+    return REAL_COEFFICIENTS if len(powers) > 1 else COEFFICIENTS
 
 
 def memory_bound(facts: Facts) -> Iterator[str]:

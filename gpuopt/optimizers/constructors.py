@@ -88,6 +88,7 @@ class SharedNumber:
         raise AttributeError(f"{self._name}: found by the steps, and cannot be set")
 
 
+@cache
 def shared_numbers(definition: Definition) -> dict[str, SharedNumber]:
     """Return the attributes for the numbers that an optimizer's parameters share."""
     return {name: SharedNumber(name, start) for name, start in definition.shared.items()}

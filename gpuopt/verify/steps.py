@@ -12,7 +12,7 @@ import numpy as np
 from ..optimizers.classes import Optimizer
 from ..rules.definitions import DEFINITIONS
 from ..rules.registry import RULES, Rule
-from .checks import LAYOUTS, Check
+from .checks import LAYOUTS, Check, adds
 from .compare import AFTER_SUMS, IN_ANOTHER_ORDER, Outcome, left, numbers
 from .libraries import LIBRARIES, Library, device_of
 from .values import hostile, tame
@@ -68,7 +68,7 @@ def rules_of(check: Check) -> tuple[Rule, ...]:
 
 def has_finite_sums(check: Check) -> bool:
     """Whether sums over tensors are numbers: hostile values make them infinite or NaN."""
-    return check.kind != "rule" and any(rule.sums or rule.totals for rule in rules_of(check))
+    return check.kind != "rule" and any(adds(rule.name) for rule in rules_of(check))
 
 
 def parameters(check: Check, side: Side) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -22,7 +23,13 @@ from .conftest import case_of
 
 def failed(case, code):
     """The names of the checks that a kernel does not pass."""
-    return {one.check for one in findings(facts_of(case, code)) if not one.exempt}
+    return failed_if(facts_of(case, code))
+
+
+def failed_if(facts, **changes):
+    """The names of the checks that a kernel would not pass if its facts were others."""
+    found = findings(replace(facts, **changes))
+    return {one.check for one in found if not one.exempt}
 
 
 def loop_of(text, load):
@@ -136,9 +143,7 @@ def test_states_in_8_bits_pass_and_fail_when_broken(compiled, backend, what):
     case, code = compiled(backend=backend, **what)
     facts = facts_of(case, code)
 
-    def broken(**changes):
-        found = findings(replace(facts, **changes))
-        return {one.check for one in found if not one.exempt}
+    broken = partial(failed_if, facts)
 
     def broken_main(**changes):
         return broken(main=replace(facts.main, **changes))
@@ -354,9 +359,7 @@ def test_tails_pass_and_fail_when_broken(compiled, backend, variant, dtype):
     case, code = compiled(backend=backend, variant=variant, dtype=dtype)
     facts = facts_of(case, code)
 
-    def broken(**changes):
-        found = findings(replace(facts, **changes))
-        return {one.check for one in found if not one.exempt}
+    broken = partial(failed_if, facts)
 
     assert broken() == set()
     assert broken(local=8) == {"local memory"}
@@ -418,9 +421,7 @@ def test_passes_pass_and_fail_when_broken(compiled, backend, rule, variant, dtyp
     case, code = compiled(backend=backend, rule=rule, variant=variant, dtype=dtype)
     facts = facts_of(case, code)
 
-    def broken(**changes):
-        found = findings(replace(facts, **changes))
-        return {one.check for one in found if not one.exempt}
+    broken = partial(failed_if, facts)
 
     assert broken() == set()
     assert facts.main.total_bytes == PASS_BYTES[rule, variant, dtype]
@@ -466,9 +467,7 @@ def test_small_kernels_pass_and_fail_when_broken(compiled, backend, rule, varian
     case, code = compiled(backend=backend, rule=rule, variant=variant, kernel=kernel)
     facts = facts_of(case, code)
 
-    def broken(**changes):
-        found = findings(replace(facts, **changes))
-        return {one.check for one in found if not one.exempt}
+    broken = partial(failed_if, facts)
 
     assert case in scope_cases(backend, list(RULES))
     assert (broken(), case.floor, facts.main) == (set(), 0, None)

@@ -162,15 +162,17 @@ def test_an_lr_on_the_device(library):
 
 @pytest.mark.parametrize("options", [{}, CLIPPED], ids=["plain", "clipped"])
 def test_replays_between_ordinary_steps(library, options):
+    check_replays_between_steps(library, Twins(library, OPTIMIZERS["adam"], **options))
+
+
+def check_replays_between_steps(library, twins):
+    """Replay one step between others, with a learning rate on the device that changes."""
     rate = library.array(np.float32(0.5))
-    twins = Twins(library, OPTIMIZERS["adam"], **options)
-    twins.optimizer.lr = twins.twin.lr = rate
-    twins.twin.lr = 0.5
+    twins.optimizer.lr, twins.twin.lr = rate, 0.5
     twins.step(1)
     grads = twins.arrays(2)
     replay = library.capture(twins.optimizer.step, grads)
     for seed in (2, 3, 2, 2, 4, 2):
-        twins.twin.lr = 1 / seed
         library.fill(rate, 1 / seed)
         twins.twin.lr = float(np.float32(1 / seed))
         if seed == 2:

@@ -7,7 +7,7 @@ import pytest
 
 import gpuopt
 
-from .test_steps import CLIPPED, Twins, drawn
+from .test_steps import CLIPPED, Twins, check_replays_between_steps, drawn
 
 RULES = {
     "LAMB": {"lr": 0.1, "weight_decay": 0.1},
@@ -75,21 +75,7 @@ def test_an_optimizer_that_is_dropped_while_another_stream_works(library, make):
 
 
 def test_replays_between_ordinary_steps(library, make):
-    rate = library.array(np.float32(0.5))
-    twins = Growing(library, make)
-    twins.optimizer.lr, twins.twin.lr = rate, 0.5
-    twins.step(1)
-    grads = twins.arrays(2)
-    replay = library.capture(twins.optimizer.step, grads)
-    for seed in (2, 3, 2, 2, 4, 2):
-        library.fill(rate, 1 / seed)
-        twins.twin.lr = float(np.float32(1 / seed))
-        if seed == 2:
-            replay()
-            twins.expect(2)
-        else:
-            twins.step(seed)
-    twins.check()
+    check_replays_between_steps(library, Growing(library, make))
 
 
 def test_two_devices(library, make):
