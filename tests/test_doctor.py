@@ -12,7 +12,9 @@ from tests.helpers.nvidia_smi import put_nvidia_smi
 
 
 @pytest.fixture(autouse=True)
-def plain_environment(monkeypatch):
+def plain_environment(monkeypatch, tmp_path_factory):
+    """Nothing forced, and a cache that no other test writes to between two reports."""
+    monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("GPUOPT_BACKEND", raising=False)
     monkeypatch.delenv("GPUOPT_NUM_THREADS", raising=False)
 
