@@ -26,14 +26,20 @@ except ModuleNotFoundError as _error:
 
 from . import classes
 from .classes import *  # noqa: F403 - one class for each optimizer in gpuopt.rules
-from .foreign_estimates import from_dadaptation, from_prodigyopt
+from .foreign_groups import (
+    from_dadaptation,
+    from_prodigyopt,
+    from_pytorch_optimizer,
+    from_schedulefree,
+)
 from .foreign_states import from_bitsandbytes, from_torchao
 from .in_backward import StepInBackward
 from .installation import install, uninstall
 from .wrappers import of
 
 __all__ = ["StepInBackward", "from_bitsandbytes", "from_dadaptation", "from_prodigyopt"]
-__all__ += ["from_torchao", "install", "of", "uninstall"]
+__all__ += ["from_pytorch_optimizer", "from_schedulefree", "from_torchao"]
+__all__ += ["install", "of", "uninstall"]
 __all__ += classes.__all__
 
 

@@ -12,6 +12,7 @@ import torch
 from ..optimizers.coded_dicts import formats_in, order_in
 from ..rules.definitions import Definition
 from .coded import check_coded, shape_of_codes, with_state
+from .foreign_layouts import converter_for
 from .known_optimizers import most_similar
 from .missing_options import Group, drop_in_of, listed, missing_options, name_of
 from .param_groups import CheckedParamGroups
@@ -123,6 +124,9 @@ def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str
         theirs = " or ".join(f"Optimizer(rule={rule!r})" for rule in rules)
     if isinstance(state_dict.get("optimizer"), str):
         theirs = f"gpuopt.{state_dict['optimizer']}"
+    converter = converter_for(own, state_dict["param_groups"])
+    if converter:
+        return f"state_dict: expected that of {own}, got one for gpuopt.torch.{converter} to convert"
     like = (
         f" that looks like that of {theirs}" if theirs and own not in theirs.split(" or ") else ""
     )

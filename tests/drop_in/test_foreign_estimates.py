@@ -103,7 +103,7 @@ def test_what_is_no_such_state_dict_is_refused(name):
         convert(adam.state_dict(), opt)
     numbers = dict.fromkeys(opt._definition.shared, 1.0)
     groups = [{"params": [0, 1], **numbers}]
-    with pytest.raises(ValueError, match="state of 0: expected step, exp_avg, exp_avg_sq, s"):
+    with pytest.raises(ValueError, match="state of 0: expected exp_avg, exp_avg_sq, s"):
         convert({"state": {0: {"step": 1}}, "param_groups": groups}, opt)
     if name == "Prodigy":
         groups[0]["slice_p"] = 11
