@@ -82,11 +82,12 @@ def from_pytorch_optimizer(
     """Convert a state dict of pytorch_optimizer to one that the drop-in of that name can load.
 
     Training continues as with theirs, except for the following. MARS adds eps before the bias
-    correction there; LaProp decays after the step; AdEMAMix's warm-up lacks the authors' 1e-8; RAdam
-    may skip its first steps. ADOPT is taken to have its default ``clip_lambda``. ``maximize`` is the
-    optimizer's, and so is DAdaptAdam's ``d0``, since theirs are not saved. The compensation of
-    ``kahan_sum`` is dropped. A parameter without a state starts to count at its first gradient;
-    theirs shares the group's count. pytorch_optimizer need not be installed.
+    correction there; LaProp decays after the step; AdEMAMix's warm-up lacks the authors' 1e-8;
+    RAdam may skip its first steps; Prodigy without beta1 steps by the last d. ADOPT is taken to
+    have its default ``clip_lambda``. ``maximize`` is the optimizer's, and so is DAdaptAdam's
+    ``d0``, since theirs are not saved. The compensation of ``kahan_sum`` is dropped. A parameter
+    without a state starts to count at its first gradient; theirs shares the group's count.
+    pytorch_optimizer need not be installed.
 
     Args:
         state_dict: one of AdaDelta, AdaMax, Adan, AdEMAMix, ADOPT, DAdaptAdam, LaProp, LARS, Lion,

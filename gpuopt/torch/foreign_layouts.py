@@ -95,9 +95,7 @@ PYTORCH_OPTIMIZER = Package(
         ),
         "ADOPT": Layout(options=_DECOUPLE, ahead={"step": 1}),  # it clips to step ** (1/4)
         "DAdaptAdam": Layout(options={**_DECOUPLE, **_BIAS}, numbers={"k": "step"}),
-        "LaProp": Layout(
-            {"exp_avg_lr": "exp_avg_lr_1"}, dropped=("exp_avg_lr_2",), decouples=True
-        ),
+        "LaProp": Layout({"exp_avg_lr": "exp_avg_lr_1"}, dropped=("exp_avg_lr_2",), decouples=True),
         "LARS": Layout(),
         "Lion": Layout(decouples=True),
         "MARS": Layout(expected={"mars_type": "adamw"}, decouples=True, matrices=True),

@@ -126,7 +126,9 @@ def _unlike(optimizer: CheckedParamGroups, state_dict: Mapping[str, Any]) -> str
         theirs = f"gpuopt.{state_dict['optimizer']}"
     converter = converter_for(own, state_dict["param_groups"])
     if converter:
-        return f"state_dict: expected that of {own}, got one for gpuopt.torch.{converter} to convert"
+        return (
+            f"state_dict: expected that of {own}, got one for gpuopt.torch.{converter} to convert"
+        )
     like = (
         f" that looks like that of {theirs}" if theirs and own not in theirs.split(" or ") else ""
     )

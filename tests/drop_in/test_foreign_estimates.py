@@ -107,7 +107,7 @@ def test_what_is_no_such_state_dict_is_refused(name):
         convert({"state": {0: {"step": 1}}, "param_groups": groups}, opt)
     if name == "Prodigy":
         groups[0]["slice_p"] = 11
-        with pytest.raises(ValueError, match="slice_p=1"):
+        with pytest.raises(ValueError, match="slice_p: expected 1, got 11"):
             convert({"state": {}, "param_groups": groups}, opt)
 
 
