@@ -164,7 +164,7 @@ def _options(ours: Group, theirs: Group, layout: Layout) -> dict[str, Any]:
     """Return what our group takes from theirs: options that both have, and its parameters."""
     names = {name: layout.options.get(name, name) for name in (*ours, "params", "initial_lr")}
     taken = {own: theirs[name] for own, name in names.items() if name in theirs}
-    off = {own: 0.0 for own in layout.options if taken[own] is None}  # AdEMAMix's warm-ups
+    off = {own: 0.0 for own in layout.options if taken.get(own, 0.0) is None}  # AdEMAMix's warm-ups
     return {**taken, **off}
 
 
@@ -210,7 +210,7 @@ def _arrays(
     prodigyopt's ``s`` and ``p0`` are flat, a ``p0`` of zeros has a single element, and without
     beta1 there is no average.
     """
-    found = {name: held.get(layout.states.get(name, name)) for name in names}
+    found: dict[str, Any] = {n: held.get(layout.states.get(n, n)) for n in names}
     shaped = [v for n, v in found.items() if n not in layout.flat and isinstance(v, torch.Tensor)]
     lacking = [n for n, v in found.items() if not isinstance(v, torch.Tensor)]
     if not shaped or not {*lacking} <= {*layout.absent}:

@@ -105,7 +105,9 @@ PYTORCH_OPTIMIZER = Package(
             ahead={"k": -1, "step": -1},
             decouples=True,
         ),
-        "RAdam": Layout(options={"decoupled_weight_decay": "weight_decouple"}),
+        "RAdam": Layout(  # theirs ignores a decay that is not decoupled
+            options={"decoupled_weight_decay": "weight_decouple"}, decouples=True
+        ),
         "StableAdamW": Layout(dropped=("kahan_comp",), decouples=True),
     },
     ("step",),

@@ -20,7 +20,7 @@ DECOUPLED = {"weight_decouple": True, "weight_decay": 0.1}
 PYTORCH_OPTIMIZER = {
     "Adadelta": ("AdaDelta", {"rho": 0.75, "weight_decay": 0.1}),
     "Adamax": ("AdaMax", {"betas": (0.75, 0.5), "weight_decay": 0.1}),
-    "Adan": ("Adan", {"betas": (0.5, 0.75, 0.9), **DECOUPLED}),
+    "Adan": ("Adan", {"betas": (0.5, 0.75, 0.9), "eps": 0.25, **DECOUPLED}),
     "AdEMAMix": ("AdEMAMix", {"betas": (0.5, 0.75, 0.9), "alpha": 3.0, **DECOUPLED}),
     "ADOPT": ("ADOPT", {"betas": (0.5, 0.9), **DECOUPLED}),
     "LaProp": ("LaProp", {"betas": (0.5, 0.75)}),
@@ -32,10 +32,20 @@ PYTORCH_OPTIMIZER = {
 }
 """Their names, and options that ours have too; those of the second group are the defaults."""
 
+COUPLED = {
+    "Adan": {"weight_decouple": False, "weight_decay": 0.1},
+    "ADOPT": {"weight_decouple": False, "weight_decay": 0.1},
+    "RAdam": {"betas": (0.5, 0.9), "weight_decouple": False},
+    "AdEMAMix": {"weight_decouple": False},
+    "Lion": {"weight_decouple": False},
+}
+"""The other kind of decay."""
+
 CASES = [
     *(("schedulefree", name, name, options) for name, options in SCHEDULE_FREE.items()),
     *(("pytorch_optimizer", n, theirs, o) for n, (theirs, o) in PYTORCH_OPTIMIZER.items()),
 ]
+MORE = [("pytorch_optimizer", name, name, options) for name, options in COUPLED.items()]
 IDS = [name for _, name, *_ in CASES]
 
 
@@ -91,7 +101,7 @@ def stepped(own, their_params, theirs):
     return [pairs[id(p)] for p in their_params]
 
 
-@pytest.mark.parametrize(("package", "name", "theirs", "options"), CASES, ids=IDS)
+@pytest.mark.parametrize(("package", "name", "theirs", "options"), [*CASES, *MORE])
 def test_steps_go_on(package, name, theirs, options):
     their_params, other = their_optimizer(package, theirs, options)
     own, opt = our_copy(other, name)
@@ -236,6 +246,12 @@ def test_other_optimizers_are_refused(name, message):
     ("name", "options", "message"),
     [
         ("AdEMAMix", {"weight_decay": 0.1}, "weight_decouple: expected True with a weight decay"),
+        (
+            "RAdam",
+            {"weight_decouple": False, "weight_decay": 0.1},
+            "weight_decouple: expected True",
+        ),
+        ("Prodigy", {"weight_decouple": False, "weight_decay": 0.1}, "weight_decouple: expected T"),
         ("Adadelta", DECOUPLED, "weight_decouple: expected False with a weight decay"),
         ("ADOPT", {"fixed_decay": True, **DECOUPLED}, "fixed_decay: expected False"),
         ("Adan", {"max_grad_norm": 1.0}, "max_grad_norm: expected 0.0, got 1.0"),
@@ -244,7 +260,7 @@ def test_other_optimizers_are_refused(name, message):
     ],
 )
 def test_options_without_a_counterpart_are_refused(name, options, message):
-    theirs, _ = PYTORCH_OPTIMIZER[name]
+    theirs, _ = PYTORCH_OPTIMIZER.get(name, (name, {}))
     _, other = their_optimizer("pytorch_optimizer", theirs, options)
     _, opt = our_copy(other, name)
     with pytest.raises(ValueError, match=message):
