@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import Any
+from weakref import WeakSet
 
 from .interrupts import DeferredSignals
 
@@ -20,16 +21,12 @@ class StepLock:
         """Make a lock that nobody holds."""
         self._lock: Any = threading.RLock()
         self._held: list[DeferredSignals] = []
-        self._process = os.getpid()
+        _locks.add(self)
 
     def __enter__(self) -> None:
         """Defer signal handlers, then lock: an exception after locking would leave it locked."""
         signals = DeferredSignals()
         signals.__enter__()
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            if not self._lock._is_owned():  # the thread that forked may hold it
-                self._lock, self._held = threading.RLock(), []
         self._lock.acquire()
         self._held.append(signals)
 
@@ -42,3 +39,20 @@ class StepLock:
         signals = self._held.pop()
         self._lock.release()
         signals.__exit__(None, None, None)
+
+    def _free(self) -> None:
+        """Drop a lock that another thread of the parent may hold; the thread that forked keeps it."""
+        if not self._lock._is_owned():
+            self._lock, self._held = threading.RLock(), []
+
+
+_locks: WeakSet[StepLock] = WeakSet()
+
+
+def _free_in_child() -> None:
+    for lock in list(_locks):
+        lock._free()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_in_child)

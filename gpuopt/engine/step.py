@@ -260,24 +260,25 @@ class FusedStep:
             own.over_gradients(grads, groups, self.tail.skip_nonfinite)
 
     def _launch(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
-        for launch in self._launches:
+        launches = list(self._launches)
+        for launch in launches:
             launch.prepare(grads, groups, skip)
         self._shared.prepare(grads, groups, skip)
         self.norm.scaled_by(groups)
         if self.tail.measures:
-            groups, skipped = self.norm.measure(self._launches, grads, groups, skip)
+            groups, skipped = self.norm.measure(launches, grads, groups, skip)
             if skipped:
                 return self._zeroing.zero(grads)
         elif skip is not None:
-            self.norm.count(self._launches, skip)
+            self.norm.count(launches, skip)
         groups = self._shared.before(grads, self._states.steps, groups, self.norm)
-        for launch in self._launches:
+        for launch in launches:
             launch.sum_up(grads, self._states.steps, groups)
         if self._sharding.sharded and groups.sums:
             self._combine_sums(groups.sums)
-        for launch in self._launches:
+        for launch in launches:
             launch.compute(self._states.steps, groups)
-        for launch in self._launches:
+        for launch in launches:
             launch.run(grads)
         self._shared.after(groups, skip, self.norm)
         self._states.steps += self._launches.active

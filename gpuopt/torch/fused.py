@@ -215,8 +215,8 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
         """Return the step of these parameters, with the states in ``state`` loaded."""
         sizes = [len(group["params"]) for group in self.param_groups]
         step: TensorStep | None = self._tensor_step
-        held = {**self._state, **self._coded} if self._coded else self._state
-        changeable = held if self._states_exposed else None
+        exposed = self._states_exposed
+        changeable = self._held_states() if exposed else None
         if step is not None and not step.fits(params, sizes, changeable):
             self._forget_tensor_step()
             step = None
@@ -227,20 +227,24 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
                 sizes,
                 self._carried_names(),
                 self._tail,
-                held,
+                self._held_states(),
                 self._norm_group,
                 self._definition.constant_names,
                 bool(self._definition.shared),
             )
             step.step.norm.load(self._skipped_before)
-            self._states_exposed = True
-        if self._states_exposed:
+            exposed = self._states_exposed = True
+        if exposed:
             dtypes = self._state_dtypes()
             own = self._state, self._state_names(), self._step_counts
             step.states.load(*own, dtypes, self._coded)
             self._states_exposed, self._coded = False, MappingProxyType({})
         self._stepped_groups = list(self.param_groups)
         return step
+
+    def _held_states(self) -> dict[torch.Tensor, Any]:
+        """Return the states of each parameter, with those that were loaded as codes."""
+        return {**self._state, **self._coded} if self._coded else self._state  # type: ignore[no-any-return]
 
     def _forget_tensor_step(self) -> None:
         """Save its states and counts; the next step makes another."""
