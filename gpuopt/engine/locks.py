@@ -41,7 +41,7 @@ class StepLock:
         signals.__exit__(None, None, None)
 
     def _free(self) -> None:
-        """Drop a lock that another thread of the parent may hold; the thread that forked keeps it."""
+        """Drop a lock that another thread of the parent may hold; the forking thread keeps its."""
         if not self._lock._is_owned():
             self._lock, self._held = threading.RLock(), []
 

@@ -248,7 +248,7 @@ MUTANTS = (
     Mutant(
         "a step that a number skips is not counted without a norm",
         "gpuopt/engine/step.py",
-        "            self.norm.count(self._launches, skip)\n",
+        "            self.norm.count(launches, skip)\n",
         "            pass\n",
         "tests/backends/test_skip.py -k counted",
     ),
