@@ -92,8 +92,9 @@ def bases_for(definition: Definition, methods: Mapping[str, type] = _METHODS) ->
 
 def check_mode(optimizer: Any, groups: Sequence[Mapping[str, Any]]) -> None:
     """Raise NotAvailableError if a group is not in the mode that steps need."""
-    if not all(group.get(MODE, True) for group in groups):
-        raise NotAvailableError(
-            f"step: {type(optimizer).__name__} is not in train mode: call its train() before "
-            "training, and its eval() before the model is evaluated or saved"
-        )
+    for group in groups:
+        if not group.get(MODE, True):
+            raise NotAvailableError(
+                f"step: {type(optimizer).__name__} is not in train mode: call its train() before "
+                "training, and its eval() before the model is evaluated or saved"
+            )
