@@ -116,20 +116,18 @@ class Norm:
             launch.clip_by(squares)
         return groups.with_common({SQUARES: squares}), skipped
 
-    def _index_of(self, launch: Launch) -> int:
-        """Return the index of the process groups that all tensors of a launch share."""
-        return int(self._sharding.index_of[launch.tensors[0]])
-
     def _on_host(self, launches: Iterable[Launch], grads: Sequence[Any]) -> _OnHost:
         what = measure_for(self._tail)
         found = ((launch, launch.measure(grads, what)) for launch in launches)
-        return [(self._index_of(launch), own) for launch, own in found if own is not None]
+        of = self._sharding.of
+        return [(of(launch.tensors), own) for launch, own in found if own is not None]
 
     def _on_devices(self, launches: Iterable[Launch]) -> _OnDevices:
         found: _OnDevices = {(place, k): [] for place, k in self._expected if place is not None}
         for launch in launches:
             if isinstance(launch, DeviceLaunch):
-                found.setdefault((launch.place, self._index_of(launch)), []).append(launch)
+                where = launch.place, self._sharding.of(launch.tensors)
+                found.setdefault(where, []).append(launch)
         return found
 
     def _has_one_device(self, on_devices: _OnDevices, on_host: _OnHost) -> bool:

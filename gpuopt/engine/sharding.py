@@ -61,6 +61,10 @@ class Sharding:
         self.index_of = np.array([numbers[groups] for groups in given], np.int64)
         self.sharded = any(groups is not None for groups in self.process_groups)
 
+    def of(self, tensors: npt.NDArray[np.int64]) -> int:
+        """Return the index of the process groups of some tensors, which share them."""
+        return int(self.index_of[tensors[0]])
+
     def without_tensors(self) -> list[int]:
         """Return the indices of the process groups without tensors."""
         return sorted(set(range(len(self.process_groups))) - set(self.index_of.tolist()))

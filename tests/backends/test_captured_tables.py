@@ -39,21 +39,25 @@ def alive(references):
 
 @pytest.mark.parametrize("captured", [True, False])
 @pytest.mark.parametrize("what", ["layout", "load"])
-def test_tables_and_states_of_a_graph_live_on(uploads, monkeypatch, captured, what):
-    optimizer = gpuopt.Momentum([np.zeros(9, np.float32)], lr=0.1)
+@pytest.mark.parametrize(
+    ("name", "state"), [("Momentum", "momentum_buffer"), ("DAdaptAdam", "exp_avg")]
+)
+def test_tables_and_states_of_a_graph_live_on(uploads, monkeypatch, captured, what, name, state):
+    """DAdaptAdam has shared numbers, too, and totals."""
+    optimizer = getattr(gpuopt, name)([np.zeros(9, np.float32)], lr=0.1)
     with gpuopt.use_backend("cupy"):
         optimizer.step([np.ones(9, np.float32)])
         monkeypatch.setattr(HostMemory, "hold", lambda self, arrays: captured)
         optimizer.step([np.ones(9, np.float32)])
         monkeypatch.setattr(HostMemory, "hold", lambda self, arrays: False)
         before, count = list(uploads), len(uploads)
-        state = weakref.ref(optimizer.state[0]["momentum_buffer"])
+        held = weakref.ref(optimizer.state[0][state])
         if what == "load":
             optimizer.load_state_dict(optimizer.state_dict())
         else:
             optimizer.step([np.ones(9, np.float16)])
         assert alive(before) == (count if captured else 0)
-        assert (state() is not None) == (captured or what == "layout")
+        assert (held() is not None) == (captured or what == "layout")
     del optimizer
     assert alive(before) == 0
 
