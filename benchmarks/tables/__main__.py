@@ -1,0 +1,7 @@
+"""Write the tables."""
+
+import sys
+
+from . import main
+
+sys.exit(main())
