@@ -155,19 +155,39 @@ class Plan:
         factor: Any,
     ) -> Groups:
         """Return groups with the changed columns; an error leaves the plan unchanged."""
-        before, rules, used = self.groups, self.rules, self._used
-        others = before is None or any(name != RATE for name in changed)
-        if others:
-            rules = [self._rule_of(group) for group in options]
-            used = _used_by(rules)
-        numbers, tensors, live = dict(self._numbers), dict(self._tensors), dict(self.live)
+        others = self.groups is None or any(name != RATE for name in changed)
+        rules = [self._rule_of(group) for group in options] if others else self.rules
+        used = _used_by(rules) if others else self._used
+        live = self._live_now(values, changed)
+        numbers, tensors = self._read_numbers(values, changed, used, live)
+        if any(rule.shared for rule in rules):  # a tensor on a device counts as 0
+            _check_rates(numbers[RATE])
+        self.groups = groups = self._grouped(rules, values, numbers, tensors, factor, others)
+        self.rules, self.live, self._used = rules, live, used
+        self._numbers, self._tensors = numbers, tensors
+        return groups
+
+    def _live_now(
+        self, values: Mapping[str, _Values], changed: Sequence[str]
+    ) -> dict[str, _Values]:
+        """Return `live` with the changed options."""
+        live = {name: own for name, own in self.live.items() if name not in changed}
         for name in changed:
-            live.pop(name, None)
             if _is_live(values[name]):
                 live[name] = list(map(seen, values[name]))
-            for part in self._gives[name]:
-                numbers.pop(part, None)
-                tensors.pop(part, None)
+        return live
+
+    def _read_numbers(
+        self,
+        values: Mapping[str, _Values],
+        changed: Sequence[str],
+        used: frozenset[str],
+        live: Collection[str],
+    ) -> tuple[dict[str, Column], dict[str, _Values]]:
+        """Return the numbers of all hyperparameters that are used, and the arrays behind them."""
+        stale = {part for name in changed for part in self._gives[name]}
+        numbers = {part: own for part, own in self._numbers.items() if part not in stale}
+        tensors = {part: own for part, own in self._tensors.items() if part not in stale}
         for name, parts in self._gives.items():
             if all(part in numbers or part not in used for part in parts):
                 continue
@@ -176,8 +196,19 @@ class Plan:
                 numbers[part] = self._numbers_of(part, column)
                 if name in live and any(map(scalars.is_array, column)):
                     tensors[part] = column
-        if any(rule.shared for rule in rules):  # a tensor on a device counts as 0
-            _check_rates(numbers[RATE])
+        return numbers, tensors
+
+    def _grouped(
+        self,
+        rules: Sequence[Rule],
+        values: Mapping[str, _Values],
+        numbers: dict[str, Column],
+        tensors: Mapping[str, _Values],
+        factor: Any,
+        others: bool,
+    ) -> Groups:
+        """Return the groups of a step; ``others``: whether more than learning rates changed."""
+        before = self.groups
         common = {**self._tail_numbers, FACTOR: scalars.number_of(factor)}
         updates: Sequence[Update] = before.updates if before else ()
         if others or before is None or common[FACTOR] != before.common[FACTOR]:
@@ -186,10 +217,7 @@ class Plan:
         if scalars.is_array(factor):
             followed[FACTOR] = [factor] * len(rules)
         dtypes = values.get(STATE_DTYPE, (self._state_dtype,) * len(rules))
-        self.groups = groups = Groups(updates, dtypes, numbers, common, followed, before)
-        self.rules, self.live, self._used = rules, live, used
-        self._numbers, self._tensors = numbers, tensors
-        return groups
+        return Groups(updates, dtypes, numbers, common, followed, before)
 
 
 def as_floats(column: Sequence[Any]) -> list[float] | None:
