@@ -50,6 +50,6 @@ def alike(definition: Definition) -> list[list[Rule]]:
     """Return an optimizer's rules, grouped by equal states and costs."""
     groups: dict[object, list[Rule]] = {}
     for rule in definition.all_rules:
-        key = (rule.states, rule.wide, rule.not_in_8_bits, tuple(costs(rule)))
+        key = (rule.states, rule.wide, rule.not_in_8_bits, rule.not_in_float16, tuple(costs(rule)))
         groups.setdefault(key, []).append(rule)
     return list(groups.values())

@@ -187,6 +187,7 @@ def _state(rule: Rule, name: str) -> str:
     notes = {
         "always float32": name in rule.wide,
         "not in 8 bits": name in rule.not_in_8_bits,
+        "not in float16": name in rule.not_in_float16,
         "read, not written": name in rule.constant,
         "starts as the parameter": name in rule.copies,
     }

@@ -49,6 +49,8 @@ class UpdateCalls(UpdateCoefficients):
     def _stored_state(self, name: str, compute: str, wanted: str | None) -> str:
         if wanted is None or name in self.rule.wide:
             return compute
+        if wanted == "float16" and name in self.rule.not_in_float16:
+            return compute
         if is_coded(wanted) and (compute == "float64" or name in self.rule.not_in_8_bits):
             return compute
         if wanted == IN_8_BITS:

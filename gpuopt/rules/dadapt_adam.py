@@ -107,6 +107,7 @@ _DECOUPLE = Option(
 )
 _SHARED: dict[str, Any] = {
     "wide": ("s",),
+    "not_in_float16": ("exp_avg",),  # it is scaled by d
     "nonnegative": ("exp_avg_sq",),
     "shared": {"d": "d0", "k": 0.0, "numerator_weighted": 0.0},
     "totals": ("product", "norm_s"),

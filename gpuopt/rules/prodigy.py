@@ -190,6 +190,7 @@ _ONE_PASS = Option(
 _STATES = ("exp_avg", "exp_avg_sq", "s", "p0")
 _SHARED: dict[str, Any] = {
     "wide": ("s", "p0"),
+    "not_in_float16": ("exp_avg", "exp_avg_sq"),  # they are scaled by d and its square
     "nonnegative": ("exp_avg_sq",),
     "copies": ("p0",),
     "constant": ("p0",),

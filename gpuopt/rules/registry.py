@@ -87,6 +87,7 @@ def register(
     carried: Mapping[str, float | str] | None = None,
     wide: tuple[str, ...] = (),
     not_in_8_bits: tuple[str, ...] = (),
+    not_in_float16: tuple[str, ...] = (),
     nonnegative: tuple[str, ...] = (),
     copies: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
@@ -117,6 +118,7 @@ def register(
         carried: the scalars that a tensor keeps from step to step, with their initial values.
         wide: the states that are never stored in 16 or 8 bits.
         not_in_8_bits: the states that may be stored in 16 bits, but not in 8.
+        not_in_float16: the states that are too small for float16, which ends at 6e-8.
         nonnegative: the states that are never negative; 8-bit formats store their square roots.
         copies: the states that start as copies of the parameter; they must be ``wide``.
         facts: properties of a tensor that ``coefficients`` takes after the carried numbers:
@@ -163,6 +165,7 @@ def register(
     kinds: dict[str, Any] = {
         "wide": wide,
         "not_in_8_bits": not_in_8_bits,
+        "not_in_float16": not_in_float16,
         "nonnegative": nonnegative,
         "copies": copies,
         "facts": facts,
@@ -209,7 +212,7 @@ def check(rule: Rule) -> None:
     if kinds != {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
         raise RuleError(f"{rule.name}: update must take plain parameters, without * or **")
     _check_names(rule, parameters)
-    for role in ("wide", "not_in_8_bits", "nonnegative", "copies", "constant"):
+    for role in ("wide", "not_in_8_bits", "not_in_float16", "nonnegative", "copies", "constant"):
         unknown = sorted({*getattr(rule, role)} - {*rule.states})
         if unknown:
             raise RuleError(

@@ -39,6 +39,7 @@ class Rule:
             Stochastic rounding is unbiased but noisy, and the noise would bias a maximum of the
             state, or a quotient that is averaged again.
         not_in_8_bits: the states that may be stored in 16 bits, but not in 8.
+        not_in_float16: the states that are too small for float16, which ends at 6e-8.
         nonnegative: the states that are never negative; 8-bit formats store their square roots.
         facts: properties of a tensor that ``coefficients`` takes: ``"ndim"`` and ``"size"``.
         sums: the names of sums that ``coefficients`` takes: sums over the tensor of the squares of
@@ -72,6 +73,7 @@ class Rule:
     carried: Mapping[str, float | str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
     not_in_8_bits: tuple[str, ...] = ()
+    not_in_float16: tuple[str, ...] = ()
     nonnegative: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()

@@ -186,6 +186,13 @@ MUTANTS = (
         "tests/tail/test_states_in_8_bits.py -k 'follow or only_zero'",
     ),
     Mutant(
+        "states too small for float16 are stored in it",
+        "gpuopt/engine/update_calls.py",
+        'if wanted == "float16" and name in self.rule.not_in_float16:',
+        "if False:",
+        "tests/tail/test_narrow_states.py -k small_estimate",
+    ),
+    Mutant(
         "8 bits hold what they should not",
         "gpuopt/engine/update_calls.py",
         'compute == "float64" or name in self.rule.not_in_8_bits',

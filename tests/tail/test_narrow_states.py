@@ -28,6 +28,27 @@ def test_the_states_of_every_rule_follow_those_in_float32(rule, state_dtype):
         assert off <= TOLERANCES["mean of a narrow state"].relative, name
 
 
+@pytest.mark.parametrize(
+    ("name", "narrow"), [("DAdaptAdam", ["exp_avg_sq"]), ("Prodigy", [])], ids=["dadapt", "prodigy"]
+)
+def test_states_scaled_by_a_small_estimate_are_not_in_float16(name, narrow):
+    """They are some 1e-10 at first, and float16 ends at 6e-8."""
+    found = {}
+    for state_dtype in ("float16", "float32"):
+        weights = np.ones(64, np.float32)
+        opt = getattr(gpuopt, name)([weights], lr=1.0, state_dtype=state_dtype)
+        for _ in range(20):
+            opt.step([weights.copy()])
+        found[state_dtype] = weights, opt.d
+        if state_dtype == "float16":
+            states = opt.state[0].items()
+            assert [n for n, a in states if getattr(a, "dtype", None) == np.float16] == narrow
+    assert found["float16"][1] > 1e-6
+    if not narrow:
+        assert_same_bits(found["float16"][0], found["float32"][0])
+        assert found["float16"][1] == found["float32"][1]
+
+
 def test_a_second_moment_decays():
     """Rounded to nearest it stays at 1.2: each step takes off less than half a unit."""
 
