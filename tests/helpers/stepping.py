@@ -156,9 +156,11 @@ def _start(states, carried, param, group, tensor):
     """Create missing states and carried numbers with the documented dtypes and values."""
     rule = group.update.rule
     computed = "float64" if param.dtype == np.float64 else "float32"
+    small = rule.not_in_float16 if group.state_dtype == "float16" else ()
     for name in rule.states:
         start = group.options.get(rule.initial.get(name), 0.0)
-        dtype = DTYPES[computed if name in rule.wide else group.state_dtype or computed]
+        narrow = name not in (*rule.wide, *small)
+        dtype = DTYPES[group.state_dtype if narrow and group.state_dtype else computed]
         values = param if name in rule.copies else np.full(param.shape, start)
         states.setdefault(name, values.astype(dtype))
     update = group.update.for_states({name: states[name].dtype.name for name in rule.states})
