@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..lines import Group, Line, Run, read
 from ..names import contender_name
 from ..report import Row, described, seconds_text
 
 DATA = Path(__file__).parents[2] / "docs" / "benchmarks"
+
+
+@cache
+def data_of(name: str) -> Any:
+    """Return the content of a file."""
+    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache
@@ -54,8 +62,8 @@ def time(line: Line | None) -> str:
 
 def ratio(line: Line | None, peer: str) -> str:
     """Return how many times as fast as a peer a step is."""
-    ratio = None if line is None else line.times_as_fast_as.get(peer)
-    return "" if ratio is None else f"{ratio:.2f}"
+    found = None if line is None else line.times_as_fast_as.get(peer)
+    return "" if found is None else f"{found:.2f}"
 
 
 def bytes_of(group: Group, contender: str) -> str:

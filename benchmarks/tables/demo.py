@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from .cells import DATA, table
+from .cells import data_of, table
 
 
 def compare_table() -> str:
     """Return what each optimizer of `gpuopt compare` reached."""
-    data = json.loads((DATA / "compare.json").read_text(encoding="utf-8"))
+    data = data_of("compare")
     head = ("", "lr", "epochs", "train loss", "test loss", "test accuracy", "epochs to 95%")
     rows = [
         (
@@ -28,7 +26,7 @@ def compare_table() -> str:
 
 def warnings_table() -> str:
     """Return how many warnings of `gpuopt compare` came true."""
-    data = json.loads((DATA / "warnings.json").read_text(encoding="utf-8"))
+    data = data_of("warnings")
     head = ("runs", "", "warning", "was right", "in trouble", "noticed")
     rows = [
         (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from ..names import model_name
 from ..report import seconds_text
-from .cells import DATA, table
+from .cells import data_of, table
 
 SHARDED = (
     ("124M", 1),
@@ -34,7 +32,7 @@ def sharded_table() -> str:
 
 def processes_table() -> str:
     """Return the measured steps of one and two processes."""
-    data = json.loads((DATA / "scaling.json").read_text(encoding="utf-8"))
+    data = data_of("scaling")
     head = ("", "processes", "", "elements per rank", "time per step", "bytes per element")
     rows = [
         (

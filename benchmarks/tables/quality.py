@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from statistics import median
 from typing import Any
 
@@ -12,13 +10,12 @@ from ..quality import results
 from ..quality import which_table as which
 from ..quality.verdicts import BASE, verdict
 from ..report import Row
-from .cells import DATA, table
+from .cells import DATA, data_of, table
 
 
-@cache
 def quality(name: str) -> Any:
     """Return the data of a file of docs/benchmarks/quality."""
-    return json.loads((DATA / "quality" / f"{name}.json").read_text(encoding="utf-8"))
+    return data_of(f"quality/{name}")
 
 
 def losses_table() -> str:

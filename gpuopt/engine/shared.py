@@ -92,7 +92,8 @@ class Shared:
             places.setdefault((launch.place, self._sharding.of(launch.tensors)), []).append(launch)
         if len(places) == 1 and len(on_device) == len(launches) and not self._sharding.sharded:
             return SharedOnDevice(rule, known, on_device, groups)
-        return SharedOnHost(rule, known, launches, list(places.items()), self._sharding)
+        indexed = [(k, own) for (_, k), own in places.items()]
+        return SharedOnHost(rule, known, launches, indexed, self._sharding)
 
     def prepare(self, grads: Sequence[Any], groups: Groups, skip: Any) -> None:
         """Prepare the device that computes them; see `Launch.prepare`."""

@@ -12,7 +12,7 @@ from ..kernels.table import PARTIALS
 from ..rules.registry import Rule
 from ..rules.rule import next_name
 from .advance import advance_of
-from .device_launch import DeviceLaunch, DevicePlace
+from .device_launch import DeviceLaunch
 from .groups import Groups
 from .launch import Launch
 from .norm import Norm
@@ -30,7 +30,7 @@ class SharedOnHost:
         rule: Rule,
         known: Mapping[str, float],
         launches: Sequence[Launch],
-        on_devices: Sequence[tuple[tuple[DevicePlace, int], Sequence[DeviceLaunch]]],
+        on_devices: Sequence[tuple[int, Sequence[DeviceLaunch]]],
         sharding: Sharding,
     ) -> None:
         """Prepare to add up the totals.
@@ -39,12 +39,12 @@ class SharedOnHost:
             rule: the rule, which all groups share.
             known: the shared numbers by name.
             launches: all launches of a step.
-            on_devices: those on devices, by their device and the process groups of their tensors.
+            on_devices: those on each device, with the index of the process groups of their tensors.
             sharding: the process groups of each tensor.
         """
         self.rule, self._known, self._next = rule, dict(known), dict(known)
         self._launches, self._sharding = launches, sharding
-        self._totals = [(k, self._totals_of(own)) for (_, k), own in on_devices]
+        self._totals = [(k, self._totals_of(own)) for k, own in on_devices]
 
     def _totals_of(self, launches: Sequence[DeviceLaunch]) -> DeviceTotals:
         from ..kernels.device_totals import DeviceTotals  # only a device has one

@@ -16,8 +16,8 @@ from .foreign_layouts import (
     Layout,
     Package,
 )
-from .foreign_states import parts_of
-from .missing_options import drop_in_of, name_of
+from .foreign_states import known_drop_in, options_of_groups, parts_of
+from .missing_options import name_of
 from .param_groups import CheckedParamGroups
 
 Group = Mapping[str, Any]
@@ -101,35 +101,21 @@ def from_pytorch_optimizer(
 
 
 def _converted(state_dict: Any, optimizer: Any, package: Package) -> dict[str, Any]:
-    layout = _layout_for(optimizer, package)
+    own, name = known_drop_in(optimizer, package.layouts, package.refused)
+    layout = package.layouts[name]
     states, groups = parts_of(state_dict)
     signs = package.signs if states or package.from_start else ()
     for group in groups:
-        _check_names(group, (*signs, *layout.options.values()), name_of(optimizer))
-        _check_options(layout, group, name_of(optimizer))
+        _check_names(group, (*signs, *layout.options.values()), name_of(own))
+        _check_options(layout, group, name_of(own))
     found = {
-        key: _state(key, states[key], group, groups[0], layout, optimizer)
+        key: _state(key, states[key], group, groups[0], layout, own)
         for group in groups
         for key in group.get("params", ())
         if states.get(key)
     }
-    ours = [{n: v for n, v in g.items() if n != "params"} for g in optimizer.param_groups]
-    ours += ours[-1:] * len(groups)  # loading reports that there are too many
-    both = zip(ours, groups)
+    both = zip(options_of_groups(own, len(groups)), groups)
     return {"state": found, "param_groups": [{**a, **_options(a, b, layout)} for a, b in both]}
-
-
-def _layout_for(optimizer: Any, package: Package) -> Layout:
-    if not isinstance(optimizer, CheckedParamGroups):
-        raise TypeError(f"optimizer: expected one of gpuopt.torch, got {type(optimizer).__name__}")
-    name, known = drop_in_of(optimizer).__name__, package.layouts
-    if name not in known:
-        one_of = "one of " if len(known) > 1 else ""
-        why = f": {package.refused[name]}" if name in package.refused else ""
-        raise ValueError(
-            f"optimizer: expected {one_of}{', '.join(known)}, got {name_of(optimizer)}{why}"
-        )
-    return known[name]
 
 
 def _check_names(group: Group, expected: Iterable[str], name: str) -> None:

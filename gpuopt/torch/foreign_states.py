@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -55,19 +56,12 @@ def from_bitsandbytes(
     Raises:
         TypeError, ValueError: it is not such a state dict.
     """
-    if not isinstance(optimizer, CheckedParamGroups):
-        raise TypeError(f"optimizer: expected one of gpuopt.torch, got {type(optimizer).__name__}")
-    own = drop_in_of(optimizer).__name__
-    if own not in _STATES:
-        raise ValueError(
-            f"optimizer: expected one of {', '.join(_STATES)}, got {name_of(optimizer)}"
-        )
+    drop_in, own = known_drop_in(optimizer, _STATES)
     states, groups = parts_of(state_dict)
-    counted = optimizer._definition.counts_steps
+    counted = drop_in._definition.counts_steps
     found = {key: _decoded(key, held, _STATES[own], counted) for key, held in states.items()}
     options = [{**_options(own, group), "params": group["params"]} for group in groups]
-    ours = [{n: v for n, v in g.items() if n != "params"} for g in optimizer.param_groups]
-    ours += ours[-1:] * len(groups)  # loading reports that there are too many
+    ours = options_of_groups(optimizer, len(groups))
     return {"state": found, "param_groups": [{**a, **b} for a, b in zip(ours, options)]}
 
 
@@ -91,6 +85,40 @@ def from_torchao(state_dict: Mapping[str, Any]) -> dict[str, Any]:
             for group in groups
         ],
     }
+
+
+def known_drop_in(
+    optimizer: Any, known: Collection[str], refused: Mapping[str, str] = MappingProxyType({})
+) -> tuple[CheckedParamGroups, str]:
+    """Return a drop-in that a converter knows, and its name.
+
+    Args:
+        optimizer: the drop-in.
+        known: the names that it may have.
+        refused: why others cannot be converted, by name.
+
+    Raises:
+        TypeError, ValueError: it is no drop-in, or has another name.
+    """
+    if not isinstance(optimizer, CheckedParamGroups):
+        raise TypeError(f"optimizer: expected one of gpuopt.torch, got {type(optimizer).__name__}")
+    name: str = drop_in_of(optimizer).__name__
+    if name not in known:
+        one_of = "one of " if len(known) > 1 else ""
+        why = f": {refused[name]}" if name in refused else ""
+        raise ValueError(
+            f"optimizer: expected {one_of}{', '.join(known)}, got {name_of(optimizer)}{why}"
+        )
+    return optimizer, name
+
+
+def options_of_groups(optimizer: torch.optim.Optimizer, count: int) -> list[dict[str, Any]]:
+    """Return the options of at least ``count`` groups, without their parameters.
+
+    The last group's are repeated: loading reports that there are too many groups.
+    """
+    ours = [{n: v for n, v in g.items() if n != "params"} for g in optimizer.param_groups]
+    return ours + ours[-1:] * count
 
 
 def parts_of(state_dict: Any) -> tuple[Mapping[Any, Any], list[Mapping[str, Any]]]:

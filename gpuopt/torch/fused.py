@@ -244,7 +244,8 @@ class Fused(Serializable, StepHooks, GradScalerSupport, PlannedParamGroups):
 
     def _held_states(self) -> dict[torch.Tensor, Any]:
         """Return the states of each parameter, with those that were loaded as codes."""
-        return {**self._state, **self._coded} if self._coded else self._state  # type: ignore[no-any-return]
+        held: dict[torch.Tensor, Any] = self._state
+        return {**held, **self._coded} if self._coded else held
 
     def _forget_tensor_step(self) -> None:
         """Save its states and counts; the next step makes another."""
